@@ -12,7 +12,7 @@ import os
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,29 +125,23 @@ class Queue:
 
     def run(self, way: str, workers: int, rows: int) -> float:
         """Return the rows a second of all workers together."""
-        self._fill(BOARDS[:workers], rows)
+        with psycopg.connect(self.url, autocommit=True) as db:
+            db.execute("TRUNCATE sync_queue")
+            db.execute(_FILL, [BOARDS[:workers], rows])
+            # Otherwise autovacuum and a checkpoint might slow one way and not the other.
+            db.execute("VACUUM ANALYZE sync_queue")
+            db.execute("CHECKPOINT")
         runs: list[Future[tuple[float, float]]] = [
             self.pool.submit(_work, way, board, rows, workers) for board in BOARDS[:workers]
         ]
         times = [future.result() for future in runs]
-        self._check(way)
-        return workers * rows / (max(end for _, end in times) - min(begun for begun, _ in times))
-
-    def _fill(self, boards: Sequence[str], rows: int) -> None:
-        with psycopg.connect(self.url, autocommit=True) as db:
-            db.execute("TRUNCATE sync_queue")
-            db.execute(_FILL, [boards, rows])
-            # Otherwise autovacuum and a checkpoint might slow one way and not the other.
-            db.execute("VACUUM ANALYZE sync_queue")
-            db.execute("CHECKPOINT")
-
-    def _check(self, way: str) -> None:
         with psycopg.connect(self.url) as db:
             unfinished = db.execute(
                 "SELECT count(*) FROM sync_queue WHERE status <> 'completed' OR attempts <> 1"
             ).fetchone()
         if unfinished != (0,):
             raise SystemExit(f"{way}: rows left or with a wrong count of attempts: {unfinished}")
+        return workers * rows / (max(end for _, end in times) - min(begun for begun, _ in times))
 
 
 @contextmanager

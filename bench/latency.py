@@ -49,16 +49,13 @@ class Play:
                 while len(futures) < acts and time.monotonic() >= start + len(futures) / self.rate:
                     self.begun[len(futures)] = last = time.monotonic()
                     futures.append(pool.submit(self.act, len(futures)))
-                self._check_effects()
+                waiting = [number for number in self.begun if number not in self.seconds]
+                for number in self.effects(waiting) if waiting else ():
+                    self.seconds[number] = time.monotonic() - self.begun[number]
                 time.sleep(LOOK_SECONDS)
             for future in futures:
                 future.result()
         return sorted(self.seconds.values())
-
-    def _check_effects(self) -> None:
-        waiting = [number for number in self.begun if number not in self.seconds]
-        for number in self.effects(waiting) if waiting else ():
-            self.seconds[number] = time.monotonic() - self.begun[number]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

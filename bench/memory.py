@@ -7,25 +7,19 @@ the calls are the pages, nothing differs, and memory doesn't grow after the firs
 second including the start of the process.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psutil
 
 from bench.servers import NOWHERE, ROOT, Sandbox, database_and_sandbox, machine
 from bench.table import Row, options_of, publish
-
-if TYPE_CHECKING:
-    from npd.models import Contact
 
 GOAL_MB = 250.0
 # The most memory of all by the most of the first tenth. Only ids may be kept; keeping records would be several times
@@ -59,9 +53,10 @@ class Watched:
 
 
 def fill(sandbox: Sandbox, records: int) -> None:
-    """Make contacts with their items."""
+    """Make contacts with their items, in sync."""
     from npd.models import Contact
     from sync.boards.board_setup import set_up_all
+    from sync.operations.worker import drain
     from sync.registry import link_of
 
     list(set_up_all())
@@ -69,36 +64,25 @@ def fill(sandbox: Sandbox, records: int) -> None:
     assert link is not None
     sandbox.control("boards", board_id=int(link.board_id), items_limit=records + 1)
     for start in range(0, records, CHUNK):
-        contacts = [_contact(number) for number in range(start, min(start + CHUNK, records))]
-        rows = [
-            {"name": contact.name, "values": _values(contact) | {link.npd_id_column: str(contact.pk)}}
-            for contact in contacts
+        contacts = [
+            Contact(name=f"Person {number}", email=f"person{number}@example.com", role_title="Director", notes="…")
+            for number in range(start, min(start + CHUNK, records))
         ]
+        rows = []
+        for contact in contacts:
+            values = {
+                "email": {"email": contact.email, "text": contact.email},
+                "role_title": contact.role_title,
+                "notes": {"text": contact.notes},
+                link.npd_id_column: str(contact.pk),
+            }
+            rows.append({"name": contact.name, "values": values})
         ids = sandbox.control("items", board_id=int(link.board_id), items=rows)
         for contact, item_id in zip(contacts, ids, strict=True):
             contact.monday_id = item_id
         Contact.objects.bulk_create(contacts)
 
-
-def _contact(number: int) -> Contact:
-    from npd.models import Contact
-
-    return Contact(name=f"Person {number}", email=f"person{number}@example.com", role_title="Director", notes="…")
-
-
-def _values(contact: Contact) -> dict[str, object]:
-    return {
-        "email": {"email": contact.email, "text": contact.email},
-        "role_title": contact.role_title,
-        "notes": {"text": contact.notes},
-    }
-
-
-def agree() -> None:
-    """Sync all contacts once, unmeasured, so that they have bases."""
-    from npd.models import Contact
-    from sync.operations.worker import drain
-
+    # Once, unmeasured, so that the contacts have bases.
     drain()
     if waiting := Contact.objects.exclude(sync_status="synced").count():
         raise SystemExit(f"{waiting:,} contacts did not come into sync.")
@@ -113,20 +97,17 @@ def watch(sandbox: Sandbox, command: Sequence[str]) -> Watched:
         child = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=dict(os.environ), stdout=out, stderr=subprocess.STDOUT
         )
-        megabytes = list(_megabytes(child))
+        megabytes = []
+        process = psutil.Process(child.pid)
+        while child.poll() is None:
+            with suppress(psutil.NoSuchProcess):
+                megabytes.append(process.memory_info().rss / 1_000_000)
+            time.sleep(LOOK_SECONDS)
     seconds = time.monotonic() - begun
     output = log.read_text()
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{output[-2000:]}")
     return Watched(sandbox.last_call() - mark, megabytes, seconds, output)
-
-
-def _megabytes(child: subprocess.Popen[bytes]) -> Iterator[float]:
-    process = psutil.Process(child.pid)
-    while child.poll() is None:
-        with suppress(psutil.NoSuchProcess):
-            yield process.memory_info().rss / 1_000_000
-        time.sleep(LOOK_SECONDS)
 
 
 def compare_contacts() -> None:
@@ -167,7 +148,6 @@ def main() -> int:
     records = options_of("memory", __doc__, records=100_000).records
     with database_and_sandbox(SITE_URL=NOWHERE) as sandbox:
         fill(sandbox, records)
-        agree()
         sandbox.pass_time(QUIET_SECONDS)
         rows = comparison(sandbox, records)
     print(f"{records:,} unchanged contacts ({machine()})")

@@ -63,17 +63,14 @@ class Watchdog(bootsteps.StartStopStep):
                 running = len(state.active_requests)
                 waiting = len(state.reserved_requests) - running
                 if watch.is_stuck(begun, running, waiting, time.monotonic()):
-                    self._end()
+                    log.error("worker ended: its pool takes no tasks though jobs are due")
+                    for pid in [child.pid for child in active_children() if child.pid]:
+                        os.kill(pid, signal.SIGKILL)
+                    os._exit(1)
             except DatabaseError as error:
                 log.warning("the pool can't be watched", error=type(error).__name__)
             finally:
                 connection.close()  # a pool process that is forked later must not share it
-
-    def _end(self) -> None:
-        log.error("worker ended: its pool takes no tasks though jobs are due")
-        for pid in [child.pid for child in active_children() if child.pid]:
-            os.kill(pid, signal.SIGKILL)
-        os._exit(1)
 
 
 app.steps["worker"].add(Watchdog)

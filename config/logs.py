@@ -34,30 +34,25 @@ class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
         self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.redact(super().format(_without_address(record)))
+        """Write a line; one about a refused request (4xx) has the route instead of the address and a traceback.
 
-
-def _without_address(record: logging.LogRecord) -> logging.LogRecord:
-    """Rewrite Django's record about a refused request (4xx) with the route instead of the address and a traceback.
-
-    The address may contain a secret. Other records are returned as they are.
-    """
-    status = getattr(record, "status_code", 0)
-    request = getattr(record, "request", None)
-    if not isinstance(request, HttpRequest) or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return record
-    reason = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
-    code = next((code for words, code in _CSRF_CODES.items() if words in reason), "")
-    if not code and record.name.startswith("django.security."):
-        code = record.name.removeprefix("django.security.")
-    match = request.resolver_match
-    copied = copy(record)
-    copied.msg = (
-        f"refused {request.method} {match.route if match else '-'}: {status} {code or HTTPStatus(status).name.lower()}"
-    )
-    copied.args = ()
-    copied.exc_info = copied.exc_text = copied.stack_info = None
-    return copied
+        Django's own would have the address, which may contain a secret.
+        """
+        status = getattr(record, "status_code", 0)
+        request = getattr(record, "request", None)
+        is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if not is_refusal or not isinstance(request, HttpRequest):
+            return self.redact(super().format(record))
+        reason = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
+        code = next((code for words, code in _CSRF_CODES.items() if words in reason), "")
+        if not code and record.name.startswith("django.security."):
+            code = record.name.removeprefix("django.security.")
+        route = request.resolver_match.route if request.resolver_match else "-"
+        refusal = copy(record)  # other handlers get the record itself
+        refusal.msg = f"refused {request.method} {route}: {status} {code or HTTPStatus(status).name.lower()}"
+        refusal.args = ()
+        refusal.exc_info = refusal.exc_text = refusal.stack_info = None
+        return self.redact(super().format(refusal))
 
 
 # Words in Django's reasons for a failed CSRF check.

@@ -174,21 +174,22 @@ class HeadersMiddleware(MiddlewareMixin):
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        policy = settings.FRAME_SECURITY_POLICY if _is_in_frame(request, response) else settings.CONTENT_SECURITY_POLICY
+        user = getattr(request, "user", None)
+        is_html = response.headers.get("Content-Type", "").startswith("text/html")
+        # Asked last, because it may read the session from the database.
+        is_in_frame = (
+            is_html
+            and not request.path_info.startswith((*FOR_PROGRAMS, *WITHOUT_FRAME))
+            and user is not None
+            and user.is_authenticated
+        )
+        policy = settings.FRAME_SECURITY_POLICY if is_in_frame else settings.CONTENT_SECURITY_POLICY
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         if request.path_info.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
         return response
-
-
-def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether the answer may be a page in the admin's frame: HTML for a signed-in user."""
-    user = getattr(request, "user", None)
-    if user is None or not response.headers.get("Content-Type", "").startswith("text/html"):
-        return False
-    return bool(user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *WITHOUT_FRAME)))
 
 
 @dataclass(frozen=True)

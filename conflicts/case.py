@@ -16,7 +16,7 @@ from sync import registry
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import Converter
-from sync.reconcile.field_plan import base_of
+from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstone_name, tombstones_of

@@ -16,7 +16,7 @@ from sync.kernel.messages import ActionError
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values
-from sync.reconcile.field_plan import AS_SENT, base_of
+from sync.reconcile.field_bases import AS_SENT, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related

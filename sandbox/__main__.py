@@ -18,7 +18,7 @@ from sandbox.control import Control
 from sandbox.model import Clock
 from sandbox.pages import Pages
 from sandbox.pages.faults import FaultsPage
-from sandbox.webhooks.deliveries import Deliveries, Sender
+from sandbox.webhooks import Deliveries, Sender
 from sandbox.world import Store, World
 
 
@@ -60,18 +60,6 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
     Webhooks are signed only with the option --signing-secret: those of a personal token aren't.
     """
-    parser = _parser()
-    options = parser.parse_args(words)
-    if options.signing_secret == FROM_ENVIRONMENT:
-        options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
-        if not options.signing_secret:
-            parser.error("--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them.")
-    if options.npd_via and not options.npd_url:
-        parser.error("--npd-via is another way to --npd-url, which is not given. Give both.")
-    return options
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A Monday.com simulator.")
     add = parser.add_argument
     add("--port", type=int, required=True)
@@ -87,7 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     plan = "refuse what is over this plan's published limits; without it nothing is limited"
     add("--plan", choices=list(PLANS), help=plan)
     add("--site-url", help="an address by which it is called too (default: http://HOST:PORT)")
-    return parser
+    options = parser.parse_args(words)
+    if options.signing_secret == FROM_ENVIRONMENT:
+        options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
+        if not options.signing_secret:
+            parser.error("--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them.")
+    if options.npd_via and not options.npd_url:
+        parser.error("--npd-via is another way to --npd-url, which is not given. Give both.")
+    return options
 
 
 def main() -> int:

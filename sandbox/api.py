@@ -20,7 +20,7 @@ from sandbox import api_errors, api_limits, faults, graph, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
 from sandbox.model import API_USER, Clock
-from sandbox.webhooks.deliveries import Deliveries
+from sandbox.webhooks import Deliveries
 from sandbox.world import World
 
 LOG_LENGTH = 5_000  # calls
@@ -111,12 +111,14 @@ class Idempotency:
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
+            # In the order of their first requests, so the oldest are in front.
             while self._answers and next(iter(self._answers.values())).since <= oldest:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
             if stored is None:
                 self._answers[key] = StoredAnswer(digest, self._clock.time())
                 return None
+            # The client has to wait: the first request may still succeed or fail (docs/idempotency).
             if stored.answer is None:
                 raise api_errors.idempotency_conflict()
             return stored.answer, stored.digest != digest
@@ -127,7 +129,7 @@ class Idempotency:
                 stored.answer = answer
 
     def release(self, key: str) -> None:
-        """Free the key of a request that was not carried out."""
+        """Free the key of a request that was not carried out, so that a retry under it is no replay of nothing."""
         with self._lock:
             stored = self._answers.get(key)
             if stored is not None and stored.answer is None:
@@ -139,6 +141,14 @@ class Idempotency:
 
 
 FAULT_WAIT = 30  # seconds in the answer of a limit where its fault names none
+
+# Limits that refuse a whole request; "field" refuses one field inside the document.
+LIMIT_REFUSALS = {
+    "complexity": api_errors.complexity_limit,
+    "minute": api_errors.minute_limit,
+    "daily": api_errors.daily_limit,
+    "concurrency": api_errors.concurrency_limit,
+}
 
 
 @dataclass
@@ -189,11 +199,12 @@ class Api:
             self.calls.end(call)
 
     def _admit(self, request: web.Request, call: Call) -> web.Response:
-        """Answer a request within the account's limits; one without a valid token counts for no account."""
+        """Answer a request within the account's limits."""
         token = request.header("Authorization") or ""
         # Without a token of its own the sandbox accepts any. Compared as bytes, because compare_digest takes only ASCII
         # texts.
         is_valid = not self._token or hmac.compare_digest(token.encode(), self._token.encode())
+        # Refused before anything is counted, because such a request belongs to no account.
         if not token or not is_valid:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
@@ -202,6 +213,7 @@ class Api:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
+                # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
                     visit.tenths = api_limits.REJECTED_CALL
                 return self._with_limit_headers(response)
@@ -226,13 +238,17 @@ class Api:
             fault = self.faults.take(operation, api_request.variables)
             if fault is not None:
                 call.fault = fault.description()
+                # Also for a request whose answer is stored: what fails so hasn't looked for the key.
                 if fault.status is not None:
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
                     body = fault.answer()
                     if isinstance(body, dict):
                         return self._respond(body, call, fault.status, headers)
                     return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
-                self._check_limit(fault)
+                if fault.limit in LIMIT_REFUSALS:
+                    waits = {"daily": self.limits.usage.seconds_left(), "concurrency": api_limits.CONCURRENCY_WAIT}
+                    wait = waits.get(fault.limit, FAULT_WAIT) if fault.retry_in is None else fault.retry_in
+                    raise LIMIT_REFUSALS[fault.limit](wait)
             if replay is not None:
                 answer, call.different_body = replay
                 call.replayed = True
@@ -259,24 +275,18 @@ class Api:
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
         operation = graph.prepare(document["query"], name, version.era)
+        # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
         key = request.header("Idempotency-Key") if operation.is_mutation else None
         return ApiRequest(request, operation, variables or {}, body, version, key)
 
     def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
+        """Run the document, with what its fault does before, within and after it."""
         if fault is not None and fault.timeout == "before":
             self._hang_up(api_request.http, fault)
         if fault is not None and fault.slow is not None:
             fault.cleared.wait(fault.slow)
-        response = self._run(api_request, call, fault)
-        # Before the connection is cut, because the client repeats the request under its key.
-        if api_request.key:
-            self.idempotency.store(api_request.key, response)
-        if fault is not None and fault.timeout == "after":
-            self._hang_up(api_request.http, fault)
-        return response
-
-    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
-        call.complexity = api_request.operation.points(api_request.variables)
+        operation = api_request.operation
+        call.complexity = operation.points(api_request.variables)
         context = resolvers.Context(
             world=self._world,
             cursors=self.cursors,
@@ -287,32 +297,34 @@ class Api:
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        operation = api_request.operation
         middleware = [faults.fault_middleware(fault, operation, self.history)]
         if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
-        with self._access(operation):
+        # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
+        # before the answer does; so does a new webhook, because its address is called in the meantime.
+        access: AbstractContextManager[None] = self._world.transaction()
+        if not operation.is_mutation:
+            access = self._world.read_lock()
+        elif self.latency.mutation_ms or "create_webhook" in operation.names():
+            access = nullcontext()
+        with access:
             answer = graph.run(operation, api_request.variables, context, *middleware)
+        # What the other fields did stays done, as in the report (community topic 109452).
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
-        return self._respond(answer, call, 200, {})
-
-    def _access(self, operation: graph.Operation) -> AbstractContextManager[None]:
-        """Lock the account for reading, or open one transaction for all mutations of a document.
-
-        Slow mutations open their own, so that webhooks report them before the answer does; so does a new webhook,
-        because its address is called in the meantime.
-        """
-        if not operation.is_mutation:
-            return self._world.read_lock()
-        if self.latency.mutation_ms or "create_webhook" in operation.names():
-            return nullcontext()
-        return self._world.transaction()
+        response = self._respond(answer, call, 200, {})
+        # Before the connection is cut, because the client repeats the request under its key.
+        if api_request.key:
+            self.idempotency.store(api_request.key, response)
+        if fault is not None and fault.timeout == "after":
+            self._hang_up(api_request.http, fault)
+        return response
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
         if "error_code" not in answer:  # the format before 2025-01, which internal errors still have
             answer = answer | {"extensions": {"request_id": call.request_id}}
+        # Both ids are equal in recorded answers (monday_ruby, 2025-10).
         own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
         return web.json_response(answer, status, own_headers | headers)
 
@@ -326,23 +338,13 @@ class Api:
             del response.headers["API-Version"]
         return response
 
-    def _check_limit(self, fault: faults.Fault) -> None:
-        """Raise the fault's limit for the whole request; limits of single fields are raised inside the document."""
-        wait = fault.retry_in
-        if fault.limit == "complexity":
-            raise api_errors.complexity_limit(FAULT_WAIT if wait is None else wait)
-        if fault.limit == "minute":
-            raise api_errors.minute_limit(FAULT_WAIT if wait is None else wait)
-        if fault.limit == "daily":
-            raise api_errors.daily_limit(self.limits.usage.seconds_left() if wait is None else wait)
-        if fault.limit == "concurrency":
-            raise api_errors.concurrency_limit(api_limits.CONCURRENCY_WAIT if wait is None else wait)
-
     def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
+        # Looking ever again, because a test may clear the faults, and a client that has left needs no waiting.
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.cleared.is_set():
             fault.cleared.wait(0.05)
+        # The only way out of waitress that sends no status.
         raise ClientDisconnected
 
 

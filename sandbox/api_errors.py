@@ -20,13 +20,10 @@ class FieldError(Exception):
         self.extensions["service"] = SERVICE
 
 
-class InternalError(Exception):
-    """Monday's own failure: HTTP 200 with `data` null, `error_code` in the place of `code` (monday_ruby, 2025-10)."""
-
-
 class RequestError(Exception):
     """The whole request refused: an HTTP status and one error without `data`."""
 
+    # Recorded answers lack the one or the other, see the functions that set them.
     has_request_id = True
     names_version = True
 
@@ -34,6 +31,7 @@ class RequestError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+        # A limit says it in the body too (docs/rate-limits); other waits are only in the header.
         if retry_after is not None and status == 429:
             extensions["retry_in_seconds"] = retry_after
         self.errors: list[dict[str, Any]] = [{"message": message, "extensions": {"code": code, **extensions}}]
@@ -161,6 +159,7 @@ def unparsable_document(message: str, locations: list[Any]) -> RequestError:
     """Monday's parser goes on after its first error, so there is more than one entry (106532, 109054)."""
     refusal = RequestError(400, message, "PARSING_ERROR")
     entry = {"locations": locations, "extensions": {"code": "PARSING_ERROR"}}
+    # The second stands for what Monday's parser says when it goes on after the first.
     messages = (message, "expected definition")
     refusal.errors = [{"message": f"parsing error: syntax error: {part}"} | entry for part in messages]
     return refusal

@@ -142,6 +142,7 @@ class Window:
 
     def roll(self, now: float) -> "Window":
         """Start again when the window is over, or when the clock was set back before its start."""
+        # A test that moves the clock back would otherwise wait for an end that is hours away.
         if not 0 < self._ends - now <= self._seconds:
             self._ends = 0.0
             self.used = 0
@@ -225,9 +226,10 @@ class Limits:
 
     def _refusal(self, now: float) -> RequestError | None:
         """Count a request in the minute's window and return why it is refused, if it is."""
-        self._minute.use(1, now)
+        self._minute.use(1, now)  # refused ones too: our guess, and the harder one for a client
         if self.plan is None:
             return None
+        # Which of several limits Monday names isn't published.
         if self._minute.used > self.plan.minute:
             return api_errors.minute_limit(self._minute.seconds_left(now))
         if self._running >= self.plan.concurrent:
@@ -238,11 +240,13 @@ class Limits:
 
     def spend(self, cost: int) -> PointsSpent:
         """Use complexity points before the document runs; raises RequestError where they don't suffice."""
+        # Without a wait, because the same request is too large in any minute.
         if cost > QUERY_POINTS:
             raise self._count_rejection(api_errors.query_too_complex(cost, QUERY_POINTS))
         with self._lock:
             now = self._clock.time()
             window = self._points.roll(now)
+            # Without a plan more may be used than there is; answers never show less than nothing.
             before = max(0, self.points_limit - window.used)
             if self.plan is not None and cost > before:
                 raise self._count_rejection(api_errors.complexity_limit(window.seconds_left(now)))

@@ -15,7 +15,7 @@ from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
-from sandbox.webhooks.deliveries import RELEASES, Deliveries
+from sandbox.webhooks import RELEASES, Deliveries
 from sandbox.world import STATES, Snapshot, World
 
 JsonHandler = Callable[..., Any]  # returns JSON
@@ -83,7 +83,6 @@ class Control:
         reading: dict[str, JsonHandler] = {
             "boards": self.boards,
             "faults": self.faults,
-            "latency": self.latency,
             "clock": self.clock,
             "calls": self.calls,
             "plan": self.plan,
@@ -172,15 +171,12 @@ class Control:
         self._api.history.clear()
         return []
 
-    def latency(self) -> dict[str, float]:
-        return vars(self._api.latency)
-
     def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
         if call_ms is not None:
             self._api.latency.call_ms = call_ms
         if mutation_ms is not None:
             self._api.latency.mutation_ms = mutation_ms
-        return self.latency()
+        return vars(self._api.latency)
 
     def clock(self) -> dict[str, Any]:
         clock = self._world.clock
@@ -197,7 +193,10 @@ class Control:
         return self._api.calls.since(int(since))
 
     def load_items(self, board_id: int, items: list[dict[str, Any]]) -> list[str]:
-        """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order."""
+        """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order.
+
+        Without logs and webhooks, so a bench fills a board with 100,000 items in seconds.
+        """
         return [str(item_id) for item_id in operations.load_items(self._world, int(board_id), items)]
 
     def act(self, action: str, user_id: int = model.MAYA, **fields: Any) -> dict[str, Any]:
@@ -210,8 +209,15 @@ class Control:
         with self._world.read_lock():
             return _shown_item(self._world.boards[item.board_id], item)
 
-    def change_column(self, board_id: int, column_id: str, action: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-        """Delete, restore, hide or show a column, or change its type, as a person can and Monday's API can't.
+    def change_column(
+        self,
+        board_id: int,
+        column_id: str,
+        action: str,
+        type: str = "",  # noqa: A002
+        title: str = "",
+    ) -> dict[str, Any]:
+        """Rename, delete, restore, hide or show a column, or change its type, as a person does it.
 
         Monday's undo brings a deleted column back with its values (support.monday.com, "Column permissions" and
         "Changing the column type").
@@ -222,18 +228,21 @@ class Control:
             if column is None:
                 raise web.BadRequestError("there is no such column")
             match action:
+                case "rename":
+                    operations.rename_column(self._world, model.MAYA, board.id, column_id, title)
                 case "delete":
                     operations.delete_column(self._world, model.MAYA, board.id, column_id)
                 case "restore":
                     column.archived = False
                     details = {"column_id": column.id, "column_title": column.title}
                     operations.log_board(self._world, "restore_column", board, model.MAYA, **details)
+                # As by the column's permission to view: its values are missing from answers, but the board lists it.
                 case "hide" | "show":
                     column.hidden = action == "hide"
                 case "retype":
                     self._retype(board, column, type)
                 case _:
-                    raise web.BadRequestError("action is one of delete, restore, hide, show, retype")
+                    raise web.BadRequestError("action is one of rename, delete, restore, hide, show, retype")
             self._world.put_board(board)
         return {"id": column.id, "type": column.type, "archived": column.archived}
 
@@ -242,6 +251,7 @@ class Control:
         kind_of(column_type)
         items = self._world.items_of(board.id, STATES)
         for item in items:
+            # Stored under a name that no column can have, so that nothing else reads it.
             if (cell := item.cells.pop(column.id, None)) is not None:
                 item.cells[f"{column.id} as {column.type}"] = cell
             if (cell := item.cells.pop(f"{column.id} as {column_type}", None)) is not None:
@@ -263,6 +273,7 @@ class Control:
         seconds; `headers` switches the RateLimit headers of answers.
         """
         limits = self._api.limits
+        # Before `used` and `others`, because a new plan begins new windows and keeps the day's calls.
         if plan:
             name = plan.pop("plan", limits.plan.name if limits.plan else None)
             limits.set_plan(api_limits.plan_from(name, plan))

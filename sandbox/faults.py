@@ -30,6 +30,7 @@ class Partial:
     no_data: bool = False  # the answer has only errors, as a report of 2025-02 shows (community topic 109452)
 
     def failing_aliases(self, fields: list[tuple[str, str]]) -> set[str]:
+        # These can't fail, and a test that counts the parts of a batch doesn't mean them.
         aliases = [alias for alias, name in fields if name not in ("complexity", "__typename")]
         if self.every:
             return set(aliases[self.every - 1 :: self.every])
@@ -45,6 +46,7 @@ class Closed:
 
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Return whether a mutation with these arguments writes a closed item or column."""
+        # A write of several columns is refused as a whole if one of them is closed.
         column_ids = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
         if arguments.get("item_name"):
             column_ids.add("name")
@@ -158,6 +160,7 @@ class Fault:
         if self.status == 500:
             return INTERNAL_ERROR
         error = STATUS_BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
+        # Only a limit that tells its wait tells it in the body too; one without any is the harder case for a client.
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:
             extensions["retry_in_seconds"] = self.retry_after
@@ -254,6 +257,7 @@ class Faults:
             for fault in self._queue:
                 if not fault.matches(request, variables):
                     continue
+                # The next entry may happen to the request instead.
                 if fault.skip:
                     fault.skip -= 1
                     continue
@@ -278,6 +282,7 @@ class Faults:
         """Clear the queue, and release the requests that a fault keeps waiting."""
         with self._lock:
             self._queue.clear()
+            # Of the faults that are waiting now; those that are added later get the new event.
             self._cleared.set()
             self._cleared = threading.Event()
 
@@ -325,8 +330,6 @@ BAD_LABEL = (
 # message.
 MUTATION_ERRORS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ColumnValueException": (BAD_LABEL, 200, {"column_type": "color"}),
-    "InvalidItemIdException": ("Item not found", 200, {"item_id": None}),
-    "ResourceNotFoundException": ("Item not found in board", 404, {"resource_type": "item"}),
     "TooManyConcurrentRequestsException": (
         "Failed to lock item id for graphql mutation",
         429,
@@ -383,6 +386,7 @@ def history_middleware(history: ItemHistory) -> Middleware:
             if item is not None:
                 history.record(item.id, item)
         result = following(root, info, **arguments)
+        # A new item: before now there was none, which a stale read has to show.
         if isinstance(result, Item) and (item is None or result.id != item.id):
             with world.read_lock():
                 history.record(result.id, None)
@@ -412,6 +416,7 @@ def _failing_middleware(fault: Fault, partial: Partial, aliases: set[str]) -> Mi
     def fail_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
         if info.path.prev is not None or info.path.key not in aliases or not fault.is_named_in(arguments):
             return following(root, info, **arguments)
+        # As where Monday writes the item and fails while it reads it back.
         if partial.applied:
             following(root, info, **arguments)
         raise failure(partial.code, partial.message)
@@ -439,6 +444,7 @@ def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware
         result = following(root, info, **arguments)
         if info.field_name not in names:
             return result
+        # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
         if isinstance(result, Page):
             return replace(result, cursor=None, items=result.items[:length])
         return result[:length] if isinstance(result, list) else result
@@ -448,6 +454,7 @@ def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware
 
 def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
     def drop_values(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        # The middleware is called for each field of the document, but the fault may be about one of them.
         is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
         values = _json_object(arguments.get("column_values"))
         if is_meant and values and fault.is_named_in(arguments):

@@ -69,7 +69,7 @@ def no_item(item_id: int) -> Item | None:
 
 @dataclass
 class Column:
-    id: str
+    id: str  # unique on its board, also among deleted columns
     title: str
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Item:
     board_id: int
     group_id: str
     name: str
-    rank: float  # its place on the board, ascending
+    rank: int  # its place on the board, ascending: its id, or after a move to another board a newer one
     created_at: str  # as `Clock.stamp` writes it, like `updated_at`
     updated_at: str
     changed_by: int  # the id of the person who changed it last
@@ -120,7 +120,7 @@ class Board:
     id: int
     name: str
     state: str = "active"
-    items_limit: int = 10_000
+    items_limit: int = 10_000  # of active items
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
 
@@ -200,10 +200,10 @@ class WorldEvent:
     board_id: int
     user_id: int
     seconds: float  # the sandbox's time
-    item: Item | None = None
-    item_name: str = ""
-    group: Group | None = None
-    is_top_group: bool = True
+    item: Item
+    item_name: str  # at the time of the event
+    group: Group
+    is_top_group: bool
     source_group_id: str = ""
     column: Column | None = None
     column_type: str = ""

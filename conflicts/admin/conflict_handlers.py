@@ -12,9 +12,10 @@ from django.http import HttpRequest
 from conflicts import rejection_answers, rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.strips import undo_choice
-from conflicts.case import LOST_SIDES
+from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.progress import conflict_progress
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import handlers
@@ -23,6 +24,7 @@ from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
+from sync.reconcile.field_values import as_uuid
 
 LOST = reports.KIND_OVERWRITTEN
 
@@ -212,5 +214,18 @@ def _wait_for_writes(ids: Sequence[str]) -> None:
         time.sleep(0.1)
 
 
+def _conflict_now(row_id: str) -> str:
+    """Say how far a conflict is, and how its record stands if that isn't the same."""
+    conflict = SyncConflict.objects.filter(pk=pk).first() if (pk := as_uuid(row_id)) else None
+    if conflict is None:
+        return ""
+    context = RecordContext.of(conflict)
+    sentence = f"{context.name}: {conflict_progress(conflict, context).sentence}"
+    if context.record is not None and conflict.is_being_applied:
+        return sentence
+    return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"
+
+
+handlers.ENDED.update({Kind.CONFLICT: _conflict_now, Kind.DUPLICATE: _conflict_now})
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
 handlers.register(*(UseSide("keep_npd"), UseSide("keep_monday")), *(ChooseOption(act) for act in reports.OPTION_ACTS))

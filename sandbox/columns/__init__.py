@@ -13,6 +13,7 @@ STATUS_LABELS_LIMIT = 40
 STATUS_LABEL_LENGTH = 30
 EMPTY_INDEX = 5
 
+# For labels in turn; which colour Monday gives a new label isn't published.
 COLOURS = ("#fdab3d", "#00c875", "#df2f4a", "#007eb5", "#9d50dd", "#c4c4c4", "#037f4c", "#579bfc", "#caffb6", "#bb3354")
 
 
@@ -96,6 +97,7 @@ class Status(value_kinds.ColumnKind):
             raise self.bad(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
         if len(labels) >= STATUS_LABELS_LIMIT:
             raise self.bad(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
+        # The place of the empty label is never given to another one.
         index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
         labels[str(index)] = label
         return {"index": index}
@@ -160,6 +162,7 @@ class Dropdown(value_kinds.ColumnKind):
         numbers = [part for part in parts if part.isdecimal()]
         if parts and len(numbers) == len(parts):
             return self._by_ids(column, parts)
+        # As in a status, digits are ids here, so a label that is a number needs the form of an object.
         if numbers:
             raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
@@ -253,6 +256,7 @@ class BoardRelation(value_kinds.ColumnKind):
         boards = board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
+            # An archived item may be linked, a deleted one not.
             if item is None:
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
@@ -282,10 +286,12 @@ class BoardRelation(value_kinds.ColumnKind):
         """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
         if raw is None:
             return None
+        # All of them, also an item that was deleted since: an event tells what was written.
         linked = [{"linkedPulseId": item_id} for item_id in raw["item_ids"]]
         return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
     def same(self, raw: Any, other: Any) -> bool:
+        # The order of links means nothing, and no event reports it.
         return sorted(raw["item_ids"] if raw else ()) == sorted(other["item_ids"] if other else ())
 
 
@@ -323,6 +329,7 @@ def kind_of(column_type: str) -> ColumnKind:
 def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
     """Return the settings of a new column: `defaults` over its type's own; raises InvalidArgumentException."""
     kind = KINDS.get(column_type, ColumnKind())
+    # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not (reference/columns).
     if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
         defaults = defaults["settings"]
     if not isinstance(defaults, dict):

@@ -96,6 +96,7 @@ class ColumnKind:
 
 
 def _undated(raw: Any) -> Any:
+    # Monday stores the time of the write within most values; it makes no change of them.
     if isinstance(raw, dict):
         return {key: value for key, value in raw.items() if key != "changed_at"}
     return raw
@@ -132,9 +133,6 @@ class Text(ColumnKind):
         if not isinstance(content, str):
             raise self.bad("a string is expected")
         return content
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return text or None
 
     def text(self, column: Column, raw: Any) -> str:
         return raw or ""
@@ -189,22 +187,20 @@ class Link(_Address):
     graphql_type = "LinkValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        # A simple string is the address, a space, and the text that is shown (reference/link).
         url, _, words = text.partition(" ")
         return self._value(url, words, writing)
 
     def _value(self, address: str, words: str, writing: Writing) -> Any:
         if not address:
             return None
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*", _scheme(address)) or "//" not in address:
+        try:
+            scheme = urlsplit(address).scheme
+        except ValueError:  # half an IPv6 address
+            scheme = ""
+        if not scheme or "//" not in address:
             raise self.bad("the url needs a scheme such as https://")
         return {"url": address, "text": words or address, "changed_at": writing.stamp}
-
-
-def _scheme(url: str) -> str:
-    try:
-        return urlsplit(url).scheme
-    except ValueError:  # half an IPv6 address
-        return ""
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
@@ -229,10 +225,12 @@ class Email(_Address):
     graphql_type = "EmailValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        # As a link's (reference/email).
         address, _, label = text.strip().partition(" ")
         return self._value(address, label.strip(), writing)
 
     def _value(self, address: str, words: str, writing: Writing) -> Any:
+        # A label alone is refused, not taken for an empty cell.
         if not address and not words:
             return None
         if not is_email(address):
@@ -254,6 +252,7 @@ class Phone(ColumnKind):
     clearings = ("",)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        # "+19175998722 US" (reference/phone); the last word is a country only if it looks like one.
         number, _, country = text.strip().rpartition(" ")
         if not re.fullmatch(r"[A-Z]{2}", country):
             number = text.strip()
@@ -315,12 +314,7 @@ class Numbers(ColumnKind):
             return None
         if isinstance(content, bool) or not isinstance(content, str | int | float):
             raise self.bad("a number in a string is expected")
-        return self._number(str(content) or "0")
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return self._number(text) if text else None
-
-    def _number(self, text: str) -> str:
+        text = str(content) or "0"
         if not NUMERAL.fullmatch(text) or math.isinf(float(text)):
             raise self.bad("this is not a number")
         return text
@@ -331,12 +325,14 @@ class Numbers(ColumnKind):
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
             return None
+        # Events have floating-point numbers where items have texts, so long ones arrive rounded (published captures).
         number = float(raw)
         return {"value": int(number) if number.is_integer() else number, "unit": None}
 
     def same(self, raw: Any, other: Any) -> bool:
         if raw is None or other is None:
             return raw is other
+        # The cell keeps the digits as they were written; 1.0 over 1 is no change.
         return Decimal(raw) == Decimal(other)
 
 
@@ -373,7 +369,7 @@ class Date(ColumnKind):
 
 
 class Checkbox(ColumnKind):
-    """Ticked or empty; only null unticks it through the API."""
+    """Ticked or empty; only null unticks it through the API (developer.monday.com/api-reference/reference/checkbox)."""
 
     type = "checkbox"
     old_type = "boolean"
@@ -381,11 +377,8 @@ class Checkbox(ColumnKind):
     clearings = ()
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        checked = content.get("checked")
-        if checked not in (True, False, "true", "false"):
-            raise self.bad('{"checked": "true"} is expected')
-        if checked in (False, "false"):
-            return None
+        if content.get("checked") not in (True, "true"):
+            raise self.bad('{"checked": "true"} is expected, and null to untick it')
         return {"checked": True, "changed_at": writing.stamp}
 
     def text(self, column: Column, raw: Any) -> str:

@@ -53,6 +53,7 @@ def schema(era: str = "") -> GraphQLSchema:
     types: dict[str, Any] = dict(built.type_map)
     for name, field in types["Query"].fields.items():
         field.resolve = getattr(resolvers, name)
+    # `complexity` is a root field of both.
     for name, field in types["Mutation"].fields.items():
         field.resolve = resolvers.complexity if name == "complexity" else resolvers.mutation_resolver(name)
     changed = resolvers.CHANGED_FIELDS.get(era, {})
@@ -69,6 +70,7 @@ def _with_changes(era: str) -> DocumentNode:
     document = parse(SCHEMA_FILE.read_text(encoding="utf-8"))
     definitions = list[DefinitionNode]()
     for node in document.definitions:
+        # What is left of `changes` in the end are new types.
         change = changes.pop(node.name.value, None) if isinstance(node, ObjectTypeDefinitionNode) else None
         if isinstance(node, ObjectTypeDefinitionNode) and change is not None:
             fields = {field.name.value: field for field in (*(node.fields or ()), *(change.fields or ()))}
@@ -138,6 +140,7 @@ class Operation:
             names = [name for _, name in self.fields if name not in FREE]
             return sum(ITEM_MUTATION_POINTS if name in ITEM_MUTATIONS else MUTATION_POINTS for name in names)
         root_points = _selection_points(self.node.selection_set, self.fragments, variables, 1)
+        # Nothing but `complexity` costs nothing, so that a client can ask what is left.
         return READ_POINTS + root_points if root_points else 0
 
 
@@ -154,6 +157,7 @@ def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
         raise _invalid(errors)
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     matching = [node for node in nodes if operation_name is None or (node.name and node.name.value == operation_name)]
+    # Without a name only a document with one operation is clear.
     if len(matching) != 1:
         raise api_errors.RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
@@ -184,8 +188,9 @@ def run(
     answer: dict[str, Any] = {"data": result.data}
     for error in failures:
         if error.original_error is not None and not isinstance(error.original_error, api_errors.FieldError):
-            if not isinstance(error.original_error, api_errors.InternalError):
-                traceback.print_exception(error.original_error)
+            # A failure of the sandbox's own looks to the client like one of Monday's: HTTP 200 with `data` null, and
+            # `error_code` in the place of `code` (monday_ruby, 2025-10).
+            traceback.print_exception(error.original_error)
             extensions = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": api_errors.SERVICE}
             entry = {"message": "Internal server error", "path": [], "extensions": extensions}
             return {"data": None, "errors": [entry]}
@@ -229,6 +234,7 @@ def _row_limit(field: FieldNode, variables: dict[str, Any]) -> int:
     arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
     ids = arguments.get("ids")
     limit = arguments.get("limit")
+    # Asked for by ids, a listing can't have more rows than these.
     if isinstance(ids, ListValueNode):
         return len(ids.values)
     if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):

@@ -59,10 +59,12 @@ VERSIONS = (
 def served_version(header: str | None) -> Version:
     """Return the version that answers: maintenance for deprecated ones, the current one for unknown ones."""
     by_value = {version.value: version for version in VERSIONS}
+    # So what a client without a version gets changes every quarter.
     if not header:
         return by_value[CURRENT]
     if header != "dev" and not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
+    # The answer to a version that has ended is no error, so only its `API-Version` tells.
     is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
     served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
@@ -100,6 +102,7 @@ class OpenCursors:
 
     def first(self, world: World, items: list[model.Item], limit: int) -> Page:
         expires_at = self._clock.time() + CURSOR_SECONDS
+        # An item that moves to another board later is no more part of the listing.
         board_id = items[0].board_id if items else 0
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
@@ -176,6 +179,7 @@ def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
     """Return where the page that `limit` and `page` name starts and ends; raises InvalidArgumentException."""
     limit = arguments.get("limit")
     page = arguments.get("page")
+    # A null in the variables is no default, so it is replaced here.
     limit = 25 if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
@@ -209,6 +213,7 @@ def activity_log_page(board: model.Board, info: Any, **arguments: Any) -> dict[s
     if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS_PER_SECOND:
         raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
     rows = _logged(board, info, arguments)
+    # The cursor is the last row of the page before; new rows come in front of it and move nothing.
     if cursor := arguments.get("cursor"):
         rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
     _, requested_limit = page_bounds({"limit": arguments.get("limit")})
@@ -263,6 +268,7 @@ def column_values(
     board: model.Board, item: model.Item, ids: list[str] | None, types: list[str] | None
 ) -> list[dict[str, Any]]:
     """Return the item's values without its name, in the order of the board's columns."""
+    # A column that the user may not view is left out without an error; the board still lists it.
     columns = [c for c in board.visible_columns() if c.type != "name" and not c.hidden]
     if ids is not None:
         columns = [c for c in columns if c.id in ids]
@@ -296,6 +302,7 @@ USERS_DEFAULT_LIMIT = 200
 
 def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
     """Return a page of users, all of whom are active."""
+    # Unlike other listings, which have 25 rows where the query names no limit (reference/users).
     limit = arguments.get("limit") or USERS_DEFAULT_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
@@ -317,6 +324,7 @@ def platform_api(_: Any, info: Any) -> dict[str, Any]:
     with limits.figures() as usage:
         last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
+    # Null: Monday names no limit for the account.
     limit = limits.plan.day if limits.plan else None
     return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": last, "by_day": by_day}}
 
@@ -360,37 +368,36 @@ def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
     matching = [world.items[i] for i in dict.fromkeys(parse_id(item_id) for item_id in ids) if i in world.items]
+    # The state is the item's or its board's: the items of an archived board aren't active.
     if arguments.get("exclude_nonactive"):
         matching = [item for item in matching if world.state_of(item) == "active"]
+    # Also items that were asked for by their ids come in pages, of 25 unless the query names a limit.
     return page_of(matching, arguments)
 
 
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
+    """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
+
+    How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
+    """
     context = context_of(info)
     board = context.world.active_board(parse_id(board_id))
     columns = arguments.get("columns")
     cursor = arguments.get("cursor")
     limit = arguments["limit"]
+    # The cursor knows the first page's search.
     if cursor and columns:
         raise api_errors.invalid_argument("columns and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, limit)
-    return context.cursors.first(context.world, _items_with_values(context.world, board, columns or []), limit)
-
-
-def _items_with_values(world: World, board: model.Board, columns: list[dict[str, Any]]) -> list[model.Item]:
-    """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
-
-    How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
-    """
-    matching = world.items_of(board.id)
-    for condition in columns:
+    matching = context.world.items_of(board.id)
+    for condition in columns or []:
         column = _filter_column(board, condition["column_id"])
         if column.type not in INDEXED_TYPES:
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
-        ids = world.ids_with_text(board, column, [value or "" for value in condition["column_values"]])
+        ids = context.world.ids_with_text(board, column, [value or "" for value in condition["column_values"]])
         matching = [item for item in matching if item.id in ids]
-    return matching
+    return context.cursors.first(context.world, matching, limit)
 
 
 def _filter_column(board: model.Board, column_id: str) -> model.Column:
@@ -455,6 +462,7 @@ def board_items_page(board: model.Board, info: Any, **arguments: Any) -> Page:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, arguments["limit"])
+    # An archived board lists nothing, and its items are found by their ids alone.
     items = context.world.items_of(board.id) if board.state == "active" else []
     return context.cursors.first(context.world, queried_items(board, items, query or {}), arguments["limit"])
 
@@ -504,6 +512,7 @@ def mutation_resolver(name: str) -> Resolver:
     mutate = MUTATIONS[name]
 
     def resolve(_: Any, info: Any, **arguments: Any) -> Any:
+        # One after another, as GraphQL requires of a document's mutations.
         info.context.slow_mutation()
         numbers = {key: parse_id(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
         return mutate(info.context, **arguments | numbers)
@@ -560,9 +569,10 @@ def create_item(
 
 
 def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
-    """Answer null, without an error, when the address doesn't answer the challenge."""
+    """Answer null, without an error, when the address doesn't answer the challenge (community topics 27219, 51686)."""
     if config is not None:
         raise api_errors.invalid_argument("The sandbox's webhooks report a whole board")
+    # Its id is given after the handshake, so that a failed one uses none.
     hook = model.Hook(0, board_id, url, event, context.user.id)
     subscriptions.check_subscription(context.world, hook)
     return subscriptions.subscribe(context.world, hook) if context.handshake(url) else None
@@ -597,6 +607,7 @@ COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 
 def create_column(context: Context, board_id: int, title: str, column_type: str, **arguments: Any) -> model.Column:
     column_id = arguments.get("id")
+    # Monday's own ids have digits, which a caller's may not have.
     if column_id is None:
         column_id = operations.fresh_id(column_type)
     elif not COLUMN_ID.fullmatch(column_id):

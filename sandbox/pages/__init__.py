@@ -6,6 +6,7 @@ The server renders all HTML; `page.js` only loads a page again to show what othe
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -59,58 +60,53 @@ class BoardPage:
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.visible_columns() if column.type != "name"]
-        matching = self._matching()
-        if focused_item in matching:
-            self._page = matching.index(focused_item) // PAGE_SIZE + 1
-        else:
-            last = max(1, -(-len(matching) // PAGE_SIZE))
-            self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
-        self._total = len(matching)
-        self._items = matching[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
-
-    def _matching(self) -> list[model.Item]:
-        """Return the items of this state with the words in their name, id or a cell, in the chosen order."""
-        items = [item for item in self._world.items_of(self._board.id, (self._state,)) if self._matches(item)]
+        items = [item for item in world.items_of(board.id, (self._state,)) if self._has_words(item)]
         if self._sort == "changed":
-            items = sorted(items, key=lambda item: (item.updated_at, -item.id), reverse=True)
-        return items
+            items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
+        # The page on which the item of the last form is, so that the focus stays on it.
+        if focused_item in items:
+            self._page = items.index(focused_item) // PAGE_SIZE + 1
+        else:
+            last = max(1, -(-len(items) // PAGE_SIZE))
+            self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
+        self._total = len(items)
+        self._items = items[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
 
-    def _matches(self, item: model.Item) -> bool:
+    def _has_words(self, item: model.Item) -> bool:
+        """Return whether the searched words are in the item's name or a cell, or are its id."""
         words = self._words.casefold()
         texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
         return words == str(item.id) or any(words in text.casefold() for text in texts)
 
     def html(self) -> str:
-        return f"{self._toolbar()}{self._tabs()}{self._table()}{self._foot()}"
+        tabs = ""
+        for state, words in STATES.items():
+            count = len(self._world.items_of(self._board.id, (state,)))
+            current = ' aria-current="page"' if state == self._state else ""
+            tabs += f'<a href="{self._address(state=state, page=1)}"{current}>{words} {count:,}</a>'
+        tabs = f'<nav class="tabs" aria-label="Which items">{tabs}</nav>'
+        return f"{self._toolbar()}{tabs}{self._table()}{self._foot()}"
 
     def _toolbar(self) -> str:
+        """Return the search, and the form for a new item, which only an active board takes."""
+        groups = self._board.visible_groups()
+        choice = add_form = ""
+        if len(groups) > 1:
+            options = "".join(_option(group.id, group.title) for group in groups)
+            choice = f'<select name="group" aria-label="Group of the new item">{options}</select>'
+        if self._board.state == "active":
+            add_form = (
+                f'<form method="post" action="{self._address()}"><input name="text" required maxlength="255" '
+                f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> {choice}'
+                '<button class="main" name="do" value="add">Add item</button></form>'
+            )
         sorts = "".join(_option(key, words, key == self._sort) for key, words in SORTS.items())
         return f"""<div class="toolbar">
 <form method="get" action="/board/{self._board.id}" role="search">
 <input type="search" name="q" value="{escape(self._words)}" placeholder="Search items" aria-label="Search items">
 <select name="sort" aria-label="Order">{sorts}</select>
 <input type="hidden" name="state" value="{self._state}"><button>Show</button></form>
-{self._add_form() if self._board.state == "active" else ""}</div>"""
-
-    def _add_form(self) -> str:
-        groups = self._board.visible_groups()
-        choice = ""
-        if len(groups) > 1:
-            options = "".join(_option(group.id, group.title) for group in groups)
-            choice = f'<select name="group" aria-label="Group of the new item">{options}</select>'
-        return (
-            f'<form method="post" action="{self._address()}"><input name="text" required maxlength="255" '
-            f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> {choice}'
-            '<button class="main" name="do" value="add">Add item</button></form>'
-        )
-
-    def _tabs(self) -> str:
-        links = ""
-        for state, words in STATES.items():
-            count = len(self._world.items_of(self._board.id, (state,)))
-            current = ' aria-current="page"' if state == self._state else ""
-            links += f'<a href="{self._address(state=state, page=1)}"{current}>{words} {count:,}</a>'
-        return f'<nav class="tabs" aria-label="Which items">{links}</nav>'
+{add_form}</div>"""
 
     def _table(self) -> str:
         if not self._items:
@@ -139,10 +135,17 @@ class BoardPage:
         cells = "".join(
             f'<td data-title="{escape(column.title)}">{self._cell(item, column)}</td>' for column in self._columns
         )
+        acts = {"archive": "Archive", "delete": "Delete"} if item.state == "active" else {"restore": "Restore"}
+        buttons = " ".join(
+            f'<button id="{item.id}-{act}" name="do" value="{act}" '
+            f'aria-label="{words} {escape(item.name)}">{words}</button>'
+            for act, words in acts.items()
+        )
         return (
             f'<tr id="item-{item.id}"><th scope="row" data-title="Name">{self._cell(item, NAME)}'
             f'<span class="mute">{" · ".join(self._remarks(item))}</span></th>{cells}'
-            f'<td data-title="Actions">{self._actions(item)}</td></tr>'
+            f'<td data-title="Actions"><form method="post" action="{self._address()}">'
+            f'<input type="hidden" name="item" value="{item.id}">{buttons}</form></td></tr>'
         )
 
     def _remarks(self, item: model.Item) -> Iterator[str]:
@@ -158,18 +161,6 @@ class BoardPage:
         if item.changed_by != model.NOBODY and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
             yield f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}"
-
-    def _actions(self, item: model.Item) -> str:
-        acts = {"archive": "Archive", "delete": "Delete"} if item.state == "active" else {"restore": "Restore"}
-        buttons = " ".join(
-            f'<button id="{item.id}-{act}" name="do" value="{act}" '
-            f'aria-label="{words} {escape(item.name)}">{words}</button>'
-            for act, words in acts.items()
-        )
-        return (
-            f'<form method="post" action="{self._address()}"><input type="hidden" name="item" value="{item.id}">'
-            f"{buttons}</form>"
-        )
 
     def _cell(self, item: model.Item, column: model.Column) -> str:
         """Return a cell as its own form, or its text for an item that isn't active."""
@@ -253,18 +244,13 @@ def value_of(world: World, column: model.Column, text: str) -> Any:
     if column.type == "dropdown":
         return {"labels": [label.strip() for label in text.split(",") if label.strip()]}
     if column.type == "board_relation":
-        return {"item_ids": _linked(world, column, text)}
+        ids = {item.name: item.id for board_id in board_ids(column) for item in world.items_of(board_id)}
+        # A name may have a comma itself.
+        names = [text] if text in ids else [name.strip() for name in text.split(",")]
+        if unknown := [name for name in names if name not in ids]:
+            raise web.BadRequestError(f"No connected board has an item called {unknown[0]}")
+        return {"item_ids": [ids[name] for name in names]}
     return text
-
-
-def _linked(world: World, column: model.Column, text: str) -> list[int]:
-    """Return the items of the connected boards with this name, or with these names between commas."""
-    ids = {item.name: item.id for board_id in board_ids(column) for item in world.items_of(board_id)}
-    names = [text] if text in ids else [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in ids]
-    if unknown:
-        raise web.BadRequestError(f"No connected board has an item called {unknown[0]}")
-    return [ids[name] for name in names]
 
 
 STATE_OF_ACT = {"archive": "archived", "delete": "deleted", "restore": "active"}
@@ -289,7 +275,7 @@ class Pages:
             web.route("GET", "/board/<id>/pulses/<id>", self.item),
             web.route("GET", "/faults", self.faults),
             web.route("POST", "/faults", self.press),
-            *(web.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
+            *(web.route("GET", f"/static/{name}", partial(asset, name)) for name in TYPES),
         ]
 
     def boards(self, request: web.Request) -> web.Response:
@@ -389,9 +375,9 @@ def page(title: str, main: str, status: int = 200) -> web.Response:
     return web.Response(response.status, response.body, response.headers | HEADERS)
 
 
-def _asset(name: str) -> Callable[[web.Request], web.Response]:
+def asset(name: str, request: web.Request) -> web.Response:
     headers = {"Content-Type": f"{TYPES[name]}; charset=utf-8", "Cache-Control": "no-cache"}
-    return lambda request: web.Response(200, (STATIC / name).read_bytes(), headers)
+    return web.Response(200, (STATIC / name).read_bytes(), headers)
 
 
 NO_BOARDS = """<h1>There are no boards yet.</h1>

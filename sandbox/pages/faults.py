@@ -12,7 +12,7 @@ from sandbox.api_limits import PLANS
 from sandbox.faults import fault_from
 from sandbox.model import Clock
 from sandbox.web import BadRequestError
-from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
+from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LOG_LINES = 30
 FAULT_BUTTONS: dict[str, dict[str, Any]] = {
@@ -96,51 +96,46 @@ class FaultsPage:
             raise BadRequestError(f"There is no {choice} to choose") from None
 
     def html(self) -> str:
+        """Return the page's sections."""
+        faults = self._api.faults.remaining()
+        faults_left = ""
+        if faults:
+            lines = _bullets(map(_fault_line, faults))
+            faults_left = f"<p>Still to come:</p>{lines}{_buttons('no-faults', ['No more faults'])}"
+        latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
+
+        rules = self._deliveries.rules.all()
+        rules_left = ""
+        if rules:
+            lines = _bullets(rule.description() for rule in rules)
+            rules_left = f"<p>In force:</p>{lines}{_buttons('no-rules', ['No more rules'])}"
+        held_count = self._deliveries.held_count()
+        held = f"<p>Kept back: {held_count:,}</p>{_buttons('release', RELEASE_BUTTONS)}" if held_count else ""
+
+        usage = self._api.limits.to_json()
+        used = usage["used"]
+        limits = usage["limits"]
+        quota = f"{used['day']:,.0f} calls today; nothing is refused."
+        if limits:
+            quota = (
+                f"{used['day']:,.0f} of {limits['day']:,} calls today, {used['minute']:,} of {limits['minute']:,} this "
+                f"minute, {used['points']:,} of {limits['points']:,} points this minute."
+            )
+        real_time = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
         return f"""<h1>Faults &amp; tools</h1><div class="cards">
-{self._next_call()}{self._webhooks()}{self._plan()}{self._time()}
+<section><h2>The next API call</h2>{_buttons("fault", FAULT_BUTTONS)}{faults_left}
+{CLOSED_FORM}{_select("latency", "Each write takes", LATENCIES, latency)}</section>
+<section><h2>The next webhooks</h2>{_buttons("rule", RULE_BUTTONS)}{rules_left}{held}</section>
+<section><h2>API quota</h2>
+{_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
+<p class="mute">{quota}</p></section>
+<section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{_buttons("clock", CLOCK_STEPS)}{real_time}</section>
 <section><h2>API calls</h2>{_bullets(map(_call_line, reversed(self._api.calls.last(LOG_LINES))))}
 <p class="mute">{escape(self._api.limits.sentence())}</p></section>
 <section><h2>Webhooks sent</h2>{_bullets(map(_delivery_line, reversed(self._deliveries.log()[-LOG_LINES:])))}</section>
 <section><h2>Start again</h2><details><summary>Delete everything…</summary>
 <p>Boards, items, webhooks and logs are deleted.</p>{_buttons("reset", ["Delete all boards"])}</details></section>
 </div>"""
-
-    def _next_call(self) -> str:
-        faults = self._api.faults.remaining()
-        waiting = f"<p>Still to come:</p>{_bullets(map(_fault_line, faults))}" if faults else ""
-        clear = _buttons("no-faults", ["No more faults"]) if faults else ""
-        latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
-        return (
-            f"<section><h2>The next API call</h2>{_buttons('fault', FAULT_BUTTONS)}{waiting}{clear}"
-            f"{CLOSED_FORM}{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
-        )
-
-    def _webhooks(self) -> str:
-        rules = self._deliveries.rules.all()
-        in_force = f"<p>In force:</p>{_bullets(rule.description() for rule in rules)}" if rules else ""
-        clear = _buttons("no-rules", ["No more rules"]) if rules else ""
-        count = self._deliveries.held_count()
-        held = f"<p>Kept back: {count:,}</p>{_buttons('release', RELEASE_BUTTONS)}" if count else ""
-        return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULE_BUTTONS)}{in_force}{clear}{held}</section>"
-
-    def _plan(self) -> str:
-        usage = self._api.limits.to_json()
-        used = usage["used"]
-        limits = usage["limits"]
-        sentence = f"{used['day']:,.0f} calls today; nothing is refused."
-        if limits:
-            sentence = (
-                f"{used['day']:,.0f} of {limits['day']:,} calls today, {used['minute']:,} of {limits['minute']:,} this "
-                f"minute, {used['points']:,} of {limits['points']:,} points this minute."
-            )
-        select = _select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)
-        return f'<section><h2>API quota</h2>{select}<p class="mute">{sentence}</p></section>'
-
-    def _time(self) -> str:
-        buttons = _buttons("clock", CLOCK_STEPS)
-        if self._clock.offset_seconds:
-            buttons += _buttons("real-time", ["Real time"])
-        return f"<section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{buttons}</section>"
 
 
 def _buttons(do: str, choices: Iterable[str]) -> str:

@@ -16,11 +16,16 @@ const LEAVING = 60_000; // at most, because a form that is answered with a file 
 let leftAt = -LEAVING;
 document.addEventListener("submit", (event) => !event.defaultPrevented && (leftAt = Date.now()));
 
+// A link to a new tab has the focus while somebody is there, who wants to find the page up to date.
+const KEEPS_FOCUS = "[data-live-focus], a[target=_blank]";
+const sameAs = (element, part) =>
+  element.id ? document.getElementById(element.id) : part.querySelector(`a[href="${CSS.escape(element.getAttribute("href"))}"]`);
+
 const atWork = (part) =>
   Date.now() - leftAt < LEAVING ||
   part.inert || // behind the panel of filters; its replacement wouldn't be inert
   (part.matches(":hover") && Date.now() - moved < 2000) ||
-  (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
+  (part.contains(document.activeElement) && !document.activeElement.matches(KEEPS_FOCUS)) ||
   part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox]:checked:is(.action-select, .npd-home-tick), .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
@@ -45,9 +50,9 @@ const place = (fresh) => {
     if (!next || html === placedHtml.get(part) || atWork(part)) continue;
     const placed = document.importNode(next, true);
     keepFolds(part, placed);
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
     part.replaceWith(placed);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    if (focused) sameAs(focused, placed)?.focus({ preventScroll: true });
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
     const boxes = placed.querySelectorAll("tr input.action-select");

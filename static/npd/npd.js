@@ -61,7 +61,7 @@ new MutationObserver((changes) => {
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
 
-// Closes a menu on Escape, which moves the focus back to its button, and on a click outside.
+// Closes a menu on Escape, which moves the focus back to its button, on a click outside, and on a link to a new tab.
 const openMenus = () => document.querySelectorAll("details.npd-menu[open]");
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -71,7 +71,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("click", (event) => {
-  for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
+  const opensTab = event.target.closest("a[target=_blank]") !== null;
+  for (const menu of openMenus()) if (opensTab || !menu.contains(event.target)) menu.open = false;
 });
 
 // While the panel of filters is open, only it, dialogs, and what it draws beside itself can be reached.

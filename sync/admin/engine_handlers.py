@@ -27,6 +27,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, S
 from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
+from sync.reconcile.field_values import as_uuid
 from sync.records import approvals, authors, item_links, unmatched_items
 from sync.records.availability import wait_sentence
 
@@ -201,12 +202,22 @@ class Ignore(handlers.Handler):
     asks_about_several = False
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        items = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
+        """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
+        listed = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
+        jobs = unmatched_items.open_jobs(item.item_id for item in listed)
+        items = []
+        problems = []
+        for item in listed:
+            job = jobs.get((item.entity_type, item.item_id))
+            if job and any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
+                problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
+            else:
+                items.append(item)
         keys = [str(item.pk) for item in items]
         number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
         authors.log_action_many(request.user, items, "Ignored.")
-        sentence = f"{humanize.count_with_noun(number, 'item')} ignored."
-        return confirmed_action.Report(sentence, undo=keys) if number else confirmed_action.Report()
+        sentence = f"{humanize.count_with_noun(number, 'item')} ignored." if number else ""
+        return confirmed_action.Report(sentence, problems, undo=keys)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
@@ -357,6 +368,51 @@ def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) ->
     return len(ids)
 
 
+def _job_now(row_id: str) -> str:
+    job = SyncQueue.objects.filter(pk=row_id[:18]).first() if row_id.isdecimal() else None
+    if job is None:
+        return ""
+    # A job that a person ended says by whom, such as “discarded by eve”.
+    ended = f"Its job was {job.error_message}." if job.error_message.startswith(("retried", "discarded")) else ""
+    now = handlers.record_now(job.entity_type, job.entity_id) if job.entity_id else ""
+    return f"{ended} {now}".strip() or f"Its job is {job.get_status_display().lower()}."
+
+
+def _approval_now(row_id: str) -> str:
+    approval = ApprovalRequest.objects.filter(pk=row_id[:18]).first() if row_id.isdecimal() else None
+    if approval is None:
+        return ""
+    by = f", as {approval.decided_by.get_username()} decided" if approval.decided_by else ""
+    now = handlers.record_now(approval.entity_type, approval.entity_id)
+    return f"{approval.label}: {approval.get_state_display().lower()}{by}. {now}"
+
+
+def _item_now(row_id: str) -> str:
+    item = _items_of([row_id[:18]]).first() if row_id.isdecimal() else None
+    if item is None:
+        return "The item has a record now, or has left the board."
+    return f"“{item}” was ignored already." if item.ignored_at else ""
+
+
+def _record_now(row_id: str) -> str:
+    """Say how the record of a field, or of a removed item, stands."""
+    entity_type, _, rest = row_id.partition(":")
+    entity_id = as_uuid(rest.partition(":")[0])
+    if registry.is_registered(entity_type) and entity_id:
+        return handlers.record_now(entity_type, entity_id)
+    return "The column can be used again." if rest else ""
+
+
+handlers.ENDED.update(
+    {
+        Kind.FAILED: _job_now,
+        Kind.APPROVAL: _approval_now,
+        Kind.UNMATCHED: _item_now,
+        Kind.REMOVED: _record_now,
+        Kind.REJECTED: _record_now,
+        Kind.BLOCKED: _record_now,
+    }
+)
 handlers.register(
     Retry(),
     Discard(),

@@ -4,11 +4,13 @@ A handler does one act with entries of some kinds. The engine's handlers are in 
 `conflicts.admin.conflict_handlers`.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -23,6 +25,9 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.models import ApprovalRequest, FieldMapping
+from sync.operations import person_requests
+from sync.records import authors, tombstones
+from sync.state import record_view
 
 # An act takes this many ticked rows at most.
 MOST_TICKED = 300
@@ -165,17 +170,65 @@ def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) 
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
 
 
+# For each kind, the function that says what became of an entry that doesn't wait any more, by its row's id; the text
+# comes from a form, and an answer about something unknown is empty.
+ENDED: dict[attention.Kind, Callable[[str], str]] = {}
+
+# An answer says of this many entries what became of them, since each takes a few queries.
+MOST_ENDED = 10
+
+
+def record_now(entity_type: str, entity_id: UUID) -> str:
+    """Say how a record stands, where something of it doesn't wait any more."""
+    record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
+    if record is None:
+        stones = tombstones.tombstones_of([entity_type], [entity_id])
+        name = next(map(tombstones.tombstone_name, stones), "") or f"This {registry.type_name(entity_type)}"
+        deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
+        return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
+    view = record_view.describe_one(record)
+    if view.reason_code is record_view.StateReason.SYNC_OFF:
+        by = person_requests.sync_turned_off(record).get("by")
+        return f"The sync of “{record}” was turned off{f' by {by}' if by else ''}, so nothing of it is synced."
+    words = {
+        record_view.RecordState.SYNCED: "is synced now",
+        record_view.RecordState.PENDING: "is pending",
+        record_view.RecordState.ATTENTION: "needs another answer now",
+        record_view.RecordState.OFF: "is not synced",
+    }[view.state]
+    return f"“{record}” {words}: {view.reason}" if view.reason else f"“{record}” {words}."
+
+
+def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
+    """Return a sentence for each entry that doesn't wait any more, by its key, with what became of it."""
+    sentences = ["Nothing was done, because it doesn't wait any more."] * len(keys)
+    for place, key in enumerate(keys[:MOST_ENDED]):
+        kind, _, row_id = key.partition(":")
+        # The keys come from a form, so they may be about what this person may not see.
+        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].seen_with):
+            continue
+        if now := ENDED[attention.Kind(kind)](row_id):
+            sentences[place] = f"Nothing was done. {now}"
+    return sentences
+
+
+def _digest(entries: Sequence[attention.Entry]) -> str:
+    """Return a hash of which entries a question was about."""
+    return hashlib.sha256(" ".join(sorted(entry.key for entry in entries)).encode()).hexdigest()[:16]
+
+
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
     """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
 
-    Skips entries that no longer wait, and those that this person may not act on.
+    Leaves alone, and says why, entries that no longer wait, and those that this person may not act on.
     """
     code, _, key = request.POST.get("one", "").partition(" ")
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
     # PostgreSQL stores no NUL, so no key has one.
-    keys = [text for text in ([key] if key else request.POST.getlist("key")[:MOST_TICKED]) if "\0" not in text]
+    ticked = request.POST.getlist("key")[:MOST_TICKED] or request.POST.getlist("only")
+    keys = [text for text in ([key] if key else ticked) if "\0" not in text]
     back_url = _back_url(request)
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
@@ -183,22 +236,28 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     visible = attention.seen_by(request.user)
     rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
     entries = attention.entries(rows, limit=None)
+    waiting_keys = {entry.key for entry in entries}
+    ended = [key for key in keys if key not in waiting_keys]
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
-        messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")
+        is_over = "Nothing was done, because nothing of this group waits any more."
+        otherwise = "Nothing was done: that is not possible there." if entries else is_over
+        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
+            messages.warning(request, sentence)
         return see_other(back_url)
     with_sides = with_values(entries, attention.Wording.of_boards())
     fitting = [entry for entry in with_sides if handler.is_for(request.user, entry)]
-    skipped = max(len(keys), len(entries)) - len(fitting)
+    left_alone = [
+        f"“{handler.act.button}” is not possible for “{entry.name}”: {entry.sentence}"
+        for entry in with_sides
+        if entry not in fitting
+    ]
     waiting = len(fitting)
     fitting = fitting[: handler.act.max_per_request or None]
-    shown = _shown_values(request)
-    if not keys:
-        # The question lists the entries that the page didn't show, so their present values count as shown.
-        present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
-        shown = {key: values for key, values in present.items() if values} | shown
+    # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
+    shown = _shown_values(request, () if keys else fitting)
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
-    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause)]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", _digest(fitting))]
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
@@ -211,13 +270,13 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 
     def run() -> confirmed_action.Report:
-        if asks and not keys and (expected := confirmed_action.expected_count(request)) != len(fitting):
-            raise CountChanged(expected, len(fitting))
+        if asks and not keys and request.POST.get("asked") != _digest(fitting):
+            raise CountChanged(confirmed_action.expected_count(request), len(fitting))
         report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
-        problems = list(report.problems)
-        if skipped:
-            number = humanize.count_with_noun(skipped, "entry", "entries")
-            problems.append(f"{number} left alone: done meanwhile, or “{handler.act.button}” is not possible there.")
+        problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]
+        if not report.sentence and not problems:
+            # Somebody was faster by a moment.
+            problems = ended_sentences(request.user, [entry.key for entry in fitting])
         request.session.pop(LAST_ACT, None)
         if report.sentence and report.undo:
             request.session[LAST_ACT] = {
@@ -233,10 +292,12 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
 
-def _shown_values(request: HttpRequest) -> dict[str, Any]:
-    """Return the values that the rows showed, by key, without those that can't be parsed."""
+def _shown_values(request: HttpRequest, listed: Sequence[attention.Entry]) -> dict[str, Any]:
+    """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
+    present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
-    return {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
+    shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
+    return {key: values for key, values in present.items() if values} | shown
 
 
 def _back_url(request: HttpRequest) -> str:

@@ -243,6 +243,11 @@ class GroupBox:
         return "Could not be synced" if self.group.kind is attention.Kind.FAILED else self.group.text
 
     @property
+    def only_key(self) -> str:
+        """The key of a group's only entry, so that its buttons never act on another with the same cause."""
+        return self.rows[0].entry.key if self.group.number == 1 and self.rows else ""
+
+    @property
     def more_url(self) -> str:
         return rows_url(self.group.cause, 2 if self.rows else 1) if len(self.rows) < self.group.number else ""
 

@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base, concurrent_edits, confirmed_action, deleted_pages, record_panel
+from sync.admin import admin_base, concurrent_edits, confirmed_action, deleted_pages, handlers, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
@@ -75,7 +75,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, queryset, on=True):
                 return confirmed_action.Report(f"Sync turned on for {self._count_text(number)}. {_ON_EFFECT}")
-            return confirmed_action.Report(problems=["Nothing was changed: sync was on already."])
+            return self._nothing_done(queryset, "Nothing was changed: sync was on already.")
 
         return confirmed_action.run_action(self, request, run, _page_before(request))
 
@@ -93,7 +93,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
                 return confirmed_action.Report(f"Sync turned off for {self._count_text(number)}.")
-            return confirmed_action.Report(problems=["Nothing was changed: sync was off already."])
+            return self._nothing_done(queryset, "Nothing was changed: sync was off already.")
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
@@ -115,12 +115,17 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             ]
             ids = list(linked.values_list("pk", flat=True))
             if not ids:
-                return confirmed_action.Report(problems=without_item)
+                return self._nothing_done(queryset, *without_item)
             authors.log_action_many(request.user, linked, "Unlink from Monday was asked for.")
             item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
             return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
+
+    def _nothing_done(self, queryset: models.QuerySet[Any], *reasons: str) -> confirmed_action.Report:
+        """Return the reasons, or that the selected records were deleted since the page showed them."""
+        deleted = f"Nothing was changed: the selected {self.opts.verbose_name_plural} were deleted meanwhile."
+        return confirmed_action.Report(problems=reasons if queryset.exists() else [deleted])
 
     def _count_text(self, number: int) -> str:
         return registry.count_of_type(number, self.model.entity_type())
@@ -423,6 +428,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> confirmed_action.Report:
+            if request.POST.get("shown") == "on" and not record.sync_enabled:
+                now = handlers.record_now(record.entity_type(), record.pk)
+                again = "Press “Sync now” once more to send it all the same."
+                return confirmed_action.Report(problems=[f"Nothing was sent. {now} {again}"])
             answer = person_requests.push_record(record, by=request.user.get_username())
             authors.log_action(request.user, record, f"Sync now: {answer.message}")
             if answer.triggered and not answer.reason_code:

@@ -180,7 +180,11 @@ def buttons_of(
         if not record.monday_id and unlinked_item(record) is not None:
             buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
     if may_change:
-        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], icon="sync", impossible=view.stop))
+        # With what the page shows, because “Sync now” also sends a record once whose sync is off.
+        hidden = {"shown": "on" if record.sync_enabled else "off"}
+        buttons.append(
+            Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync", impossible=view.stop)
+        )
     return buttons
 
 

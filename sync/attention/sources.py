@@ -293,12 +293,15 @@ _REFUSED_CALLS = """
     WHERE {wanted}
 """
 
-# Nightly comparisons that found differences, until the next comparison or for a day.
-_DIFFERENCES = """
+# The next night's comparison replaces a result. If it can't be made, a result says nothing of today any more.
+DIFFERENCES_SHOWN = "interval '1 day'"
+
+# Nightly comparisons that found differences.
+_DIFFERENCES = f"""
     SELECT 'difference', concat_ws(':', link.entity_type, (link.verified_at AT TIME ZONE 'UTC')::date), '',
-        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + interval '1 day',
+        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + {DIFFERENCES_SHOWN},
         jsonb_build_object('board', link.id, 'compared', link.verified_records, 'differed', link.differed_records)
-    FROM sync_board_links AS link WHERE {wanted} AND link.differed_records > 0
+    FROM sync_board_links AS link WHERE {{wanted}} AND link.differed_records > 0
 """
 
 # People and chats whose messages fail; administrators solve it.

@@ -190,17 +190,15 @@ class RestoreError(NotPossible):
 
 
 class CountChanged(NotPossible):
-    """The number of matching rows changed since a person saw it, so nothing was done.
+    """The matching rows, or their number, changed since a person saw them, so nothing was done.
 
     A negative `expected` means that no number was submitted.
     """
 
     def __init__(self, expected: int, actual: int) -> None:
         confirmed = f"not {expected:,}" if expected >= 0 else "and no number was confirmed"
-        super().__init__(
-            f"{actual:,} match now, {confirmed}. Nothing was done. Check the list again, then repeat it with the "
-            "current number."
-        )
+        changed = "Others match now" if expected == actual else f"{actual:,} match now, {confirmed}"
+        super().__init__(f"{changed}. Nothing was done. Check the list again, then repeat it with the current number.")
         self.actual = actual
 
 

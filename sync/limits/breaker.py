@@ -29,6 +29,8 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans (`_probe_wait`)
 
+PROBE_MARGIN_SECONDS = 5  # no other worker probes until a probe's call has timed out and its result is stored
+
 OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
 # Errors of these scopes meet every board alike.
@@ -134,7 +136,7 @@ def probe_if_due() -> bool:
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
         models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
     )
-    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
+    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + PROBE_MARGIN_SECONDS)
     # The update matches for one worker only, which then probes.
     if not due_account.update(stopped_until=until):
         return False

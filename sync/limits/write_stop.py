@@ -50,7 +50,10 @@ FEW = 8  # a failed batch of at most this many records is split into single reco
 # Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
 
-# This share of them, at least one, may be used for records that have failed for longer than an hour.
+# A record that has failed for so long is late: perhaps it fails for good.
+LATE_AFTER = timedelta(hours=1)
+
+# This share of them, at least one, may be used for late records.
 LATER_SHARE = 0.3
 
 TURN_SECONDS = 1_200  # seconds between two turns
@@ -70,7 +73,7 @@ class Failures:
 
     document: str  # the key of the last failed document
     size: int  # how many records that document had
-    is_late: bool  # the first was over an hour ago
+    is_late: bool  # the first was longer ago than LATE_AFTER
     is_at_fault: bool  # others were written between the first and the last, so it is no outage
     is_at_fault_again: bool  # others were written between the last two
 
@@ -80,7 +83,7 @@ class Repeats:
     """How many documents that failed before may be sent at once; the others wait for their turn."""
 
     remaining: int
-    remaining_late: int  # for documents that have failed for an hour
+    remaining_late: int  # for late documents
     is_quiet: bool  # nothing has failed for the time of a turn, so that a success brings further turns forward
 
 
@@ -113,7 +116,7 @@ _FAILURES = """
         GROUP BY intent.entity_id)
     SELECT failed.entity_id, failed.document,
         (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document) AS size,
-        times[1] < sync_now() - interval '1 hour' AS is_late,
+        times[1] < sync_now() - %(late)s::interval AS is_late,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
             AND created_at BETWEEN times[1] AND times[cardinality(times)]) AS is_at_fault,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
@@ -124,7 +127,7 @@ _FAILURES = """
 
 def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
     """Return the failures of these records since their last successful writes; a record without any has no entry."""
-    rows = fetch_rows(_FAILURES, {"ids": list(records)})
+    rows = fetch_rows(_FAILURES, {"ids": list(records), "late": LATE_AFTER})
     return {record_id: Failures(*failures) for record_id, *failures in rows}
 
 

@@ -89,6 +89,11 @@ def parse_event(body: Any) -> ItemEvent:
     if kind is not EventKind.OTHER and (board_id is None or item_id is None):
         raise InvalidEvent(f"The event {event.get('type')!r} names no {'item' if board_id else 'board'}.")
     is_rename = kind is EventKind.RENAMED
+    value = event.get("value")
+    item_name = _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
+    # Captures of renames have the name only in the value.
+    if is_rename and isinstance(value, Mapping):
+        item_name = _text_or_none(value.get("name"))
     column_type = _text_or_none(event.get("columnType"))
     column_values = event.get("columnValues")
     return ItemEvent(
@@ -99,11 +104,11 @@ def parse_event(body: Any) -> ItemEvent:
         item_id=item_id,
         column_id=NAME_COLUMN if is_rename else _text_or_none(event.get("columnId")),
         column_type=NAME_COLUMN if is_rename else column_type and api_column_type(column_type),
-        value=event.get("value"),
+        value=value,
         previous_value=event.get("previousValue"),
         # Monday's own automations have a negative id.
         user_id=_id_under(event, "userId", pattern=_USER_ID),
-        item_name=_item_name(event, is_rename=is_rename),
+        item_name=item_name,
         column_values=column_values if isinstance(column_values, Mapping) else None,
         happened_at=graphql.time_or_none(event.get("triggerTime")),
         changed_at=graphql.plausible_time(_parse_timestamp(event.get("changedAt"))),
@@ -115,13 +120,6 @@ def parse_event(body: Any) -> ItemEvent:
 def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
     """Return a delivery's body that only reports that an item changed."""
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
-
-
-def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
-    value = event.get("value")
-    if is_rename and isinstance(value, Mapping):
-        return _text_or_none(value.get("name"))
-    return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
 
 
 # As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
@@ -297,8 +295,12 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
             log_problem = error.sentence
     _raise_errors_below(answer, "items_page")
     updated = _parse_updated_page(node.get("items_page"), answer)
+    hooks = None
+    nodes = (answer.data or {}).get("webhooks")
+    if isinstance(nodes, list) and not answer.errors_of("webhooks"):
+        hooks = {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
     me = (answer.data or {}).get("me") or {}
-    return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""), cursor)
+    return BoardActivity(board, log, updated, hooks, log_problem, str(me.get("id") or ""), cursor)
 
 
 def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | None]:
@@ -350,13 +352,6 @@ def _parse_updated_page(node: Any, answer: graphql.Answer) -> UpdatedItemsPage:
         raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
     return [UpdatedItem(str(item["id"]), graphql.time_or_none(item.get("updated_at"))) for item in items], cursor
-
-
-def _parse_webhooks(answer: graphql.Answer) -> Mapping[str, str] | None:
-    nodes = (answer.data or {}).get("webhooks")
-    if not isinstance(nodes, list) or answer.errors_of("webhooks"):
-        return None
-    return {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
 
 
 def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
@@ -415,10 +410,31 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
     The trigger's id contains the row's id, so a row that is read again is stored only once.
     """
-    if entry.event in _WEBHOOK_TYPES:
-        kind = _WEBHOOK_TYPES[entry.event] or entry.event
-        for item_id in entry.item_ids:
-            yield {"event": _webhook_event(entry, board_id, item_id, kind)}
+    if entry.event not in _WEBHOOK_TYPES:
+        return
+    kind = _WEBHOOK_TYPES[entry.event] or entry.event
+    data = entry.data
+    event: dict[str, Any] = {
+        "type": kind,
+        # The prefix distinguishes it from the ids of real webhooks.
+        "triggerUuid": f"{LOG_PREFIX}{entry.id}",
+        "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "boardId": board_id,
+        "pulseName": data.get("pulse_name"),
+        "userId": entry.user_id,
+        "originalTriggerUuid": None,
+    }
+    if kind in ("update_column_value", "update_name"):
+        event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
+        event["changedAt"] = entry.at.timestamp()
+    if kind == "update_column_value":
+        event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
+        event["columnTitle"] = data.get("column_title")
+    if kind == "create_pulse":
+        # A JSON text within the row's own (community topic 45686).
+        event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
+    for item_id in entry.item_ids:
+        yield {"event": event | {"pulseId": item_id}}
 
 
 def changes_without_values(entry: ActivityEntry) -> bool:
@@ -443,27 +459,3 @@ _WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
 _WITHOUT_VALUES = frozenset(
     {"batch_change_pulses_column_value", "move_pulse_from_board", "move_pulse_into_board", "duplicate_pulse"}
 )
-
-
-def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str) -> dict[str, Any]:
-    data = entry.data
-    event: dict[str, Any] = {
-        "type": kind,
-        # The prefix distinguishes it from the ids of real webhooks.
-        "triggerUuid": f"{LOG_PREFIX}{entry.id}",
-        "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "boardId": board_id,
-        "pulseId": item_id,
-        "pulseName": data.get("pulse_name"),
-        "userId": entry.user_id,
-        "originalTriggerUuid": None,
-    }
-    if kind in ("update_column_value", "update_name"):
-        event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
-        event["changedAt"] = entry.at.timestamp()
-    if kind == "update_column_value":
-        event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
-        event["columnTitle"] = data.get("column_title")
-    if kind == "create_pulse":
-        event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
-    return event

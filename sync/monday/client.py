@@ -113,8 +113,14 @@ class MondayClient:
                 name = _DOCUMENT_NAME.match(document)
                 error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
-        if not is_mutation:
-            self._check_version(answer)
+        served = (answer.api_version or "").strip()
+        is_other = bool(served) and served != self.version and _VERSION.fullmatch(self.version)
+        # A mutation was executed, so its answer counts; the next query stops the account.
+        if is_other and not is_mutation:
+            message = f"API version {self.version} was asked for, {served} answered"
+            wrong = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
+            wrong.answer = answer
+            raise wrong
         return answer
 
     def close(self) -> None:
@@ -128,19 +134,6 @@ class MondayClient:
         problems = {name: entry for name, entry in payload.items() if name != "data"}
         redacted: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
         return payload | redacted
-
-    def _check_version(self, answer: Answer) -> None:
-        served = (answer.api_version or "").strip()
-        if not served or served == self.version or not _VERSION.fullmatch(self.version):
-            return
-        error = errors.MondayError(
-            errors.WRONG_VERSION,
-            f"API version {self.version} was asked for, {served} answered",
-            request_id=answer.request_id,
-            http_status=200,
-        )
-        error.answer = answer
-        raise error
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
         """Send a body and return status, headers and body of the answer; raises MondayError if that is incomplete."""
@@ -168,17 +161,15 @@ class MondayClient:
                 allow_redirects=False,
             ) as response:
                 answer_headers = response.headers
-                return response.status_code, answer_headers, b"".join(_read_until(deadline, response))
+                chunks = []
+                # iter_content would wait for a full chunk, past the deadline.
+                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                    chunks.append(chunk)
+                    if time.monotonic() > deadline:
+                        raise requests.ReadTimeout("the answer took too long")
+                return response.status_code, answer_headers, b"".join(chunks)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise transport_error(error, self.timeout, request_id_of(answer_headers)) from error
-
-
-def _read_until(deadline: float, response: requests.Response) -> Iterator[bytes]:
-    # iter_content would wait for a full chunk, past the deadline.
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        yield chunk
-        if time.monotonic() > deadline:
-            raise requests.ReadTimeout("the answer took too long")
 
 
 TransportFailure = requests.RequestException | HTTPError
@@ -189,7 +180,11 @@ def transport_error(error: TransportFailure, timeout: float, request_id: str | N
 
     `request_id` is the one in the answer's headers, if they came before the answer broke off.
     """
-    if _never_connected(error):
+    # A failed certificate check comes before any byte of the request.
+    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
+    # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
+    never_connected = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError)
+    if never_connected or any(isinstance(cause, before) for cause in _causes(error)):
         return errors.MondayError(
             errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
         )
@@ -199,15 +194,6 @@ def transport_error(error: TransportFailure, timeout: float, request_id: str | N
         )
     message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
     return errors.MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
-
-
-def _never_connected(error: TransportFailure) -> bool:
-    # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
-        return True
-    # A failed certificate check comes before any byte of the request.
-    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
-    return any(isinstance(cause, before) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -299,12 +285,18 @@ def _parse_answer(
         # After an error with a path, or of execution, a part of the mutation may have been executed.
         executed = [error for error in field_errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
         raise _no_results_error(executed[0], field_errors, 200) if is_mutation and executed else field_errors[0]
+    points = data.get("complexity")
+    names = ("query", "before", "after", "reset_in_x_seconds")
+    complexity = None
+    # An incomplete answer must not correct the quota.
+    if isinstance(points, dict) and all(isinstance(points.get(name), int) for name in names):
+        complexity = Complexity(*(points[name] for name in names))
     return Answer(
         data=data,
         errors=tuple(field_errors),
         request_id=_request_id_of_answer(payload, headers),
         api_version=headers.get("API-Version"),
-        complexity=_parse_complexity(data.get("complexity")),
+        complexity=complexity,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
         points_limit=points_limit(headers),
         seconds=seconds,
@@ -328,14 +320,6 @@ def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]
     extensions = payload.get("extensions")
     request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
     return str(request_id) if request_id else request_id_of(headers)
-
-
-def _parse_complexity(node: Any) -> Complexity | None:
-    names = ("query", "before", "after", "reset_in_x_seconds")
-    # An incomplete answer must not correct the quota.
-    if not isinstance(node, dict) or not all(isinstance(node.get(name), int) for name in names):
-        return None
-    return Complexity(*(node[name] for name in names))
 
 
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.

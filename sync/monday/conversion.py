@@ -349,15 +349,15 @@ def list_under(value: Any, key: str) -> list[Any]:
     raise unreadable_value(value)
 
 
+_DIGITS = re.compile(r"[0-9]+")
+
+
 def parse_ids(value: Any) -> list[str]:
     """Return the ids in a list of digits or numbers, each once; raises UnknownValue for anything else."""
-    if isinstance(value, list | tuple) and all(_is_id(entry) for entry in value):
-        return list(dict.fromkeys(str(entry) for entry in value))
-    raise unreadable_value(value)
-
-
-def _is_id(entry: Any) -> bool:
-    if isinstance(entry, str):
-        return entry.isascii() and entry.isdecimal()
-    # A bool is an int in Python, but no id.
-    return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
+    if not isinstance(value, list | tuple):
+        raise unreadable_value(value)
+    for entry in value:
+        # As a text, True is no digits.
+        if not isinstance(entry, int | str) or not _DIGITS.fullmatch(str(entry)):
+            raise unreadable_value(value)
+    return list(dict.fromkeys(str(entry) for entry in value))

@@ -161,9 +161,14 @@ def translate_error(
     column_id = column.get("column_id") if isinstance(column, Mapping) else column
     if not isinstance(wait, int | float):
         wait = retry_after
+    message = details.message
+    if not message:
+        is_down = http_status is not None and http_status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+        message = "Monday is not available just now" if is_down else "Monday gave no reason"
+        message += f" (HTTP {http_status})" if http_status is not None else ""
     return errors.MondayError(
         kind,
-        details.message or _default_message(http_status),
+        message,
         code=details.code,
         request_id=request_id,
         http_status=http_status,
@@ -173,14 +178,6 @@ def translate_error(
         column_type=_text(details.data.get("column_type")),
         columns=details.broken if kind is errors.RULES_BROKEN else None,
     )
-
-
-def _default_message(http_status: int | None) -> str:
-    if http_status is None:
-        return "Monday gave no reason"
-    if http_status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        return f"Monday is not available just now (HTTP {http_status})"
-    return f"Monday gave no reason (HTTP {http_status})"
 
 
 def _parse_details(error: Any) -> _ErrorDetails:

@@ -64,7 +64,21 @@ def parse_written_items(
 
     Unreadable columns of an item are unknown readings. An alias with neither item nor error has an unknown outcome.
     """
-    return {alias: _parse_written(answer, alias, column_ids) for alias in aliases}
+    results: dict[str, board_items.Item | MondayError] = {}
+    for alias in aliases:
+        node = (answer.data or {}).get(alias)
+        if isinstance(node, Mapping):
+            results[alias] = _parse_item(node, column_ids, answer.errors, (alias,))
+            continue
+        errors = answer.errors_of(alias)
+        # An error of the alias itself means that the write failed.
+        write_error = next((error for error in errors if len(error.path) == 1), None)
+        # An error below the alias comes from reading the item back: the write itself was carried out.
+        reason = errors[0].message if errors else "Monday answered nothing for this record"
+        results[alias] = write_error or MondayError(
+            UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,)
+        )
+    return results
 
 
 def parse_items_at(
@@ -93,20 +107,6 @@ def parse_items_at(
 
 def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
-
-
-def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.Item | MondayError:
-    node = (answer.data or {}).get(alias)
-    if isinstance(node, Mapping):
-        return _parse_item(node, column_ids, answer.errors, (alias,))
-    errors = answer.errors_of(alias)
-    # An error of the alias itself means that the write failed.
-    write_error = next((error for error in errors if len(error.path) == 1), None)
-    if write_error is not None:
-        return write_error
-    # An error below the alias comes from reading the item back: the write itself was carried out.
-    reason = errors[0].message if errors else "Monday answered nothing for this record"
-    return MondayError(UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,))
 
 
 def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[board_items.Item]:
@@ -481,7 +481,7 @@ def _search_part(alias: str, search: board_items.ColumnSearch) -> _QueryPart:
 
 def _build_query(parts: Sequence[_QueryPart], column_ids: Sequence[str], types: Collection[str]) -> Document:
     declarations = ", ".join([part.declarations for part in parts] + ["$columns: [String!]"])
-    fields = "\n  ".join(part.text for part in parts if part.text)
+    fields = "\n  ".join(part.text for part in parts)
     variables: dict[str, Any] = {"columns": list(column_ids)}
     for part in parts:
         variables |= part.variables

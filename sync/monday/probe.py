@@ -110,7 +110,14 @@ class Probe:
         Raises MondayError where the boards could not be created.
         """
         try:
-            self._make_boards()
+            for title in (OTHER_BOARD_TITLE, BOARD_TITLE):
+                self.connector.create_board(title, self.board_ids.append)
+            self.connector.ensure_columns(self.other_board_id, "Items", [])
+            columns = [board.ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
+            relation = board.ColumnSpec(
+                board.RELATION, board.RELATION, board.RELATION, "probe_relation", target_board=self.other_board_id
+            )
+            self._setup = self.connector.ensure_columns(self.board_id, "Items", [*columns, relation])
             for assumption in ASSUMPTIONS:
                 try:
                     yield Finding(assumption, assumption.ask(self))
@@ -119,24 +126,11 @@ class Probe:
                 except Unanswered as error:
                     yield Finding(assumption, reason=str(error))
         finally:
-            self._delete_boards()
-
-    def _make_boards(self) -> None:
-        for title in (OTHER_BOARD_TITLE, BOARD_TITLE):
-            self.connector.create_board(title, self.board_ids.append)
-        self.connector.ensure_columns(self.other_board_id, "Items", [])
-        columns = [board.ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
-        relation = board.ColumnSpec(
-            board.RELATION, board.RELATION, board.RELATION, "probe_relation", target_board=self.other_board_id
-        )
-        self._setup = self.connector.ensure_columns(self.board_id, "Items", [*columns, relation])
-
-    def _delete_boards(self) -> None:
-        for board_id in self.board_ids:
-            try:
-                self.connector.api.execute(DELETE_BOARD, {"board": board_id})
-            except MondayError as error:
-                self.leftovers.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
+            for board_id in self.board_ids:
+                try:
+                    self.connector.api.execute(DELETE_BOARD, {"board": board_id})
+                except MondayError as error:
+                    self.leftovers.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
 
     @property
     def other_board_id(self) -> str:
@@ -202,15 +196,17 @@ class Probe:
 
     def differing_types(self, item: Item) -> list[str]:
         """Return the column types whose values differ from those that the item was created with."""
-        return [kind for kind, value in VALUES.items() if not self._shows(item, kind, value)]
-
-    def _shows(self, item: Item, kind: str, value: Any) -> bool:
-        convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
-        try:
-            remote = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
-        except UnknownValue:
-            return False
-        return remote == convert.local({"field": value})
+        differing = []
+        for kind, value in VALUES.items():
+            convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
+            try:
+                remote = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
+            except UnknownValue:
+                differing.append(kind)
+                continue
+            if remote != convert.local({"field": value}):
+                differing.append(kind)
+        return differing
 
     def subscribe(self) -> None:
         """Create our webhooks; raises Unanswered where Monday doesn't reach the address."""

@@ -38,6 +38,9 @@ LOCK_TIMEOUT_MS = 500
 # old transaction is open.
 SLACK_SECONDS = 5
 
+# `sync.sweep` looks for boards with due jobs so often.
+SWEEP_SECONDS = 10
+
 # After this many lost holders in a row each lease has to expire, because something may kill every worker at once.
 MAX_LOST_HOLDERS = 5
 
@@ -72,10 +75,10 @@ _MOVE_SESSION = f"""
     FROM {_SESSION} WHERE lease.link_id = %(link)s AND lease.token = %(token)s
 """
 
-# A lease that has just expired counts too; after ten seconds the sweep for due jobs finds the board.
+# A lease that has just expired counts too; later on the sweep for due jobs finds the board.
 _ORPHANED_BOARDS = f"""
     SELECT link.entity_type FROM sync_board_leases AS lease JOIN sync_board_links AS link ON link.id = lease.link_id
-    WHERE lease.token IS NOT NULL AND lease.expires > sync_now() - interval '10 seconds'
+    WHERE lease.token IS NOT NULL AND lease.expires > sync_now() - make_interval(secs => {SWEEP_SECONDS})
         AND (lease.expires <= sync_now() OR {_SESSION_ENDED})
     ORDER BY 1
 """

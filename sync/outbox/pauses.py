@@ -74,12 +74,15 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     return current, is_new
 
 
+# Jobs that came due within this time aren't overdue, so they are left as they are, like those just made due.
+JUST_DUE_SECONDS = 10
+
 # Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
 _MAKE_DUE_NOW = """
     UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
     WHERE id IN (
         SELECT id FROM sync_queue
-        WHERE status = 'pending' AND next_retry < %(at)s - interval '10 seconds'
+        WHERE status = 'pending' AND next_retry < %(at)s - make_interval(secs => %(just_due)s)
           AND %(entity_type)s IN ('', entity_type)
         LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """
@@ -95,7 +98,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     if not paused.exists():
         return False
     # Before the pause ends, because /readyz would see overdue jobs until the last row was moved.
-    params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now()}
+    params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now(), "just_due": JUST_DUE_SECONDS}
     rows = 0
     # A thousand rows for each transaction, so that a save of one of them waits only shortly.
     while changed := run_sql(_MAKE_DUE_NOW, params):

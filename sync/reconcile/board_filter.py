@@ -30,11 +30,11 @@ from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
-from sync.monday.conversion import Canonical, Converter, UnknownValue
+from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import base_of, cell_of, is_emptied_by_removal, side_of
+from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
@@ -169,19 +169,15 @@ def is_left_out_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPla
         return True
     board = facts.board
     filtered = [plan.plans[condition.field] for condition in board.sync_filter.records if condition.field in plan.plans]
-    pulled = {
-        field_plan.mapping.key: field_plan.write_raw
-        for field_plan in filtered
-        if field_plan.write_raw and not _is_rejected_clear(facts, plan, field_plan)
-    }
+    approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
+    pulled = {}
+    for field_plan in filtered:
+        key = field_plan.mapping.key
+        is_rejected = approval_states.get((plan.id, key)) == ApprovalState.REJECTED
+        # What a person doesn't let the pass empty isn't pulled.
+        if field_plan.write_raw and not (is_rejected and field_plan.convert.local(field_plan.write_raw) is None):
+            pulled[key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
-
-
-def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether the pull would empty the field, and a person has rejected that, so that it isn't pulled."""
-    states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
-    is_rejected = states.get((plan.id, field_plan.mapping.key)) == ApprovalState.REJECTED
-    return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
 class MatchingItems(NamedTuple):
@@ -231,7 +227,7 @@ def record_verdict(
         values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
-        return side_of(convert.local, values)
+        return field_bases.side_of(convert.local, values)
 
     return _verdict(board, FilterSide.RECORD, record, value_of)
 
@@ -251,7 +247,7 @@ def item_verdict(
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board.")
-        return side_of(convert.remote, cell_of(convert, mapping, item))
+        return field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
@@ -266,7 +262,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
         if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            return side_of(convert.local, field_values.stored_values(record, mapping))
+            return field_bases.side_of(convert.local, field_values.stored_values(record, mapping))
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
@@ -301,7 +297,7 @@ def _verdict(
         if side is FilterSide.RECORD and relation_of(board.model, mapping.fields) is not None:
             # Compared by name because a related record without an item has no canonical form yet.
             names = frozenset(filter(None, map(fold_whitespace, condition.values)))
-            return sync_filter.condition_holds(condition.op, value, names, _text)
+            return sync_filter.condition_holds(condition.op, value, names, lambda name: str(name or ""))
         wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
         return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
 
@@ -320,28 +316,20 @@ def _verdict(
 def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
     verdict = item_verdict(facts.board, item, record.record)
-    if verdict.holds is False and (emptied := _emptied_by_removal(facts, record, item)):
-        return item_verdict(facts.board, item, record.record, emptied)
-    return verdict
-
-
-def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:
-    """Return the filter's fields with cells that are only empty because the items that they named were removed."""
+    if verdict.holds is not False:
+        return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
         convert = facts.board.converter(mapping, record.record)
-        base = base_of(record.sync_state, mapping, item.id)
+        base = field_bases.base_of(record.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
+            remote = field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
+            if is_emptied_by_removal(facts, convert, remote, base):
                 emptied.add(mapping.key)
-    return frozenset(emptied)
-
-
-def _text(value: Canonical) -> str:
-    return value if isinstance(value, str) else ""
+    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -1,7 +1,10 @@
 """Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
 
-Implements, of “After a write” in docs/reference/merge.md: *the pair becomes*, *a relation that the answer to a create
-shows empty*.
+Implements, of “After a write” in docs/reference/merge.md:
+
+- *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and
+  what was read
+- *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
 """
 
 from __future__ import annotations
@@ -22,10 +25,9 @@ from sync.models.decisions import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
-from sync.reconcile import pass_plan, removed_items, resolutions
+from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
-from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
 from sync.records.authors import SYNC_ACTOR
@@ -212,7 +214,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
-        if _is_at_rest(field_plan, plan.sync_state.base.get(key)):  # as nearly all are
+        is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_same_base = field_plan.base is plan.sync_state.base.get(key)
+        if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
             continue
         answered_item = plan.answer.item_of(key)
         settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
@@ -243,12 +247,6 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
-
-
-def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
-    """Whether a field and its base stay as they are."""
-    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
-    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def settled_field(  # noqa: PLR0911 - a table
@@ -327,7 +325,7 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
         advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
         reason = f"Monday made “{name_invisible(convert.display(stored_value))}” of “{name_invisible(after)}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
-    base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
+    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
     transfer = (PUSH, "sent to Monday", before, after)
     return FieldSettlement(base=base, altered=altered, transfer=transfer, resolved=True, result=after)
 
@@ -344,7 +342,7 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
-    base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
+    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
     transfer = ("pull", "written on both sides" if is_sent else "updated from Monday", before, after)
     return FieldSettlement(values, base=base, altered={}, transfer=transfer, resolved=True, result=after)
 
@@ -358,7 +356,7 @@ def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
             return _NOT_ANSWERED
         if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
             return FieldSettlement(recheck="Monday filled in a value of its own.")
-    base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
     result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
     return FieldSettlement(base=base, altered={}, resolved=True, result=result)
@@ -396,7 +394,7 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     if remote_raw is None:
         return {}
     try:
-        if base and not base.get(AS_SENT) and convert.remote(base["remote"]) == convert.remote(remote_raw):
+        if base and not base.get(field_bases.AS_SENT) and convert.remote(base["remote"]) == convert.remote(remote_raw):
             before = dict(base["local"])
         else:
             before = dict(convert.to_local(remote_raw, field_plan.local_raw))

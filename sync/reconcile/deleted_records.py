@@ -1,10 +1,11 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md.
+Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
+record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
+makes no new record: `_leave_to_deleted_record` in new_items.py.
 
-The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
-policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
-An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_leave_to_deleted_record` in new_items.py.
+The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import calls, field_plan, field_values, pass_plan
+from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
@@ -115,10 +116,14 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _missing(plan, board.settings, facts.now)
-    if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
-        return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
-        return _end_deletion(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        tombstone = deleted.tombstone
+        state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
+        is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
+        # Our own call may have removed it without an answer.
+        if is_removed_by_us or _removing_intents(deleted):
+            return _removed(board, plan, state, item)
+        return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _end_deletion(
             plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
@@ -145,19 +150,8 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    """Whether our own call removed it, even if the call got no answer."""
-    tombstone = facts.tombstone
-    is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
-    return bool(_removing_intents(facts)) or is_stored
-
-
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
-
-
-def _state_of(item: Item) -> choices.TombstoneState:
-    return choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
 
 
 def _removed(
@@ -307,15 +301,15 @@ def edits_since_base(
 def _edit_since_base(
     convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
 ) -> reports.FieldConflict | None:
-    base = field_plan.base_of(facts.sync_state, mapping, item.id)
-    cell = field_plan.cell_of(convert, mapping, item)
+    base = field_bases.base_of(facts.sync_state, mapping, item.id)
+    cell = field_bases.cell_of(convert, mapping, item)
     local_raw = field_values.stored_values(facts.record, mapping)
-    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
+    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
     remote = sides.remote
     agreed = sides.base[1] if sides.base else None
     monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, monday, field_plan.unknown_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, monday, field_bases.unknown_reason(sides))
     # A deleted item leaves every cell of connected boards empty.
     is_emptied = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or is_emptied:

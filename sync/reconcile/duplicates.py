@@ -1,10 +1,14 @@
 """Decides about duplicates: a second item with a record's NPD ID, and a record that may be the same as another one.
 
-Implements the row *there, linked | a second item bears its NPD ID* of “A record and its item” in
-docs/reference/merge.md, the last sentence of *none | there, never linked* ("same person?"), and people's answers.
+Implements, of “A record and its item” in docs/reference/merge.md:
 
-An `ItemPlan` with the act DUPLICATE loses its NPD ID, and then is archived if our own create made it; else a person is
-asked. One with the act COPY is archived because that person called it a copy.
+- *there, linked | a second item bears its NPD ID*: the second item loses its NPD ID. If our own create made it and
+  nobody touched it, it is archived, too; else a person is asked whether it is the same.
+- the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
+  made from an item and has got the match key of the other.
+
+An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is archived because a person answered
+that it is a copy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

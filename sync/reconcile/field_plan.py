@@ -1,15 +1,20 @@
 """Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
-Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
+Implements, of docs/reference/merge.md:
 
-Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
-“Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
+- “A field, both ways”: a change of one side goes to the other; if both changed, the field's rule decides
+- “A field, one way”: the source's value is written to the other side, whatever that has
+- “Unknown is not ∅”: a field with a side that can't be read is blocked, not emptied
+- in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
+- the values of a new item
+
+Values that people keep in NPD only come at the end.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,12 +22,11 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, SyncDirection
-from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.reconcile import field_values, resolutions
+from sync.reconcile import field_bases, field_values, resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
@@ -101,8 +105,8 @@ def _at_rest(
     local_raw: dict[str, Any],
 ) -> FieldPlan | None:
     """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
-    base = base_of(sync_state, mapping, item.id)
-    if base is None or base["local"] != local_raw or base.get(AS_SENT):
+    base = field_bases.base_of(sync_state, mapping, item.id)
+    if base is None or base["local"] != local_raw or base.get(field_bases.AS_SENT):
         return None
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
@@ -128,7 +132,9 @@ def _decide_merged(
     """Decide a field whose present `values` are known on both sides."""
     key = field_plan.mapping.key
     try:
-        base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
+        base, confirmed = field_bases.base_with_intents(
+            plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw
+        )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
         if values.local is not None and way is not merge.FieldDirection.NONE:
@@ -161,7 +167,7 @@ def _merge_field(
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = merge.Values(convert.local(base["local"]), base_remote(convert, base)) if base else None
+    agreed = merge.Values(convert.local(base["local"]), field_bases.base_remote(convert, base)) if base else None
     if agreed and emptied_by_removal:
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Values(agreed.local, None)
@@ -169,7 +175,7 @@ def _merge_field(
     if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
-        was_filled = side_of(convert.local, entry["local"]) is not None
+        was_filled = field_bases.side_of(convert.local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,
         local=values.local,
@@ -257,7 +263,7 @@ def is_emptied_by_removal(
     facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
 ) -> bool:
     """Whether the cell is empty because the item that it named left its board."""
-    return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
+    return remote is None and convert.names_items and str(field_bases.base_remote(convert, base)) in facts.removed_items
 
 
 def _decide_create(
@@ -297,12 +303,14 @@ def _decide_unknown_local(
         local = "(a value that Monday can't show)"
         remote = convert.remote(field_plan.remote_raw)
         base = None
-        if entry := base_of(plan.sync_state, mapping, plan.item_id):
+        if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
             if reason := _removal_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # NPD's side has changed only if it names another record than the base.
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
-            base = merge.Values(local, base_remote(convert, entry)) if is_unchanged else merge.Values(None, None)
+            base = merge.Values(None, None)
+            if is_unchanged:
+                base = merge.Values(local, field_bases.base_remote(convert, entry))
         field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
@@ -527,124 +535,3 @@ def _way_of_both(*directions: str) -> merge.FieldDirection:
     if up:
         return merge.FieldDirection.BOTH if down else merge.FieldDirection.TO_MONDAY
     return merge.FieldDirection.TO_NPD if down else merge.FieldDirection.NONE
-
-
-# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
-AS_SENT = "as_sent"
-
-
-def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
-    """Return the base if it belongs to this item, column and mapping version; None otherwise."""
-    entry = sync_state.base.get(mapping.key)
-    return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
-
-
-def base_with_intents(
-    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
-) -> tuple[dict[str, Any] | None, list[Intent]]:
-    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
-
-    Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
-    """
-    item_id = facts.item.id if facts.item else ""
-    base = base_of(facts.sync_state, mapping, item_id)
-    confirmed = []
-    for intent in facts.intents_about(item_id):
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
-            confirmed.append(intent)
-            # A united list is no base, because its elements from Monday would look removed in NPD.
-            if not entry.get("united"):
-                base = new_base(mapping, item_id, entry["local"], remote_raw)
-    return base, confirmed
-
-
-def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
-    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
-    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
-
-
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
-    """Whether both sides of a field have exactly the base's raw values."""
-    base = base_of(facts.sync_state, mapping, item.id)
-    if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
-        return False
-    return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
-
-
-def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
-    return {
-        "local": local_raw,
-        "remote": remote_raw,
-        "item": item_id,
-        "column": mapping.column_id,
-        "version": mapping.version,
-    }
-
-
-def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
-    """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
-
-    A record created from an item begins with them, so that an edit on the board before its first pass is a change.
-    """
-    bases = {}
-    for mapping in board.mapped:
-        convert = board.converter(mapping, record)
-        local_raw = field_values.stored_values(record, mapping)
-        remote_raw = cell_of(convert, mapping, item)
-        if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
-            bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
-    return bases
-
-
-UNREAD: Any = merge.Unknown("It was not read.")
-
-
-def sides_of(
-    convert: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
-) -> merge.FieldSides:
-    """Return a field's raw values and its base in the form that is compared.
-
-    If a side is left out, its half of the base isn't converted either, because some conversions are slow.
-    """
-    local_value = side_of(convert.local, local)
-    remote_value = side_of(convert.remote, remote)
-    if base is None:
-        return merge.FieldSides(local_value, remote_value)
-    # Nearly always a raw value equals its half of the base, which then needn't be converted.
-    is_local_same = local is UNREAD or local == base["local"]
-    is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
-    pair = (
-        local_value if is_local_same else side_of(convert.local, base["local"]),
-        remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
-    )
-    return merge.FieldSides(local_value, remote_value, pair)
-
-
-def unknown_reason(sides: merge.FieldSides) -> str:
-    """Return why Monday's side can't be compared with the base, as a sentence; empty if it can."""
-    if isinstance(sides.remote, merge.Unknown):
-        return f"Its value on Monday can't be read: {sides.remote.reason}."
-    if sides.base and isinstance(sides.base[1], merge.Unknown):
-        return f"The last synced value is not known any more: {sides.base[1].reason}."
-    return ""
-
-
-def cell_of(convert: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
-    """Return the raw value of an item's column, or Unknown with the reason."""
-    if mapping.problem_code == ColumnProblem.RETYPED:
-        # Some converters read two types, but a new type may have changed or emptied the values.
-        return merge.Unknown(mapping.problem)
-    try:
-        return convert.stored_value(item.reading(mapping.column_id))
-    except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))
-
-
-def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
-    if isinstance(raw, merge.Unknown):
-        return raw
-    try:
-        return read(raw)
-    except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))

@@ -1,7 +1,12 @@
 """Decides which item belongs to a record: by link, NPD ID or match key, or by asking a person.
 
-Implements the row *there, never linked | not known* of “A record and its item” in docs/reference/merge.md; for
-*unlinked by policy or a person*, the question when the record syncs again; and people's answers to these questions.
+Implements, of “A record and its item” in docs/reference/merge.md:
+
+- *there, never linked | not known*: one item that no other record has is linked. Several, or one of another record,
+  are asked about (“who is this?”). If there is none, it is created.
+- *unlinked by policy or a person*: if the record syncs again, a person is asked whether it gets back its item.
+- people's answers to these questions
+
 `Gatherer.board_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
 """
 
@@ -65,10 +70,15 @@ def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         identity = identities.get(record.id)
         if identity is None:
             identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
-        elif answered and _names_any(identity, answered):
-            identified.append(replace(record, ending=ANSWERED))
-        else:
+            continue
+        candidates = identity.question["candidates"] if identity.question else ()
+        item_ids = {*identity.excluded_items, *(str(candidate["id"]) for candidate in candidates)}
+        if identity.item is not None:
+            item_ids.add(identity.item.id)
+        if answered.isdisjoint(item_ids):
             identified.append(_identified(record, identity))
+        else:
+            identified.append(replace(record, ending=ANSWERED))
     return plan.with_records(identified)
 
 
@@ -195,12 +205,6 @@ def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) 
         return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
     returned = plan.logged(*return_lines(plan.sync_state))
     return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
-
-
-def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
-    candidates = identity.question["candidates"] if identity.question else ()
-    own_ids = {identity.item.id} if identity.item else set[str]()
-    return not items.isdisjoint({*own_ids, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:

@@ -84,7 +84,14 @@ def read_related(
     wanted = set(references) - already.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         if by == "name":
-            records |= _records_by_name(model, group)
+            names = sorted({reference.value for reference in group} - {""})
+            field = name_field(model)
+            named_records = list[SyncedModel]()
+            if names and field is not None:
+                keyed = model._default_manager.annotate(name_key=match_key_of(field))
+                named_records = list(keyed.filter(name_key__in=[match_key(name) for name in names]))
+            by_key = grouped(named_records, lambda record: match_key(field_values.record_name(record)))
+            records |= {reference: by_key.get(match_key(reference.value), []) for reference in group}
             continue
         rows = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in group]})
         by_value = {str(getattr(record, by)): (record,) for record in rows}
@@ -93,19 +100,6 @@ def read_related(
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
     records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
     return {**already, **records}
-
-
-def _records_by_name(
-    model: type[SyncedModel], references: Sequence[field_values.Reference]
-) -> dict[field_values.Reference, Sequence[SyncedModel]]:
-    names = sorted({reference.value for reference in references} - {""})
-    field = name_field(model)
-    records = list[SyncedModel]()
-    if names and field is not None:
-        keyed = model._default_manager.annotate(name_key=match_key_of(field))
-        records = list(keyed.filter(name_key__in=[match_key(name) for name in names]))
-    by_key = grouped(records, lambda record: match_key(field_values.record_name(record)))
-    return {reference: by_key.get(match_key(reference.value), []) for reference in references}
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:

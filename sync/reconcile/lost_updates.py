@@ -5,8 +5,12 @@ found out later: our write's event has a previous value that we had not read, or
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
 both sides.
 
-Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
-isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
+Implements, of docs/reference/merge.md:
+
+- in “After a write”, *lost update*: an overwritten edit is asked about, or only kept in the history where a person's
+  answer would change nothing
+- also there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +24,9 @@ from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, Fie
 from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
-from sync.reconcile import field_values, pass_plan, resolutions
+from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, side_of, sides_of, way_of
+from sync.reconcile.field_plan import way_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -80,14 +84,14 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
-                base[key] = {**base[key], AS_SENT: True}
+                base[key] = {**base[key], field_bases.AS_SENT: True}
                 altered.pop(key, None)
             if write := history.landed_write:
                 landed[key] = write.id
                 # A united list is no base before NPD has it too.
                 if write.item_id == item_id and not write.entry.get("united"):
-                    base[key] = new_base(mapping, item_id, write.entry["local"], write.entry["read"])
-                    base[key][AS_SENT] = True
+                    base[key] = field_bases.new_base(mapping, item_id, write.entry["local"], write.entry["read"])
+                    base[key][field_bases.AS_SENT] = True
         # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
@@ -213,10 +217,10 @@ class _FieldHistory:
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
-        base = base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
+        base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = side_of(self.convert.remote, base["remote"])
+        answered = field_bases.side_of(self.convert.remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -272,7 +276,7 @@ class _FieldHistory:
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
         return any(
-            side_of(self.convert.remote, entry[0]) == event.value
+            field_bases.side_of(self.convert.remote, entry[0]) == event.value
             for entry in self.facts.sync_state.seen.get(event.key, [])
             if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
         )
@@ -362,8 +366,8 @@ def _is_lost(
 ) -> bool:
     """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
-    remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
-    sides = sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
+    remote = field_bases.cell_of(convert, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
+    sides = field_bases.sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
     if lost_update.is_unconfirmed and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)
@@ -475,7 +479,13 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
             fields.append(FieldConflict(key, current, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
-    applied = _applied_choices(plan)
+    # With choices on which both sides agreed already.
+    applied = plan.applied_choices(KIND_OVERWRITTEN) | {
+        key: field_plan.display_local(field_plan.local_raw) or None
+        for key, field_plan in plan.plans.items()
+        if field_plan.resolved_kind == KIND_OVERWRITTEN
+        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
+    }
     rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
@@ -535,17 +545,6 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
     return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
-
-
-def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
-    """Return the choices that were applied, also those on which both sides agreed already."""
-    agreed = {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.plans.items()
-        if field_plan.resolved_kind == KIND_OVERWRITTEN
-        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
-    }
-    return {**plan.applied_choices(KIND_OVERWRITTEN), **agreed}
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:

@@ -1,11 +1,14 @@
 """Decides what happens to an item that no record has.
 
-Implements these rows of “A record and its item” in docs/reference/merge.md:
+Implements, of “A record and its item” in docs/reference/merge.md:
 
-- the rows *none | …*;
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest). If the
-  filter leaves that record out, both items keep it, and the nightly listing looks at the second one again;
-- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
+- *none | …*: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match key,
+  or asked about if there are several, or becomes a record. A removed item ends its job.
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+  takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
+  listing looks at the second one again.
+- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
+  the deleted record's pass decides about it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +32,17 @@ from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
+
+# Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
+# of the next passes carries out.
+CHECK_SOON = timedelta(minutes=1)
+
+# The same for an obstacle that may last for days, until a person or the board changes it. That usually wakes the item,
+# and each check costs calls.
+CHECK_SELDOM = timedelta(minutes=30)
+
+# A deletion that wasn't carried out within this time fails, or waits for a person.
+NEW_DELETION = timedelta(hours=1)
 
 
 def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -248,7 +262,7 @@ class _ItemRule:
         """When an unreadable item is tried again: later if its column is missing, because its return wakes the item."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
-        return self.now + timedelta(minutes=30 if is_missing else 1)
+        return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
     def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
@@ -273,7 +287,7 @@ class _ItemRule:
             reason = UnmatchedReason.CREATION_OFF if self.match_key else UnmatchedReason.NO_KEY
             return self._leave(reason, detail=detail, until=None, **_type_words(self.board))
         if self.board.link.creates_held and not self.match_key and not facts.may_create:
-            until = self.now + timedelta(minutes=30)
+            until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
 
@@ -348,7 +362,7 @@ class _ItemRule:
             f"“{record.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
             "decide what happens to the record."
         )
-        until = self.now + timedelta(minutes=30)
+        until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
         return (
             plan if record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
@@ -375,9 +389,9 @@ class _ItemRule:
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                # A deletion that waits for a person, or fails, may take days.
-                is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
-                wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
+                is_new = tombstone.deleted_at + NEW_DELETION > self.now
+                is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
+                wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.
@@ -392,7 +406,7 @@ class _ItemRule:
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            return not_linked(self.facts, problem)
+            return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
         plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
@@ -510,11 +524,6 @@ def decided_again(
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided
     return released(planned)
-
-
-def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
-    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled_item(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def after_rejection(

@@ -1,11 +1,12 @@
-"""Implements the rows for removed items in docs/reference/merge.md, “A record and its item”.
+"""Decides what happens to a record whose item was archived, deleted or moved, or is not shown any more.
 
-These are the rows *there | …* for an item that is archived, deleted, not returned or on another board, and *unlinked by
-policy*. The pass waits first; then the board's policy or a person decides (deleted_records.py does the same for deleted
-records).
+Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
+waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
+agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
+deleted_records.py does the same for deleted records.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
-the quiet time: Monday has an undo.
+the quiet time.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSelection, FieldSides, Unknown
+from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
-from sync.monday.board_items import ARCHIVED, DELETED, Item
+from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import field_plan, field_values, pass_plan
+from sync.reconcile import field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import lost_edit_line, will_ask
@@ -263,14 +264,31 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
 def _with_action(
     board: BoardContext, facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
-    """Apply a person's choice; without one apply the policy, if nothing was edited."""
+    """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
+
+    A choice whose option isn't open any more is answered with the reason.
+    """
+    choice = facts.choice
+    open_options = {(option.choose, option.value) for option in removed.options}
     if _is_recreation(facts):
-        lines = _dropped_edit_lines(board, facts, removed)
+        # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
+        missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
+        changes = change_events(board, facts.record, facts.history.events) if missed else []
+        why = "the item left the board with that."
+        mappings = [mapping for mapping in board.mappings if mapping.key in missed]
+        lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
+        edits = tuple(line for line in lines if line)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
+            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
         )
-    if facts.choice is not None:
-        removed = _by_choice(facts, facts.choice, removed)
+    if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
+        problem = "The record was edited after you chose. Check the current values, then choose again."
+        removed = replace(removed, problem=problem)
+    elif choice is not None and (choice.choose, choice.value or "") in open_options:
+        removed = replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
+    elif choice is not None:
+        needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
+        removed = replace(removed, problem=needed or "This is not possible any more. Choose another option.")
     elif act := _action_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, decided_by=BY_POLICY)
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
@@ -279,17 +297,6 @@ def _with_action(
         problem = "Deleting this record was not approved." if removed.is_chosen else ""
         removed = replace(removed, act=pass_plan.RecordAction.NOTHING, problem=problem)
     return removed
-
-
-def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
-    """Apply a choice if the values that its author saw are unchanged, and its option is still open."""
-    if choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-        return replace(removed, problem=problem)
-    if (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
-        return replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
-    needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-    return replace(removed, problem=needed or "This is not possible any more. Choose another option.")
 
 
 def _action_by_policy(
@@ -306,20 +313,6 @@ def _action_by_policy(
     has_obstacle = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
     may_act = is_surely_removed and not (removed.fields or is_forbidden or has_obstacle)
     return act if may_act else pass_plan.RecordAction.NOTHING
-
-
-def _dropped_edit_lines(
-    board: BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
-) -> tuple[HistoryLine, ...]:
-    """Return history lines for Monday edits that re-creating would drop."""
-    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-    if not missed:
-        return ()
-    changes = change_events(board, facts.record, facts.history.events)
-    why = "the item left the board with that."
-    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
-    return tuple(line for line in lines if line)
 
 
 def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
@@ -345,12 +338,17 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
-    cell = _last_cell(convert, mapping, facts.item)
-    base = field_plan.base_of(facts.sync_state, mapping, item_id)
+    cell: Any = field_bases.UNREAD
+    if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+        cell = field_bases.cell_of(convert, mapping, facts.item)
+        # Another board has other columns, so it says nothing that a cell can't be read there.
+        if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
+            cell = field_bases.UNREAD
+    base = field_bases.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
-    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
+            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
+    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
@@ -363,21 +361,12 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     )
 
 
-def _last_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
-    """Return the cell of a removed item; unread if its column is missing, or the item is on another board."""
-    if item is None or mapping.problem_code == choices.ColumnProblem.MISSING:
-        return field_plan.UNREAD
-    cell = field_plan.cell_of(convert, mapping, item)
-    # Another board has other columns.
-    return field_plan.UNREAD if isinstance(cell, Unknown) and item.state not in pass_plan.REPORTED_STATES else cell
-
-
 def _is_edited_in_npd(
     convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
     local_raw = field_values.stored_values(facts.record, mapping)
-    npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
+    npd_side = field_bases.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
         entry = facts.sync_state.blocked_fields.get(mapping.key, {})
@@ -391,8 +380,8 @@ def _is_edited_in_npd(
 def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
     remote = sides.remote
-    if isinstance(remote, Unknown) or field_plan.unknown_reason(sides):
-        return None, field_plan.unknown_reason(sides) if remote is not field_plan.UNREAD else ""
+    if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
+        return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
     # A removed item leaves every cell of connected boards empty.
     is_emptied = remote is None and convert.names_items
     if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):

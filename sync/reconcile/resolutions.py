@@ -184,28 +184,6 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     return reopened
 
 
-def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return what was overruled by choices that can't be undone any more, beside the value after this pass."""
-    conflicts = []
-    for key, field_plan in plan.plans.items():
-        request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in field_plan.rejected or request is None or not field_plan.is_agreed:
-            continue
-        choice = request.resolutions[key]
-        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
-        overruled = [
-            (owner, value)
-            for side, owner, value in sides
-            if side != choice.choose and (value or None) != field_plan.npd_value_after
-        ]
-        if overruled:
-            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
-            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
-            reason = " ".join([detail, *others])
-            conflicts.append(reports.FieldConflict(key, field_plan.npd_value_after, None, overruled[0][1], reason))
-    return conflicts
-
-
 def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
@@ -357,8 +335,24 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    overruled = [field for field in _overruled_values(plan) if field.key in rejected]
-    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
+    conflicts = reopened_conflicts(plan, reports.KIND_OVERWRITTEN)
+    for key, field_plan in plan.plans.items():
+        request = undo_request_of(plan.facts.conflicts, key)
+        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
+        if not is_rejected or request is None or not field_plan.is_agreed:
+            continue
+        choice = request.resolutions[key]
+        value_now = field_plan.npd_value_after
+        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
+        overruled = [
+            (owner, value) for side, owner, value in sides if side != choice.choose and (value or None) != value_now
+        ]
+        if overruled:
+            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
+            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
+            reason = " ".join([detail, *others])
+            conflicts.append(reports.FieldConflict(key, value_now, None, overruled[0][1], reason))
+    return conflicts
 
 
 def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:

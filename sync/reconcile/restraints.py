@@ -1,8 +1,11 @@
 """Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
 
-Implements two parts of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within
-an hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
-`ApprovalFacts.is_over_limit` in sync/records/approvals.py.
+Implements two parts of docs/reference/merge.md:
+
+- in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
+  and for twice as long after each further rewrite
+- in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
+  The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -15,9 +18,9 @@ from sync import choices, merge
 from sync.models import ApprovalRequest, Intent, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
-from sync.reconcile import board_filter, pass_plan
+from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
+from sync.reconcile.field_plan import apply_decision, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
@@ -72,8 +75,12 @@ def _loop_after_pass(
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
-    if stored is not None and (_is_person_acting(facts, field_plan) or _is_quiet(field_plan, stored, now)):
-        return WriteLoop(entity_id=facts.id, key=key, times=[])
+    if stored is not None:
+        newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
+        # Nobody has rewritten it for an hour since it was last rewritten or throttled.
+        is_quiet = not is_rewritten(field_plan) and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
+        if is_quiet or _is_person_acting(facts, field_plan):
+            return WriteLoop(entity_id=facts.id, key=key, times=[])
     write = uncounted_write(facts, field_plan)
     if write is None:
         return stored
@@ -103,12 +110,6 @@ def _is_person_acting(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> bo
     return bool(facts.causes & choices.Cause.PERSON or field_plan.resolves)
 
 
-def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -> bool:
-    """Whether nobody has rewritten the field for an hour since it was last rewritten or throttled."""
-    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
-    return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
-
-
 def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
     """Return our last write of a field, if it was rewritten since and that is not counted yet.
 
@@ -127,9 +128,9 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
     base = field_plan.base
     raw = field_plan.remote_raw
-    if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
+    if base is None or (raw == base["remote"] and not base.get(field_bases.AS_SENT)):
         return False
-    return sides_of(field_plan.convert, base, remote=raw).remote_changed
+    return field_bases.sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> str:
@@ -173,13 +174,14 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
+            lines: tuple[HistoryLine, ...] = ()
             if key in rejected and board_filter.is_left_out_after_pass(facts, record):
                 changed = board_filter.leave_field_out(field_plan)
             elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)
             else:
-                changed = _blocked_clear(clear, field_plan)
-            lines = () if key in requests else (_waiting_line(clear, field_plan),)
+                changed, line = _held_clear(clear, field_plan)
+                lines = () if key in requests else (line,)
             plan = plan.with_records([replace(record, plans={**record.plans, clear.key: changed}).logged(*lines)])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
@@ -233,24 +235,20 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
     return request.entity_id, request.kind, request.key
 
 
-def _blocked_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
-    emptied, filled = _sides_of_clear(clear)
-    return field_plan.block(
-        choices.BlockedCode.APPROVAL,
-        f"It was emptied {emptied}, with the fields of many records within an hour. It still says "
-        f"“{clear.values['value']}” {filled}, and is emptied there when somebody approves it on Home. Or fill it in "
-        "again.",
-    )
-
-
-def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> HistoryLine:
+def _held_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> tuple[pass_plan.FieldPlan, HistoryLine]:
+    """Return the plan of a field that waits for approval to be emptied, and the line about that for the history."""
     value = clear.values["value"]
     emptied, filled = _sides_of_clear(clear)
+    blocked = field_plan.block(
+        choices.BlockedCode.APPROVAL,
+        f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” {filled}, "
+        "and is emptied there when somebody approves it on Home. Or fill it in again.",
+    )
     sentence = (
         f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: "
         "too many at once."
     )
-    return HistoryLine("approval", sentence, clear.key, values={"before": value})
+    return blocked, HistoryLine("approval", sentence, clear.key, values={"before": value})
 
 
 def _written_back(
@@ -340,11 +338,11 @@ def approval_verdicts(
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
     for mapping in board.mapped:
-        if is_as_agreed(board, facts, mapping, item):
+        if field_bases.is_as_agreed(board, facts, mapping, item):
             continue
         convert = board.converter(mapping, facts.record)
-        cell = cell_of(convert, mapping, item)
-        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
+        cell = field_bases.cell_of(convert, mapping, item)
+        sides = field_bases.sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False

@@ -1,8 +1,12 @@
 """Rules about both sides before fields are compared: no news, stale reads, missing columns, and unlinking.
 
-Implements these parts of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”,
-missing columns and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that nothing is
-created while its item couldn't be matched later.
+Implements, of docs/reference/merge.md:
+
+- the end of *lost update*: an event that only reports our own write (an echo) ends its job without a call
+- in “Unknown is not ∅”: a field without its column is unknown, and a read that shows what our write has just replaced
+  is repeated
+- in “A record and its item”, *unlinked by policy or a person*: the sync goes off, and the item loses its NPD ID
+- also there, that no item is created while it couldn't be matched later, because such a column is missing
 """
 
 from collections.abc import Iterable
@@ -18,7 +22,7 @@ from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import field_plan, field_values, pass_plan
+from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
@@ -65,11 +69,11 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
     if not record.monday_id or has_open_work(plan):
         return False
     for mapping in board.mapped:
-        base = field_plan.base_of(plan.sync_state, mapping, record.monday_id)
+        base = field_bases.base_of(plan.sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
-        if base is None or base.get(field_plan.AS_SENT):
+        if base is None or base.get(field_bases.AS_SENT):
             return False
-        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
             return False
     return True
 
@@ -85,7 +89,7 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
         if values is None:
             return False
         for mapping, value, column_type in values:
-            base = field_plan.base_of(plan.sync_state, mapping, record.monday_id or "")
+            base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
             convert = board.converter(mapping, record)
             try:
                 if base is None or event_value(convert, value, column_type) != convert.remote(base["remote"]):
@@ -164,7 +168,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    base = field_plan.base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
+    base = field_bases.base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False
     convert = board.converter(mapping, facts.record)
@@ -194,7 +198,7 @@ def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
-    return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
+    return all(field_bases.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
 
 def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
@@ -203,18 +207,18 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)
-        base = field_plan.base_of(facts.sync_state, mapping, item.id)
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if (
             not convert.names_items
-            or field_plan.side_of(convert.remote, field_plan.cell_of(convert, mapping, item)) is not None
+            or field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item)) is not None
         ):
             continue
         if base is not None:
-            names.add(str(field_plan.side_of(partial(field_plan.base_remote, convert), base)))
+            names.add(str(field_bases.side_of(partial(field_bases.base_remote, convert), base)))
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(field_plan.side_of(convert.local, entry["local"])) for entry in creates if entry}
+            names |= {str(field_bases.side_of(convert.local, entry["local"])) for entry in creates if entry}
         emptied |= {(target_of(relation), name) for name in names - {"None"}}
     return emptied
 
@@ -224,13 +228,13 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
-        base = field_plan.base_of(facts.sync_state, mapping, item.id)
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if base is None:
             return True
         if base["local"] == field_values.stored_values(facts.record, mapping):
             continue
-        cell = field_plan.cell_of(board.converter(mapping), mapping, item)
-        if base.get(field_plan.AS_SENT) or cell != base["remote"]:
+        cell = field_bases.cell_of(board.converter(mapping), mapping, item)
+        if base.get(field_bases.AS_SENT) or cell != base["remote"]:
             return True
     return False
 

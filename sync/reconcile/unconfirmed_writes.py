@@ -3,7 +3,7 @@
 The intent of such a write is OPEN until its deadline. Then it is CONFIRMED if its effect was seen, else VOID; a VOID
 write may still land late. First come the creates whose deadline is over (unanswered_creates.py asks and stores); then
 the bases that ended intents left, for the record's next pass (`with_earlier_bases`). For a change whose intent is still
-open, see `field_plan.base_with_intents`.
+open, see `field_bases.base_with_intents`.
 
 Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
 linked. If nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its
@@ -26,7 +26,7 @@ from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
-from sync.reconcile import field_plan
+from sync.reconcile import field_bases
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import RecordFacts, change_events, is_create
@@ -198,17 +198,17 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
             entry = intent.values.get(mapping.key)
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
-            base = field_plan.base_of(facts.sync_state, mapping, item.id)
+            base = field_bases.base_of(facts.sync_state, mapping, item.id)
             # A united list has elements that somebody added on Monday, so it is merged as usual.
             if base is None or entry.get("united"):
                 continue
             convert = board.converter(mapping, facts.record)
-            cell = field_plan.cell_of(convert, mapping, item)
-            sides = field_plan.sides_of(convert, base, local=stored_values(facts.record, mapping), remote=cell)
-            sent = field_plan.sides_of(convert, None, local=entry["local"], remote=cell)
+            cell = field_bases.cell_of(convert, mapping, item)
+            sides = field_bases.sides_of(convert, base, local=stored_values(facts.record, mapping), remote=cell)
+            sent = field_bases.sides_of(convert, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
             if sent.equal and sides.remote_changed and sides.differ:
-                landed[mapping.key] = (field_plan.new_base(mapping, item.id, entry["local"], cell), sides.remote)
+                landed[mapping.key] = (field_bases.new_base(mapping, item.id, entry["local"], cell), sides.remote)
     user = facts.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
@@ -223,7 +223,7 @@ def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a field of the record's item has no base, as after an unanswered create."""
     item = facts.item
     return item is not None and any(
-        field_plan.base_of(facts.sync_state, mapping, item.id) is None for mapping in board.mapped
+        field_bases.base_of(facts.sync_state, mapping, item.id) is None for mapping in board.mapped
     )
 
 
@@ -233,7 +233,7 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
     creates = [intent for intent in _unanswered_creates(facts) if _may_be_created_by(board, facts, intent)]
     if item is None or not creates:
         return {}
-    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.sync_state, mapping, item.id) is None]
+    lacking = [mapping for mapping in board.mappings if field_bases.base_of(facts.sync_state, mapping, item.id) is None]
     bases = {}
     for mapping in lacking:
         if base := _base_from_creates(board, facts, item, mapping, creates):
@@ -291,7 +291,9 @@ def _base_from_creates(
         return None
     sent_raw = next((raw for raw, value in sent if raw and value == current), None)
     if sent_raw is not None:
-        return field_plan.new_base(mapping, item.id, sent_raw, remote_raw)
+        return field_bases.new_base(mapping, item.id, sent_raw, remote_raw)
     raw, value = sent[0]
     is_unanimous = raw is not None and all(other == value for _, other in sent)
-    return field_plan.new_base(mapping, item.id, raw, remote_raw) | {field_plan.AS_SENT: True} if is_unanimous else None
+    if not is_unanimous:
+        return None
+    return field_bases.new_base(mapping, item.id, raw, remote_raw) | {field_bases.AS_SENT: True}

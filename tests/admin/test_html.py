@@ -24,7 +24,7 @@ from django.views.i18n import JavaScriptCatalog
 
 from tests.admin.all_pages import pages
 from tests.admin.test_administrators_words import names_in
-from tests.support.pages import AXE, AXE_OPTIONS, BESIDE, beside_screen, serious_violations
+from tests.support.pages import AXE, AXE_OPTIONS, BESIDE, STILL, beside_screen, serious_violations
 from tests.support.serving import Quiet, local, serving
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ NAMING = re.compile(r"^(app|model|field|column)-.*")
 """Classes that say which model or field it is. One that no style sheet names looks like every other."""
 CLASS = re.compile(r"\.([\w-]+)")
 LONG_WORD = re.compile(r"\S{25}")
-STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
 LOOK = f"""async ([dark, ...asked]) => {{
     document.documentElement.classList.toggle("dark", dark);
     document.querySelectorAll("details").forEach(one => (one.open = true));

@@ -69,11 +69,10 @@ def reached() -> list[Path]:
         if path in reached_paths or not path.exists():
             continue
         reached_paths.add(path)
-        waiting += [
-            RECONCILE / f"{module.removeprefix('sync.reconcile.')}.py"
-            for module, _ in imports(path)
-            if module.startswith("sync.reconcile.")
-        ]
+        for module, name in imports(path):
+            full_name = f"{module}.{name}" if module == "sync.reconcile" else module
+            if full_name.startswith("sync.reconcile."):
+                waiting.append(RECONCILE / f"{full_name.removeprefix('sync.reconcile.')}.py")
     return sorted(reached_paths)
 
 

@@ -63,6 +63,26 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     assert not errors
 
 
+def test_home_goes_on_while_somebody_is_on_the_board_that_its_button_opened(
+    open_page: Any, person: Any, db: None
+) -> None:
+    states.boards()
+    states.removed("Fay", "5020")
+    page, errors = open_page(1280, "light")
+    page.context.route(lambda address: "monday" in address, lambda route: route.fulfill(body="The board"))
+    page.clock.install()
+    page.goto(HOME)
+    door = page.get_by_role("link", name="Restore on Monday")
+    with page.expect_popup():
+        door.click()
+    expect(door).to_be_focused()
+    states.dead("Dead later")
+    page.clock.fast_forward(POLL)
+    row_of(page, "Dead later").wait_for()
+    expect(door).to_be_focused()
+    assert not errors
+
+
 def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any, person: Any, kinds: Kinds) -> None:
     page, errors = open_page(1280, "dark")
     page.goto(HOME)

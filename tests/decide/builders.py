@@ -29,7 +29,7 @@ from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state
-from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import FieldPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit

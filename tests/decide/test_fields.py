@@ -16,7 +16,8 @@ from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_sync_state
-from sync.reconcile.field_plan import decide_fields, new_base, with_fields
+from sync.reconcile.field_bases import new_base
+from sync.reconcile.field_plan import decide_fields, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION

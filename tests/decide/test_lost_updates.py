@@ -15,7 +15,7 @@ from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
 from sync.reconcile.facts import RecordFacts, event_value
-from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.field_bases import AS_SENT
 from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
     find_lost_updates,

@@ -16,7 +16,7 @@ from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, RecordFacts, new_sync_state
-from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan

@@ -21,7 +21,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
-from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
 from sync.reconcile.pass_plan import (
     ASSIGNING,

@@ -8,7 +8,7 @@ import pytest
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
-from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.field_bases import AS_SENT
 from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
 from sync.reconcile.unconfirmed_writes import bases_of_creates, bases_of_late_writes, with_earlier_bases

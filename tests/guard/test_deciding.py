@@ -12,6 +12,7 @@ from npd.models import Contact
 from sync.choices import ApprovalKind
 from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from tests.admin import states as states_of
+from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 
 ACT = "/admin/home/act/"
@@ -52,13 +53,12 @@ def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, action
     acts, form = hold(3), {"action": action, "cause": "approval:contact:clear_monday"}
     question = browser.post(ACT, form).content.decode()
     assert title in question
-    [number] = re.findall(r'name="expect"\s+value="(\d+)"', question)
     later = hold(1)
     # Of more than the page had counted it asks again.
-    assert browser.post(ACT, form | {"confirmed": "yes", "expect": number}).status_code == 409
+    assert browser.post(ACT, answer_to_question(question)).status_code == 409
     assert states() == ["pending"] * 4
     later[0].delete()
-    browser.post(ACT, form | {"confirmed": "yes", "expect": number})
+    browser.post(ACT, answer_to_question(question))
     assert states() == [state] * 3
     decided = ApprovalRequest.objects.get(pk=acts[0].pk)
     assert decided.decided_by is not None

@@ -83,7 +83,7 @@ def test_a_restore_ends_the_wait_for_approval_at_once_and_a_late_approval_says_s
     client.force_login(mary)
     approval = {"action": "approve", "cause": "approval:contact:items", "confirmed": "yes", "expect": "3"}
     [message] = client.post("/admin/home/act/", approval, follow=True).context["messages"]
-    assert "it isn't waiting any more" in str(message)
+    assert "nothing of this group waits any more" in str(message)
     assert approve(ApprovalRequest.objects.all(), mary) == 0
     assert not Decision.objects.filter(kind="approval", actor="mary").exists()
     world.work()

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from npd.models import Contact
 from sync.models import BoardLease
@@ -24,6 +24,17 @@ from tests.support.sandbox import Sandbox
 from tests.support.site import CHILDREN_NAME, Site, log_of, started
 
 Staff = Callable[..., Child]
+
+
+class Hand:
+    """Clicks, or taps, and counts how often."""
+
+    def __init__(self, press: Callable[[Locator], None] = Locator.click) -> None:
+        self.press, self.clicks = press, 0
+
+    def click(self, target: Locator) -> None:
+        self.press(target)
+        self.clicks += 1
 
 
 @contextmanager

@@ -16,25 +16,20 @@ from sync import attention
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
-from tests.support.pages import barriers
+from tests.support.pages import barriers, inbox_badge
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, a_board, an_item
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser
 
 HOME = "/admin/"
 BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
 
 
 # A new administrator.
-
-
-def inbox_badge(page: Page) -> Locator:
-    """The number beside Home. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
-    return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[id^=badge-of]")
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 
 AXE = Axe().axe_script
@@ -29,6 +29,14 @@ AXE_OPTIONS = {
     "rules": {name: {"enabled": False} for name in BELOW_SERIOUS},
 }
 WCAG = {"wcag2a", "wcag2aa", "wcag21a", "wcag21aa"}
+STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
+STAND_STILL = f"""() => {{
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync("{STILL}");
+    document.adoptedStyleSheets = [sheet];
+}}"""
+"""A colour that is still changing is no contrast to measure. (The site's policy forbids a style element.)"""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 BESIDE = """() => {
     const room = innerWidth, root = document.documentElement;
@@ -38,6 +46,11 @@ BESIDE = """() => {
     return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(one => one.outerHTML.slice(0, 160))];
 }"""
 """By how much the page is wider than the screen, and the innermost elements that stand out."""
+
+
+def inbox_badge(page: Page) -> Locator:
+    """The number beside Home. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
+    return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[id^=badge-of]")
 
 
 def serious_violations(violations: list[dict[str, Any]]) -> list[str]:
@@ -57,6 +70,22 @@ def barriers(page: Page) -> list[str]:
     violations = page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", AXE_OPTIONS])
     faults = [*serious_violations(violations), *beside_screen(page.evaluate(BESIDE))]
     return [f"{page.url}: {fault}" for fault in faults]
+
+
+def barriers_in_every_look(page: Page) -> list[str]:
+    """The same on a desk and on a phone, light and dark; then the page is as it was."""
+    before, faults = page.viewport_size, list[str]()
+    page.evaluate(STAND_STILL)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function("width => innerWidth === width", arg=width)
+            faults += [f"{width}, {scheme}: {fault}" for fault in barriers(page)]
+    page.emulate_media(color_scheme="null")
+    if before:
+        page.set_viewport_size(before)
+    return faults
 
 
 def beside_screen(elements: list[str]) -> list[str]:

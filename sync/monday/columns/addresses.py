@@ -275,7 +275,13 @@ class AddressConverter(TextColumn):
         before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
         # First, because a removal is certain even if positions have moved.
         shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
-        return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
+        local = {}
+        for part, name in names.items():
+            text = _join_pieces(shares[part])
+            current = current_local[name]
+            # Equal pieces keep the spelling that the field has.
+            local[name] = current if _join_pieces(_split_pieces(current)) == text else text
+        return local
 
     def from_text(self, text: str, current_local: Local) -> Local:
         try:
@@ -347,11 +353,6 @@ def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
 
 def _comparable(piece: str) -> str:
     return (texts.fold_whitespace(piece) or "").casefold()
-
-
-def _keep_spelling(new: str | None, current: str | None) -> str | None:
-    """Return the current text if it has the same pieces as the new one."""
-    return current if _join_pieces(_split_pieces(current)) == new else new
 
 
 def _split_pieces(text: str | None) -> list[str]:

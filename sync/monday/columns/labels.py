@@ -179,13 +179,14 @@ def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels that can be chosen, by the id in Monday's values."""
     labels = settings.get("labels")
+    pairs: list[tuple[str, str]] = []
     if isinstance(labels, Mapping):
         pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
-    elif isinstance(labels, list):
-        entries = [entry for entry in labels if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
-        pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
-    else:
-        pairs = []
+    for entry in labels if isinstance(labels, list) else ():
+        if isinstance(entry, Mapping) and not entry.get("is_deactivated"):
+            # For a status, values hold the `id`, and `index` is its place in the list; older answers have only `index`.
+            key = entry.get("id", entry.get("index"))
+            pairs.append(("" if key is None else str(key), _label_text(entry)))
     return {key: name for key, name in pairs if key and name}
 
 
@@ -198,12 +199,6 @@ def label_id(label: str, labels: Mapping[str, str]) -> str | None:
 
 def plain_label(text: str | None) -> str | None:
     return fold_whitespace(drop_from_label(text or ""))
-
-
-def _entry_id(entry: Mapping[str, Any]) -> str:
-    # For a status, values hold the `id`, and `index` is its place in the list; older answers have only `index`.
-    key = entry.get("id", entry.get("index"))
-    return "" if key is None else str(key)
 
 
 def _label_text(label: Any) -> str:
@@ -271,7 +266,11 @@ class StatusConverter(OneText):
         if index is None:
             return None
         label = reading.extra.get("label", reading.text)
-        return {"index": index, "label": label if isinstance(label, str) else self._label_of(index)}
+        if not isinstance(label, str):
+            label = self._labels.get(str(index), "" if str(index) == EMPTY_INDEX else None)
+        if label is None:
+            raise UnknownValue(f"Monday answered the status {index} without its label")
+        return {"index": index, "label": label}
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         label = self.local(raw_local)
@@ -310,14 +309,6 @@ class StatusConverter(OneText):
             return plain_label(label)
         inner = object_or_empty(label)
         return self.remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
-
-    def _label_of(self, index: Any) -> str:
-        try:
-            return self._labels[str(index)]
-        except KeyError:
-            if str(index) == EMPTY_INDEX:
-                return ""
-            raise UnknownValue(f"Monday answered the status {index} without its label") from None
 
 
 class DropdownConverter(ListConverter):

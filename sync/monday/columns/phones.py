@@ -160,7 +160,14 @@ class PhoneConverter(conversion.OneText):
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
-        return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
+        # The cell's country stays if it has the number's calling code: +1 may be Canada's.
+        country = _country_in(existing_remote_raw)
+        if not country or phonenumbers.country_code_for_region(country) != number.country_code:
+            own_region = phonenumbers.region_code_for_number(number)
+            country = own_region or phonenumbers.region_code_for_country_code(number.country_code or 0)
+        # Numbers such as +800 belong to no country.
+        is_nowhere = country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+        return {"phone": phone, "countryShortName": "" if is_nowhere else country}
 
     def from_event(self, payload_value: Any, column_type: str) -> conversion.Canonical:
         """Raise UnknownValue for a number without a country, so that the item is read.
@@ -214,16 +221,6 @@ class PhoneConverter(conversion.OneText):
         text = str(canonical or "")
         number = _parse_phone(text, self.region) if text.startswith("+") else None
         return text if number is None else _whole_form(number)
-
-    def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
-        """Return the cell's country if it has the number's calling code, else the number's own."""
-        present = _country_in(existing)
-        if present and phonenumbers.country_code_for_region(present) == number.country_code:
-            return present
-        own_region = phonenumbers.region_code_for_number(number)
-        country = own_region or phonenumbers.region_code_for_country_code(number.country_code or 0)
-        # Numbers such as +800 belong to no country.
-        return "" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country
 
 
 @cache

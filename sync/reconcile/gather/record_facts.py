@@ -34,7 +34,7 @@ from sync.reconcile.facts import (
     change_events,
     new_sync_state,
 )
-from sync.reconcile.field_plan import base_of
+from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import answer_facts, deleted_facts
 from sync.reconcile.resolutions import chosen_references

@@ -17,7 +17,7 @@ from sync.kernel.db import update_many
 from sync.kernel.messages import RestoreError
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
+from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
 from sync.reconcile.gather.owners import answer_facts
 from sync.reconcile.gather.unmatched import reread_item
@@ -192,7 +192,7 @@ def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass
     """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
-    base = field_plan.agreed_base(run.board, plan.record, plan.facts.item)
+    base = field_bases.agreed_base(run.board, plan.record, plan.facts.item)
     try:
         store_new_record(copy(plan.record), base, is_automatic=not plan.facts.as_new)
     except OperationalError:  # a lock or the connection, so the item isn't at fault

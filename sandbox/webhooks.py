@@ -1,7 +1,9 @@
-"""Deliver signed webhooks in the background: log each try, and repeat failed ones once a minute for 30 minutes.
+"""Webhooks: subscriptions, the bodies of deliveries, and their sending in the background.
 
-Unfinished deliveries are stored beside the boards, so a restart loses none. Rules let a test or a demo drop, double,
-delay or reorder deliveries, as Monday's users report (community.monday.com, threads 116255, 123925 and 86426);
+The `type` in a delivery differs from the name that was subscribed to; archive, delete and restore name the item
+`itemId`; and columns have their old type names (developer.monday.com/api-reference/reference/webhooks and published
+captures). Unfinished deliveries are stored beside the boards, so a restart loses none. Rules let a test or a demo drop,
+double, delay or reorder deliveries, as Monday's users report (community.monday.com, threads 116255, 123925 and 86426);
 developer.monday.com/api-reference/reference/webhooks promises no order.
 """
 
@@ -17,15 +19,114 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import requests
 
-from sandbox import web
-from sandbox.model import ACCOUNT_ID, Clock, WorldEvent
-from sandbox.webhooks import delivery_body, wants
+from sandbox import api_errors, web
+from sandbox.model import ACCOUNT_ID, Clock, Hook, WorldEvent
 from sandbox.world import Store, World
+
+# By event that a webhook may subscribe to: the `type` of its deliveries.
+EVENTS = {
+    "create_item": "create_pulse",
+    "change_column_value": "update_column_value",
+    "change_name": "update_name",
+    "item_archived": "archive_pulse",
+    "item_deleted": "delete_pulse",
+    "item_restored": "restore_pulse",
+    "item_moved_to_any_group": "move_pulse_into_group",
+}
+STATES = {"active": 1, "archived": 2, "deleted": 3}
+URL_LIMIT = 255  # developer.monday.com/api-reference/reference/webhooks
+
+
+def delivery_body(hook: Hook, event: WorldEvent) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(event.seconds, UTC).replace(tzinfo=None)
+    content = {
+        "app": "monday",
+        "type": EVENTS[event.kind],
+        "triggerTime": moment.isoformat(timespec="milliseconds") + "Z",
+        "subscriptionId": hook.subscription_id,
+        "isRetry": False,
+        "userId": event.user_id,
+        "boardId": event.board_id,
+        **event_details(event),
+        "triggerUuid": secrets.token_hex(16),
+    }
+    # Captures of restored items are without it.
+    if event.kind != "item_restored":
+        content["originalTriggerUuid"] = None
+    return {"event": content}
+
+
+def event_details(event: WorldEvent) -> dict[str, Any]:
+    """Return the part of a body that differs by event, with the keys of published captures."""
+    group = event.group
+    item = {"itemId": event.item.id, "itemName": event.item_name}
+    pulse = {"groupId": group.id, "pulseId": event.item.id, "pulseName": event.item_name}
+    value = {"value": event.value, "previousValue": event.previous}
+    match event.kind:
+        case "create_item":
+            title = {"groupName": group.title, "groupColor": group.color, "isTopGroup": event.is_top_group}
+            return pulse | title | {"columnValues": event.column_values}
+        case "change_column_value":
+            assert event.column is not None
+            column = {"columnId": event.column.id, "columnType": event.column_type, "columnTitle": event.column.title}
+            return pulse | column | value | {"changedAt": event.seconds, "isTopGroup": event.is_top_group}
+        case "change_name":
+            return {"groupId": group.id, "pulseId": event.item.id} | value
+        case "item_restored":
+            before = {"state": STATES[event.previous]}
+            return item | {"value": {"state": STATES["active"], "is_undo": True}, "previousValue": before}
+        case "item_moved_to_any_group":
+            target = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
+            ids = {"sourceGroupId": event.source_group_id, "destGroupId": group.id}
+            return {"pulseId": event.item.id, **ids, "destGroup": target}
+        case _:
+            return item
+
+
+def check_subscription(world: World, hook: Hook) -> None:
+    """Refuse what Monday refuses before it calls the address."""
+    board = world.boards.get(hook.board_id)
+    if board is None or board.state != "active":
+        raise api_errors.invalid_argument("Board not found", board_id=hook.board_id)
+    if hook.event not in EVENTS:
+        raise api_errors.invalid_argument(f"The sandbox sends no {hook.event}")
+    try:
+        address = urlsplit(hook.url)
+    except ValueError:  # half an IPv6 address
+        address = urlsplit("")
+    if len(hook.url) > URL_LIMIT or address.scheme not in ("http", "https") or not address.netloc:
+        raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
+
+
+def subscribe(world: World, hook: Hook) -> Hook:
+    """Store a new subscription under an id of its own; the caller has verified its address."""
+    with world.transaction():
+        hook.id = world.next_id("hook")
+        world.put_hook(hook)
+        return hook
+
+
+def unsubscribe(world: World, hook_id: int) -> Hook:
+    with world.transaction():
+        hook = world.hooks.get(hook_id)
+        if hook is None or hook.deleted:
+            raise api_errors.FieldError("Webhook not found", "ResourceNotFoundException", 404, webhook_id=hook_id)
+        hook.deleted = True
+        world.put_hook(hook)
+        return hook
+
+
+def wants(hook: Hook, event: WorldEvent) -> bool:
+    """Return whether the subscription gets the event."""
+    return not hook.deleted and hook.board_id == event.board_id and hook.event == event.kind
+
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")
 
@@ -290,7 +391,7 @@ class Deliveries:
                     event=hook.event,
                     user_id=event.user_id,
                     about=about,
-                    body=delivery_body(hook.subscription_id, event),
+                    body=delivery_body(hook, event),
                 )
                 self._add_to_log(delivery)
                 rule = self.rules.hit()
@@ -417,17 +518,17 @@ class Deliveries:
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def _work(self) -> None:
+        """Send what is due, for ever, in one of the threads."""
         while True:
-            for delivery in self._next():
-                self._deliver(delivery)
-
-    def _next(self) -> DeliverySequence:
-        with self._condition:
-            while True:
+            with self._condition:
                 wait = self._due[0][0] - self._clock.time() if self._due else None
-                if wait is not None and wait <= 0:
-                    return heapq.heappop(self._due)[2]
-                self._condition.wait(wait)
+                if wait is None or wait > 0:
+                    # Woken earlier by a new delivery, or when a test moves the clock.
+                    self._condition.wait(wait)
+                    continue
+                deliveries = heapq.heappop(self._due)[2]
+            for delivery in deliveries:
+                self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
         with self._condition:

@@ -1,0 +1,138 @@
+"""The base of a field, and its sides in the form in which they are compared with it.
+
+A base is a dict in the sync state, by the mapping's key: the raw values of NPD (`local`) and Monday (`remote`) when
+both sides last agreed, with the item, column and mapping version to which they belong. It doesn't count for others.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sync import merge
+from sync.choices import ColumnProblem
+from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
+from sync.monday import conversion
+from sync.monday.board_items import Item
+from sync.reconcile import field_values
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_values import BoardContext
+
+# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
+AS_SENT = "as_sent"
+
+
+def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
+    """Return the base if it belongs to this item, column and mapping version; None otherwise."""
+    entry = sync_state.base.get(mapping.key)
+    return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
+
+
+def base_with_intents(
+    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
+) -> tuple[dict[str, Any] | None, list[Intent]]:
+    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
+
+    Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
+    """
+    item_id = facts.item.id if facts.item else ""
+    base = base_of(facts.sync_state, mapping, item_id)
+    confirmed = []
+    for intent in facts.intents_about(item_id):
+        entry = intent.values.get(mapping.key)
+        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
+            confirmed.append(intent)
+            # A united list is no base, because its elements from Monday would look removed in NPD.
+            if not entry.get("united"):
+                base = new_base(mapping, item_id, entry["local"], remote_raw)
+    return base, confirmed
+
+
+def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
+    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
+    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
+
+
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+    """Whether both sides of a field have exactly the base's raw values."""
+    base = base_of(facts.sync_state, mapping, item.id)
+    if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
+        return False
+    return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
+
+
+def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
+    return {
+        "local": local_raw,
+        "remote": remote_raw,
+        "item": item_id,
+        "column": mapping.column_id,
+        "version": mapping.version,
+    }
+
+
+def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+    """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
+
+    A record created from an item begins with them, so that an edit on the board before its first pass is a change.
+    """
+    bases = {}
+    for mapping in board.mapped:
+        convert = board.converter(mapping, record)
+        local_raw = field_values.stored_values(record, mapping)
+        remote_raw = cell_of(convert, mapping, item)
+        if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
+            bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
+    return bases
+
+
+UNREAD: Any = merge.Unknown("It was not read.")
+
+
+def sides_of(
+    convert: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
+) -> merge.FieldSides:
+    """Return a field's raw values and its base in the form that is compared.
+
+    If a side is left out, its half of the base isn't converted either, because some conversions are slow.
+    """
+    local_value = side_of(convert.local, local)
+    remote_value = side_of(convert.remote, remote)
+    if base is None:
+        return merge.FieldSides(local_value, remote_value)
+    # Nearly always a raw value equals its half of the base, which then needn't be converted.
+    is_local_same = local is UNREAD or local == base["local"]
+    is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
+    pair = (
+        local_value if is_local_same else side_of(convert.local, base["local"]),
+        remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
+    )
+    return merge.FieldSides(local_value, remote_value, pair)
+
+
+def unknown_reason(sides: merge.FieldSides) -> str:
+    """Return why Monday's side can't be compared with the base, as a sentence; empty if it can."""
+    if isinstance(sides.remote, merge.Unknown):
+        return f"Its value on Monday can't be read: {sides.remote.reason}."
+    if sides.base and isinstance(sides.base[1], merge.Unknown):
+        return f"The last synced value is not known any more: {sides.base[1].reason}."
+    return ""
+
+
+def cell_of(convert: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
+    """Return the raw value of an item's column, or Unknown with the reason."""
+    if mapping.problem_code == ColumnProblem.RETYPED:
+        # Some converters read two types, but a new type may have changed or emptied the values.
+        return merge.Unknown(mapping.problem)
+    try:
+        return convert.stored_value(item.reading(mapping.column_id))
+    except conversion.UnknownValue as unknown:
+        return merge.Unknown(str(unknown))
+
+
+def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
+    if isinstance(raw, merge.Unknown):
+        return raw
+    try:
+        return read(raw)
+    except conversion.UnknownValue as unknown:
+        return merge.Unknown(str(unknown))

@@ -1,0 +1,211 @@
+"""An act whose cause has ended meanwhile does nothing, and says what happened instead."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts import resolution
+from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport
+from npd.models import Contact
+from sync.attention import Kind
+from sync.models import ApprovalRequest, Attention, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.outbox import operate
+from sync.records import approvals
+from tests.admin import states
+from tests.admin.test_records import words_of
+from tests.attention.test_attention import Kinds, kinds
+from tests.attention.test_home_acts import ACT, HOME, page, seen_of
+from tests.conflicts.conftest import record
+from tests.support.people import staff_who_may
+
+__all__ = ["kinds"]
+
+pytestmark = pytest.mark.django_db
+
+# The record of each kind in `kinds`, and the acts on it.
+ACTS_OF = {
+    Kind.FAILED: ("Bob", ("retry", "discard")),
+    Kind.REJECTED: ("Cleo", ("keep_npd", "keep_monday", "retry")),
+    Kind.BLOCKED: ("Dan", ("retry",)),
+    Kind.REMOVED: ("Fay", ("create_item", "unlink", "delete_record")),
+    Kind.CONFLICT: ("Ann", ("keep_npd", "keep_monday")),
+}
+
+
+def answer_of(client: Client, form: dict[str, str], url: str = ACT) -> str:
+    """Return what the page says after an act."""
+    answer = client.post(url, {"confirmed": "yes", **form}, follow=True)
+    return " ".join(str(message) for message in answer.context["messages"])
+
+
+def turn_off(name: str) -> str:
+    """Turn its sync off, with what the pass then does with its conflict."""
+    Contact.objects.filter(name=name).update(sync_enabled=False)
+    close_conflicts(name, "Sync is off for this record.")
+    return f"The sync of “{name}” was turned off"
+
+
+def delete(name: str) -> str:
+    """Delete it, with what the pass then does with its conflict."""
+    contact = Contact.objects.get(name=name)
+    close_conflicts(name, "The record was deleted.")
+    SyncQueue.objects.filter(entity_id=contact.pk).exclude(status="completed").update(status="completed")
+    contact.delete()
+    return f"“{name}” was deleted in NPD"
+
+
+def become_synced(name: str) -> str:
+    """Sync it, with what the pass then stores."""
+    contact = Contact.objects.get(name=name)
+    close_conflicts(name, "Both sides say the same.")
+    SyncQueue.objects.filter(entity_id=contact.pk).exclude(status="completed").update(status="completed")
+    ApprovalRequest.objects.filter(entity_id=contact.pk).delete()
+    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(
+        blocked_fields={}, remote_state="active", removed_since=None, conflicts={}
+    )
+    states.mark(contact, states.RecordSyncStatus.SYNCED, contact.monday_id)
+    return f"“{name}” is synced now"
+
+
+def archive_item(name: str) -> str:
+    """Archive its item by hand, with what the next pass stores."""
+    contact = Contact.objects.get(name=name)
+    become_synced(name)
+    states.mark(contact, states.RecordSyncStatus.PENDING, contact.monday_id or "5099")
+    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(
+        remote_id=contact.monday_id, remote_state="archived", removed_since=states.sync_now()
+    )
+    return f"“{name}” needs another answer now: Archived on the board"
+
+
+def close_conflicts(name: str, reason: str) -> None:
+    for conflict in SyncConflict.objects.filter(entity_id=Contact.objects.get(name=name).pk, resolved_at=None):
+        item = conflict.monday_item_id
+        record(ConflictReport("contact", conflict.entity_id, item, conflict.kind, closing_reason=reason))
+
+
+TOO_LATE = [
+    (kind, act, way)
+    for kind, (_name, acts) in ACTS_OF.items()
+    for act in acts
+    for way in (turn_off, delete, become_synced, archive_item)
+    # Archiving its item is what makes this kind.
+    if not (kind is Kind.REMOVED and way is archive_item)
+]
+
+
+@pytest.mark.parametrize(("kind", "act", "way"), TOO_LATE, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_an_act_whose_cause_has_ended_does_nothing_and_says_what_happened(
+    browser: Client, kinds: Kinds, kind: Kind, act: str, way: Callable[[str], str]
+) -> None:
+    key, name = kinds[kind]
+    html = page(browser)
+    values = seen_of(html, key) if f"seen:{key}" in html else {}
+    expected = way(name)
+    jobs = list(SyncQueue.objects.order_by("pk").values())
+    text = answer_of(browser, {"one": f"{act} {key}", **values})
+    assert "Nothing was done." in text
+    assert expected in text
+    assert list(SyncQueue.objects.order_by("pk").values()) == jobs
+    assert Contact.objects.filter(name=name).exists() is (way is not delete)
+
+
+def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> None:
+    eve = User.objects.create_superuser("eve")
+    shown = page(browser)
+
+    def answer(kind: Kind, act: str) -> str:
+        key = kinds[kind][0]
+        values = seen_of(shown, key) if f"seen:{key}" in shown else {}
+        form = {"one": f"{act} {key}", **values}
+        return answer_of(browser, form)
+
+    operate.discard(SyncQueue.objects.filter(status="failed"), "eve")
+    assert "Nothing was done. Its job was discarded by eve." in answer(Kind.FAILED, "retry")
+    approvals.reject(ApprovalRequest.objects.all(), eve)
+    assert "Dan: rejected, being put back, as eve decided." in answer(Kind.APPROVAL, "approve")
+    conflict = SyncConflict.objects.get(pk=kinds[Kind.CONFLICT][0].partition(":")[2])
+    resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
+    assert "Nothing was done. Ann: Being applied: Phone becomes" in answer(Kind.CONFLICT, "keep_monday")
+    UnmatchedItem.objects.update(ignored_at=states.sync_now())
+    assert "Nothing was done. “Item 7001” was ignored already." in answer(Kind.UNMATCHED, "create_record")
+    UnmatchedItem.objects.all().delete()
+    assert "The item has a record now, or has left the board." in answer(Kind.UNMATCHED, "ignore")
+
+
+def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
+    key = kinds[Kind.UNMATCHED][0]
+    browser.post(ACT, {"one": f"create_record {key}"})
+    text = words_of(browser.post(ACT, {"one": f"ignore {key}"}, follow=True).content.decode())
+    assert "was not ignored: " in text
+    assert UnmatchedItem.objects.get(item_id="7001").ignored_at is None
+
+
+def test_the_button_of_a_group_of_one_never_acts_on_another_of_the_same_cause(browser: Client) -> None:
+    states.boards()
+    _contact, conflict = states.conflicting("Ann", "5001")
+    html = page(browser)
+    [box] = browser.get(HOME).context["boxes"]
+    assert f'name="only" value="conflict:{conflict.pk}"' in html
+    states.conflicting("Bob", "5002")
+    close_conflicts("Ann", "Both sides say the same.")
+    form = {"action": "keep_npd", "cause": box.group.cause, "only": box.only_key}
+    text = answer_of(browser, form)
+    assert "Nothing was done. Ann: Phone: closed by itself." in text
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+
+
+def test_a_question_about_a_group_is_asked_again_if_others_are_in_it(browser: Client) -> None:
+    states.boards()
+    states.removed("Ann", "5001")
+    states.removed("Bob", "5002")
+    cause = Attention.objects.first().cause  # type: ignore[union-attr]
+    form = {"action": "unlink", "cause": cause, "expect": "2", "confirmed": "yes", "asked": "those before"}
+    answer = browser.post(ACT, form)
+    assert answer.status_code == 409
+    assert "Others match now. Nothing was done." in words_of(answer.content.decode())
+    assert not SyncQueue.objects.filter(payload__has_key="unlink").exists()
+
+
+def test_an_act_that_no_longer_fits_says_why(browser: Client) -> None:
+    states.boards()
+    contact = states.removed("Ann", "5001")
+    Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")
+    form = {"one": f"create_item removed:contact:{contact.pk}"}
+    text = answer_of(browser, form)
+    assert "“Create again…” is not possible for “Ann”: Archived on the board by Maya Lind." in text
+
+
+def test_what_became_of_something_is_told_only_to_who_may_see_it(client: Client, kinds: Kinds) -> None:
+    client.force_login(staff_who_may("view_organization"))
+    contact = Contact.objects.get(name="Fay")
+    turn_off("Fay")
+    for key in (f"removed:contact:{contact.pk}", "removed:contact:x", "failed:x", "conflict:x", "rejected:x:y:z"):
+        text = answer_of(client, {"one": f"unlink {key}"})
+        assert "Nothing was done, because it doesn't wait any more." in text
+        assert "Fay" not in text
+
+
+def test_sync_now_sends_nothing_of_a_record_whose_sync_was_turned_off_meanwhile(browser: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "5001")
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+    SyncQueue.objects.all().delete()
+    url = f"/admin/npd/contact/{contact.pk}/sync-now/"
+    text = answer_of(browser, {"shown": "on"}, url)
+    assert "Nothing was sent. The sync of “Ann” was turned off" in text
+    assert not SyncQueue.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["turn_sync_on", "turn_sync_off", "unlink"])
+def test_an_action_on_a_deleted_record_says_so(browser: Client, act: str) -> None:
+    states.boards()
+    contact = states.synced("Ann", "5001")
+    key = contact.pk
+    contact.delete()
+    form = {"action": act, "_selected_action": key, "index": "0"}
+    text = answer_of(browser, form, "/admin/npd/contact/")
+    assert "Nothing was changed: the selected contacts were deleted meanwhile." in text

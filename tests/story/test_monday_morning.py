@@ -1,0 +1,193 @@
+"""A Monday morning: what came together while Monday didn't answer is worked off from Home."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Locator, Page, expect
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync import registry
+from tests.story.conftest import Hand, sign_in, synced
+from tests.support.pages import barriers_in_every_look, inbox_badge
+from tests.support.world import mail
+
+if TYPE_CHECKING:
+    from tests.support.site import Site
+
+PEOPLE = {"Both": 10, "Board": 10, "Office": 8, "Archived": 5, "Refused": 2}
+"""Those whose role is edited on both sides, on the board, in NPD; who is archived; whose email Monday refuses."""
+NEW = {"New 0": {"email": mail("new0@example.com")}, "New 1": {"email": mail("new1@example.com")}, "New 2": {}}
+"""The items that are added on the board; the last has nothing by which NPD could match it."""
+OUTAGE = {"status": 503, "count": None, "retry_after": 600}  # it doesn't end by a probe while the page is read
+GROUPS = [
+    ("The column “Notes” was deleted", "37 contacts", "I have restored it: check now"),
+    ("Archived on the board by Maya Lind", "5 contacts", "Restore on Monday"),
+    ("Role changed on both sides", "10 contacts", "Resolve"),
+    ("Email was rejected by Monday", "2 contacts", "Fix"),
+    ("Nothing to match it by yet", "Contacts", "Create contact"),
+]
+"""What Home asks of her: the cause, whom it is about, and the main button."""
+CLICKS = 1 + 1 + 1 + (1 + 2 * 10) + 2 * 2 + 1
+
+
+def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, page: Page) -> None:
+    people = in_step(site)
+    sign_in(site, page)
+    an_outage_begins(site, page)
+    edits_on_both_sides(site, people)
+    faults = barriers_in_every_look(page)
+    hand = Hand()
+
+    site.sandbox.control("faults", "DELETE")
+    hand.click(page.get_by_role("button", name="Try again now"))
+    page.get_by_text("Monday answers, and sync goes on.").wait_for()
+    expect(page.locator("#npd-home-state")).to_have_text("Syncing; 5 things need attention")
+    expect(inbox_badge(page)).to_have_text("5")
+    one_sided_edits_went_over(site)
+    for (cause, whom, button), group in zip(GROUPS, page.locator(".npd-home-group").all(), strict=True):
+        expect(group.locator(".npd-home-cause")).to_contain_text(cause)
+        expect(group.locator("summary").first).to_contain_text(whom)
+        expect(group.locator(".npd-button-main")).to_contain_text(button)
+    faults += barriers_in_every_look(page)
+
+    the_column_comes_back(site, page, hand)
+    the_archived_are_restored(page, hand)
+    hand.click(main_button(page, "Role changed on both sides"))
+    faults += barriers_in_every_look(page)
+    sides = conflicts_are_resolved(page, hand)
+    # The next that waits are the two emails.
+    faults += barriers_in_every_look(page)
+    refused_emails_are_corrected(page, hand)
+    page.wait_for_url("**/admin/")
+    hand.click(main_button(page, "Nothing to match it by yet"))
+
+    expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
+    expect(page.locator(".npd-home-group")).to_have_count(0)
+    expect(inbox_badge(page)).to_have_text("")
+    faults += barriers_in_every_look(page)
+    assert hand.clicks == CLICKS
+    assert not faults
+    nothing_is_lost(site, sides)
+
+
+def in_step(site: Site) -> dict[str, Contact]:
+    """Everybody by name, the same on both sides."""
+    Contact.objects.bulk_create(
+        Contact(name=f"{group} {number}", email=f"{group}{number}@example.com", role_title="Old", notes="Kept")
+        for group, total in PEOPLE.items()
+        for number in range(total)
+    )
+    site.wait_for("everybody is synced", synced)
+    site.wait_for("the board's own reports have come in", lambda: all_reported(site))
+    return {contact.name: contact for contact in Contact.objects.all()}
+
+
+def all_reported(site: Site) -> bool:
+    return all(report["state"] != "waiting" for report in site.sandbox.control("webhooks", "GET")["deliveries"])
+
+
+def an_outage_begins(site: Site, page: Page) -> None:
+    site.sandbox.faults(OUTAGE)
+    Contact.objects.filter(name="Office 0").update(role_title="Office 0 here")
+    expect(page.get_by_role("region", name="Sync is stopped")).to_contain_text("Monday is not available just now")
+
+
+def edits_on_both_sides(site: Site, people: dict[str, Contact]) -> None:
+    board = registry.link_of("contact")
+    assert board is not None
+    for name, contact in people.items():
+        if name.startswith(("Both", "Office")):
+            Contact.objects.filter(pk=contact.pk).update(role_title=f"{name} here")
+        if name.startswith("Refused"):
+            Contact.objects.filter(pk=contact.pk).update(email=f'"{name}"@example.com')
+        if name.startswith(("Both", "Board")):
+            site.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text=f"{name} there")
+        if name.startswith("Archived"):
+            site.sandbox.act("archive", item_id=contact.monday_id)
+    for name, values in NEW.items():
+        site.sandbox.act("add", board_id=board.board_id, name=name, values=values)
+    site.sandbox.control("columns", board_id=board.board_id, column_id="role_title", action="rename", title="Position")
+    site.sandbox.control("columns", board_id=board.board_id, column_id="notes", action="delete")
+
+
+def one_sided_edits_went_over(site: Site) -> None:
+    """Nobody was asked about them, and those of the same field on both sides are the only conflicts."""
+    in_npd = dict(Contact.objects.values_list("name", "role_title"))
+    on_board = {item["name"]: item["values"]["role_title"] for item in site.sandbox.all_items()}
+    for group, side in (("Board", "there"), ("Office", "here")):
+        for number in range(PEOPLE[group]):
+            name = f"{group} {number}"
+            assert in_npd[name] == on_board[name] == f"{name} {side}"
+    conflicts = SyncConflict.objects.filter(resolved_at=None).values_list("entity_id", flat=True)
+    asked = Contact.objects.filter(pk__in=list(conflicts)).values_list("name", flat=True)
+    assert sorted(asked) == [f"Both {number}" for number in range(PEOPLE["Both"])]
+
+
+def main_button(page: Page, cause: str) -> Locator:
+    return page.locator(".npd-home-group", has_text=cause).locator(".npd-button-main")
+
+
+def the_column_comes_back(site: Site, page: Page, hand: Hand) -> None:
+    """It is restored from the board's trash, and NPD is told."""
+    board = registry.link_of("contact")
+    assert board is not None
+    site.sandbox.control("columns", board_id=board.board_id, column_id="notes", action="restore")
+    hand.click(main_button(page, "The column “Notes” was deleted"))
+    expect(page.locator(".npd-home-group", has_text="The column “Notes”")).to_have_count(0)
+
+
+def the_archived_are_restored(page: Page, hand: Hand) -> None:
+    """Her button opens the board; there she restores them, and Home notices."""
+    with page.expect_popup() as popup:
+        hand.click(main_button(page, "Archived on the board"))
+    board = popup.value
+    board.get_by_role("link", name=re.compile("^Archive")).click()
+    restore = board.get_by_role("button", name=re.compile("^Restore Archived"))
+    for left in reversed(range(PEOPLE["Archived"])):
+        restore.first.click()
+        expect(restore).to_have_count(left)
+    board.close()
+    expect(page.locator(".npd-home-group", has_text="Archived on the board")).to_have_count(0)
+
+
+def conflicts_are_resolved(page: Page, hand: Hand) -> dict[str, str]:
+    """Two clicks each, and the next opens by itself; which value she chose for whom."""
+    chosen: dict[str, str] = {}
+    while len(chosen) < PEOPLE["Both"]:
+        name = page.locator(".cfl-name").inner_text().strip()
+        side = "here" if len(chosen) % 2 else "there"
+        chosen[name] = f"{name} {side}"
+        hand.click(page.get_by_role("radio", name=chosen[name]))
+        hand.click(page.locator(".cfl-foot .cfl-primary"))
+        expect(page.locator(".cfl-name")).not_to_have_text(name)
+    return chosen
+
+
+def refused_emails_are_corrected(page: Page, hand: Hand) -> None:
+    for _ in range(PEOPLE["Refused"]):
+        name = page.locator(".cfl-name").inner_text().strip()
+        field = page.get_by_role("textbox", name="Result for Email")
+        hand.click(field)
+        field.fill(f"{name.replace(' ', '')}@example.org")
+        hand.click(page.locator(".cfl-foot .cfl-primary"))
+        expect(page.locator(".cfl-name", has_text=name)).to_have_count(0)
+
+
+def nothing_is_lost(site: Site, chosen: dict[str, str]) -> None:
+    """Both sides have everybody once, with what was edited on one side or chosen, and no note is gone."""
+    site.wait_for("both sides agree", synced)
+    contacts = {contact.name: contact for contact in Contact.objects.all()}
+    items = {item["name"]: item for item in site.sandbox.items()}
+    assert sorted(item["name"] for item in site.sandbox.all_items()) == sorted(contacts) == sorted(items)
+    assert len(contacts) == sum(PEOPLE.values()) + len(NEW)
+    for name, contact in contacts.items():
+        cells = items[name]["values"]
+        assert contact.monday_id == items[name]["id"]
+        assert (contact.role_title, contact.email) == (cells["role_title"], cells["email"])
+        assert contact.notes == cells["notes"] == ("" if name in NEW else "Kept")
+    assert {name: contacts[name].role_title for name in chosen} == chosen
+    assert contacts["Refused 0"].email == "Refused0@example.org"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
