@@ -35,7 +35,7 @@ TEMPLATES = {
         "conflict_lost_again",
         "Of {label} another edit was overwritten: {second}. The one before it, {monday}, stays in this history.",
     ),
-    "rejected": ("conflict_returned", "{by}'s choice{of_field} was returned: {why}"),
+    "rejected": ("conflict_returned", "{by}'s choice{of_field} could not be applied: {why}"),
     "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not applied: {why}"),
     "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
     "undone": ("undo", "{by} undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),

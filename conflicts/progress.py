@@ -57,7 +57,14 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
         if state == UNDOING:
             labels = conflict.labels(conflict.stored_resolution.fields)
             sentence = f"Being undone: {labels}. The next sync checks that neither side has changed since."
-        return Progress(state, sentence, _delay_reason(conflict, context))
+        # Why no pass can apply the choice now: the account, the board, or unreadable fields.
+        delay_reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
+        if not delay_reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
+            chosen = conflict.stored_resolution.fields
+            delay_reason = " ".join(
+                sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
+            )
+        return Progress(state, sentence, delay_reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         problem = conflict.resolution_problem.replace("\n", " ")
@@ -67,15 +74,6 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
         return Progress(state, f"Still open: {conflict.question}")
     still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
     return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
-
-
-def _delay_reason(conflict: SyncConflict, context: RecordContext | None) -> str:
-    """Return why no pass can apply the choice now: the account, the board, or unreadable fields."""
-    if reason := availability.of(conflict.entity_type).blocked_reason:
-        return humanize.without_request_id(reason)
-    sync_state = (context or RecordContext.of(conflict)).sync_state
-    blocked = sync_state.blocked_fields if sync_state else {}
-    return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:

@@ -14,11 +14,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import conflict_handlers  # noqa: F401 - registers Home's buttons
-from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
-from conflicts.admin.conflict_screen import ConflictView
-from conflicts.admin.rejection_screen import RejectionView
-from conflicts.admin.strips import screen_url, strip_of, undo_choice
+from conflicts.admin import bulk_resolution, conflict_handlers, strips  # noqa: F401 - registers Home's buttons
+from conflicts.admin.case_screen import ConflictView, RejectionView
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
@@ -91,10 +88,14 @@ class SyncConflictAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin
         by = cast("User", request.user)
 
         def question() -> confirmed_action.Question:
-            return bulk_question(queryset, choice, by=by, hidden=confirmed_action.selection(request, choice))
+            return bulk_resolution.bulk_question(
+                queryset, choice, by=by, hidden=confirmed_action.selection(request, choice)
+            )
 
         def run() -> confirmed_action.Report:
-            return resolve_all(shown_conflicts(request.POST.get("seen", "")), choice, by=by)
+            return bulk_resolution.resolve_all(
+                bulk_resolution.shown_conflicts(request.POST.get("seen", "")), choice, by=by
+            )
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
@@ -108,7 +109,7 @@ class SyncConflictAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin
         if conflict is None:
             redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
             return redirect
-        return HttpResponseRedirect(screen_url(conflict.pk))
+        return HttpResponseRedirect(strips.screen_url(conflict.pk))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -140,14 +141,14 @@ class SyncConflictAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin
             raise PermissionDenied
         strip = _strip_or_404(key)
         try:
-            undo_choice(key, by=cast("User", request.user))
+            strips.undo_choice(key, by=cast("User", request.user))
         except (ActionError, ObjectDoesNotExist) as error:
             messages.error(request, f"Nothing was undone. {error}")
         return admin_base.see_other(strip["url"])
 
 
 def _strip_or_404(key: str) -> dict[str, Any]:
-    strip = strip_of(key)
+    strip = strips.strip_of(key)
     if strip is None:
         raise Http404("There is no such choice.")
     return strip

@@ -1,5 +1,6 @@
-"""What the pages of a conflict and of a rejected value have in common: the choices, the questions, the next case."""
+"""The pages of a conflict and of a rejected value, on which a person decides, and what they have in common."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -8,22 +9,25 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, resolution
-from conflicts.admin.strips import URL_NAME, strip_of
+from conflicts import case, lifecycle, rejections, resolution
+from conflicts.admin import strips
 from conflicts.effects import Effect, Sides, is_same
-from conflicts.models import CUSTOM, SELECTABLE, ConflictKind
+from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
+from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY
 from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
-from sync.kernel.humanize import plural
-from sync.kernel.messages import NotAllowed, NotPossible
+from sync.clock import SyncNow
+from sync.kernel import humanize
+from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 from sync.merge import FieldSelection
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
@@ -70,7 +74,7 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     rest = len(chosen) - len(emptied)
     subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
     label = f"Empty {subject} {sides.pop()}" if len(sides) == 1 else f"Empty {subject}"
-    button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
+    button = f"{label}, and write {humanize.plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
@@ -112,7 +116,7 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
 def _case_url(key: str) -> str:
     kind, *row_id = key.split(":")
     name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{URL_NAME}_{name}", args=row_id)
+    return reverse(f"{strips.URL_NAME}_{name}", args=row_id)
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -199,7 +203,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
-        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
+        before = strips.strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
@@ -233,3 +237,191 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
                 row.select(self.chosen.get(row.key, FieldSelection("")))
                 row.seen_values = self.seen_values.get(row.key)
                 row.is_new = row.seen_values is None
+
+
+class ConflictView(CaseView):
+    """The page of a conflict."""
+
+    conflict: SyncConflict
+
+    def load(self, **kwargs: Any) -> None:
+        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
+        self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
+        self.context = case.RecordContext.of(self.conflict)
+        self.url = strips.screen_url(self.conflict.pk)
+        self.title = f"Conflict of {self.context.name}"
+        self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
+        self.row_id = str(self.conflict.pk)
+        self.present_values = resolution.current_values(self.conflict) if self.is_waiting else {}
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.conflict.is_open and not self.conflict.is_being_applied
+
+    def page(self) -> dict[str, Any]:
+        conflict = self.conflict
+        strip = strips.conflict_strip(conflict, self.context)
+        fields = self.fields()
+        by_field = conflict.is_open and not conflict.is_about_record
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
+        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
+            tags = [(humanize.count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
+        still_asked = (*conflict.conflict_fields, RECORD_KEY)
+        return strip | {
+            "kind": conflict.kind,
+            "conflict": conflict,
+            "fields": fields,
+            "rows": fields if by_field else [],
+            "resolved": case.resolved_fields(conflict, self.context),
+            "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
+            "equal": case.equal_fields(conflict, self.context) if by_field else [],
+            "blocked": case.blocked_sentences(conflict, self.context) if by_field else [],
+            "about": self.about_record() if conflict.is_about_record else None,
+            "is_waiting": self.is_waiting,
+            "item_url": self.context.item_url(conflict.monday_item_id),
+            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
+            "list_url": reverse(f"{strips.URL_NAME}_changelist"),
+            "undo_problem": resolution.undo_problem(conflict, self.context) if strip["progress"].is_undoable else "",
+        }
+
+    def fields(self) -> list[case.CaseField]:
+        """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
+        stored = self.conflict.stored_resolution
+        fields = case.fields_in_conflict(self.conflict, self.context)
+        # A choice that a pass rejected is suggested again, with the reason.
+        chosen = {**stored.handed_back, **stored.fields}
+        if self.seen_values:
+            self.select(fields)
+            return fields
+        for row in fields:
+            row.select(chosen.get(row.key, FieldSelection("")))
+            row.problem = stored.reasons.get(row.key, "")
+            if rejected := stored.handed_back.get(row.key):
+                row.seen_values = {NPD: rejected.npd, MONDAY: rejected.monday}
+        return fields
+
+    def about_record(self) -> dict[str, Any]:
+        """Return the context of a question about the whole record."""
+        conflict = self.conflict
+        stored = conflict.stored_resolution
+        chosen = self.chosen if self.seen_values else {**stored.handed_back, **stored.fields}
+        selection = chosen.get(RECORD_KEY)
+        values = resolution.current_values(conflict).items()
+        columns = case.candidate_columns(conflict, self.context)
+        return {
+            "options": lifecycle.offered_options(conflict),
+            "chosen": lifecycle.chosen_option(conflict, selection) if selection else None,
+            "columns": columns,
+            "lines": case.compared_lines(self.context, columns),
+            "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
+            "deletion_problem": resolution.deletion_problem(self.request.user, conflict.entity_type),
+        }
+
+    def question(self) -> confirmed_action.Question | None:
+        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+        if option is None or not option.deletes:
+            return super().question()
+        effects = [self.conflict.question, option.effect]
+        return confirmed_action.Question(
+            f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True
+        )
+
+    def apply(self, by: User) -> tuple[str, str]:
+        kind = self.resolution_type()
+        resolved = resolution.resolve(
+            self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
+        )
+        sentence = conflict_progress(resolved, self.context).sentence
+        return f"conflict:{resolved.pk}", sentence
+
+    def resolution_type(self) -> str:
+        """Return a side's type if that side was chosen for all fields, or a merge."""
+        choices = {selection.choose for selection in self.chosen.values()}
+        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+        for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
+            is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
+            if self.conflict.is_about_record:
+                is_side = option is not None and option == lifecycle.side_option(self.conflict, side)
+            if is_side:
+                return kind
+        return ResolutionType.MERGE
+
+
+class RejectionView(CaseView):
+    """The page of a value that Monday rejected, with the last answer about it."""
+
+    kind = Kind.REJECTED
+    rejection: rejections.Rejection
+
+    def load(self, **kwargs: Any) -> None:
+        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
+        rejection = rejections.Rejection.of(field_ref)
+        if rejection is None:
+            raise Http404("There is no such record, or no such field on its board.")
+        self.rejection = rejection
+        self.context = rejection.context
+        self.url = strips.rejection_url(field_ref)
+        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
+        self.row_id = ":".join(map(str, field_ref))
+        self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
+
+    def page(self) -> dict[str, Any]:
+        rejection = self.rejection
+        answer = rejections.last_answer(*rejection.field_ref)
+        strip = strips.answer_strip(answer, rejection) if answer else None
+        progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
+        is_waiting = rejection.needs_answer and progress.is_final
+        kept_by = str(rejection.kept_by.get("who", ""))
+        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
+        if is_waiting:
+            tag = ("Rejected by Monday", "cfl-warn")
+        elif progress.state == UNDOING:
+            tag = ("Being undone", "")
+        fields = self.fields()
+        return {
+            "kind": case.REJECTED,
+            "is_rejected": True,
+            "fields": fields,
+            "rows": fields if is_waiting else [],
+            "progress": progress,
+            "is_waiting": is_waiting,
+            "answer": None if is_waiting else strip,
+            "item_url": self.context.item_url(rejection.record.monday_id or ""),
+            "reason": admin_base.with_request_id(rejection.reason),
+            "is_unsent": rejection.is_unsent,
+            "kept_by": kept_by,
+            "tags": [tag],
+            "list_url": reverse("admin:index"),
+        }
+
+    def fields(self) -> list[case.CaseField]:
+        """Return the field, with its values if somebody has to choose."""
+        rejection = self.rejection
+        row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
+        if not rejection.needs_answer:
+            return [row]
+        row.npd = rejection.sides[NPD]
+        row.monday = rejection.sides[MONDAY]
+        row.converter = rejection.field.converter
+        if rejection.would_empty and not resolution.may_type(self.request.user, self.context.entity_type):
+            row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
+        else:
+            try:
+                rejection.raw_from_monday()
+            except ActionError as why:
+                row.monday_problem = str(why)
+        self.select([row])
+        row.is_new = False
+        return [row]
+
+    def apply(self, by: User) -> tuple[str, str]:
+        key = self.rejection.key
+        selection = self.chosen.get(key, FieldSelection(""))
+        answer = rejections.answer_rejection(
+            self.rejection.field_ref,
+            by=by,
+            choose=selection.choose,
+            value=selection.value or "",
+            seen=self.seen_values.get(key, {}),
+        )
+        return f"answer:{answer.pk}", answer.sentence

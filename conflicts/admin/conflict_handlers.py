@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
-from conflicts import rejection_answers, rejections, reports, resolution
+from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.strips import undo_choice
 from conflicts.case import LOST_SIDES, RecordContext
@@ -169,7 +169,7 @@ class UseSide(Resolve):
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
             side = resolution.SIDE_OF_TYPE[self.code]
             try:
-                answer = rejection_answers.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
+                answer = rejections.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
             except ActionError as error:
                 problems.append(f"{entry.name}: {error}")
             else:
@@ -197,7 +197,11 @@ class UseSide(Resolve):
         by = cast("User", request.user)
         undone = 0
         problems = []
-        _wait_for_writes([key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")])
+        # A pass may be writing what was chosen, so wait for it for a moment.
+        ids = [key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")]
+        deadline = time.monotonic() + UNDO_WAIT_SECONDS
+        while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
         for key in tokens:
             try:
                 undo_choice(key, by=by)
@@ -206,12 +210,6 @@ class UseSide(Resolve):
                 problems.append(f"Not undone: {error}")
         entries = humanize.count_with_noun(undone, "entry opens", "entries open")
         return Report(f"Undone. {entries} again within seconds." if undone else "", problems)
-
-
-def _wait_for_writes(ids: Sequence[str]) -> None:
-    deadline = time.monotonic() + UNDO_WAIT_SECONDS
-    while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def _conflict_now(row_id: str) -> str:

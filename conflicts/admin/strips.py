@@ -11,11 +11,10 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.urls import reverse
 
-from conflicts import rejection_answers, resolution
+from conflicts import rejections, resolution
 from conflicts.case import RecordContext
 from conflicts.models import SyncConflict
 from conflicts.progress import Progress, conflict_progress
-from conflicts.rejections import Rejection
 from sync.models import Decision, FieldMapping
 from sync.reconcile.field_values import as_uuid
 from sync.records.blocked_fields import FieldRef
@@ -39,9 +38,9 @@ def strip_of(key: str, mappings: Sequence[FieldMapping] = ()) -> dict[str, Any] 
         return conflict_strip(conflict, RecordContext.of(conflict, mappings)) if conflict else None
     if kind != "answer" or not text.isdecimal():
         return None
-    rows = Decision.objects.filter(Q(kind=rejection_answers.DECISION_KIND) | Q(undoes__isnull=False))
+    rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
     answer = rows.filter(pk=text[:18]).first()
-    return answer_strip(answer, Rejection.of(rejection_answers.field_ref_of(answer), mappings)) if answer else None
+    return answer_strip(answer, rejections.Rejection.of(rejections.field_ref_of(answer), mappings)) if answer else None
 
 
 def conflict_strip(conflict: SyncConflict, context: RecordContext) -> dict[str, Any]:
@@ -49,12 +48,12 @@ def conflict_strip(conflict: SyncConflict, context: RecordContext) -> dict[str, 
     return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), progress, can_undo=True)
 
 
-def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+def answer_strip(answer: Decision, rejection: rejections.Rejection | None) -> dict[str, Any]:
     """Return the strip about an answer; `rejection` is None if its record was deleted."""
-    field_ref = rejection_answers.field_ref_of(answer)
+    field_ref = rejections.field_ref_of(answer)
     name = RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record)
-    progress = rejection_answers.answer_progress(answer, rejection)
-    can_undo = rejection_answers.can_undo(answer, rejection)
+    progress = rejections.answer_progress(answer, rejection)
+    can_undo = rejections.can_undo(answer, rejection)
     return _strip(f"answer:{answer.pk}", name, rejection_url(field_ref), progress, can_undo=can_undo)
 
 
@@ -74,4 +73,4 @@ def undo_choice(key: str, *, by: User) -> None:
     if kind == "conflict":
         resolution.undo(pk, by=by)
     else:
-        rejection_answers.undo_answer(Decision.objects.get(pk=pk, kind=rejection_answers.DECISION_KIND), by=by)
+        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.DECISION_KIND), by=by)

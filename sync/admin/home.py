@@ -17,21 +17,15 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, handlers
+from sync.admin import admin_base, connection_pages, handlers, queue_pages, record_panel, unmatched_pages
 from sync.admin.admin_base import Button
-from sync.admin.connection_pages import has_answered, next_setup_step
-from sync.admin.queue_pages import next_attempt, pause_url
-from sync.admin.record_panel import may_change_mapping, removal_sentence
-from sync.admin.unmatched_pages import link_buttons, request_badge
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations.detect.comparison import latest_verification, verification_text
+from sync.operations.detect import comparison
 from sync.operations.setup.selection import is_running
-from sync.records import availability
-from sync.records.authors import deletion_authors
-from sync.records.unmatched_items import open_jobs
+from sync.records import authors, availability, unmatched_items
 from sync.state import record_view
 
 MOST_GROUPS = 50
@@ -76,7 +70,9 @@ def _state_line(
 ) -> StateLine:
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in overview.links.values())
-        why, button, url = next_setup_step(request.user, connected=has_answered(overview), running=running)
+        why, button, url = connection_pages.next_setup_step(
+            request.user, connected=connection_pages.has_answered(overview), running=running
+        )
         return StateLine("off", "link_off", "Not set up: nothing is synced yet", why, url, button)
     if stalled := _stalled(boards, overview):
         span = humanize.time_span(max(board.seconds for board in stalled))
@@ -106,7 +102,7 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
-    checked = verification_text(**latest_verification())
+    checked = comparison.verification_text(**comparison.latest_verification())
     return StateLine("ok", "check_circle", "All is well", checked)
 
 
@@ -276,7 +272,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     for row in _rows(request, entries, wording):
         rows_by_cause[row.entry.cause].append(row)
     links = admin_base.overview_of(request).links
-    board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
+    board_urls = _board_urls(groups, wording) if record_panel.may_change_mapping(request.user) else {}
     boxes = []
     consequences: set[str] = set()
     for group in groups:
@@ -291,7 +287,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
         if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
             lead = replace(group, deleted_by=_deleted_by(group)).sentence
         if group.kind is attention.Kind.REMOVED and link is not None:
-            consequence = removal_sentence(group.noticed, group.code, link, now)
+            consequence = record_panel.removal_sentence(group.noticed, group.code, link, now)
             # Once, where several groups wait for the same.
             lead = "" if consequence in consequences else consequence
             consequences.add(consequence)
@@ -314,7 +310,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
 def _deleted_by(group: attention.Group) -> str:
     """Return who deleted all records whose items wait for an approval; empty if it wasn't one person."""
     rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-    deleted_by = deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    deleted_by = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
     people = {author.by for author in deleted_by.values()}
     return people.pop() if len(people) == 1 and len(deleted_by) == group.number else ""
 
@@ -389,7 +385,7 @@ def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
     """Return the entries with both sides' values and this person's acts."""
     entries = handlers.with_values(entries, wording)
-    requests = open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
+    requests = unmatched_items.open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
     retried = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
     return [_row(request, entry, requests, retried.get(entry.job)) for entry in entries]
 
@@ -400,9 +396,9 @@ def _row(
     now = admin_base.overview_of(request).now
     links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
-        if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
+        if progress := unmatched_pages.request_badge(requests.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        links += link_buttons(request.user, entry.entity_type, entry.row_id)
+        links += unmatched_pages.link_buttons(request.user, entry.entity_type, entry.row_id)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
@@ -411,7 +407,7 @@ def _row(
     badge: SafeString | str = ""
     if job is not None:
         is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {next_attempt(job, now)}"
+        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, now)}"
         badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = handlers.offered_to(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
@@ -459,7 +455,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "others": _others_sentence(shown, boards),
         "sees_nothing": not shown.kinds and not boards,
         "calls": _calls(overview, is_loading=is_loading),
-        "pause_url": "" if is_idle else pause_url(request, back=reverse("admin:index")),
+        "pause_url": "" if is_idle else queue_pages.pause_url(request, back=reverse("admin:index")),
         "now": overview.now,
     }
     return context | home | handlers.last_act(request)

@@ -114,8 +114,8 @@ class CauseFacts:
     acts: tuple[str, ...] | None = None  # if not its kind's
 
 
-_TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
-_OTHERS_SYNCED = "The records' other fields are synced."
+_TOO_MANY = "Together with the hour before, that is more than usual, so it waits until somebody approves it."
+_OTHERS_SYNCED = "All other fields are synced."
 _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
@@ -188,7 +188,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
         "{field} is in an update loop",
         "After each of our writes, somebody or an automation writes another value on the board, so nothing is sent to "
-        "this field of these records for a while; then it is tried once. Their other fields are synced. Once that is "
+        "this field of these records for a while; then it is tried once. All other fields are synced. Once that is "
         "stopped, retry.",
     ),
     (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field}: its direction lets nothing be sent"),

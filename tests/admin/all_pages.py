@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 
 from config.urls import ACCOUNT_ADDRESSES
 from conflicts.models import SyncConflict
-from conflicts.rejection_answers import answer_rejection
+from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization

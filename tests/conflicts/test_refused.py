@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.rejection_answers import answer_rejection, last_answer, undo_answer
+from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
