@@ -108,9 +108,19 @@ def ascii_text(text: str) -> str:
 
 
 def door_secret(text: str) -> str:
-    """Return the secret of an address that everybody can call. Raises ValueError for one that can be guessed."""
-    if len(text) < SHORTEST_DOOR_SECRET:
-        raise ValueError(f"a random text of {SHORTEST_DOOR_SECRET} characters or more, as `openssl rand -hex 16` makes")
+    """Return the secret of an address that everybody can call.
+
+    Raises ValueError for one that can be guessed, or that no header can hold.
+    """
+    if len(text) < SHORTEST_DOOR_SECRET or not text.isascii():
+        raise ValueError(f"{SHORTEST_DOOR_SECRET} random ASCII characters or more, as `openssl rand -hex 16` makes")
+    return text
+
+
+def address_secret(text: str) -> str:
+    """Return a secret that is one part of an address. Raises ValueError for signs that would end it, such as “/”."""
+    if not re.fullmatch(r"[A-Za-z0-9._~+=-]*", door_secret(text)):
+        raise ValueError("letters, digits and -._~+= alone, as `openssl rand -hex 16` makes: it is part of an address")
     return text
 
 
@@ -118,7 +128,7 @@ def parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-SHORTEST_DOOR_SECRET = 16
+SHORTEST_DOOR_SECRET = 12
 
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
@@ -145,7 +155,7 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "MONDAY_CONTACTS_BOARD_ID": (str, ""),
     "MONDAY_ORGANIZATIONS_BOARD_ID": (str, ""),
     "MONDAY_SIGNING_SECRET": (str, ""),
-    "MONDAY_WEBHOOK_TOKEN": (door_secret, ""),
+    "MONDAY_WEBHOOK_TOKEN": (address_secret, ""),
     "NEW_ITEM_WAIT_SECONDS": (seconds, 300.0),
     "SYNC_GUARD_RECORDS": (whole_number, 50),
     "SYNC_GUARD_PERCENT": (whole_number, 10),

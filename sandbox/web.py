@@ -164,6 +164,7 @@ class Application:
         headers = dict(response.headers)
         body = response.body
         if len(body) >= SMALLEST_COMPRESSED and request.accepts_gzip():
+            # Level 1, because a listing of a board is large and its reader is on the same machine.
             body = gzip.compress(body, 1)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         headers["Content-Length"] = str(len(body))
@@ -178,6 +179,7 @@ class Application:
             for route, match in matches:
                 if route.method == request.method:
                     return route.handler(request, *(int(group) for group in match.groups()))
+            # The address exists, but not for this method.
             if matches:
                 return json_response({"error": f"{request.method} is not allowed here"}, 405)
             return json_response({"error": f"There is nothing at {request.path}"}, 404)

@@ -290,6 +290,7 @@ class Sender:
         address, headers = self._reach(url)
         headers["Content-Type"] = "application/json"
         if self._secret:
+            # For one address and a few minutes, so that a receiver can refuse what was meant for another.
             claims = {
                 "accountId": ACCOUNT_ID,
                 "userId": user_id,
@@ -363,6 +364,7 @@ class Deliveries:
         with self._condition:
             for delivery in stored:
                 self._log[delivery.id] = delivery
+                # Rules don't survive a restart, so those of a reorder rule wait here for a release too.
                 if delivery.state == HELD:
                     self._held[delivery.id] = delivery
                 else:
@@ -374,6 +376,7 @@ class Deliveries:
 
     def on_events(self, events: list[WorldEvent]) -> None:
         """Queue a delivery for each event and subscriber; the world calls this after each transaction."""
+        # A copy, because this is outside the world's lock and somebody may subscribe meanwhile.
         hooks = list(self._world.hooks.values())
         subscribed = [(hook, event) for event in events for hook in hooks if wants(hook, event)]
         if not subscribed:
@@ -394,6 +397,7 @@ class Deliveries:
                     body=delivery_body(hook, event),
                 )
                 self._add_to_log(delivery)
+                # A rule counts deliveries, not events: two subscribers may get different ones.
                 rule = self.rules.hit()
                 if rule is None:
                     self._schedule([delivery], self._clock.time())
@@ -475,6 +479,7 @@ class Deliveries:
 
         `order` is one of RELEASES: send them as they came, send each twice, drop them, or send them in another order.
         """
+        # First, so that nothing is held again while this releases.
         self.rules.clear(("hold", "reorder"))
         with self._changing() as changed:
             held = list(self._held.values())
@@ -540,6 +545,7 @@ class Deliveries:
             error = DELETED
             seconds = 0.0
         else:
+            # A retry has the `triggerUuid` of the first try, by which a receiver knows it again.
             event = delivery.body["event"]
             event["isRetry"] = bool(delivery.tries)
             started = time.monotonic()
@@ -556,6 +562,7 @@ class Deliveries:
             delivery.next_try = None
             if status == 200:
                 delivery.state = DELIVERED
+            # The first try is no retry.
             elif len(delivery.tries) > RETRIES or self._is_unsubscribed(delivery):
                 delivery.state = GIVEN_UP
             else:

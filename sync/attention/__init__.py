@@ -328,6 +328,7 @@ def groups(
     group_rows = list(grouped.order_by("place", "-number", "kind_place", "oldest", "cause")[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
+    # An entry may have ended between the two queries.
     built = [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
     # Sorted again, because a column's single row may be about many records.
     return sorted(built, key=lambda group: (group.severity, -group.records))
@@ -478,16 +479,18 @@ def _edits_sentence(wording: Wording, entity_type: str, fields: Sequence[str], v
 def _names(rows: Sequence[Attention], records: Mapping[tuple[str, UUID], str]) -> dict[int, str]:
     """Return the name of each row's record, item, board or person, by the row's id; else its type."""
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
-    deleted = {stone.entity_id: stone for stone in Tombstone.objects.filter(entity_id__in=gone)} if gone else {}
+    deleted = {}
+    for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
+        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
+        if deleted_name := stone.data.get(name_field):
+            deleted[stone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
     names = {}
     for row in rows:
         name = ""
         if row.entity_id:
-            name = records.get((row.entity_type, row.entity_id), "")
-            if not name and row.entity_id in deleted:
-                name = _deleted_name(deleted[row.entity_id])
+            name = records.get((row.entity_type, row.entity_id)) or deleted.get(row.entity_id, "")
             name = name or str(registry.type_name(row.entity_type)).capitalize()
         elif row.kind == Kind.NOTIFICATION:
             user = users.get(row.values["user"])
@@ -498,14 +501,6 @@ def _names(rows: Sequence[Attention], records: Mapping[tuple[str, UUID], str]) -
             name = registry.board_title(row.entity_type)
         names[row.pk] = name
     return names
-
-
-def _deleted_name(stone: Tombstone) -> str:
-    if not registry.is_registered(stone.entity_type):
-        return ""
-    field = registry.entity(stone.entity_type).name_field
-    name = str(stone.data.get(field) or "") if field else ""
-    return f"{name} (deleted)" if name else ""
 
 
 def _url(row: Attention, *, has_record: bool) -> str:
@@ -563,7 +558,12 @@ class Wording:
         kind = Kind(row.kind)
         labels = [self.label(row.entity_type, key) for key in row.field.split(",") if key]
         fields = humanize.join_first(labels)
-        title = whole or self._stored_title(row)
+        title = whole
+        # Monday's own words, or a column's problem, which all rows of the cause have.
+        if not title and kind is Kind.FAILED:
+            title = row.values["common"]
+        elif not title and (_is_column(row) or kind is Kind.STOP):
+            title = row.values["reason"]
         # Only our own titles are formatted, because Monday's words may have braces.
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
@@ -575,10 +575,3 @@ class Wording:
         if labels and row.code in DELETIONS:
             title = f"{title}; edited since the last sync: {fields}"
         return humanize.first_sentences(title, MAX_CAUSE_LENGTH)
-
-    @staticmethod
-    def _stored_title(row: Attention) -> str:
-        """Return Monday's own words, or a column's problem, which all rows of the cause have; empty for others."""
-        if row.kind == Kind.FAILED:
-            return str(row.values["common"])
-        return str(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""

@@ -251,14 +251,18 @@ def _store_shape(link: BoardLink, board: Board) -> None:
 def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
     had_problem = bool(mapping.problem)
+    blocked = blocked_sync_states(link, mapping)
     with transaction.atomic():
         _store_problem(link, mapping, code, problem)
         number = 0
         if problem:
             number = _block_field(link, mapping)
         elif had_problem:
-            number = blocked_sync_states(link, mapping).count()
-            _unblock_field(link, mapping)
+            number = blocked.count()
+            # The values may have changed on either side while the field was blocked.
+            enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
+            if mapping.key == link.match_key:
+                _enqueue_without_item(link)
         records = registry.count_of_type(number, link.entity_type)
         sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
         board = registry.board_title(link.entity_type)
@@ -289,15 +293,6 @@ def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
         "pending": RecordSyncStatus.PENDING.value,
     }
     return run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
-
-
-def _unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
-    """Enqueue every record with this blocked field; for the match key, records without an item too."""
-    # Their values may have changed on either side while the field was blocked.
-    blocked = blocked_sync_states(link, mapping)
-    enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
-    if mapping.key == link.match_key:
-        _enqueue_without_item(link)
 
 
 def blocked_sync_states(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:

@@ -148,10 +148,21 @@ def open_board(
 
 def _registered_columns(link: BoardLink, board: Board, requested: Collection[str]) -> list[ColumnSpec]:
     """Return the columns that the registered mappings need on the board."""
-    likely = _suggested_columns(link, board)
+    present = link if link.board_id == board.id else None
+    choices = field_choices.stored_choices(present)
+    used = {choice.column for choice in choices.values() if choice.is_synced}
+    free = [column for column in board.columns if column.id not in used]
+    fields = field_choices.mappable_fields(registry.entity(link.entity_type))
+    # A field whose column was deleted gets a new one: another column of its type holds something else.
+    with_column = {key for key, choice in choices.items() if choice.column}
+    unmapped = [mappable for mappable in fields if mappable.key not in with_column]
+    npd_id = field_choices.find_npd_id_column(present, board.columns)
+    suggested = field_choices.suggest_columns(unmapped, free, npd_id)
+    new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
+    likely = {key: column for key, column in suggested.items() if column not in new_or_name}
     stored = {mapping.key: mapping for mapping in link.mappings.all()}
     columns = []
-    for mappable in field_choices.mappable_fields(registry.entity(link.entity_type)):
+    for mappable in fields:
         mapping = stored.get(mappable.key)
         # A person switched the field off, so its column is no longer needed.
         if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
@@ -163,22 +174,6 @@ def _registered_columns(link: BoardLink, board: Board, requested: Collection[str
         columns.append(mappable.column_spec(preferred, optional=is_optional))
     # Every board gets the NPD ID column, by which items are matched with records.
     return [*columns, board_columns.npd_id_spec(link.npd_id_column)]
-
-
-def _suggested_columns(link: BoardLink, board: Board) -> dict[str, str]:
-    """Return the likely columns of the fields that have none on this board."""
-    present = link if link.board_id == board.id else None
-    stored = field_choices.stored_choices(present)
-    used = {choice.column for choice in stored.values() if choice.is_synced}
-    free = [column for column in board.columns if column.id not in used]
-    # A field whose column was deleted gets a new one: another column of its type holds something else.
-    with_column = {key for key, choice in stored.items() if choice.column}
-    fields = field_choices.mappable_fields(registry.entity(link.entity_type))
-    unmapped = [mappable for mappable in fields if mappable.key not in with_column]
-    npd_id = field_choices.find_npd_id_column(present, board.columns)
-    likely = field_choices.suggest_columns(unmapped, free, npd_id)
-    new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
-    return {key: column for key, column in likely.items() if column not in new_or_name}
 
 
 def set_up_board(target: BoardToSetUp, connector: MondayConnector) -> SetupOutcome:
@@ -201,7 +196,12 @@ def set_up_board(target: BoardToSetUp, connector: MondayConnector) -> SetupOutco
             note_unmatched(link, findings[start : start + 1_000])
     if target.is_new:
         steps.insert(0, f"made the board “{board.name}” ({board.id})")
-    steps += _second_columns(board, setup)
+    used_ids = {column.id for column in setup.columns.values()}
+    unused = [column for column in board.columns if column.id not in used_ids]
+    old_ids = {column.id for column in board.columns}
+    for key, column in setup.columns.items():
+        if column.id not in old_ids and key != board_columns.NPD_ID_KEY:
+            steps += filter(None, [field_choices.second_column_text(column.title, column.type, unused)])
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)
@@ -330,18 +330,6 @@ def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     return findings
 
 
-def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
-    """Return a sentence for each column that was created beside others of its type."""
-    old_ids = {column.id for column in before.columns}
-    used = {column.id for column in setup.columns.values()}
-    unused = [column for column in before.columns if column.id not in used]
-    created = [
-        column for key, column in setup.columns.items() if column.id not in old_ids and key != board_columns.NPD_ID_KEY
-    ]
-    sentences = (field_choices.second_column_text(column.title, column.type, unused) for column in created)
-    return list(filter(None, sentences))
-
-
 def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, list[str], list[str]]:
     """Store the board and its columns; return the link, the steps, and the problems, as sentences."""
     spec = target.spec
@@ -354,7 +342,16 @@ def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, li
             steps.insert(0, f"now works with board {setup.board.id}")
     if not link.npd_id_column:
         steps += [f"uses the {message} that was there" for message in setup.adopted]
-    steps += _choose_group(link, setup.board)
+    group_before = link.group_id
+    groups = setup.board.groups
+    if group_before not in groups:
+        # New items go to the topmost group, unless a person chose another that still takes items.
+        link.group_id = setup.board.group_id or ""
+        if group_before:
+            title = groups.get(link.group_id, link.group_id)
+            steps.append(
+                f"new items go to the group “{title}” now, for the group {group_before} is archived or deleted"
+            )
     column_before = link.npd_id_column
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
@@ -367,7 +364,11 @@ def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, li
     if is_resynced and (number := _enqueue_linked_records(spec, stored.remapped)):
         steps.append(f"{registry.count_of_type(number, spec.entity_type)} will be synced again")
     if not column_before:
-        _requeue_waiting_saves(spec)
+        # Saves older than the board get this cause too, so that metrics don't count their wait as sync latency.
+        saves = SyncQueue.objects.filter(entity_type=spec.entity_type, direction=QueueDirection.TO_MONDAY)
+        waiting = saves.filter(entity_id__isnull=False, status=QueueStatus.PENDING)
+        ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
+        enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return link, steps, stored.problems
 
 
@@ -443,18 +444,6 @@ def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
 
 
-def _choose_group(link: BoardLink, board: Board) -> list[str]:
-    """New items go to the topmost group, unless a person chose another that still takes items."""
-    group_before = link.group_id
-    if group_before in board.groups:
-        return []
-    link.group_id = board.group_id or ""
-    if not group_before:
-        return []
-    title = board.groups.get(link.group_id, link.group_id)
-    return [f"new items go to the group “{title}” now, for the group {group_before} is archived or deleted"]
-
-
 def _enqueue_linked_records(spec: EntitySpec, payload: Mapping[str, str]) -> int:
     """Enqueue every record that has an item and may sync; return how many."""
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
@@ -466,16 +455,6 @@ def _enqueue_linked_records(spec: EntitySpec, payload: Mapping[str, str]) -> int
         direction=QueueDirection.TO_NPD,
     )  # fmt: skip
     return len(ids)
-
-
-def _requeue_waiting_saves(spec: EntitySpec) -> None:
-    """Requeue saves older than the board as SETUP, so that metrics don't count their wait as sync latency."""
-    waiting = SyncQueue.objects.filter(
-        entity_type=spec.entity_type, entity_id__isnull=False,
-        direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
-    )  # fmt: skip
-    ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
-    enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
 
 
 def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]:

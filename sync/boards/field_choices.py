@@ -87,6 +87,9 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
     for mapping in spec.mappings:
         relation = registry.relation_of(spec.model, mapping.fields)
         target = registry.target_of(relation).entity_type() if relation is not None else ""
+        own_names = {mapping.key, *mapping.fields}
+        titles_of_others = [title for name, titles in spec.titles.items() if name not in own_names for title in titles]
+        titles_of_others += [other.label for other in spec.mappings if other.key != mapping.key]
         fields.append(
             MappableField(
                 **vars(mapping),
@@ -97,7 +100,7 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),
-                titles_of_others=_titles_of_others(spec, mapping),
+                titles_of_others=titles_of_others,
                 labels=registry.choice_labels(spec.model, mapping.fields),
             )
         )
@@ -107,12 +110,6 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
 def match_field(fields: Iterable[MappableField]) -> MappableField:
     """Return the field by which records and items are matched."""
     return next(mappable for mappable in fields if mappable.is_match_key)
-
-
-def _titles_of_others(spec: registry.EntitySpec, mapping: registry.MappingSpec) -> list[str]:
-    own = {mapping.key, *mapping.fields}
-    titles = [title for name, names in spec.titles.items() if name not in own for title in names]
-    return titles + [other.label for other in spec.mappings if other.key != mapping.key]
 
 
 def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:

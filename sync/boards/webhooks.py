@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -104,17 +105,6 @@ MIN_MISSED = 3
 ITEM_UPDATED = "touched"
 
 
-def check_silence(link: BoardLink, own_user_id: str) -> None:
-    """Store a problem if people change the board and no webhook arrives; clear it once one does.
-
-    `own_user_id` is the token's user, whose changes don't count: our own may send no webhooks.
-    """
-    reason = _silence_reason(link, own_user_id) if link.webhooks else ""
-    if reason != link.silence:
-        BoardLink.objects.filter(pk=link.pk).update(silence=reason)
-        link.silence = reason
-
-
 # Changes by people that the sweep found in the activity log; users with negative ids are Monday's automations.
 _COUNT_MISSED = """
     SELECT count(*), min(happened_at) FROM sync_webhook_events
@@ -126,21 +116,34 @@ _COUNT_MISSED = """
 """
 
 
-def _silence_reason(link: BoardLink, own_user_id: str) -> str:
-    last = last_webhook_at(link)
-    params = {
-        "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
-        "time_path": list(board_events.HAPPENED_AT_PATH), "user_path": list(board_events.USER_ID_PATH),
-    }  # fmt: skip
-    [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
-    if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
-        return ""
-    silent = " since the last webhook came" if last else ", but no webhook ever came"
-    return (
-        f"People changed the board {count:,} times{silent}. The check for missed changes finds them some minutes "
-        f"later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and search the log of "
-        "web for refused deliveries."
-    )
+def check_silence(link: BoardLink, own_user_id: str) -> None:
+    """Store a problem if people change the board and no webhook arrives; clear it once one does.
+
+    `own_user_id` is the token's user, whose changes don't count: our own may send no webhooks.
+    """
+    reason = ""
+    if link.webhooks:
+        last = last_webhook_at(link)
+        params: dict[str, Any] = {
+            "board": link.board_id,
+            "log": f"{LOG_PREFIX}%",
+            "updated": ITEM_UPDATED,
+            "own": own_user_id,
+            "last": last,
+            "time_path": list(board_events.HAPPENED_AT_PATH),
+            "user_path": list(board_events.USER_ID_PATH),
+        }
+        [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
+        if count >= MIN_MISSED and oldest is not None and oldest <= sync_now() - LONGEST_DELAY:
+            silent = " since the last webhook came" if last else ", but no webhook ever came"
+            reason = (
+                f"People changed the board {count:,} times{silent}. The check for missed changes finds them some "
+                f"minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and "
+                "search the log of web for refused deliveries."
+            )
+    if reason != link.silence:
+        BoardLink.objects.filter(pk=link.pk).update(silence=reason)
+        link.silence = reason
 
 
 def last_webhook_at(link: BoardLink) -> datetime | None:

@@ -23,27 +23,23 @@ class Job:
 
 def make_missing_jobs(**kwargs: object) -> None:
     """Create missing rows after migrate; existing ones are never changed."""
-    from django_celery_beat.models import PeriodicTask
+    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
-    for job in settings.SCHEDULE:
-        if not PeriodicTask.objects.filter(name=job.name).exists():
-            values = {"task": job.task, "description": job.description, "expire_seconds": EXPIRES_SECONDS}
-            PeriodicTask.objects.get_or_create(name=job.name, defaults=values | _time_of(job))
-
-
-def _time_of(job: Job) -> dict[str, Any]:
-    from django_celery_beat.models import CrontabSchedule, IntervalSchedule
-
-    if job.every:
-        number, period = job.every
-        return {"interval": _row(IntervalSchedule, every=number, period=period)}
-    assert job.at is not None
-    hour, minute = job.at
     every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
-    return {"crontab": _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)}
+    for job in settings.SCHEDULE:
+        if PeriodicTask.objects.filter(name=job.name).exists():
+            continue
+        values = {"task": job.task, "description": job.description, "expire_seconds": EXPIRES_SECONDS}
+        if job.every:
+            number, period = job.every
+            values["interval"] = _row(IntervalSchedule, every=number, period=period)
+        elif job.at:
+            hour, minute = job.at
+            values["crontab"] = _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
+        PeriodicTask.objects.get_or_create(name=job.name, defaults=values)
 
 
 def _row(model: Any, **values: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -98,12 +98,6 @@ def _spellings(secret: str) -> set[str]:
     return plain | {json.dumps(text)[1:-1] for text in plain}
 
 
-def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
-    long_enough = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-    spellings = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, spellings))) if spellings else None
-
-
 class Redactor:
     """Removes secrets from a text, known ones by value and others by shape.
 
@@ -121,7 +115,10 @@ class Redactor:
         count, pattern = self._known
         if count != len(self._secrets):
             secrets = list(self._secrets)
-            pattern = _pattern_of(secrets)
+            long_enough = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+            # The longest first, because one secret may begin as another one.
+            spellings = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
+            pattern = re.compile("|".join(map(re.escape, spellings))) if spellings else None
             self._known = (len(secrets), pattern)
         return pattern.sub(HIDDEN, text) if pattern else text
 

@@ -97,10 +97,18 @@ def seconds_between_probes(calls: int = PROBE_CALLS, *, first_calls: int = FIRST
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
     """Store the plan's limits and the day's usage; `tier_before` is the plan known until now.
 
-    Limits from the headers of answers stay, because they are this token's own.
+    Limits from the headers of answers stay, because they are this token's own. If Monday reports no daily limit, none
+    is enforced; if there is one, the next answer's headers have it.
     """
+    day, points = _published_limits(info.tier or tier_before)
+    old_day, old_points = _published_limits(tier_before)
     with lock_quota() as quota:
-        _apply_limits(quota, info, tier_before)
+        if info.unlimited:
+            quota.day_limit = None
+            quota.points_limit = None
+        else:
+            quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, old_day, day)
+            quota.points_limit = _updated_limit(quota.points_limit, old_points, points)
         as_of = min(info.usage_as_of or quota.now, quota.now).astimezone(UTC)
         today = quota.now.astimezone(UTC).date()
         # A figure that Monday last updated before today isn't today's.
@@ -114,20 +122,9 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
             quota.others_calls = Decimal(0)
 
 
-def _apply_limits(quota: rate_limits.Quota, info: AccountInfo, tier_before: str) -> None:
-    """Set the limits; an account that reports none has those of its plan.
-
-    If Monday reports no daily limit, none is enforced; if there is one, the next answer's headers have it.
-    """
-    if info.unlimited:
-        quota.day_limit = None
-        quota.points_limit = None
-        return
-    plans = rate_limits.PLAN_LIMITS
-    day, points = plans.get((info.tier or tier_before).strip().lower(), (None, None))
-    old_day, old_points = plans.get(tier_before.strip().lower(), (None, None))
-    quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, old_day, day)
-    quota.points_limit = _updated_limit(quota.points_limit, old_points, points)
+def _published_limits(tier: str) -> tuple[int | None, int | None]:
+    """Return a plan's limits of calls a day and points a minute; None for an unknown plan."""
+    return rate_limits.PLAN_LIMITS.get(tier.strip().lower(), (None, None))
 
 
 def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:

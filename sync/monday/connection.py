@@ -186,8 +186,8 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
     on_server = "It is set by MONDAY_API_VERSION."
     if served != requested:
         message = f"API version {requested} was asked for, {served or 'an unknown one'} answered."
-        yield CheckResult(False, message, f"An old version is replaced without an error. {fix}", "version",
-                          for_administrator=on_server)  # fmt: skip
+        advice = f"An old version is replaced without an error. {fix}"
+        yield CheckResult(False, message, advice, "version", for_administrator=on_server)
     elif kind == "deprecated":
         yield CheckResult(False, f"API version {requested} is deprecated.", fix, "version", for_administrator=on_server)
     elif kind in ENDING_KINDS:

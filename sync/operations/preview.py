@@ -17,6 +17,7 @@ from django.db import models
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
 from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
+from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
@@ -26,7 +27,6 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
-from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
@@ -121,7 +121,14 @@ def decide_pass(
     """
     facts = claimed(board, claims, records)
     if answered is not None:
-        facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
+        after_answers = []
+        for record in facts.records:
+            before = answered.records.get(record.id)
+            if before is None:
+                after_answers.append(record)
+            else:
+                after_answers.append(replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state))
+        facts = replace(facts, records=tuple(after_answers))
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before
@@ -135,11 +142,6 @@ def decide_pass(
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
     is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
-
-
-def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
-    before = answered.records.get(record.id)
-    return replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state) if before else record
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -157,12 +159,21 @@ def item_claim(entity_type: str, item_id: str) -> Claim:
 def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) -> SyncQueue:
     is_new_item = entity_id is None
     return SyncQueue(
-        id=0, entity_type=entity_type, entity_id=entity_id, remote_id=item_id, payload={}, attempts=0,
+        id=0,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        remote_id=item_id,
+        payload={},
+        attempts=0,
         direction=choices.QueueDirection.TO_NPD if is_new_item else choices.QueueDirection.TO_MONDAY,
         operation=choices.Operation.CREATE if is_new_item else choices.Operation.UPDATE,
-        status=choices.QueueStatus.PENDING, priority=choices.Priority.SWEEP, causes=int(choices.Cause.SWEEP),
-        reason="", error_message="", created_at=sync_now(),
-    )  # fmt: skip
+        status=choices.QueueStatus.PENDING,
+        priority=choices.Priority.SWEEP,
+        causes=int(choices.Cause.SWEEP),
+        reason="",
+        error_message="",
+        created_at=sync_now(),
+    )
 
 
 def run_cost(planned: PlannedRun) -> int:
@@ -257,23 +268,17 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
     extra_ids -= set(swept.values_list("pk", flat=True))
     all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
     for start in range(0, len(all_ids), size):
-        yield from _record_claims(spec, all_ids[start : start + size])
+        batch = all_ids[start : start + size]
+        pending = SyncQueue.objects.filter(
+            entity_type=spec.entity_type, entity_id__in=batch, status=choices.QueueStatus.PENDING
+        )
+        rows = grouped(pending.order_by("priority", "id"), lambda row: row.entity_id)
+        intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
+        unconfirmed = set(intents.values_list("entity_id", flat=True))
+        yield from (sweep_claim(spec.entity_type, pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
         yield item_claim(spec.entity_type, item)
-
-
-def _record_claims(spec: registry.EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
-    rows: dict[UUID, list[SyncQueue]] = {}
-    pending = choices.QueueStatus.PENDING
-    jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=pending)
-    for row in jobs.order_by("priority", "id"):
-        assert row.entity_id is not None
-        rows.setdefault(row.entity_id, []).append(row)
-    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
-    for pk in ids:
-        if pk not in unconfirmed:
-            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []))
 
 
 def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
@@ -457,17 +462,16 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
-        if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
-            for values in report.fields:
-                field_plan = plan.plans.get(values.key)
-                if field_plan is None or not field_plan.choice:
-                    change = _record_change(
-                        plan, ChangeKind.CONFLICT, field_plan, before=values.npd or "", after=values.monday or "",
-                        reason=values.reason,
-                    )  # fmt: skip
-                    yield replace(change, field=change.field or values.key)
-        elif report.data:
-            yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+        if report.kind not in (KIND_FIELDS, KIND_OVERWRITTEN):
+            if report.data:
+                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+            continue
+        for values in report.fields:
+            field_plan = plan.plans.get(values.key)
+            if field_plan is None or not field_plan.choice:
+                sides = {"before": values.npd or "", "after": values.monday or ""}
+                change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)
+                yield replace(change, field=change.field or values.key)
 
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:

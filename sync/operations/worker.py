@@ -90,9 +90,13 @@ def drain(
             return total
         boards = availability.Overview(_types(entity_type))
         due = sum(boards.number_due(board) for board in boards.displayed_boards)
-        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-        if not (summary.claimed and due) and not _has_other_workers(entity_type):
-            return total
+        if not (summary.claimed and due):
+            # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
+            types = [board for board in _types(entity_type) if availability.of(board).is_available]
+            busy = [board for board in types if has_due_rows(board)]
+            leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False)
+            if not leases.filter(expires__gt=SyncNow()).exists():
+                return total
         if say:
             say(f"{total.claimed:,} checked, {due:,} to go …")
 
@@ -175,6 +179,11 @@ class _Run:
         return False
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
+        """Reconcile the claimed records.
+
+        An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
+        """
+
         @retry_on_lock_timeout
         def store_fault(reason: str) -> None:
             rows = [row for job in claimed for row in job.rows]
@@ -184,7 +193,6 @@ class _Run:
                 else:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
-        # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
         batch_id = uuid4()  # the sync state has it as sync_batch_id, and log lines too, also those of libraries
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
@@ -247,14 +255,6 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     # So that the next claim tries other records first.
     board_lease.was_isolated = True
     return claim_job(board_lease, job)
-
-
-def _has_other_workers(entity_type: str | None) -> bool:
-    """Whether another worker has leased a board with due jobs."""
-    types = _types(entity_type)
-    busy = [board for board in types if availability.of(board).is_available and has_due_rows(board)]
-    leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False, expires__gt=SyncNow())
-    return leases.exists()
 
 
 def remaining_lines() -> list[str]:

@@ -118,31 +118,25 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
+    claimed = SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS)
     if others := [row for row in counted_rows if row.id != leading.id]:
-        _take_over(leading, others, token)
+        # What the others ask for, such as a person's unlinking, isn't lost with them.
+        requests = {key: value for row in (*others, leading) for key, value in row.payload.items()}
+        causes = Cause(leading.causes)
+        for row in others:
+            causes |= Cause(row.causes)
+        priority = min(row.priority for row in counted_rows)
+        claimed.update(payload=requests, causes=int(causes), priority=priority)
         complete(others, token, f"superseded by #{leading.id}")
     release([row for row in rows if row not in counted_rows], token, "")
     is_final = leading.attempts >= leading.max_attempts
     if is_final:
-        SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS).update(
-            status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error
-        )
+        claimed.update(status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error)
     else:
         seconds = max(backoff(leading.attempts).total_seconds(), wait_seconds)
         values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds, "at_most": at_most}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
-
-
-def _take_over(leading: SyncQueue, others: Sequence[SyncQueue], token: UUID) -> None:
-    """Give a claimed row what the other rows of its record ask for, such as a person's unlinking."""
-    requests = {key: value for row in (*others, leading) for key, value in row.payload.items()}
-    causes = Cause(leading.causes)
-    for row in others:
-        causes |= Cause(row.causes)
-    priority = min(row.priority for row in (leading, *others))
-    claimed = SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS)
-    claimed.update(payload=requests, causes=int(causes), priority=priority)
 
 
 def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:

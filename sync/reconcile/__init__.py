@@ -17,7 +17,7 @@ import structlog
 
 from sync.boards.board_columns import store_inspection
 from sync.limits import batch_size, breaker, stops
-from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
+from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import unread
@@ -45,6 +45,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     stop_reason = stops.WRITES_STOPPED if hold_seconds else ""
     executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
+    # Reading may have found that a column is broken, or that it is there again.
     executor.board = facts.board
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
@@ -82,7 +83,10 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 
 
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
-    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt."""
+    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
+
+    If Monday refused the document, its records are read one by one, to find the one at fault.
+    """
     error = facts.error
     link = executor.lease.link
     assert error is not None
@@ -91,26 +95,22 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
     if facts.columns is not None:
         # The next pass leaves out the missing column.
         return unread(facts, plan, ended, ended)
-    if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        ended = _after_refusal(gatherer, facts, error, number + len(facts.item_claims))
-        return unread(facts, plan, ended, ended)
-    log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-    failed = ending_after(executor.failed_call(error, number))
-    # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
-    return unread(facts, plan, replace(failed, is_unsent=False), ended)
-
-
-def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
-    """Return how jobs end if Monday refused the read; they are tried one by one to find the record at fault."""
-    link = facts.board.link
+    if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
+        log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
+        failed = ending_after(executor.after_failed_read(error, number))
+        # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
+        return unread(facts, plan, replace(failed, is_unsent=False), ended)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
+    units = number + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return Ending(Outcome.RELEASED, error.sentence)
+        return unread(facts, plan, ended, ended)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
-        return Ending(Outcome.RELEASED, refusal.sentence)
-    if units > 1:
-        return Ending(Outcome.RELEASED, error.sentence, at_most=1)
-    return Ending(Outcome.FAILED, error.sentence)
+        ended = Ending(Outcome.RELEASED, refusal.sentence)
+    elif units > 1:
+        ended = Ending(Outcome.RELEASED, error.sentence, at_most=1)
+    else:
+        ended = Ending(Outcome.FAILED, error.sentence)
+    return unread(facts, plan, ended, ended)

@@ -151,6 +151,7 @@ def unchanged_write(
 ) -> calls.Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=choices.RecordSyncStatus.SYNCED)
+    # Another one each time, because its item may be closed while the board is open.
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None
@@ -521,6 +522,7 @@ class Executor:
         return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
 
     def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
         if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
             # searched for by NPD ID later, because Monday's search lags behind.
@@ -539,8 +541,8 @@ class Executor:
             for write, intent in announced
         }
 
-    def failed_call(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
-        """Stop the board or account after a failed read or an unsent write; return the answer for each of its units.
+    def after_failed_read(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
+        """Stop the board or account after a failed read; return the answer for each of its units.
 
         Only a unit's own failure costs an attempt.
         """
@@ -574,7 +576,7 @@ class Executor:
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except errors.MondayError as error:
-            answer = self.failed_call(error, len(writes))
+            answer = self.after_failed_read(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
             unread = calls.WriteAnswer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
@@ -680,14 +682,14 @@ def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
-    leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
         call = Call(kind, _outdated_removals, str(policy))
-        of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
+        of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
-        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in leaving
+        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
 
 

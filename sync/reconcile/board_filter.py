@@ -1,4 +1,4 @@
-"""Applies the board's filter: which records and items a pass leaves out, and how a pair leaves and returns.
+"""Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
 Implements “What a filter leaves out” of docs/reference/merge.md. new_items.py and identity.py use its verdicts for
 items without a record and for matches.
@@ -7,7 +7,7 @@ A pair is synced while the conditions of both sides hold. A pair that is left ou
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
 sync were off. A condition that can't be evaluated leaves the pair as it was.
 
-A pair leaves in one of four ways:
+A pair is left out in one of four ways:
 
 - The record fails: at once, without a call (`filter_record`).
 - The item fails as it was read: after this pass, which only pulls what the fields' rules pull (`filter_item`,
@@ -91,13 +91,13 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
 
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """If the pair is left out after this pass, drop all field plans except pulls."""
+    """If the pair is left out after this pass, plan nothing for its fields but pulls."""
     if not is_left_out_after_pass(facts, plan):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
         is_pull = field_plan.send_raw is None and field_plan.conflict is None
-        # A person's choice is still applied, unless it is the item that leaves the filter.
+        # A person's choice is still applied, unless it is the item that fails its conditions.
         is_kept = not plan.left_out_after_pass if field_plan.resolves is not None else is_pull
         if not is_kept:
             plans[key] = leave_field_out(field_plan)
@@ -313,23 +313,23 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
+def _pair_verdict(facts: pass_plan.PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
-    verdict = item_verdict(facts.board, item, record.record)
+    verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:
         return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
-        convert = facts.board.converter(mapping, record.record)
-        base = field_bases.base_of(record.sync_state, mapping, item.id)
+        convert = facts.board.converter(mapping, record_facts.record)
+        base = field_bases.base_of(record_facts.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
             remote = field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
             if is_emptied_by_removal(facts, convert, remote, base):
                 emptied.add(mapping.key)
-    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
+    return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
 
 
 @lru_cache

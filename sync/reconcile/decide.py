@@ -26,7 +26,7 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     """Return the plan rule that applies this rule to every open record."""
 
     def apply(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-        decided = [(record, rule(facts, record)) for record in plan.open_records]
+        decided = [(record_plan, rule(facts, record_plan)) for record_plan in plan.open_records]
         return plan.with_records([after for before, after in decided if after is not before])
 
     return apply
@@ -57,8 +57,8 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     decide_unmatched,
     decide_deleted_records,
     find_possible_duplicates,
-    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that leaves the
-    # filter only pulls, a field in a loop is throttled, and too many clears wait for approval.
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
+    # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
     each_record(with_earlier_bases),
     each_record(with_fields),
     each_record(keep_only_pulls),
@@ -94,6 +94,6 @@ def unread(
 ) -> pass_plan.Plan:
     """Return the plan after a failed read: everything that is open ends with these endings."""
     plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
-    plan = plan.with_records(replace(record, ending=ending) for record in plan.open_records)
+    plan = plan.with_records(replace(record_plan, ending=ending) for record_plan in plan.open_records)
     jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

@@ -41,16 +41,16 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     board = facts.board
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
-    for record in plan.open_records:
-        is_possible = record.sync_state.made_from_item and record.id in facts.identity.possible_duplicates
-        if not is_possible or record.item is None:
+    for record_plan in plan.open_records:
+        is_possible = record_plan.sync_state.made_from_item and record_plan.id in facts.identity.possible_duplicates
+        if not is_possible or record_plan.item is None:
             continue
-        key = field_values.match_text_of_item(board, record.item)
+        key = field_values.match_text_of_item(board, record_plan.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()
-        others = [other for other in same_key if other.pk not in (record.id, *merged)]
+        others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
-            question = identity.duplicate_question(record.record, others, board.match_label)
-            asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
+            question = identity.duplicate_question(record_plan.record, others, board.match_label)
+            asked_about.append(replace(record_plan, identity=replace(record_plan.identity, duplicate=question)))
     return plan.with_records(asked_about)
 
 
@@ -60,16 +60,18 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
     decided = identity.answered_items(facts, plan)
     linked_now = assigned_items(plan)
-    for record in plan.open_records:
-        copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is pass_plan.AnswerKind.COPY]
-        for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
+    for record_plan in plan.open_records:
+        copies = [
+            answer for answer in identity.answers_of(record_plan.facts) if answer.kind is pass_plan.AnswerKind.COPY
+        ]
+        for item_id in [answer.item_id for answer in copies if (record_plan.item or record_plan.creates)]:
             if item_id in decided:
                 continue
             # With an owner it is not archived: the answer was not about that record's item.
             owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
             item = facts.items.linked.get(item_id) or Item(item_id, item_id, pass_plan.MISSING)
             item_facts = ItemFacts(Claim(None, item_id, []), item, owner=owner)
-            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
+            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record_plan.record)
             duplicates.append(copy)
     if not duplicates:
         return plan
@@ -207,9 +209,9 @@ def copy_reports(
         if asks_person(duplicate):
             yield duplicate_report(board, duplicate)
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
-            record = plan.records[duplicate.original_record.pk]
+            record_plan = plan.records[duplicate.original_record.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
-            yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
+            yield record_plan.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
 
 def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
@@ -221,11 +223,11 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
         "the copy alone stays in Monday's archive."
     )
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    leaving = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
         reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
         reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", leaving, identity.LEAVE_ALONE),
+        reports.Option("custom", "Leave the item alone", leaving_alone, identity.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
@@ -246,14 +248,14 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
     for duplicate in settled:
         if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
-        record = plan.records[duplicate.original_record.pk]
+        record_plan = plan.records[duplicate.original_record.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
-            conflicts = record.facts.conflicts
+            conflicts = record_plan.facts.conflicts
             others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record.with_facts(conflicts=others)])
-        elif record.is_open:
+            plan = plan.with_records([record_plan.with_facts(conflicts=others)])
+        elif record_plan.is_open:
             # The first failure of a record's answers stays.
-            plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
+            plan = plan.with_records([record_plan.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 
 

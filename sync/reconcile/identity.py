@@ -62,23 +62,24 @@ LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its it
 
 def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Add its item to every open record, plan a new item, or end the record with the reason."""
-    without_item = [record.facts for record in plan.open_records if not record.record.monday_id]
+    without_item = [record_plan.facts for record_plan in plan.open_records if not record_plan.record.monday_id]
     identities = identify_without_item(facts, without_item) if without_item else {}
     answered = answered_items(facts, plan)
     identified = []
-    for record in plan.open_records:
-        identity = identities.get(record.id)
+    for record_plan in plan.open_records:
+        identity = identities.get(record_plan.id)
         if identity is None:
-            identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
+            item = facts.items.linked.get(record_plan.record.monday_id or "")
+            identified.append(_linked(facts.board, record_plan, item))
             continue
         candidates = identity.question["candidates"] if identity.question else ()
         item_ids = {*identity.excluded_items, *(str(candidate["id"]) for candidate in candidates)}
         if identity.item is not None:
             item_ids.add(identity.item.id)
         if answered.isdisjoint(item_ids):
-            identified.append(_identified(record, identity))
+            identified.append(_identified(record_plan, identity))
         else:
-            identified.append(replace(record, ending=ANSWERED))
+            identified.append(replace(record_plan, ending=ANSWERED))
     return plan.with_records(identified)
 
 
@@ -99,27 +100,27 @@ def identify_without_item(
     owners |= facts.identity.owners
     first_by_key = dict[str, SyncedModel]()
     plans = {}
-    for record in sorted(records, key=lambda record: (record.record.created_at, record.id)):
-        key = field_values.match_text_of_record(board, record.record)
-        plan = identify(facts, record, by_npd_id, by_match_key, owners)
-        may_create = plan.creates and record.record.sync_direction != SyncDirection.MONDAY_TO_NPD
+    for record_facts in sorted(records, key=lambda record_facts: (record_facts.record.created_at, record_facts.id)):
+        key = field_values.match_text_of_record(board, record_facts.record)
+        plan = identify(facts, record_facts, by_npd_id, by_match_key, owners)
+        may_create = plan.creates and record_facts.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
-            owners[plan.item.id] = record.id
-        elif may_create and key and not wants_new_item(record):
-            first = first_by_key.setdefault(key, record.record)
-            if first is not record.record:
+            owners[plan.item.id] = record_facts.id
+        elif may_create and key and not wants_new_item(record_facts):
+            first = first_by_key.setdefault(key, record_facts.record)
+            if first is not record_facts.record:
                 reason = (
                     f"“{first}” has the same {board.match_label}, and gets an item first. You are then asked whether "
                     f"this is the same, unless the {board.match_label} is changed."
                 )
                 plan = pass_plan.IdentityPlan(reason=reason, wait_seconds=SEARCH_SECONDS)
-        plans[record.id] = plan
+        plans[record_facts.id] = plan
     return plans
 
 
 def identify(
     facts: pass_plan.PassFacts,
-    record: RecordFacts,
+    record_facts: RecordFacts,
     by_npd_id: ItemsByText,
     by_match_key: ItemsByText,
     owners: Mapping[str, UUID],
@@ -127,14 +128,15 @@ def identify(
     """Decide about a record without an item; `owners` are the records that have the items by now."""
     board = facts.board
     identity = facts.identity
-    as_new = wants_new_item(record)
+    record = record_facts.record
+    as_new = wants_new_item(record_facts)
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
-    unlinked = identity.unlinked.get(record.id)
-    hits = [item for item in by_npd_id.get(str(record.id), ()) if unlinked is None or item.id != unlinked.item_id]
-    if not hits and (key := field_values.match_text_of_record(board, record.record)):
-        hits = [item for item in by_match_key.get(key, ()) if identity.may_match(item.id, record.id)]
+    unlinked = identity.unlinked.get(record.pk)
+    hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
+    if not hits and (key := field_values.match_text_of_record(board, record)):
+        hits = [item for item in by_match_key.get(key, ()) if identity.may_match(item.id, record.pk)]
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
-        unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
+        unreadable = [item for item in ownerless if identity.may_match(item.id, record.pk)]
         if unreadable and not hits:
             return pass_plan.IdentityPlan(
                 reason=f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
@@ -142,10 +144,10 @@ def identify(
                 "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
-    if as_new and all(field_values.npd_id_of(board, item) != str(record.id) for item in hits):
+    if as_new and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         excluded = tuple(item.id for item in hits if item.id not in owners)
         hits = []
-    matching = matching_items(board, record.record, hits)
+    matching = matching_items(board, record, hits)
     if matching.reason:
         return pass_plan.IdentityPlan(excluded_items=excluded, reason=matching.reason, is_left_out=matching.is_left_out)
     hits = list(matching.items)
@@ -156,17 +158,17 @@ def identify(
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
     elif not hits and not as_new and unlinked is not None:
-        plan = _asking(relink_question(record.record, unlinked))
+        plan = _asking(relink_question(record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
         plan = pass_plan.IdentityPlan(reason=board.link.creates_held, is_held=True)
     elif not hits:
         plan = pass_plan.IdentityPlan(creates=True)
-    elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
+    elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
         plan = pass_plan.IdentityPlan(item=hits[0])
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
-        question = record_question(board, record.record, hits, owners, duplicates)
+        question = record_question(board, record, hits, owners, duplicates)
         plan = _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
 
@@ -231,17 +233,17 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     creating = f"A new record is created from “{item.name}” and linked with it."
-    leaving = "The item stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = "The item stays on the board; it is not matched, and no record is created from it."
     leave_label = "Leave the item alone"
     if len(hits) == len(linked) == 1:
         leave_label = "Same person: keep the item it has, and leave this one alone"
-        leaving = f"“{linked[0]}” keeps the item that it has. {leaving}"
+        leaving_alone = f"“{linked[0]}” keeps the item that it has. {leaving_alone}"
     options = [
         reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
         for record in linkable(hits)
     ]
     options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
-    options.append(reports.Option("custom", leave_label, leaving, LEAVE_ALONE))
+    options.append(reports.Option("custom", leave_label, leaving_alone, LEAVE_ALONE))
     return question_data(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {
         "item": dict(details)
     }

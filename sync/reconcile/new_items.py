@@ -63,10 +63,10 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
     }
     overruled = []
-    for record in plan.records.values():
-        if _is_overruled(record, item_of_record):
-            log = tuple(line for line in record.log if line.kind != "link")
-            without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+    for record_plan in plan.records.values():
+        if _is_overruled(record_plan, item_of_record):
+            log = tuple(line for line in record_plan.log if line.kind != "link")
+            without_own = replace(record_plan, removal=None, identity=pass_plan.IDENTIFIED, log=log)
             overruled.append(
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )

@@ -40,7 +40,6 @@ from sync.reconcile.facts import (
     changed_sync_state,
     with_values,
 )
-from sync.reconcile.field_values import BoardContext
 from sync.records.approvals import ApprovalFacts
 from sync.records.unmatched_items import UnmatchedFinding
 
@@ -611,7 +610,7 @@ class Plan:
 class PassFacts:
     """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
-    board: BoardContext
+    board: field_values.BoardContext
     now: datetime  # when the pass began to read
     # Read from NPD, about the claims:
     records: tuple[RecordFacts, ...] = ()  # existing ones

@@ -44,31 +44,33 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     name = _name_plan(plan.plans.values()) if plan.creates else None
     mappings = [field_plan.mapping for field_plan in plan.plans.values()]
+    fields = []
+    for field_plan in plan.plans.values():
+        if field_plan.send_raw is None:
+            continue
+        mapping = field_plan.mapping
+        entry = {
+            "local": field_plan.send_raw,
+            "read": field_plan.remote_raw,
+            "base": field_plan.base,
+            "column": mapping.column_id,
+            "version": mapping.version,
+            # The record has a united list only after the answer; until then its own list isn't a later edit.
+            "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
+        }
+        convert = field_plan.convert
+        value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        fields.append(calls.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
     return calls.Write(
         str(plan.id),
         plan.id,
         plan.item_id,
-        tuple(_field_write(field_plan) for field_plan in plan.plans.values() if field_plan.send_raw is not None),
+        tuple(fields),
         cleared_columns(board, plan) if plan.unlink else columns,
         str(name.convert.to_remote(name.local_raw, None)) if name else "",
         settings=settings_of(plan.record),
         mappings={mapping.key: (mapping.version, mapping.direction) for mapping in mappings},
     )
-
-
-def _field_write(plan: pass_plan.FieldPlan) -> calls.FieldWrite:
-    mapping = plan.mapping
-    entry = {
-        "local": plan.send_raw,
-        "read": plan.remote_raw,
-        "base": plan.base,
-        "column": mapping.column_id,
-        "version": mapping.version,
-        # The record has a united list only after the answer; until then its own list isn't a later edit.
-        "united": plan.decision.action is Action.BOTH and not plan.choice,
-    }
-    value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    return calls.FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
 
 
 def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | None:

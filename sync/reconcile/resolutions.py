@@ -48,7 +48,10 @@ def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> repo
 
 
 def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
-    """Return the related records that a choice about a relation, or its undo, may write."""
+    """Return the related records that a choice about a relation, or its undo, may write.
+
+    They are read before the rules, which make no query.
+    """
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
         convert = board.converter(mapping, facts.record)
@@ -139,6 +142,7 @@ def _plan_inverse(
         except ValidationError as error:
             raise ResolutionRejected(f"NPD rejects the previous value: {' '.join(error.messages)}") from error
     if remote != field.remote:
+        # If both sides agreed then, NPD's raw value needs no conversion, which could lose something.
         previous = before["local"] if remote == local else _as_npd_value(convert, before)
         send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := convert.rejection_reason(send_raw):
@@ -188,13 +192,19 @@ def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
     """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
+    # An overwritten edit comes first, because restoring it writes both sides whatever the other conflict says.
     lost_update = plan.facts.resolved_conflict(reports.KIND_OVERWRITTEN, field.key)
     if lost_update is not None:
         resolution = lost_update.resolutions[field.key]
         resolved = replace(field_plan, resolves=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
-            if _is_lost_choice_stale(resolved, field, value):
+            display = resolved.convert.display
+            expected = {resolution.npd or None}
+            if resolution.choose != "npd":
+                # A call whose answer was lost may have restored one side already.
+                expected.add(display(value) or None)
+            if not {display(field.local) or None, display(field.remote) or None} <= expected:
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
                 return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
@@ -269,15 +279,6 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     return field_plan.convert.local(typed_values(facts, plan, field_plan))
 
 
-def _is_lost_choice_stale(field_plan: FieldPlan, field: merge.Field, value: merge.Canonical) -> bool:
-    display = field_plan.convert.display
-    expected = {field_plan.resolution.npd or None}
-    if field_plan.resolution.choose != "npd":
-        # A call whose answer was lost may have restored one side already.
-        expected.add(display(value) or None)
-    return not {display(field.local) or None, display(field.remote) or None} <= expected
-
-
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the raw values of what a person typed or restores; raises ValueError and RelatedNotFound with a reason."""
     resolution = field_plan.resolution
@@ -312,7 +313,7 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
 def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """Return why each undo request about conflicts of a kind was rejected; empty texts for those carried out.
 
-    Requests that wait for another pass are left out.
+    It has none for requests that wait for another pass.
     """
     results: dict[str, str] = {}
     rejections = plan.rejected_choices(reports.KIND_UNDO)

@@ -146,9 +146,11 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
 def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     open_records = plan.open_records
-    clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
+    clears = list[ApprovalRequest]()
+    for record_plan in open_records:
+        clears += find_clears(record_plan.facts, record_plan.plans.values())
     ids = {clear.entity_id for clear in clears}
-    ids = ids.union(record.id for record in open_records if record.sync_state.blocked_fields)
+    ids = ids.union(record_plan.id for record_plan in open_records if record_plan.sync_state.blocked_fields)
     if not ids:
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
@@ -165,24 +167,25 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
         wanted = [act for act, clear in acts.items() if _key_of(clear) not in rejected]
         verdicts = approval_verdicts(approvals, kind, wanted)
         for act, clear in acts.items():
-            record = plan.records[clear.entity_id]
+            record_plan = plan.records[clear.entity_id]
             may_go, new_state = verdicts.get(act, (False, None))
             if new_state is not None:
                 clear.state = new_state
                 new_requests.append(clear)
             if may_go:
                 continue
-            field_plan = record.plans[clear.key]
+            field_plan = record_plan.plans[clear.key]
             key = _key_of(clear)
             lines: tuple[HistoryLine, ...] = ()
-            if key in rejected and board_filter.is_left_out_after_pass(facts, record):
+            if key in rejected and board_filter.is_left_out_after_pass(facts, record_plan):
                 changed = board_filter.leave_field_out(field_plan)
             elif key in rejected:
-                changed = _written_back(facts, record, clear, field_plan)
+                changed = _written_back(facts, record_plan, clear, field_plan)
             else:
                 changed, line = _held_clear(clear, field_plan)
                 lines = () if key in requests else (line,)
-            plan = plan.with_records([replace(record, plans={**record.plans, clear.key: changed}).logged(*lines)])
+            plans = {**record_plan.plans, clear.key: changed}
+            plan = plan.with_records([replace(record_plan, plans=plans).logged(*lines)])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
 
@@ -200,6 +203,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
         convert = field_plan.convert
+        # Of a value that isn't known nobody can say that it would be emptied.
         with suppress(UnknownValue):
             local = convert.local(field_plan.local_raw)
             remote = convert.remote(field_plan.remote_raw)
@@ -312,6 +316,7 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
         return None
     if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
         return None
+    # Both sides are empty, or both are filled again. If nobody decided so, the cause has ended by itself.
     decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
     if request.state != decision:
         return choices.ApprovalState.RELEASED

@@ -40,6 +40,7 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
+    # A job from NPD has something to send, whatever Monday has reported meanwhile.
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
     if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         known = "Monday reported what was known already."
@@ -71,6 +72,7 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
     for mapping in board.mapped:
         base = field_bases.base_of(plan.sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
+        # Such a base says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):
             return False
         if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
@@ -107,11 +109,13 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
         column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
+            # Somebody may have typed it, and no base has its value.
             return None
         return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
     if event.kind is EventKind.CREATED:
         values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
+    # To another group of the board, by which the filter may leave it out.
     if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
         return None
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
@@ -121,9 +125,13 @@ def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     """End every record that needs no call, unless the filter has left it out."""
     # A settled record also forgets the state of an item that is not read.
     endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    records = [record for record in plan.records.values() if not record.left_out and record.outcome in endable]
-    ended = [end_without_call(facts.board, record) for record in records]
-    return plan.with_records(record for record in ended if record)
+    records = [
+        record_plan
+        for record_plan in plan.records.values()
+        if not record_plan.left_out and record_plan.outcome in endable
+    ]
+    ended = [end_without_call(facts.board, record_plan) for record_plan in records]
+    return plan.with_records(record_plan for record_plan in ended if record_plan)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -139,8 +147,8 @@ def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     for removed items may unlink too (`removed_items.plan_removal`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
-    requests = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
-    return plan.with_records(record.unlinked(why) for record, why in requests if why)
+    requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
+    return plan.with_records(record_plan.unlinked(why) for record_plan, why in requests if why)
 
 
 def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
@@ -157,6 +165,7 @@ STALE_READ = "Monday still shows what was replaced a moment ago. It is read once
 
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
+    # A create has replaced nothing.
     writes = [intent for intent in facts.history.applied if not is_create(intent)]
     return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
 
@@ -175,6 +184,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
         current = convert.remote(cell)
+        # An earlier pass that read this value after our write has shown that it is there again.
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
         if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False

@@ -45,7 +45,11 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     # Without the NPD ID column they can't be found, and so nothing is created again.
     if lease.link.npd_id_problem:
         return ""
-    documents = _due_documents(lease.link.entity_type)
+    unanswered = Intent.objects.filter(entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="")
+    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
+    # Also the document's other creates, because they are sent again together.
+    intents_due = unanswered.filter(idempotency_key__in=due).order_by("pk")
+    documents = grouped(intents_due, lambda intent: intent.idempotency_key).values()
     if not documents:
         return ""
     board = load_board(lease.link)
@@ -92,14 +96,6 @@ def _confirm_document(
             stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)
     return stop_reason
-
-
-def _due_documents(entity_type: str) -> list[list[Intent]]:
-    """Return the unanswered creates of each document in which a deadline is over."""
-    unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
-    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
-    intents = unanswered.filter(idempotency_key__in=due).order_by("pk")
-    return list(grouped(intents, lambda intent: intent.idempotency_key).values())
 
 
 def _facts_of(

@@ -216,6 +216,9 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
         ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
         ApprovalKind.CLEAR_NPD: f"the emptying of {fields} in NPD",
     }[kind]
+    labels = [request.label for request in group]
+    if kind is ApprovalKind.ITEMS:
+        labels = [label.replace("The ", "the ", 1) for label in labels]
     return [
         Decision(
             entity_type=request.entity_type,
@@ -223,19 +226,15 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
             remote_id=request.remote_id,
             key=request.key,
             kind="approval",
-            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_label_in_sentence(request)}.",
+            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{label}.",
             values=request.values,
             actor=name,
             cause={"by": name, "causes": ["person"]},
             folded=request is not group[-1],
             fold_id=act_id,
         )
-        for request in group
+        for request, label in zip(group, labels, strict=True)
     ]
-
-
-def _label_in_sentence(request: ApprovalRequest) -> str:
-    return request.label.replace("The ", "the ", 1) if request.kind == ApprovalKind.ITEMS else request.label
 
 
 def release_removal(entity_type: str, entity_id: UUID) -> None:

@@ -53,20 +53,19 @@ def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> l
     The next pass creates none if the item is back by then.
     """
     with transaction.atomic():
-        records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
-        problems = {record.pk: _recreation_problem(record) for record in records.order_by("pk")}
-        suitable = [key for key, problem in problems.items() if not problem]
+        suitable = []
+        problems = []
+        for record in registry.entity(entity_type).model._default_manager.filter(pk__in=ids).order_by("pk"):
+            if not record.monday_id or not record.may_sync:
+                problems.append(f"“{record}” is not linked with an item, so none is created again.")
+            elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+                way = "is synced from Monday to NPD only, so no item is created"
+                problems.append(f"“{record}” {way}. Change its direction first.")
+            else:
+                suitable.append(record.pk)
         payload = {RECREATE_KEY: True, "by": by}
         enqueue(entity_type, suitable, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-    return [problem for problem in problems.values() if problem]
-
-
-def _recreation_problem(record: SyncedModel) -> str:
-    if not record.monday_id or not record.may_sync:
-        return f"“{record}” is not linked with an item, so none is created again."
-    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return f"“{record}” is synced from Monday to NPD only, so no item is created. Change its direction first."
-    return ""
+    return problems
 
 
 def unlinked_item(record: SyncedModel) -> IgnoredItem | None:

@@ -134,14 +134,14 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
     for field in _pointing_fields(type(record)):
         _refill(field, tombstone)
     # Also the record's own relations to records that were deleted before it and restored.
-    for field in registry.own_relations(type(record)):
-        if history := history_of(type(record)):
-            named = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
-            last = named.order_by("-pgh_id").values(field.attname)[:1]
-            target = registry.target_of(field).entity_type()
-            restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
-            for before in restored:
-                _refill(field, before)
+    history = history_of(type(record))
+    for field in registry.own_relations(type(record)) if history else ():
+        named = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+        last = named.order_by("-pgh_id").values(field.attname)[:1]
+        target = registry.target_of(field).entity_type()
+        restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
+        for before in restored:
+            _refill(field, before)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
@@ -261,7 +261,9 @@ def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
         return "", False
     entity_type = linked[0].entity_type()
     items = _items_of(len(linked), entity_type)
-    sent = [record.pk for record in linked if not _is_kept_on_monday(record)]
+    one_way = SyncDirection.MONDAY_TO_NPD
+    syncable = [record for record in linked if record.may_sync and not record.is_left_out]
+    sent = [record.pk for record in syncable if record.sync_direction != one_way]
     if not sent:
         return f"{items} will stay: the sync sends nothing of it to Monday.", False
     link = link_of(entity_type)
@@ -282,11 +284,6 @@ def _items_of(number: int, entity_type: str) -> str:
     return plural(number, "Its item on Monday", f"The {registry.count_of_type(number, entity_type)}' items on Monday")
 
 
-def _is_kept_on_monday(record: SyncedModel) -> bool:
-    """Whether deleting the record sends nothing to Monday, by its own settings."""
-    return not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD
-
-
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
     rows = tombstones_of([entity_type], ids)
@@ -299,21 +296,17 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
         return []
     tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
     unknown = set(ids) - {tombstone.entity_id for tombstone in tombstones}
-    for entity_type in types if unknown else ():
-        tombstones += [
-            Tombstone(entity_type=entity_type, entity_id=entity_id, data={_name_field(entity_type): name})
-            for entity_id, name in _last_names(entity_type, unknown)
-        ]
+    for spec in (registry.entity(entity_type) for entity_type in types if registry.is_registered(entity_type)):
+        history = history_of(spec.model)
+        # As far as the history goes (sync/operations/retention.py).
+        if unknown and history is not None and spec.name_field:
+            newest = history._default_manager.filter(pgh_obj_id__in=unknown).order_by("pgh_obj_id", "-pgh_id")
+            names = newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field)
+            tombstones += [
+                Tombstone(entity_type=spec.entity_type, entity_id=entity_id, data={spec.name_field: name})
+                for entity_id, name in names
+            ]
     return tombstones
-
-
-def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
-    """Yield the last names of records, by id, as far as the history goes (sync/operations/retention.py)."""
-    if not registry.is_registered(entity_type) or not (name_field := registry.entity(entity_type).name_field):
-        return
-    if history := history_of(registry.entity(entity_type).model):
-        newest = history._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
-        yield from newest.distinct("pgh_obj_id").values_list("pgh_obj_id", name_field)
 
 
 def tombstone_name(tombstone: Tombstone) -> str:

@@ -259,15 +259,15 @@ def _ids_by_type(rows: Iterable[UnmatchedItem | IgnoredItem]) -> dict[str, list[
 def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any]) -> list[UnmatchedItem]:
     """Enqueue items, except those for which someone else requested something different; return the enqueued ones."""
     jobs = open_jobs(row.item_id for row in rows)
-    free = [row for row in rows if not _is_requested_otherwise(jobs.get((row.entity_type, row.item_id)), payload)]
+    free = []
+    for row in rows:
+        job = jobs.get((row.entity_type, row.item_id))
+        requested = job.payload if job is not None else {}
+        # An item has one job: a second request would overwrite the first.
+        is_other = any(key in requested and requested[key] != payload.get(key) for key in REQUEST_KEYS)
+        if not is_other or requested.get("by") == payload["by"]:
+            free.append(row)
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(free).items():
             enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return free
-
-
-def _is_requested_otherwise(job: SyncQueue | None, payload: Mapping[str, Any]) -> bool:
-    # One job per item: a second request would overwrite the first.
-    if job is None or job.payload.get("by") == payload["by"]:
-        return False
-    return any(key in job.payload and job.payload[key] != payload.get(key) for key in REQUEST_KEYS)

@@ -64,11 +64,15 @@ class SyncStateService:
                 raise ValueError(f"jira_id is the remote id of Jira's rows, not of {system} with {remote_id!r}.")
             system = JIRA
             remote_id = jira_id
+        if not system and entity_type in JIRA_TYPES:
+            system = JIRA
         _refuse_own_record(entity_type)
+        if not system:
+            raise ValueError(f"Say with which system a {entity_type} is kept in sync: system=…")
         state, _created = SyncState.objects.get_or_create(
             entity_type=entity_type,
             entity_id=str(entity_id),
-            system=system or _system_of(entity_type),
+            system=system,
             defaults={
                 "remote_id": remote_id,
                 "sync_direction": sync_direction,
@@ -158,8 +162,7 @@ class SyncStateService:
         strategy = choices.ResolutionStrategy(resolution_strategy or state.resolution_strategy)
         if SYSTEM_OF_STRATEGY.get(strategy, state.system) != state.system:
             raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
-        later_side = _later_side(edited)
-        winners = {key: _winner(strategy, sides, later_side) for key, sides in conflicts.items()}
+        winners = {key: _winner(strategy, sides, edited) for key, sides in conflicts.items()}
         values = {key: _both_values(conflicts[key]) for key, winner in winners.items() if winner is None}
         had_conflict = bool(state.conflicts)
         state.resolution_strategy = strategy
@@ -237,12 +240,6 @@ class SyncStateService:
         }
 
 
-def _system_of(entity_type: str) -> str:
-    if entity_type in JIRA_TYPES:
-        return JIRA
-    raise ValueError(f"Say with which system a {entity_type} is kept in sync: system=…")
-
-
 def _refuse_own_record(entity_type: str) -> None:
     if registry.is_registered(entity_type):
         raise ValueError(
@@ -251,7 +248,7 @@ def _refuse_own_record(entity_type: str) -> None:
         )
 
 
-def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, later_side: str | None) -> str | None:
+def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, edited: EditTimes) -> str | None:
     """Return the side whose value wins; None if a person has to decide."""
     if isinstance(sides.local, Unknown) or isinstance(sides.remote, Unknown):
         return None
@@ -259,20 +256,16 @@ def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, later_side:
         return "local" if sides.local_changed else "remote"
     if sides.equal:
         return "local"
+    if strategy == choices.ResolutionStrategy.AUTO:
+        if edited.local is None or edited.remote is None or abs(edited.local - edited.remote) <= CLOCK_TOLERANCE:
+            return None
+        return "local" if edited.local > edited.remote else "remote"
     winners = {
         choices.ResolutionStrategy.LOCAL_WINS: "local",
         choices.ResolutionStrategy.JIRA_WINS: "remote",
         choices.ResolutionStrategy.MONDAY_WINS: "remote",
-        choices.ResolutionStrategy.AUTO: later_side,
     }
     return winners.get(strategy)
-
-
-def _later_side(edited: EditTimes) -> str | None:
-    """Return the side that was edited later; None if a time is unknown, or both are about the same."""
-    if edited.local is None or edited.remote is None or abs(edited.local - edited.remote) <= CLOCK_TOLERANCE:
-        return None
-    return "local" if edited.local > edited.remote else "remote"
 
 
 def _both_values(sides: FieldSides) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_a_read_that_fails_alone_after_a_good_probe_counts(
     monday: Monday, error: MondayError, number: int, size: int, verdict: Verdict, stopped: list[str]
 ) -> None:
     monday.size = size
-    assert executor().failed_call(error, number).verdict is verdict
+    assert executor().after_failed_read(error, number).verdict is verdict
     assert monday.stopped == stopped
 
 

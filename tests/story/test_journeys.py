@@ -1,4 +1,8 @@
-"""Two people at work with everything running: a new administrator, and somebody on a phone."""
+"""People at work with everything running, in a real browser: whoever begins, undoes, is on a phone, may only resolve.
+
+Each looks at the main pages on a desk and on a phone, light and dark, with axe. The Monday morning after an outage is
+test_monday_morning.py.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from tests.conftest import PAGE_TIMEOUT
-from tests.story.conftest import every_second, own_sandbox, sign_in, synced, worker_asleep
+from tests.story.conftest import Hand, every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
-from tests.support.pages import barriers, inbox_badge
+from tests.support.pages import barriers, barriers_in_every_look, inbox_badge, press
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.support.world import mail
@@ -63,19 +67,24 @@ def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page
     monday = new_site.sandbox
     board = a_board(monday, "Our people", *PEOPLE)
     ann = an_item(monday, board, "Ann Ångström", mail=mail("ann@example.com"), job="Head")
+    page.goto(HOME)
+    faults = barriers_in_every_look(page)
     sign_in(new_site, page)
     page.get_by_text("Not set up: nothing is synced yet").wait_for()
+    faults += barriers_in_every_look(page)
     add_contact(page, "Ann Ångström", "ann@example.com")
     add_contact(page, "Bob Stone", "bob@example.com")
     follow_by_mail(page)
-    page.goto("/admin/")
+    page.goto(HOME)
     connect(page, monday.token)
-    set_up(page, board)
+    faults += barriers_in_every_look(page)
+    faults += set_up(page, board)
 
     page.get_by_role("link", name="Go to Home").click()
-    page.locator("#npd-home").wait_for()
-    expect(page.get_by_text("Not set up")).to_have_count(0)
-    new_site.wait_for("everybody is synced", synced)
+    expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
+    faults += barriers_in_every_look(page)
+    assert not faults
+    assert synced()
     assert monday.item_named("Bob Stone")
     contact = Contact.objects.get(monday_id=ann)
     assert contact.role_title == "Head"
@@ -136,80 +145,209 @@ def connect(page: Page, token: str) -> None:
         assert text not in page.content()
 
 
-def set_up(page: Page, board: str) -> None:
+def set_up(page: Page, board: str) -> list[str]:
     """From the choice of boards to the run, on a phone: contacts on a board that is there, organizations on a new."""
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
+    faults = barriers_in_every_look(page)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
-        assert not barriers(page)
+        faults += barriers_in_every_look(page)
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.
     page.get_by_role("button", name="Start", exact=True).wait_for()
-    assert not barriers(page)
+    faults += barriers_in_every_look(page)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
+    faults += barriers_in_every_look(page)
     page.set_viewport_size({"width": 1280, "height": 900})
+    return faults
 
 
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:
     site.sandbox.act("edit", item_id=contact.monday_id, column_id=column, text=text)
 
 
+# Somebody who puts a value back.
+
+
+def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, page: Page) -> None:
+    Contact.objects.create(name="Danuta Mathai", email="danuta@example.com", phone="+12025550188")
+    site.wait_for("she is synced", synced)
+    danuta = Contact.objects.get()
+    edit(site, danuta, "phone", "+1 202 555 0199 US")
+    site.wait_for("the wrong number came", lambda: Contact.objects.filter(phone__endswith="0199"))
+    sign_in(site, page)
+    hand = Hand()
+
+    press(page, "Control+k")
+    page.keyboard.type("mathai danuta")
+    hand.click(page.locator("#command-results-list").get_by_role("link", name=re.compile("Danuta Mathai")))
+    activity = page.get_by_role("region", name="Activity")
+    undo = activity.get_by_role("link", name=re.compile("^Undo… ?: Phone"))
+    undo.wait_for()
+    faults = barriers_in_every_look(page)
+    hand.click(undo)
+    question = page.locator(".npd-question")
+    for number in ("0188", "0199"):
+        expect(question).to_contain_text(number)
+    faults += barriers_in_every_look(page)
+    hand.click(page.get_by_role("button", name="Yes, put it back"))
+
+    page.get_by_text("1 value restored").wait_for()
+    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
+    activity.get_by_role("link", name=re.compile("^Redo… ?: Phone")).wait_for()
+    faults += barriers_in_every_look(page)
+    assert hand.clicks == 3
+    assert not faults
+    danuta.refresh_from_db()
+    assert danuta.phone == "+12025550188"
+    assert site.sandbox.item(danuta.monday_id)["values"]["phone"].endswith("0188")
+
+
 # Somebody on a phone.
 
 
-def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Site, chromium: Browser) -> None:
-    for name in ("Ann", "Grace Okonkwo"):
-        Contact.objects.create(name=name, email=f"{name.split()[0].lower()}@example.com", role_title="Old")
-    site.wait_for("both are synced", synced)
-    ann, grace = Contact.objects.order_by("name")
+def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: Site, chromium: Browser) -> None:
+    names = [f"Ann {letter}" for letter in "ABCDEFGHIJ"]
+    Contact.objects.bulk_create(
+        Contact(name=name, email=f"{name[-1]}@example.com", role_title="Old") for name in [*names, "Grace Okonkwo"]
+    )
+    site.wait_for("all are synced", synced)
+    grace = Contact.objects.get(name="Grace Okonkwo")
     with worker_asleep(site):
-        Contact.objects.filter(pk=ann.pk).update(role_title="A role with a name that is a good deal longer than others")
-        edit(site, ann, "role_title", "Monday's")
+        for contact in Contact.objects.exclude(pk=grace.pk):
+            role = f"{contact.name} has a role with a name that is a good deal longer than others"
+            Contact.objects.filter(pk=contact.pk).update(role_title=role)
+            edit(site, contact, "role_title", f"{contact.name} on Monday")
         Contact.objects.filter(pk=grace.pk).update(email=BAD_EMAIL)
-    site.wait_for("both need attention", lambda: sum(attention.counts().values()) == 2)
+    site.wait_for("all need attention", lambda: sum(attention.counts().values()) == len(names) + 1)
     context = chromium.new_context(
         base_url=site.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale="en-GB"
     )
     context.set_default_timeout(PAGE_TIMEOUT)
-    page, faults = context.new_page(), list[str]()
+    page, faults, hand = context.new_page(), list[str](), Hand(Locator.tap)
 
-    page.goto("/admin/")
+    page.goto(HOME)
     faults += barriers(page)
     sign_in(site, page)
-    faults += barriers(page)
+    group = page.locator(".npd-home-group", has_text="Role changed on both sides")
+    group.locator("summary").first.tap()
     rows = page.locator("[data-row]")
-    expect(rows).to_have_count(2)
+    expect(rows).to_have_count(len(names) + 1)
     # Six lines of a card: a value may take four, as who chooses a side has to see it.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155
-    faults += barriers(page)
-    rows.filter(has_text="Ann").get_by_role("link", name="Ann", exact=True).tap()
+    faults += barriers_in_every_look(page)
+    hand.click(group.locator(".npd-button-main"))
     page.locator(".cfl-current").wait_for()
-    faults += barriers(page)
-    page.get_by_role("radio", name="Monday's").check()
-    page.get_by_role("button", name="Resolve", exact=True).tap()
-    page.get_by_text("Resolved: Role is “").wait_for()
-    faults += barriers(page)
+    faults += barriers_in_every_look(page)
+    for _ in names:
+        hand.click(page.locator("input[name=pick-role_title][value=monday]"))
+        next_one = page.locator(".cfl-foot .cfl-primary")
+        # Where a thumb is, whichever conflict it is.
+        assert next_one.bounding_box()["y"] > 844 - 100
+        with page.expect_navigation():
+            hand.click(next_one)
+    assert hand.clicks == 1 + 2 * len(names)
+    expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()  # the next that waits
+    faults += barriers_in_every_look(page)
 
     page.goto("/admin/npd/contact/")
     faults += barriers(page)
     page.get_by_role("link", name="Grace Okonkwo", exact=True).tap()
     page.locator("#npd-state [data-act=rejected]").tap()
     page.locator("[data-summary]").wait_for()
-    faults += barriers(page)
     page.locator("input[name=pick-email][value=custom]").check()
     page.locator("input[name=value-email]").fill("grace@okonkwo.example")
     page.get_by_role("button", name="Resolve", exact=True).tap()
     page.locator("[data-state]").first.wait_for()
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
-    faults += barriers(page)
+    faults += barriers_in_every_look(page)
+    page.goto(HOME)
+    expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
     context.close()
 
     assert not faults
     site.wait_for("both sides agree", synced)
-    assert {item["values"]["email"] for item in site.sandbox.items()} == {"ann@example.com", "grace@okonkwo.example"}
-    assert site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Monday's"
+    items = {item["name"]: item["values"] for item in site.sandbox.items()}
+    assert items["Grace Okonkwo"]["email"] == "grace@okonkwo.example"
+    assert {name: items[name]["role_title"] for name in names} == {name: f"{name} on Monday" for name in names}
+    assert set(Contact.objects.filter(name__in=names).values_list("role_title", flat=True)) == {
+        f"{name} on Monday" for name in names
+    }
+
+
+# Somebody who may only resolve.
+
+
+def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
+    site: Site, page: Page, chromium: Browser
+) -> None:
+    Contact.objects.create(name="Ann", email="ann@example.com", role_title="Old")
+    site.wait_for("she is synced", synced)
+    ann = Contact.objects.get()
+    with worker_asleep(site):
+        Contact.objects.update(role_title="Head")
+        edit(site, ann, "role_title", "Chair")
+    site.wait_for("she needs attention", lambda: sum(attention.counts().values()) == 1)
+    sign_in(site, page)
+    link = invite(page, "lea", "Resolve")
+
+    context = chromium.new_context(base_url=site.url, locale="en-GB", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PAGE_TIMEOUT)
+    hers = context.new_page()
+    hers.goto(link)
+    faults = barriers_in_every_look(hers)
+    for name in ("New password", "New password confirmation"):
+        hers.get_by_label(name, exact=True).fill("a long way to the sea")
+    hers.get_by_role("button", name="Set the password").click()
+    hers.get_by_text("Your password is set").wait_for()
+    hers.get_by_label("Username").fill("lea")
+    hers.get_by_label("Password", exact=True).fill("a long way to the sea")
+    hers.get_by_role("button", name="Sign in", exact=True).click()
+    expect(hers.locator("#npd-home-state strong")).to_have_text("Syncing; 1 thing needs attention")
+    expect(hers.get_by_role("link", name="Pause…")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+
+    hers.goto(f"/admin/npd/contact/{ann.pk}/change/")
+    for name in ("Save", "Sync now", "Delete"):
+        expect(hers.get_by_role("button", name=name)).to_have_count(0)
+    expect(hers.locator("#contact_form").locator("input:not([type=hidden]), textarea, select")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+    for path in ("/admin/sync/syncqueue/", "/admin/sync/boardlink/", "/admin/auth/user/", "/admin/npd/contact/add/"):
+        answer = hers.goto(path)
+        assert answer
+        assert answer.status == 403
+    faults += barriers_in_every_look(hers)
+
+    hers.goto(HOME)
+    hers.locator(".npd-home-group").locator(".npd-button-main").click()
+    hers.locator(".cfl-current").wait_for()
+    expect(hers.locator("input[value=custom], input[type=text]")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+    hers.get_by_role("radio", name="Chair").check()
+    hers.get_by_role("button", name="Resolve, then Home").click()
+    expect(hers.locator("#npd-home-state strong")).to_have_text("All is well")
+    context.close()
+
+    assert not faults
+    site.wait_for("both sides agree", lambda: synced() and not SyncConflict.objects.filter(resolved_at=None))
+    ann.refresh_from_db()
+    assert ann.role_title == site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Chair"
+    assert SyncConflict.objects.get().resolved_by.get_username() == "lea"
+
+
+def invite(page: Page, name: str, group: str) -> str:
+    """From Home: a new user of a group; the link by which they set a password, as no mail goes out here."""
+    page.get_by_role("link", name=re.compile("Settings$")).first.click()
+    page.get_by_role("link", name=re.compile("^Users")).click()
+    page.get_by_role("link", name="Add user").click()
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Email address").fill(f"{name}@example.com")
+    page.get_by_label(group, exact=True).check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Send the link").click()
+    return page.locator(".npd-token pre").inner_text()

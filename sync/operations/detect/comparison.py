@@ -173,24 +173,22 @@ def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.sync_state.blocked_fields]
     if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
-    return [_divergence(field_plan) for field_plan in compared if _differs(field_plan)]
-
-
-def _differs(plan: pass_plan.FieldPlan) -> bool:
-    # Equal on both sides and never synced: only the base is missing.
-    is_first_agreement = plan.decision.action is Action.AGREED and plan.base is None
-    return plan.decision.action is not Action.NOTHING and not is_first_agreement
-
-
-def _divergence(plan: pass_plan.FieldPlan) -> dict[str, str]:
-    remote = plan.convert.display(plan.convert.remote(plan.remote_raw))
-    values = {"npd": plan.display_local(plan.local_raw), "monday": remote}
-    agreed = "; it was never synced."
-    if plan.base is not None:
-        values["agreed"] = plan.display_local(plan.base["local"])
-        agreed = f", last synced was “{values['agreed']}”."
-    text = f"{plan.mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”{agreed}"
-    return {"key": plan.mapping.key, "words": text} | values
+    differences = []
+    for field_plan in compared:
+        # Equal on both sides and never synced: only the base is missing.
+        is_first_agreement = field_plan.decision.action is Action.AGREED and field_plan.base is None
+        if field_plan.decision.action is Action.NOTHING or is_first_agreement:
+            continue
+        remote = field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
+        values = {"npd": field_plan.display_local(field_plan.local_raw), "monday": remote}
+        agreed = "; it was never synced."
+        if field_plan.base is not None:
+            values["agreed"] = field_plan.display_local(field_plan.base["local"])
+            agreed = f", last synced was “{values['agreed']}”."
+        label = field_plan.mapping.label
+        text = f"{label}: NPD says “{values['npd']}”, Monday “{values['monday']}”{agreed}"
+        differences.append({"key": field_plan.mapping.key, "words": text} | values)
+    return differences
 
 
 def _verify(result: ComparisonResult, page: ListedPage) -> None:
@@ -229,7 +227,15 @@ def _record_differing(
     reloaded = {facts.id: facts for facts in _load(board, differing)} if differing else {}
     verifiable = _verifiable(reloaded.values(), records_with_jobs(board.link, reloaded))
     for key, (before, fields) in differing.items():
-        if key not in verifiable or not _is_unchanged(board, before, reloaded[key]):
+        later = reloaded.get(key)
+        is_unchanged = (
+            key in verifiable
+            and later is not None
+            and later.record.monday_id == before.record.monday_id
+            and later.sync_state.base == before.sync_state.base
+            and all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
+        )
+        if not is_unchanged:
             result.verified -= 1
             continue
         result.differed += 1
@@ -257,11 +263,3 @@ def _is_fresh(facts: RecordFacts) -> bool:
     edited = parse_datetime(item.updated_at) if item and item.updated_at else None
     moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)
-
-
-def _is_unchanged(board: BoardContext, before: RecordFacts, later: RecordFacts) -> bool:
-    """Whether the record, its link and its base were still the same when they were read again."""
-    same = all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
-    return (
-        same and later.record.monday_id == before.record.monday_id and later.sync_state.base == before.sync_state.base
-    )

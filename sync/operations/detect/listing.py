@@ -37,15 +37,14 @@ MAX_LISTINGS = 3
 
 
 def item_pages(
-    link: BoardLink, columns: Sequence[str] | None = None, types: Sequence[str] = (), *, expected: int | None = None
+    link: BoardLink, columns: Sequence[str], types: Sequence[str], *, expected: int | None = None
 ) -> Iterator[list[Item]]:
     """Yield the board's active items, 500 a call; if the cursor expires, start again.
 
-    Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut short and is
-    read twice. So an item may come twice. Raises MondayError.
+    A listing of fewer than `expected` items may have been cut short and is read twice. So an item may come twice.
+    Raises MondayError.
     """
     connector = limits.connector()
-    columns = [link.npd_id_column] if columns is None else columns
     count_before: int | None = None  # of the listing before
     for listing in range(MAX_LISTINGS):
         count = 0
@@ -164,11 +163,19 @@ class BoardListing:
                 note_unmatched(link, [listed_finding(board, item) for item in ownerless])
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            planned = _planned(replace(facts, item_claims=()), fresh, read_at)
+            gatherer = _ListedItems(fresh)
+            facts, plan = gatherer.gather(replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
-            self.board = replace(planned.facts.board, item_names=board.item_names)
-            yield planned
+            self.board = replace(facts.board, item_names=board.item_names)
+            waiting = AwaitedRelation.objects.filter(
+                entity_type=link.entity_type, entity_id__any_of=list(plan.records)
+            ).values_list("entity_id", "key", "target_type", "target")
+            busy = records_with_jobs(link, plan.records)
+            changed = changed_records(facts, plan, waiting, busy)
+            synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
+            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
+            yield ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
             read_at = sync_now()
 
     def forget_unlisted(self, expected: int | None) -> None:
@@ -193,19 +200,6 @@ class BoardListing:
         """Return the linked records whose items were not listed; the items may still exist."""
         rows = swept_records(self.board.model).order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
         return [pk for pk, item_id in rows if item_id not in self.listed]
-
-
-def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
-    gatherer = _ListedItems(items)
-    link = facts.board.link
-    facts, plan = gatherer.gather(facts)
-    of_records = {"entity_type": link.entity_type, "entity_id__any_of": list(plan.records)}
-    waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
-    busy = records_with_jobs(link, plan.records)
-    changed = changed_records(facts, plan, waiting, busy)
-    synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
-    unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
-    return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:

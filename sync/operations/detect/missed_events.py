@@ -58,12 +58,17 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     delivered = _delivered_events(link, [event for _, event in events])
     rows = [
         {
-            "trigger_id": event.trigger_id, "board_id": link.board_id, "item_id": event.item_id,
-            "column_id": event.column_id, "type": event.type, "body": body, "outcome": "",
+            "trigger_id": event.trigger_id,
+            "board_id": link.board_id,
+            "item_id": event.item_id,
+            "column_id": event.column_id,
+            "type": event.type,
+            "body": body,
+            "outcome": "",
         }
         for body, event in events
         if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
-    ]  # fmt: skip
+    ]
     for entry in entries:
         has_no_values = board_events.changes_without_values(entry)
         if has_no_values or (entry.at < oldest and board_events.concerns_items(entry)):
@@ -76,9 +81,14 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
 def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
     """Return an inbox row without a value, which only causes a pass of its item."""
     return {
-        "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
-        "body": board_events.change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
-    }  # fmt: skip
+        "trigger_id": trigger_id,
+        "board_id": link.board_id,
+        "item_id": item_id,
+        "column_id": None,
+        "type": kind,
+        "body": board_events.change_body(kind, link.board_id, item_id),
+        "outcome": FOUND_BY_SWEEP,
+    }
 
 
 def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:

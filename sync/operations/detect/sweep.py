@@ -219,7 +219,14 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
     updated_at = {item.item_id: item.at for item in items if item.at is not None}
     if not updated_at:
         return 0
-    event_times = _newest_events(link, updated_at)
+    since = min(updated_at.values()) - missed_events.CLOCKS_DIFFER
+    events = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
+    event_times: dict[str, datetime] = {}  # of each item's newest event
+    for row in events.exclude(type=ITEM_UPDATED).only("item_id", "body"):
+        happened = row.event.happened_at if row.event else None
+        if happened is not None:
+            item_id = str(row.item_id)
+            event_times[item_id] = max(happened, event_times.get(item_id, happened))
     sync_states = SyncMetadata.objects.of(link.entity_type).filter(
         remote_id__in=updated_at, last_sync_attempt__isnull=False
     )
@@ -233,19 +240,6 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
             trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
             rows.append(missed_events.valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
     return missed_events.store_events(link, rows)
-
-
-def _newest_events(link: BoardLink, updated_at: dict[str, datetime]) -> dict[str, datetime]:
-    """Return the time of each item's newest event."""
-    since = min(updated_at.values()) - missed_events.CLOCKS_DIFFER
-    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
-    newest: dict[str, datetime] = {}
-    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
-        happened = row.event.happened_at if row.event else None
-        if happened is not None:
-            item_id = str(row.item_id)
-            newest[item_id] = max(happened, newest.get(item_id, happened))
-    return newest
 
 
 def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:

@@ -121,7 +121,7 @@ class Gatherer:
             facts,
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
             identity=owners.identity_facts(facts, open_records, pairs),
-            unmatched=tuple(self.unmatched(facts)) if facts.item_claims else (),
+            unmatched=tuple(self.unmatched_facts(facts)) if facts.item_claims else (),
             removals=owners.removal_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
@@ -200,7 +200,7 @@ class Gatherer:
             removed |= expected - {item.id for item in active if item.board_id in boards}
         return removed
 
-    def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
+    def unmatched_facts(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
         """Return what NPD knows about the claimed items that no record has.
 
         This takes a call if an item may be a duplicate of an item that wasn't read.
@@ -266,6 +266,7 @@ def _column_problems(board: BoardContext) -> set[str]:
 
 
 def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
+    """Return each record with its item; an unlinked one with each item that has its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)

@@ -43,8 +43,25 @@ def removal_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) ->
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
-    rejections = _rejected_deletions(board, records)
-    too_often = _recreated_too_often(board, [record.id for record in records])
+    # The requests to delete these records that were rejected since their items were removed.
+    since = {record.id: record.sync_state.removed_since for record in records if record.sync_state.removed_since}
+    requests = ApprovalRequest.objects.filter(
+        entity_type=board.link.entity_type,
+        kind=choices.ApprovalKind.RECORDS,
+        entity_id__in=since,
+        # KEPT is a rejected request that a pass has followed.
+        state__in=(choices.ApprovalState.REJECTED, choices.ApprovalState.KEPT),
+    )
+    rejections = {row.entity_id: row.state for row in requests.order_by("id") if row.at >= since[row.entity_id]}
+    # The records with an item that the policy re-created too often within a day.
+    too_often = set[UUID | None]()
+    times = board.settings.loop_times
+    if times > 0 and board.link.removed_item_policy == choices.RemovedItemPolicy.CREATE:
+        recreated = Decision.objects.filter(
+            entity_id__in=[record.id for record in records], kind="unlinked", values__again=True, at__gt=SyncNow() - DAY
+        )
+        counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
+        too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
     items = [record.record.monday_id for record in records]
     events = WebhookEvent.objects.filter(item_id__in=items).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
@@ -103,29 +120,6 @@ def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> lis
         )
         for record in deleted
     ]
-
-
-def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
-    """Return the rejected requests to delete these records since their items were removed: their states, by record."""
-    since = {record.id: record.sync_state.removed_since for record in records if record.sync_state.removed_since}
-    requests = ApprovalRequest.objects.filter(
-        entity_type=board.link.entity_type,
-        kind=choices.ApprovalKind.RECORDS,
-        entity_id__in=since,
-        # KEPT is a rejected request that a pass has followed.
-        state__in=(choices.ApprovalState.REJECTED, choices.ApprovalState.KEPT),
-    )
-    return {row.entity_id: row.state for row in requests.order_by("id") if row.at >= since[row.entity_id]}
-
-
-def _recreated_too_often(board: BoardContext, ids: Sequence[UUID]) -> set[UUID]:
-    """Return the records with an item that the policy re-created too often within a day."""
-    times = board.settings.loop_times
-    if times <= 0 or board.link.removed_item_policy != choices.RemovedItemPolicy.CREATE:
-        return set()
-    rows = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
-    counts = rows.order_by().values("entity_id").annotate(times=models.Count("id")).filter(times__gte=times)
-    return {row["entity_id"] for row in counts if row["entity_id"]}
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
@@ -219,12 +213,6 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
-def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys, by key."""
-    records = records_like(board, models.Q(pk__in=[]), keys)
-    return grouped(records, lambda record: field_values.match_text_of_record(board, record))
-
-
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
     """Return the records that were not edited in NPD, and that no other record points at.
 
@@ -294,7 +282,8 @@ def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], p
     }
     if not keys:
         return identity
-    same_key = records_by_match_key(board, keys.values())
+    with_keys = records_like(board, models.Q(pk__in=[]), keys.values())
+    same_key = grouped(with_keys, lambda record: field_values.match_text_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
     return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)

@@ -27,7 +27,6 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
-    ChangeEvent,
     Pair,
     RecordFacts,
     RecordHistory,
@@ -223,28 +222,28 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
     created = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
-    npd_edits = authors.latest_events(board.model, edited) if edited else {}
-    monday_edits = _monday_edits(board, edited) if edited else {}
-    makers = _makers_of(board, created) if created else {}
-    for key in edited:
-        histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=monday_edits[key])
-    for key, (maker, is_typed) in makers.items():
-        histories[key] = replace(histories[key], maker=maker, is_npd_id_typed=is_typed)
-    return {key: histories[key] for key in edited.keys() | makers.keys()}
-
-
-def _makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
-    """Return, as far as events tell, who created these records' items, and whether somebody typed the NPD ID."""
-    npd_id_cell = (board.link.board_id, board.link.npd_id_column)
-    sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-    is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
-    events = lookups.events_by_item(WebhookEvent.objects.filter(is_of_maker, item_id__in=items.values()).order_by("id"))
-    makers = {}
-    for key, item_id in items.items():
-        item_events = events.get(item_id, [])
-        is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
-        makers[key] = (maker_of(item_events), is_typed)
-    return makers
+    if edited:
+        npd_edits = authors.latest_events(board.model, edited)
+        recent = WebhookEvent.objects.filter(
+            item_id__in=[record.monday_id for record in edited.values() if record.monday_id],
+            board_id=board.link.board_id,
+            received_at__gt=SyncNow() - timedelta(days=board.settings.journal_days),
+        )
+        events = lookups.events_by_item(recent)
+        for key, record in edited.items():
+            changes = change_events(board, record, events.get(record.monday_id or "", ()))
+            histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=changes)
+    if created:
+        npd_id_cell = (board.link.board_id, board.link.npd_id_column)
+        sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
+        is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
+        of_makers = WebhookEvent.objects.filter(is_of_maker, item_id__in=created.values()).order_by("id")
+        events = lookups.events_by_item(of_makers)
+        for key, item_id in created.items():
+            item_events = events.get(item_id, [])
+            is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
+            histories[key] = replace(histories[key], maker=maker_of(item_events), is_npd_id_typed=is_typed)
+    return {key: histories[key] for key in edited.keys() | created.keys()}
 
 
 def maker_of(events: Iterable[WebhookEvent]) -> str:
@@ -255,18 +254,6 @@ def maker_of(events: Iterable[WebhookEvent]) -> str:
 def by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
     groups = grouped(intents, lambda intent: intent.entity_id)
     return {key: tuple(group) for key, group in groups.items()}
-
-
-def _monday_edits(board: BoardContext, records: Mapping[UUID, SyncedModel]) -> dict[UUID, list[ChangeEvent]]:
-    """Return the recent edits of these records' items, as far as events tell."""
-    items = [record.monday_id for record in records.values() if record.monday_id]
-    events = WebhookEvent.objects.filter(
-        item_id__in=items,
-        board_id=board.link.board_id,
-        received_at__gt=SyncNow() - timedelta(days=board.settings.journal_days),
-    )
-    by_item = lookups.events_by_item(events) if items else {}
-    return {pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()}
 
 
 class EmptiedCell(NamedTuple):

@@ -1,7 +1,7 @@
 """Reads the facts about items that no record has, and about those that may be a linked record's duplicate."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,17 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     """Read what NPD knows about the claimed items that no record has, in a fixed number of queries."""
     board = facts.board
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
-    stats = _event_stats(board, ids)
+    # By item: the times of the board's first and last event, and the events that no pass has checked.
+    on_this_board = models.Q(board_id=board.link.board_id)
+    edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
+    events = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    events = events.annotate(
+        first=models.Min("received_at", filter=on_this_board),
+        last=models.Max("received_at", filter=on_this_board),
+        new=ArrayAgg("pk", filter=models.Q(processed_at=None), order_by="pk", default=models.Value([])),
+        new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
+    )
+    stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event.
@@ -37,7 +47,11 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
     items = {item_id: item for item_id, item in facts.items.linked.items() if item_id in ids}
     npd_ids = _npd_ids(board, items.values())
-    records_of_other_types = _other_types_owners(board.link.entity_type, ids, npd_ids.values())
+    records_of_other_types: list[SyncedModel] = []
+    for spec in registry.entities():
+        if spec.entity_type != board.link.entity_type:
+            has_either = models.Q(monday_id__in=ids) | models.Q(pk__in=npd_ids.values())
+            records_of_other_types += spec.model._default_manager.filter(has_either)
     npd_ids_in_use = {record.pk for record in records_of_other_types}
     unmatched = []
     for claim in facts.item_claims:
@@ -113,29 +127,6 @@ def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
     """Return the NPD IDs that active items bear, by item."""
     npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in items if item.state == field_values.ACTIVE}
     return {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id is not None}
-
-
-def _event_stats(board: BoardContext, ids: Collection[str]) -> dict[str | None, dict[str, Any]]:
-    """Return, by item, the times of the board's first and last event, and the events that no pass has checked."""
-    on_this_board = models.Q(board_id=board.link.board_id)
-    edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
-    rows = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
-    rows = rows.annotate(
-        first=models.Min("received_at", filter=on_this_board),
-        last=models.Max("received_at", filter=on_this_board),
-        new=ArrayAgg("pk", filter=models.Q(processed_at=None), order_by="pk", default=models.Value([])),
-        new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
-    )
-    return {row["item_id"]: dict(row) for row in rows}
-
-
-def _other_types_owners(entity_type: str, ids: Collection[str], npd_ids: Collection[UUID]) -> list[SyncedModel]:
-    """Return the records of other types that have these items or NPD IDs; a query for each type."""
-    owners: list[SyncedModel] = []
-    for spec in registry.entities():
-        if spec.entity_type != entity_type:
-            owners += spec.model._default_manager.filter(models.Q(monday_id__in=ids) | models.Q(pk__in=npd_ids))
-    return owners
 
 
 def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:

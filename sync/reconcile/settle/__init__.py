@@ -25,9 +25,8 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.store import save_reports
 from sync import choices
 from sync.clock import SyncNow
-from sync.kernel import grouped
-from sync.kernel.db import retry_on_lock_timeout, run_sql, update_many
-from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
+from sync.kernel import db, grouped
+from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import mark_pending_with_jobs
@@ -41,10 +40,7 @@ from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import beside_records, pass_run
-from sync.records import unmatched_items
-from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import UNLINK_KEY, exclude_match, ignore_item
-from sync.records.tombstones import enqueue_tombstones, set_late_item
+from sync.records import inbox, item_links, tombstones, unmatched_items
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +52,7 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
     """
     context = undo_context(plan.records.values())
 
-    @retry_on_lock_timeout
+    @db.retry_on_lock_timeout
     def attempt() -> pass_plan.Plan:
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             _lock_records(run, plan)
@@ -98,7 +94,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     # Before the first write to a record, because the triggers of its table read this mark.
     pass_run.mark_settling(ids)
     # Check foreign keys now, so that a related record deleted meanwhile fails this record and not the commit.
-    run_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    db.run_sql("SET CONSTRAINTS ALL IMMEDIATE")
     # Records, failed jobs, sync states: the order in which saves and retries lock them too.
     rows = run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
     locked = {record.pk: record for record in rows}
@@ -107,7 +103,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
-    _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
+    beside_records.end_tombstones(run, [plan.records[key] for key in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
@@ -188,23 +184,23 @@ def _write_changes(
         item = change.plan.answer.item
         if not change.is_there and item is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
-            set_late_item(run.entity_type, change.plan.id, item.id)
+            tombstones.set_late_item(run.entity_type, change.plan.id, item.id)
         for job in change.new_jobs:
             run.wake([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
-            ignore_item(run.entity_type, item_id, change.plan.id, reason)
+            item_links.ignore_item(run.entity_type, item_id, change.plan.id, reason)
         for item_id, reason in change.excluded.items():
-            exclude_match(run.entity_type, item_id, change.plan.id, reason)
+            item_links.exclude_match(run.entity_type, item_id, change.plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
-    _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
+    beside_records.finish_deleted(run, [record_plan for record_plan in plans_there if record_plan.is_deleted])
     rows = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
     pass_run.enqueue_pointing(run, _no_longer_awaited(existing, sync_states))
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
-        enqueue_tombstones(run.entity_type, linked_items)
+        tombstones.enqueue_tombstones(run.entity_type, linked_items)
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
@@ -212,23 +208,6 @@ def _write_changes(
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, rows)
-
-
-def _end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the tombstones of records that were created again under the same id."""
-    created = [
-        record_plan.id
-        for record_plan in plans
-        if any(row.operation != choices.Operation.UPDATE for row in record_plan.facts.claim.rows)
-    ]
-    if created:
-        tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
-        tombstones.exclude(state=choices.TombstoneState.RESTORED).update(
-            state=choices.TombstoneState.RESTORED,
-            settled_at=SyncNow(),
-            note="The record is there again.",
-            reason_code="",
-        )
 
 
 def _store_sync_states(
@@ -250,7 +229,7 @@ def _store_sync_states(
         values[record_plan.id] = settlement.sync_state_values(record_plan, before, facts.now) | of_pass
         rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
-        update_many(rows, sorted(values[existing[0].id]))
+        db.update_many(rows, sorted(values[existing[0].id]))
     return values
 
 
@@ -319,7 +298,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     failed = [plan for plan in settled if plan.facts.has_failed_job]
     linked = [plan.id for plan in failed if plan.record.monday_id and not plan.is_deleted]
     unlinkings = SyncQueue.objects.filter(
-        entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=UNLINK_KEY
+        entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=item_links.UNLINK_KEY
     )
     unmet = list(unlinkings.values_list("pk", flat=True)) if linked else []
     finish.end_failed(run.entity_type, current_jobs, unmet)
@@ -344,7 +323,7 @@ def _write_statuses(
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # The records are pending until that job has run.
-        wake = partial(notify.notify_board, run.entity_type, UNMATCHED_ITEM_WAIT_SECONDS)
+        wake = partial(notify.notify_board, run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
         transaction.on_commit(wake, robust=True)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
@@ -359,6 +338,7 @@ def _write_statuses(
     for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
         if is_synced:
+            # A webhook's job that comes before the commit finds the record locked, and leaves its status to this.
             transaction.on_commit(partial(mark_pending_with_jobs, run.entity_type, of_status), robust=True)
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
@@ -367,18 +347,3 @@ def _write_statuses(
         stored.update(sync_status=settlement.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
-
-
-def _finish_deleted(entity_type: str, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the tombstones, waiting relations and intents of records that this pass deleted."""
-    ids = [plan.id for plan in plans]
-    for plan in plans:
-        assert plan.removal is not None
-        is_reported = plan.removal.state in pass_plan.REPORTED_STATES
-        state = choices.TombstoneState(plan.removal.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
-        Tombstone.objects.filter(entity_type=entity_type, entity_id=plan.id).update(
-            state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
-        )
-    AwaitedRelation.objects.filter(entity_type=entity_type, entity_id__in=ids).delete()
-    open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]
-    Intent.objects.filter(pk__in=open_intents).update(state=IntentState.VOID, settled_at=SyncNow())

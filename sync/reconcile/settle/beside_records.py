@@ -15,7 +15,16 @@ from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import update_many
 from sync.kernel.messages import RestoreError
-from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
+from sync.models import (
+    ApprovalRequest,
+    AwaitedRelation,
+    IgnoredItem,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncMetadata,
+    Tombstone,
+)
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
@@ -58,7 +67,16 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
     entity_type = run.entity_type
     by = asked_of.facts.requested_by
     if answer.kind is pass_plan.AnswerKind.MERGE:
-        _merge_records(run, answer, by)
+        assert answer.merged_id is not None
+        assert answer.record_id is not None
+        merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
+        copy(merged).delete()
+        if answer.moves_item:
+            run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
+        merging = {"by": by, "causes": ["person"], "rule": "they are the same"}
+        for entity_id in (answer.merged_id, answer.record_id):
+            run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=merging)
+        run.wake([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
@@ -79,19 +97,6 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
-
-
-def _merge_records(run: pass_run.PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
-    assert answer.merged_id is not None
-    assert answer.record_id is not None
-    merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
-    copy(merged).delete()
-    if answer.moves_item:
-        run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
-    cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
-    for entity_id in (answer.merged_id, answer.record_id):
-        run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=cause)
-    run.wake([answer.record_id], choices.Priority.PERSON)
 
 
 def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -203,11 +208,10 @@ def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass
     return plan
 
 
-def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic: bool = True) -> None:
+def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic: bool) -> None:
     """Store a record created from an item, with the values that it took over as its base; raises DatabaseError.
 
     If it isn't `is_automatic`, a person wanted a record of its own and is not asked again whether it is a duplicate.
-    The caller queues its first pass.
     """
     with transaction.atomic():
         pass_run.mark_settling([record.pk])
@@ -311,3 +315,35 @@ def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tom
         policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
         return deleted_records.ask_about_item(plan, policy, str(error))
     return restored
+
+
+def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """End the tombstones of records that were created again under the same id."""
+    created = [
+        record_plan.id
+        for record_plan in plans
+        if any(row.operation != choices.Operation.UPDATE for row in record_plan.facts.claim.rows)
+    ]
+    if created:
+        tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
+        tombstones.exclude(state=choices.TombstoneState.RESTORED).update(
+            state=choices.TombstoneState.RESTORED,
+            settled_at=SyncNow(),
+            note="The record is there again.",
+            reason_code="",
+        )
+
+
+def finish_deleted(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """End the tombstones, waiting relations and intents of records that this pass deleted."""
+    ids = [plan.id for plan in plans]
+    for plan in plans:
+        assert plan.removal is not None
+        is_reported = plan.removal.state in pass_plan.REPORTED_STATES
+        state = choices.TombstoneState(plan.removal.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
+        Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
+            state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
+        )
+    AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
+    open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]
+    Intent.objects.filter(pk__in=open_intents).update(state=IntentState.VOID, settled_at=SyncNow())

@@ -9,7 +9,6 @@ from django.db import models
 
 from conflicts.store import reject_resolutions
 from sync import choices, registry
-from sync.choices import Cause
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
@@ -35,7 +34,6 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
-from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
@@ -50,7 +48,7 @@ _FROM_NPD = (PUSH, "overridden", "conflict")
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
     cause: dict[str, Any] = {
         "rows": [row.id for row in claim.rows],
-        "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],
+        "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
     }
     if by := claim.payload.get("by"):
         cause["by"] = str(by)
@@ -66,7 +64,9 @@ def _needs_history(line: HistoryLine) -> bool:
 class PassHistory:
     """The activity rows of one pass; NPD's history is read only for lines that need it."""
 
-    def __init__(self, board: BoardContext, plans: Sequence[RecordPlan], batch_id: UUID, read_request: str) -> None:
+    def __init__(
+        self, board: BoardContext, plans: Sequence[pass_plan.RecordPlan], batch_id: UUID, read_request: str
+    ) -> None:
         model = board.model
         self.people = board.settings.people
         self.plans = plans
@@ -81,7 +81,7 @@ class PassHistory:
     def rows(self) -> list[Decision]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: RecordPlan) -> Decision:  # noqa: C901 - the parts of one entry
+    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:  # noqa: C901 - the parts of one entry
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
@@ -116,7 +116,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
+        is_recreation = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
             creation, actor = self._creator(line, plan)
             cause |= creation
@@ -139,18 +139,22 @@ class PassHistory:
             fold_id=UUID(approval) if approval else None,
         )
 
-    def _creator(self, line: HistoryLine, plan: RecordPlan) -> tuple[dict[str, Any], str]:
+    def _creator(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> tuple[dict[str, Any], str]:
         """Return the cause of a new item, and its actor: who asked for it, else who saved the record last."""
         cause: dict[str, Any] = {"made": True}
         actor = str(plan.facts.claim.payload.get("by") or line.actor)
         if not actor:
             actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-            if act and Cause.SAVE in plan.facts.causes:
+            if act and choices.Cause.SAVE in plan.facts.causes:
                 cause["act"] = act
         return cause, actor
 
     def _editors(
-        self, line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent]
+        self,
+        line: HistoryLine,
+        plan: pass_plan.RecordPlan,
+        field_plan: pass_plan.FieldPlan,
+        events: Sequence[ItemEvent],
     ) -> tuple[dict[str, Any], str]:
         """Return the known editors of both sides, and the actor: for a value taken over, its editor."""
         attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
@@ -165,7 +169,7 @@ class PassHistory:
             if line.kind == PUSH and not actor and edit.who != authors.SYNC_ACTOR:
                 actor = edit.who[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
-            is_of_edit = field_plan.base is not None and (not line.actor or Cause.SAVE in plan.facts.causes)
+            is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
             if line.kind == PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
                 editors["act"] = edit.group_id
         last = next((event for event in reversed(events) if event.user_id), None)
@@ -276,7 +280,7 @@ def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before
     requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
 
 
-def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[RecordPlan]) -> None:
+def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
@@ -305,7 +309,7 @@ def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
             if field is not None and registry.target_of(field) is run.board.model:
                 pointing |= models.Q(**{f"{field.name}__in": ids})
         pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
-        enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
+        enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
 # The payload's key for a deletion that a person approved or rejected.
