@@ -384,8 +384,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                     raise PermissionDenied
                 return record_action(request, record)
             except self.model.DoesNotExist as error:
-                message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
-                raise Http404(message) from error
+                if not self.has_change_permission(request):
+                    raise PermissionDenied from error
+                now = handlers.record_now(self.model.entity_type(), record_id)
+                raise Http404(f"Nothing was done. {now}") from error
 
         wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
         return wrapped
