@@ -128,7 +128,7 @@ def parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-SHORTEST_DOOR_SECRET = 16
+SHORTEST_DOOR_SECRET = 12
 
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {

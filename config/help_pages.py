@@ -1,7 +1,7 @@
 """Shows the how-tos, references and decisions of docs/ as pages of the admin."""
 
+import fnmatch
 import re
-from fnmatch import fnmatch
 from functools import cache
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -17,10 +17,20 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 DOCS = settings.BASE_DIR / "docs"
-HOW_TOS = ("connect-monday.md", "howto/*.md")
-REFERENCES = ("guarantees.md", "reference/*.md")
+# A page is listed under the first heading that names it.
+HEADINGS = {
+    "How to": ("howto/resolve-conflicts.md", "howto/import-and-export.md", "howto/people.md", "guarantees.md"),
+    "For administrators": (
+        "connect-monday.md",
+        "howto/operate.md",
+        "howto/run-on-real-servers.md",
+        "reference/environment.md",
+        "reference/commands.md",
+    ),
+    "For programmers": ("howto/*.md", "reference/*.md"),
+}
 # Other pages link to the decisions. The Docker image has no pages except these.
-SERVED = (*HOW_TOS, *REFERENCES, "decisions/*.md")
+SERVED = ("connect-monday.md", "guarantees.md", "howto/*.md", "reference/*.md", "decisions/*.md")
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
@@ -36,12 +46,12 @@ def title_of(text: str) -> str:
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List the pages by their titles."""
+    """List the pages, those that everybody needs first."""
+    unlisted = dict(pages())
     groups = []
-    for heading, patterns in (("How to", HOW_TOS), ("Look it up", REFERENCES)):
-        names = [name for name in pages() if any(fnmatch(name, pattern) for pattern in patterns)]
-        titles = sorted((title_of(pages()[name]), name) for name in names)
-        groups.append((heading, titles))
+    for heading, patterns in HEADINGS.items():
+        names = [name for pattern in patterns for name in fnmatch.filter(sorted(unlisted), pattern)]
+        groups.append((heading, [(title_of(unlisted.pop(name)), name) for name in names]))
     context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
     return TemplateResponse(request, "npd/help.html", context)
 

@@ -204,20 +204,16 @@ def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Seque
 def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.Progress:
     """Return an answer's state by the queue and the sync state; `rejection` is None if the record was deleted."""
     if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
-        if _is_pending(answer, rejection):
+        sync_state = rejection.context.sync_state
+        last_pass = sync_state.last_sync_attempt if sync_state else None
+        jobs = SyncQueue.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id)
+        open_jobs = jobs.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS))
+        # After the next pass, open jobs are no longer about this answer.
+        if (last_pass is None or last_pass <= answer.at) and open_jobs.exists():
             return progress.Progress(progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence)
         if answer.values.get("choose") == CUSTOM and rejection.needs_answer:
             return progress.Progress(progress.HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
     return progress.Progress(progress.SETTLED, answer.sentence, is_undoable=True)
-
-
-def _is_pending(answer: Decision, rejection: Rejection) -> bool:
-    """Whether the answer's pass has not run yet."""
-    last_pass = rejection.context.sync_state.last_sync_attempt if rejection.context.sync_state else None
-    if last_pass is not None and last_pass > answer.at:
-        return False
-    jobs = SyncQueue.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id)
-    return jobs.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)).exists()
 
 
 def can_undo(answer: Decision, rejection: Rejection | None) -> bool:

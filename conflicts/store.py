@@ -37,7 +37,17 @@ def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[Ope
         if row.is_open:
             conflicts_of_record.append(_as_open(row))
         if row.is_being_undone:
-            conflicts_of_record.append(_as_undo_request(row))
+            requested = row.stored_resolution.fields
+            conflicts_of_record.append(
+                replace(
+                    _as_open(row),
+                    kind=KIND_UNDO,
+                    fields=(),
+                    resolutions=requested,
+                    resolved_kind=row.kind,
+                    inverse=row.inverse,
+                )
+            )
     return conflicts
 
 
@@ -152,13 +162,6 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         resolutions={} if row.is_being_undone else row.stored_resolution.fields,
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
         monday=row.monday_data,
-    )
-
-
-def _as_undo_request(row: SyncConflict) -> OpenConflict:
-    fields = row.stored_resolution.fields
-    return replace(
-        _as_open(row), kind=KIND_UNDO, fields=(), resolutions=fields, resolved_kind=row.kind, inverse=row.inverse
     )
 
 

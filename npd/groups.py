@@ -7,8 +7,10 @@ from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db.migrations import CreateModel
+from django.utils.text import capfirst
 
 from sync import registry
+from sync.kernel import humanize
 
 _RESOLVE = [
     "npd.view_contact",
@@ -39,6 +41,34 @@ GROUPS = {
         "sync.view_tombstone",
     ],
 }
+
+# What members of these groups may do, for their administrator.
+MEANINGS = {
+    "Resolve": "sees contacts and organizations, and resolves conflicts.",
+    "Edit": "adds, changes, deletes, restores, imports and exports contacts and organizations, and resolves conflicts.",
+}
+
+
+def meaning_of(group: Group) -> str:
+    """Return in plain words what members of a group may do."""
+    permissions = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission_text(permission)
+        for permission in group.permissions.all()
+    }
+    own = GROUPS.get(group.name, ())
+    if not permissions:
+        return "nothing yet."
+    # An administrator may have changed the group.
+    if not own or not permissions.keys() >= set(own):
+        return f"{humanize.join_first(list(permissions.values()))}."
+    more = [text for name, text in permissions.items() if name not in own]
+    return MEANINGS[group.name] + (f" Also: {humanize.join_first(more)}." if more else "")
+
+
+def permission_text(permission: Permission) -> str:
+    """Return a permission as “Contact: view”."""
+    kind = permission.content_type.name
+    return f"{capfirst(kind)}: {permission.name.removeprefix('Can ').removesuffix(f' {kind}')}"
 
 
 def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from sync.kernel.db import SortKey
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
 from sync.reconcile.lookups import complete_phone, match_key_of
@@ -54,10 +55,10 @@ class Organization(SyncedModel):
             *SyncedModel.Meta.triggers,
             *dependency_triggers("contact", "contacts", "organization"),
         ]
-        ordering: ClassVar[list[str]] = ["name", "id"]
+        ordering: ClassVar[list[Any]] = [SortKey("name"), "id"]
         indexes: ClassVar[list[models.Index]] = [
-            # Serves the list in its order, and the look-up by name.
-            models.Index(fields=["name", "id"], name="organizations_by_name"),
+            # Serves the list in its order.
+            models.Index(SortKey("name"), "id", name="organizations_by_name"),
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="organizations_by_change"),
             # Serves the match of an item without a record to a record without an item.
@@ -84,10 +85,10 @@ class Contact(SyncedModel):
 
     class Meta(SyncedModel.Meta):
         db_table = "contacts"
-        ordering: ClassVar[list[str]] = ["name", "id"]
+        ordering: ClassVar[list[Any]] = [SortKey("name"), "id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order.
-            models.Index(fields=["name", "id"], name="contacts_by_name"),
+            models.Index(SortKey("name"), "id", name="contacts_by_name"),
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
             # Serves the match of an item without a record to a record without an item.

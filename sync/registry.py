@@ -19,7 +19,7 @@ from django.utils.text import capfirst, smart_split, unescape_string_literal
 
 from sync.choices import Rule
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, contains_unmarked, typed_phone_digits
+from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
@@ -193,10 +193,18 @@ def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str
     return tuple(map(ValueLabels(choices).label_of, choices))
 
 
-def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:
+def default_ordering(model: type[SyncedModel]) -> tuple[Any, ...]:
     """Return a total order for lists, so that pages don't overlap: the model's own or by name, then by key."""
-    order: list[Any] = [*(model._meta.ordering or ())] or [name_field(model) or "pk"]
+    order: list[Any] = [*(model._meta.ordering or ())] or [sort_expression(model, name_field(model) or "pk")]
     return (*order,) if "id" in order or "pk" in order else (*order, "pk")
+
+
+def sort_expression(model: type[SyncedModel], name: str) -> Any:
+    """Return by what a list is ordered that is asked for the order of this field, or of “-” and the field."""
+    field = name.removeprefix("-")
+    if field not in own_texts(model):
+        return name
+    return SortKey(field).desc() if name.startswith("-") else SortKey(field)
 
 
 def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
@@ -220,9 +228,12 @@ def rules_for(mapping: FieldMapping) -> list[Rule]:
 
 def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
     """Return the fields that a search reads: the model's texts, and the names of related records."""
-    texts = [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
     named = [(field.name, name_field(target_of(field))) for field in own_relations(model)]
-    return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
+    return (*own_texts(model), *(f"{relation}__{name}" for relation, name in named if name))
+
+
+def own_texts(model: type[SyncedModel]) -> list[str]:
+    return [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
 
 
 def is_searchable(model: type[SyncedModel], name: str) -> bool:

@@ -23,7 +23,7 @@ from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action
+from sync.admin import admin_base, confirmed_action, handlers
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -357,7 +357,10 @@ class RejectionView(CaseView):
         field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
         rejection = rejections.Rejection.of(field_ref)
         if rejection is None:
-            raise Http404("There is no such record, or no such field on its board.")
+            entity_type, entity_id, _key = field_ref
+            is_known = registry.is_registered(entity_type)
+            now = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
+            raise Http404(f"Nothing is rejected there any more. {now}")
         self.rejection = rejection
         self.context = rejection.context
         self.url = strips.rejection_url(field_ref)

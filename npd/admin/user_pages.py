@@ -1,6 +1,6 @@
 """Pages of users and groups, for administrators only. The last administrator can't be removed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, ClassVar, cast
@@ -9,29 +9,32 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse, reverse_lazy
 from django.utils.encoding import force_bytes
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlsafe_base64_encode
-from unfold.admin import ModelAdmin
+from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts import remove_second_factor
+from npd.groups import meaning_of, permission_text
 from sync.admin import confirmed_action
-from sync.admin.admin_base import render_admin_page, see_other
+from sync.admin.admin_base import PageAdmin, link_to, render_admin_page, see_other, time_column, time_tag
 from sync.kernel import mails
 from sync.kernel.humanize import DASH
 from sync.models.decisions import PEOPLE_KIND, log_event
@@ -68,18 +71,54 @@ class UniqueEmailMixin:
         return email
 
 
+class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """Boxes for groups, each with what its members may do."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        groups = Group.objects.prefetch_related("permissions__content_type").order_by("name")
+        super().__init__(groups, required=False, **kwargs)
+
+    def label_from_instance(self, group: Any) -> SafeString:
+        return format_html("<b>{}</b> {}", group.name, meaning_of(group))
+
+
+class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """Boxes for the permissions of the models that have a page."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(Permission.objects.none(), required=False, **kwargs)
+
+    def offer(self, given: Collection[Any]) -> None:
+        """Offer the permissions of the site's pages, and those that are given already: a save would take them away."""
+        administrators_alone = (User, Group)
+        models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
+        permissions = Permission.objects.select_related("content_type").order_by("content_type__model", "codename")
+        self.queryset = permissions.filter(Q(content_type__model__in=models) | Q(pk__in=given))
+
+    def label_from_instance(self, permission: Any) -> str:
+        return permission_text(permission)
+
+
 class UserFormMeta:
     labels: ClassVar[dict[str, str]] = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
-    # unfold's list of names has no room for the boxes.
-    widgets: ClassVar[dict[str, Any]] = {"groups": UnfoldAdminCheckboxSelectMultipleWidget}
     help_texts: ClassVar[dict[str, str]] = {
-        "groups": "Resolve: view contacts and organizations, and resolve conflicts. Edit: what Resolve may, and add, "
-        "change, delete, import and export contacts and organizations."
+        "username": "For signing in: letters, digits and @ . + - _",
+        "email": "For the link that sets a password, and for notifications.",
+        "is_active": "Without it, the account can't sign in and its API tokens don't work. Turn it off when somebody "
+        "leaves; the activity keeps their name.",
+        "is_staff": "For people. A program that only uses the API needs no sign-in.",
+        "is_superuser": "May do everything: boards, settings, users, and other people's API tokens.",
     }
 
 
 class NewUserForm(UniqueEmailMixin, UserCreationForm):
     """Adds a user without a password; they set it by a link."""
+
+    groups = GroupsField()
 
     class Meta(UserFormMeta):
         pass
@@ -89,8 +128,15 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 
 
 class UserForm(UniqueEmailMixin, UserChangeForm):
+    groups = GroupsField()
+    user_permissions = PermissionsField(label="Permissions")
+
     class Meta(UserFormMeta):
         pass
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["user_permissions"].offer(self.instance.user_permissions.all())
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
@@ -100,8 +146,23 @@ class UserForm(UniqueEmailMixin, UserChangeForm):
         return cleaned
 
 
+class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
+    permissions = PermissionsField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["permissions"].offer(self.instance.permissions.all() if self.instance.pk else ())  # type: ignore[attr-defined]
+
+
 class AdministratorsMixin:
     """Lets only administrators in, whatever permissions others have, because these pages make administrators."""
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Leave the one button that saves, because two more would take a third of a phone."""
+        answer: HttpResponse = super().render_change_form(  # type: ignore[misc]  # of the admin that this is mixed into
+            request, context | {"show_save_and_continue": False}, *args, **kwargs
+        )
+        return answer
 
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
@@ -114,35 +175,53 @@ class AdministratorsMixin:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignore[type-arg, misc]
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
-    delete_selected_confirmation_template = "admin/delete_confirmation.html"
     actions_detail = ("send_link", "remove_second_factor")
-    list_display = ("username", "email", "full_name", "groups_text", "is_active")
+    list_display = ("username", "full_name", "email", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
+    readonly_fields = ("sign_in",)
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("What the user may do", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Person", {"fields": ("username", ("first_name", "last_name"), "email")}),
+        ("Sign-in", {"fields": ("sign_in", "is_active", "is_staff")}),
+        ("What the user may do", {"fields": ("is_superuser", "groups")}),
         ("Further permissions", {"fields": ("user_permissions",), "classes": ("collapse",)}),
     )
     add_fieldsets = (
-        (None, {"fields": ("username", "email", "first_name", "last_name")}),
+        ("Person", {"fields": ("username", ("first_name", "last_name"), "email")}),
         ("What the user may do", {"fields": ("is_staff", "is_superuser", "groups")}),
     )
+    last_sign_in = time_column("last_login", "Last sign-in")
 
     @admin.display(description="Name", ordering="first_name")
     def full_name(self, user: User) -> str:
         return user.get_full_name() or DASH
 
-    @admin.display(description="Groups")
+    @admin.display(description="May do what")
     def groups_text(self, user: User) -> str:
         groups = [group.name for group in user.groups.all()]
         return ", ".join(["Administrator"] * user.is_superuser + groups) or DASH
+
+    @admin.display(description="Now")
+    def sign_in(self, user: Any) -> SafeString:
+        """Return how the user signs in, with a link that sets another password."""
+        password = "A password is set" if user.has_usable_password() else "No password is set yet"
+        factor = (
+            "with a second factor" if Authenticator.objects.filter(user=user).exists() else "without a second factor"
+        )
+        url = reverse("admin:auth_user_password_change", args=[user.pk])
+        since = time_tag(user.last_login, user.page_now) if user.last_login else "never"
+        return format_html(
+            '{}, {}. Last sign-in: {}. <a class="npd-link" href="{}">Set another password</a>',
+            password,
+            factor,
+            since,
+            url,
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users: QuerySet[User] = super().get_queryset(request)
@@ -274,9 +353,37 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
 
 
 @admin.register(Group)
-class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, ModelAdmin):
-    delete_selected_confirmation_template = "admin/delete_confirmation.html"
+class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, PageAdmin):  # type: ignore[misc]
+    form = GroupForm
+    list_display = ("name", "meaning", "members")
     filter_horizontal = ()
+    readonly_fields = ("meaning", "members")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Fold an existing group's permissions, which are said in words."""
+        if obj is None:
+            return ((None, {"fields": ("name", "permissions")}),)
+        return (
+            (None, {"fields": ("name", "meaning", "members")}),
+            ("Permissions", {"fields": ("permissions",), "classes": ("collapse",)}),
+        )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        groups: QuerySet[Group] = super().get_queryset(request)
+        return groups.prefetch_related("permissions__content_type", "user_set")
+
+    @admin.display(description="What its members may do")
+    def meaning(self, group: Group) -> SafeString:
+        text = meaning_of(group)
+        return format_html('<span class="npd-text">{}</span>', text[0].upper() + text[1:])
+
+    @admin.display(description="Members")
+    def members(self, group: Group) -> SafeString | str:
+        links = [
+            (link_to(reverse("admin:auth_user_change", args=[user.pk]), full_name(user)),)
+            for user in group.user_set.all()
+        ]
+        return format_html_join(", ", "{}", links) or DASH
 
 
 def set_password_link(user: User) -> str:

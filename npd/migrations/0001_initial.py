@@ -3,6 +3,7 @@ import django.db.models.deletion
 import pgtrigger.compiler
 import pgtrigger.migrations
 import sync.clock
+import sync.kernel.db
 import uuid
 from django.db import migrations, models
 
@@ -80,7 +81,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "contacts",
-                "ordering": ["name", "id"],
+                "ordering": [sync.kernel.db.SortKey("name"), "id"],
                 "abstract": False,
                 "default_permissions": ("add", "change", "delete", "view", "import", "export"),
             },
@@ -186,7 +187,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "organizations",
-                "ordering": ["name", "id"],
+                "ordering": [sync.kernel.db.SortKey("name"), "id"],
                 "abstract": False,
                 "default_permissions": ("add", "change", "delete", "view", "import", "export"),
             },
@@ -373,7 +374,8 @@ class Migration(migrations.Migration):
             options={"abstract": False},
         ),
         migrations.AddIndex(
-            model_name="organization", index=models.Index(fields=["name", "id"], name="organizations_by_name")
+            model_name="organization",
+            index=models.Index(sync.kernel.db.SortKey("name"), "id", name="organizations_by_name"),
         ),
         migrations.AddIndex(
             model_name="organization", index=models.Index(fields=["updated_at"], name="organizations_by_change")
@@ -585,7 +587,9 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(model_name="contact", index=models.Index(fields=["name", "id"], name="contacts_by_name")),
+        migrations.AddIndex(
+            model_name="contact", index=models.Index(sync.kernel.db.SortKey("name"), "id", name="contacts_by_name")
+        ),
         migrations.AddIndex(model_name="contact", index=models.Index(fields=["updated_at"], name="contacts_by_change")),
         migrations.AddIndex(
             model_name="contact",

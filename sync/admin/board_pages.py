@@ -24,7 +24,7 @@ from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import REFUSED_WORDS, BlockedCode
+from sync.choices import BlockedCode
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
@@ -102,18 +102,6 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
         raise ActionError(error.sentence) from error
 
 
-def _column_problems(link: Any) -> list[tuple[str, str]]:
-    """Return the problems of the board's columns, each as a title and a text."""
-    problems = []
-    if link.npd_id_problem:
-        problems.append(("The NPD ID column is missing", humanize.without_request_id(link.npd_id_problem)))
-    if link.page_blocked:
-        labels = ", ".join(mapping.label for mapping in link.page_blocked)
-        sentence = attention.cause_of(attention.Kind.BLOCKED, BlockedCode.COLUMN).sentence
-        problems.append((f"{labels}: the column can't be used", sentence))
-    return problems
-
-
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "synced", "verified_ago", "on_monday")
@@ -187,24 +175,43 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         self.prepare_page(request, [link])
         board = link.page_board
         may_pause = board.has_board and not board.is_paused
-        problems = (link.webhooks_problem, link.sweep_problem, link.silence)
+        # What waits about the board itself, also because of its columns.
+        waiting = attention.waiting(kinds=(attention.Kind.BOARD, attention.Kind.BLOCKED))
+        rows = waiting.filter(entity_type=link.entity_type, entity_id=None).order_by(*attention.IN_ORDER)
         return super().row_context(request, link) | {
             "page_name": self.name(link),
             # The banner above says who paused it, and why.
             "board_state": admin_base.board_badge(board) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_url": pause_url(request, link.entity_type) if may_pause else "",
-            "problems": [humanize.without_request_id(text) for text in problems if text],
-            "column_problems": _column_problems(link),
-            "creates_held": link.creates_held,
-            "refusals": [
-                (words, humanize.without_request_id(stop.reason))
-                for call, words in REFUSED_WORDS.items()
-                if (stop := link.stop_of(call))
+            "problems": [
+                (
+                    entry,
+                    attention.cause_of(entry.kind, entry.cause_code).sentence,
+                    self._buttons_of(request, link, entry),
+                )
+                for entry in attention.as_entries(list(rows))
             ],
             "may_map": may_change_mapping(request.user),
-            "check_label": ACTS["check_column"].label,
         }
+
+    @staticmethod
+    def _buttons_of(request: HttpRequest, link: BoardLink, entry: attention.Entry) -> list[admin_base.Button]:
+        """Return what this person may do about one of the board's problems."""
+        if entry.cause_code.startswith("refused_"):
+            url = reverse("admin:sync_try_again")
+            button = admin_base.Button("Try again now", post_to=url, hidden={"back": request.get_full_path()})
+            return [button] if request.user.has_perm("sync.retry_syncqueue") else []
+        if entry.cause_code not in (BlockedCode.COLUMN, "npd_id", "creates_held") or not may_change_mapping(
+            request.user
+        ):
+            return []
+        check_url = reverse("admin:sync_boardlink_check", args=[link.pk])
+        buttons = [admin_base.Button(ACTS["check_column"].label, post_to=check_url)]
+        if entry.cause_code == "creates_held":
+            url = reverse("admin:sync_boardlink_create_all", args=[link.pk])
+            buttons.append(admin_base.Button("Create new ones all the same", post_to=url))
+        return buttons
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

@@ -62,7 +62,13 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
     overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
-    stops = [_stop_for(user, stop) for stop in availability.stops_of(overview)]
+    stops = []
+    for stop in availability.stops_of(overview):
+        right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
+        others = ""
+        if stop.needs_somebody and not user.has_perm(right):
+            others = f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}."
+        stops.append(replace(stop, reason=others or stop.reason))
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
@@ -77,14 +83,6 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
         # Home then shows no state line.
         "stops_everything": bool(stops) or any(not pause.entity_type for _label, pause in pauses),
     }
-
-
-def _stop_for(user: Any, stop: availability.Stop) -> availability.Stop:
-    """Name the users who may end a stop to a user who may not."""
-    right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
-    if not stop.needs_somebody or user.has_perm(right):
-        return stop
-    return replace(stop, reason=f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}.")
 
 
 def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:

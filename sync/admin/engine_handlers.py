@@ -1,6 +1,6 @@
 """The handlers of failed jobs, blocked fields, approvals, unmatched items, and removed items."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,9 +12,9 @@ from django.utils.html import format_html
 
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, handlers
+from sync.admin.activity_pages import deleted_records_link
 from sync.admin.approval_pages import ANSWERS
 from sync.admin.board_pages import ask_for_columns
-from sync.admin.deleted_pages import deleted_records_link
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
@@ -281,11 +281,9 @@ class CreateAgain(RemovalAnswer):
     code = "create_item"
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
+        """Ask, and name the blocked columns and the day's calls that the creates use."""
         question = super().question(request, entries)
-        return replace(question, effects=[*question.effects, *self._costs(entries)])
-
-    def _costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """Yield the blocked columns, and the day's calls that the creates use."""
+        effects = list(question.effects)
         ids = _ids_by_type(entries)
         links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
         labels = [
@@ -296,9 +294,11 @@ class CreateAgain(RemovalAnswer):
         ]
         if labels:
             blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"
-            yield f"{blocked}: the items are created without {humanize.plural(len(labels), 'it', 'them')} for now."
+            them = humanize.plural(len(labels), "it", "them")
+            effects.append(f"{blocked}: the items are created without {them} for now.")
         if cost := api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
-            yield cost
+            effects.append(cost)
+        return replace(question, effects=effects)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems: list[str] = []

@@ -1,11 +1,13 @@
 """The import and export pages of records, by django-import-export."""
 
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -20,16 +22,23 @@ from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations import file_formats
 from sync.operations.record_files import is_creatable, resource_of
+from sync.reconcile.field_values import as_uuid
 from sync.records.authors import log_model_action
 
 # A preview lists this many rows of each kind at most.
 LISTED_ROWS = 50
 
+# The parameter of the import's address that names the file of a preview's refused rows.
+REFUSED = "refused"
+
 FILE_GONE = "The file was imported already (see the activity), or an hour is over. Choose it again."
 
 
 class Uploads(CacheStorage):
-    """Keeps a file until its confirmation, in the database's cache, which all web processes share."""
+    """Keeps a file until its confirmation, and rows until their download.
+
+    It uses the database's cache, which all web processes share.
+    """
 
     CACHE_LIFETIME = 3_600
 
@@ -118,7 +127,9 @@ class RecordFilesMixin(ImportExportMixin):
         return {"options": options}
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
+        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others, and can be downloaded."""
+        if REFUSED in request.GET:
+            return self._download_refused(request)
         response = super().import_action(request, **kwargs)
         context = response.context_data
         # The library offers the confirmation even if nothing would be written.
@@ -129,6 +140,10 @@ class RecordFilesMixin(ImportExportMixin):
             del context["result"]
         elif result is not None:
             context |= {"valid_rows": result.valid_rows(), "limit": f":{LISTED_ROWS}", "listed": LISTED_ROWS}
+            if result.invalid_rows:
+                file = Uploads()
+                file.save(file_formats.CSV().export_data(result.refused).encode(self.to_encoding))
+                context["refused_url"] = f"?{urlencode({REFUSED: file.name})}"
             context["to_write"] = result.totals["new"] + result.totals["update"]
             if context["to_write"]:
                 context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
@@ -138,6 +153,19 @@ class RecordFilesMixin(ImportExportMixin):
         context["title"] = f"Import {self.opts.verbose_name_plural}"
         answer: HttpResponse = response
         return answer
+
+    def _download_refused(self, request: HttpRequest) -> HttpResponse:
+        """Return the rows that a preview listed as not imported, to be corrected and imported."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        key = as_uuid(request.GET[REFUSED])
+        try:
+            rows = Uploads(name=key.hex if key else "").read()
+        except file_formats.FileError as why:
+            messages.warning(request, str(why))
+            return HttpResponseRedirect(request.path)
+        name = f"{self.opts.model_name}s-not-imported.csv"
+        return HttpResponse(rows, "text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if not isinstance(e, file_formats.FileError):

@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base, concurrent_edits, confirmed_action, deleted_pages, handlers, record_panel
+from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
@@ -193,6 +193,11 @@ class RecordChangeList(admin_base.PageChangeList):
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
 
+    def get_ordering_field(self, field_name: str) -> Any:
+        """Return by what a click on a column's title sorts."""
+        field = super().get_ordering_field(field_name)
+        return registry.sort_expression(self.model, field) if isinstance(field, str) else field
+
     @cached_property
     def _state(self) -> str:
         """The state, or part of one, by which the list is filtered; empty for all records."""
@@ -262,7 +267,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
-    def ordering(self) -> tuple[str, ...]:
+    def ordering(self) -> tuple[Any, ...]:
         return () if self.opts.ordering else registry.default_ordering(self.model)
 
     @cached_property
@@ -379,8 +384,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                     raise PermissionDenied
                 return record_action(request, record)
             except self.model.DoesNotExist as error:
-                message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
-                raise Http404(message) from error
+                if not self.has_change_permission(request):
+                    raise PermissionDenied from error
+                now = handlers.record_now(self.model.entity_type(), record_id)
+                raise Http404(f"Nothing was done. {now}") from error
 
         wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
         return wrapped
@@ -520,9 +527,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         consequence = tombstones.deletion_consequence(records)
         answer: TemplateResponse | None = delete_selected(self, request, queryset)
         if answer is None:
-            undo = deleted_pages.restore_link(request, self.model.entity_type(), [record.pk for record in records])
-            link = deleted_pages.deleted_records_link(request.user, "Restore under Deleted records")
-            self._report_consequence(request, consequence, undo, link)
+            self._report_consequence(request, consequence, records)
         elif answer.context_data is not None:
             rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
             answer.context_data |= {
@@ -542,17 +547,21 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         context = {"items_follow": consequence, "in_conflict": record_panel.in_conflict(records, request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
         if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
-            query = f"?q={record.pk}"
-            link = deleted_pages.deleted_records_link(request.user, "Restore it under Deleted records", query)
-            self._report_consequence(request, consequence, link)
+            self._report_consequence(request, consequence, records)
         return answer
 
     def _report_consequence(
-        self, request: HttpRequest, consequence: tombstones.DeletionConsequence, *links: SafeString | str
+        self, request: HttpRequest, consequence: tombstones.DeletionConsequence, records: Sequence[SyncedModel]
     ) -> None:
-        """Say where the deleted records are restored, and whether their items wait; Django says what was deleted."""
+        """Say how the deleted records are restored, and whether their items wait; Django says what was deleted."""
         waiting = (consequence.items, approvals_link(request.user)) if consequence.waits else ()
-        if parts := [(part,) for part in (*waiting, *links) if part]:
+        keys = [record.pk for record in records]
+        back_url = reverse(f"admin:{self._url_name('changelist')}")
+        undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
+        undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
+        query = f"?q={keys[0]}" if len(keys) == 1 else ""
+        restore = activity_pages.deleted_records_link(request.user, "Restore under Deleted records", query)
+        if parts := [(part,) for part in (*waiting, undo, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 

@@ -11,7 +11,6 @@ from sync.boards import field_choices
 from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
 from sync.choices import SyncDirection
-from sync.models import FieldMapping
 from sync.monday.board import BoardSummary
 from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
@@ -58,7 +57,7 @@ class FieldsForm(forms.Form):
 
     creates_records = forms.BooleanField(label="Create records from items that NPD doesn't have", required=False)
     first_match = forms.ChoiceField(
-        label="Where a record and its item are filled and differ at first",
+        label="Where a record and its item have different values when they are first linked",
         choices=[(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     )
 
@@ -162,7 +161,12 @@ class FilteredSide:
             # A new column is empty in every item.
             if side is FilterSide.RECORD or not mapping.column_id.startswith(field_choices.NEW_COLUMN)
         }
-        self.groups = _groups_by_title(chosen.groups) if side is FilterSide.ITEM else {}
+        # The groups' ids by their title; a title that several groups have is followed by the id.
+        titles = [title.casefold() for title in chosen.groups.values()]
+        self.groups = {
+            title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
+            for group, title in (chosen.groups.items() if side is FilterSide.ITEM else ())
+        }
 
     @property
     def labels(self) -> dict[str, str]:
@@ -172,13 +176,12 @@ class FilteredSide:
 
     def values(self) -> dict[str, list[str]]:
         """Return the values that a page offers for each field, as a person types them."""
-        values = {key: self._values_of(mapping) for key, mapping in self.mappings.items()} | {GROUP: [*self.groups]}
+        values = {GROUP: [*self.groups]}
+        for key, mapping in self.mappings.items():
+            column = self.columns.get(mapping.column_id)
+            labels = selectable_labels(column.type, column.settings) if column is not None else None
+            values[key] = list(registry.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
         return {key: [text_of_values([value]) for value in texts] for key, texts in values.items() if texts}
-
-    def _values_of(self, mapping: FieldMapping) -> list[str]:
-        column = self.columns.get(mapping.column_id)
-        labels = selectable_labels(column.type, column.settings) if column is not None else None
-        return list(registry.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
 
     def ops(self, key: str) -> Sequence[FilterOp]:
         """Return how a field can be compared."""
@@ -218,14 +221,6 @@ class FilteredSide:
             for condition in conditions
         ]
         return ConditionFormSet(data, initial=initial, prefix=self.side, form_kwargs={"side": self})
-
-
-def _groups_by_title(groups: Mapping[str, str]) -> dict[str, str]:
-    """Return the groups' ids by their title; a title that several groups have is followed by the id."""
-    titles = [title.casefold() for title in groups.values()]
-    return {
-        title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group for group, title in groups.items()
-    }
 
 
 class ConditionForm(forms.Form):

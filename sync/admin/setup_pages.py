@@ -257,20 +257,12 @@ class SetupWizardMixin(PageAdmin):
         unmapped = [key for key, board_choices in choices.items() if not board_choices.is_mapped]
         if unmapped:
             return _redirect_to("fields", unmapped[0])
-        if request.method == "POST":
-            return self._plan_sent(request, choices)
-        setup_plan = plan.request_plan(selection.plan_token(choices), choices.values())
-        share = setup_plan.share_of_day
-        context = {
-            "plan": setup_plan,
-            "busy": setup_plan.is_busy,
-            "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
-        }
-        return self._page(request, "plan", context)
-
-    @staticmethod
-    def _plan_sent(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
         token = selection.plan_token(choices)
+        if request.method != "POST":
+            setup_plan = plan.request_plan(token, choices.values())
+            share = setup_plan.share_of_day
+            share_text = f" ({share:.1%} of the day's quota)" if share is not None else ""
+            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy, "share": share_text})
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
@@ -278,14 +270,14 @@ class SetupWizardMixin(PageAdmin):
                 plan.request_plan(token, choices.values(), again=True)
             return _redirect_to("plan")
         try:
-            setup_plan = plan.stored_plan(token)
-            if setup_plan is None or request.POST.get("plan") != token:
+            shown_plan = plan.stored_plan(token)
+            if shown_plan is None or request.POST.get("plan") != token:
                 raise NotPossible(
                     "The plan has changed since your page was opened, so nothing was begun. Look at it again."
                 )
             boards = [_read(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
-            run.start(cast("User", request.user), boards, setup_plan, creating_related)
+            run.start(cast("User", request.user), boards, shown_plan, creating_related)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
             return _redirect_to("plan")

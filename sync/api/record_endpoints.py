@@ -247,7 +247,7 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [views.ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, views.RecordSearch, views.StableOrdering]
+    filter_backends = [filters.DjangoFilterBackend, views.RecordSearch, views.RecordOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""

@@ -109,6 +109,14 @@ class StableOrdering(OrderingFilter):
         return [*ordering, "id"] if ordering else ordering
 
 
+class RecordOrdering(StableOrdering):
+    """Orders records by their texts as the lists in the admin do."""
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
+        ordering = super().get_ordering(request, queryset, view)
+        return [registry.sort_expression(queryset.model, part) if isinstance(part, str) else part for part in ordering]
+
+
 class IdCursorPagination(CursorPagination):
     """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows if the order isn't unique."""
 

@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday.texts import SEEN_SQL, drop_invisible, search_spellings
+from sync.monday.texts import SEEN_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
 
 # ruff: noqa: S608 - statements made of names of columns and of fragments below
 
@@ -169,6 +169,13 @@ def advisory_lock(key: int, mode: Literal["wait", "share", "try"] = "wait") -> b
     `try` doesn't wait. Holders that `share` it don't exclude each other.
     """
     return fetch_rows(_LOCKS[mode], [key])[0][0] is not False
+
+
+class SortKey(models.Func):
+    """The key by which people sort a text; an order of names, and its index, use it instead of the name."""
+
+    template = SORT_KEY_SQL.replace("__TEXT__", "%(expressions)s")
+    output_field = models.TextField()
 
 
 def _marked_letters() -> dict[str, str]:

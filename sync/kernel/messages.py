@@ -221,7 +221,7 @@ class Act:
     code: str
     label: str  # of the button
     effect: str  # as a sentence
-    many: str = ""  # the label for several, with {number}, {records}, {items} or {fields}; empty: only one at a time
+    many: str = ""  # the label for several, with {number}, {records} or {items}; empty: only one at a time
     max_per_request: int = 0  # 0: any number
     asks: bool = False  # needs a confirmation
     deletes: bool = False  # deletes a record or an item, or empties a field
@@ -235,9 +235,9 @@ class Act:
     def button(self) -> str:
         return f"{self.label}…" if self.asks else self.label
 
-    def title(self, *, number: str = "", records: str = "", items: str = "", fields: str = "") -> str:
+    def title(self, *, number: str = "", records: str = "", items: str = "") -> str:
         """Return the label for several."""
-        return self.many.format(number=number, records=records, items=items, fields=fields)
+        return self.many.format(number=number, records=records, items=items)
 
 
 RESOLVES = "conflicts.change_syncconflict"

@@ -34,6 +34,9 @@ REQUEST_KINDS = {
 }
 IMPORT_KIND = "import"
 
+# The kinds of entries about a deleted record or its item; their actor is the person who deleted the record.
+DELETION_KINDS = ("delete", "deleted", "archived")
+
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (IMPORT_KIND, "undo")
 

@@ -1,7 +1,6 @@
 """Boards: their columns and groups, how set-up finds or makes them, and the events on boards."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from sync.monday import errors
-from sync.monday.columns.labels import label_settings
 from sync.monday.graphql import int_or_none, json_object
 
 RELATION = "board_relation"
@@ -284,20 +282,3 @@ def unfit_reasons(spec: ColumnSpec, available: Sequence[BoardColumn]) -> Iterato
 
 def _has_same_title(spec: ColumnSpec, column: BoardColumn) -> bool:
     return column.title.strip().casefold() == spec.title.strip().casefold()
-
-
-def column_variables(board_id: str, column: ColumnSpec) -> dict[str, Any]:
-    """Return the variables of CREATE_COLUMN."""
-    variables = {"board": board_id, "title": column.title, "type": column.type}
-    # Monday sets a relation's target when the column is created. It takes one item, because NPD has one related record.
-    if column.type == RELATION and column.target_board is not None:
-        settings = {"boardIds": [int(column.target_board)], "allowMultipleItems": False}
-        variables["defaults"] = json.dumps(settings)
-    elif labels := label_settings(column.type, column.labels):
-        variables["defaults"] = json.dumps(labels)
-    return variables
-
-
-# Monday rejects the id of a deleted column, and then chooses another one itself. Errors with other scopes, about the
-# account, the board or the network, are no rejection of the id.
-ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})

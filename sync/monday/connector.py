@@ -1,5 +1,6 @@
 """Every call of Monday's API that NPD Sync makes; documents and parsers are in the modules of their subjects."""
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,10 +12,10 @@ from sync.monday.board import (
     CREATE_BOARD,
     CREATE_COLUMN,
     CREATE_GROUP,
-    ID_REJECTION_SCOPES,
     LIST_BOARDS,
     NOT_BOARDS,
     READ_BOARDS,
+    RELATION,
     ActivityEntry,
     Board,
     BoardActivity,
@@ -24,12 +25,12 @@ from sync.monday.board import (
     ColumnSpec,
     UpdatedItemsPage,
     adoptable_column,
-    column_variables,
     parse_board,
     parse_column,
     unfit_reasons,
     url_fingerprint,
 )
+from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
 from sync.monday.errors import MondayError
 
@@ -41,6 +42,8 @@ MAX_USERS = 20_000
 
 # Redacting a shorter part of an address would also remove ordinary words.
 MIN_SECRET_CHARACTERS = 6
+
+_SCOPES_OF_A_COLUMN = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
 
 # Our webhooks by id: its event, and the fingerprint of its address, which Monday doesn't return.
 Hooks = dict[str, dict[str, str]]
@@ -237,13 +240,22 @@ class MondayConnector:
         return BoardSetup(board, columns, created, adopted, unfit)
 
     def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
-        variables = column_variables(board_id, spec)
+        variables = {"board": board_id, "title": spec.title, "type": spec.type}
+        # Monday sets a relation's target when the column is created. It takes one item, because NPD has one related
+        # record.
+        if spec.type == RELATION and spec.target_board is not None:
+            settings = {"boardIds": [int(spec.target_board)], "allowMultipleItems": False}
+            variables["defaults"] = json.dumps(settings)
+        elif labels := label_settings(spec.type, spec.labels):
+            variables["defaults"] = json.dumps(labels)
         if spec.preferred_id:
             try:
                 return self._send_column(variables | {"id": spec.preferred_id})
             except MondayError as error:
                 cause = error.errors[0] if len(error.errors) == 1 else error
-                if cause.scope not in ID_REJECTION_SCOPES:
+                # Monday rejects the id of a deleted column, and chooses another one if it gets none. An error about the
+                # account, the board or the network is no rejection of the id.
+                if cause.scope not in _SCOPES_OF_A_COLUMN:
                     raise
         return self._send_column(variables)
 

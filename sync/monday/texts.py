@@ -32,6 +32,13 @@ _FOLDED_SQL = f"translate(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'),
 # `key_spellings`; immutable, so that an index can use it.
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 
+# Sorts the text that replaces __TEXT__ as people do, without case and marks: Ångström before Zoë, de Vries before Doe.
+# Not a collation, because linguistic ones need ICU or the system's locales, which not every server has. Unicode
+# doesn't take ø and its like apart; both cases are listed, because a database may only know the cases of ASCII.
+_UNMARKED_SQL = r"regexp_replace(normalize(__TEXT__, NFKD), '[\u0300-\u036f]+', '', 'g')"
+_UNJOINED_SQL = f"replace(replace(replace({_UNMARKED_SQL}, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')"
+SORT_KEY_SQL = f"lower(translate({_UNJOINED_SQL}, 'øØłŁđĐħĦŧŦıÆŒ', 'oollddhhttiao'))"
+
 
 def unix_lines(text: str) -> str:
     """Return a text with \\n as its line ends; browsers send \\r\\n."""

@@ -56,9 +56,9 @@ def plain_text(text: str) -> str:
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
     def export_data(self, dataset: Any, **kwargs: Any) -> str:
-        rows = [[escape_formula(cell) for cell in row] for row in dataset]
+        titles, *rows = ([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))
         # Quoted, because German Excel separates by semicolons, so one in a name would begin a cell.
-        text = super().export_data(tablib.Dataset(*rows, headers=dataset.headers), quoting=csv.QUOTE_ALL)
+        text = super().export_data(tablib.Dataset(*rows, headers=titles), quoting=csv.QUOTE_ALL)
         return str(text)
 
 

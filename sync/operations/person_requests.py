@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import models, transaction
-from django.db.models import F, Q, Subquery
+from django.db import transaction
+from django.db.models import F, Q, QuerySet, Subquery
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
@@ -197,8 +197,8 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
     sync_states = SyncMetadata.objects.of(mapping.link.entity_type)
     in_conflict = sync_states.exclude(conflicts={}).filter(
-        models.Q(conflicts__fields__contains=[mapping.key]) | models.Q(conflicts__overwritten__contains=[mapping.key])
-    )  # fmt: skip
+        Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
+    )
     ids = {
         *_entity_ids(board_columns.blocked_sync_states(mapping.link, mapping)),
         *throttled_records(mapping),
@@ -209,5 +209,5 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
         enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
-def _entity_ids(sync_states: models.QuerySet[SyncMetadata]) -> list[UUID]:
+def _entity_ids(sync_states: QuerySet[SyncMetadata]) -> list[UUID]:
     return [UUID(entity_id) for entity_id in sync_states.order_by("entity_id").values_list("entity_id", flat=True)]

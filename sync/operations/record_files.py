@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 import pghistory
+import tablib
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
@@ -148,6 +149,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
         self.batch_id = uuid.uuid4()
+        self.titles: list[str] = []  # of the file's columns
         self.ignored: list[str] = []  # titles of columns that no field takes
         self.warnings: list[tuple[int, str]] = []  # with the row's number
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
@@ -270,14 +272,19 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if result.has_errors():
             return
         rows = dataset.dict
+        result.refused = tablib.Dataset(headers=[*self.titles, "Why", ""])
         for invalid in result.invalid_rows:
-            row = rows[invalid.number - 1]
+            place = invalid.number - 1
+            row = rows[place]
             invalid.number = row[ROW_NUMBER]
             invalid.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
             invalid.reasons = [
                 f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
                 for name, texts in invalid.error_dict.items()
             ]
+            cells = dataset[place][: len(self.titles)]
+            # Cells beyond the titles stay beyond them, so that the row isn't imported without them.
+            result.refused.append([*cells, " ".join(invalid.reasons), row[SURPLUS]])
         written = result.valid_rows()
         targets = [getattr(row.instance, name) for row in written for name in self.relations]
         new_related = list({target.pk: target for target in targets if target and target._state.adding}.values())
@@ -306,7 +313,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _name_columns(self, dataset: Any) -> None:
         """Give each column the label of its field, and join first and last names to a name."""
-        titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
+        titles = self.titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
         plain = [fold_title(title) for title in titles]
         first = next((place for place, title in enumerate(plain) if title in FIRST_NAMES), None)
         last = next((place for place, title in enumerate(plain) if title in LAST_NAMES), None)

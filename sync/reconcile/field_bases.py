@@ -93,7 +93,7 @@ def sides_of(
 ) -> merge.FieldSides:
     """Return a field's raw values and its base in the form that is compared.
 
-    If a side is left out, its half of the base isn't converted either, because some conversions are slow.
+    Without a side, its half of the base isn't converted either, because some conversions are slow.
     """
     local_value = side_of(convert.local, local)
     remote_value = side_of(convert.remote, remote)

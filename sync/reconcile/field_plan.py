@@ -171,11 +171,11 @@ def _merge_field(
     if agreed and emptied_by_removal:
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Values(agreed.local, None)
-    was_filled = False
+    emptied_since_old_base = False
     if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
-        was_filled = field_bases.side_of(convert.local, entry["local"]) is not None
+        emptied_since_old_base = field_bases.side_of(convert.local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,
         local=values.local,
@@ -185,7 +185,7 @@ def _merge_field(
         rule=merge.Rule(mapping.rule),
         first_match=merge.Rule(mapping.first_match),
         required=mapping.required,
-        emptied_since_old_base=was_filled,
+        emptied_since_old_base=emptied_since_old_base,
     )
     rule = field.first_match if base is None else field.rule
     if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:

@@ -563,7 +563,7 @@ def seen_after(
 ) -> dict[str, list[Any]]:
     """Return the sync state's `seen` with this pass's values that differ from the base, and with lost values.
 
-    Values of an item that this pass creates are left out, and entries older than the journal are dropped.
+    It holds no values of an item that this pass creates, and no entries older than the journal.
     """
     entries_of = {key: list(entries) for key, entries in plan.sync_state.seen.items()}
     plans = {} if plan.creates else plan.plans

@@ -313,7 +313,7 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
 def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """Return why each undo request about conflicts of a kind was rejected; empty texts for those carried out.
 
-    Requests that wait for another pass are left out.
+    It has none for requests that wait for another pass.
     """
     results: dict[str, str] = {}
     rejections = plan.rejected_choices(reports.KIND_UNDO)

@@ -130,7 +130,17 @@ def after_resending(facts: UnansweredDocument, answer: WriteResult | MondayError
     if answer is None:
         return _same_fate(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if isinstance(answer, WriteResult):
-        return [_after_answer(facts, intent, answer) for intent in facts.intents]
+        plans = []
+        for intent in facts.intents:
+            written = answer.by_alias[intent.alias]
+            if not isinstance(written, MondayError):
+                plans.append(CreatePlan(intent, Fate.LINK, written))
+            elif written.outcome_unknown and not answer.replayed:
+                plans.append(CreatePlan(intent, Fate.FAIL, None, facts.wait_seconds, written.sentence))
+            else:
+                # Also a replay of an unknown outcome: that is the first call's, and the searches have found nothing.
+                plans.append(CreatePlan(intent, Fate.VOID))
+        return plans
     is_alone = len(facts.intents) == 1
     if is_refused(answer):
         # The first call's outcome isn't known, but two searches have found nothing.
@@ -140,16 +150,6 @@ def after_resending(facts: UnansweredDocument, answer: WriteResult | MondayError
         fate = Fate.FAIL if is_alone and facts.others_answered else Fate.LOOK_AGAIN
         return _same_fate(facts, fate, facts.wait_seconds, answer.sentence)
     return _same_fate(facts, Fate.WAIT, facts.wait_seconds)
-
-
-def _after_answer(facts: UnansweredDocument, intent: Intent, answer: WriteResult) -> CreatePlan:
-    """Decide about a create by the answer to the second call; a replay has the result of the first."""
-    written = answer.by_alias[intent.alias]
-    if not isinstance(written, MondayError):
-        return CreatePlan(intent, Fate.LINK, written)
-    if written.outcome_unknown and not answer.replayed:
-        return CreatePlan(intent, Fate.FAIL, wait_seconds=facts.wait_seconds, detail=written.sentence)
-    return CreatePlan(intent, Fate.VOID)
 
 
 def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:

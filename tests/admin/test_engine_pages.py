@@ -10,6 +10,9 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from sync.admin.admin_base import ReadOnlyAdmin
+from sync.attention import Kind, cause_of
+from sync.clock import sync_now
+from sync.kernel.messages import ACTS
 from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue, WebhookEvent
 from tests.admin import states
 from tests.admin.all_pages import furnish
@@ -64,3 +67,27 @@ def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Cl
     assert "Position" in html
     assert "role_title" not in html
     assert {"Column", "Direction", "If both changed"} <= set(re.findall(r'data-label="([^"]+)"', html))
+
+
+def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Client, world: dict[str, Any]) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    stop = {"reason": "Your plan has no more items.", "since": sync_now().isoformat()}
+    problems_of_board = {
+        "npd_id_problem": "NPD ID is gone.",
+        "creates_held": "Nobody.",
+        "webhooks_problem": "No webhook.",
+    }
+    BoardLink.objects.filter(pk=link.pk).update(stops={"create": stop}, **problems_of_board)
+    link.mappings.filter(key__in=["email", "phone"]).update(problem="The column was deleted.")
+    page = browser.get(f"/admin/sync/boardlink/{link.pk}/change/")
+    problems = {entry.cause_code: (entry.cause_text, entry.own_detail) for entry, _, _ in page.context["problems"]}
+    assert problems.keys() == {"npd_id", "creates_held", "webhooks", "refused_create", "column"}
+    assert problems["webhooks"] == (cause_of(Kind.BOARD, "webhooks").title, "No webhook.")
+    assert problems["refused_create"][1] == stop["reason"]
+    labels = {entry.cause_code: [button.label for button in buttons] for entry, _, buttons in page.context["problems"]}
+    assert labels["creates_held"] == [ACTS["check_column"].label, "Create new ones all the same"]
+    assert (labels["refused_create"], labels["webhooks"]) == (["Try again now"], [])
+    assert page.content.decode().count(cause_of(Kind.BLOCKED, "column").sentence.partition("(")[0]) == 1
+    looker = staff_who_may("view_boardlink", "view_fieldmapping")
+    seen = signed_in(looker).get(f"/admin/sync/boardlink/{link.pk}/change/").context["problems"]
+    assert [buttons for _, _, buttons in seen] == [[]] * 6

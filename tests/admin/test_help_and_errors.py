@@ -25,9 +25,16 @@ def links_of(html: str) -> set[str]:
 def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Client) -> None:
     assert "/admin/help/" in links_of(browser.get("/admin/npd/contact/").content.decode())
     listed = {link for link in links_of(browser.get("/admin/help/").content.decode()) if link.endswith(".md")}
-    paths = [path for glob in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(glob)]
+    paths = [path for glob in help_pages.SERVED if "decisions" not in glob for path in help_pages.DOCS.glob(glob)]
     assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
     assert len(listed) > 10
+
+
+def test_pages_for_everybody_come_before_those_for_programmers(browser: Client) -> None:
+    groups = {heading: [name for _, name in pages] for heading, pages in browser.get("/admin/help/").context["groups"]}
+    assert list(groups) == ["How to", "For administrators", "For programmers"]
+    assert groups["How to"][:2] == ["howto/resolve-conflicts.md", "howto/import-and-export.md"]
+    assert {"howto/sync-another-model.md", "howto/use-the-api.md", "reference/merge.md"} <= {*groups["For programmers"]}
 
 
 def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) -> None:

@@ -15,6 +15,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.test import Client
 
+from npd.groups import meaning_of
 from sync.models import ApiToken, Decision
 from tests.support.people import signed_in
 from tests.support.waiting import beside, somebody_waits, wait_for
@@ -79,7 +80,46 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
 
 def test_a_users_page_says_what_groups_may_do(browser: Client, person: User) -> None:
     page = browser.get(f"{USERS}{person.pk}/change/").content.decode()
-    assert "Resolve: view contacts and organizations, and resolve conflicts" in page
+    assert "<b>Resolve</b> sees contacts and organizations, and resolves conflicts." in page
+    assert "<b>Edit</b> adds, changes, deletes, restores" in page
+
+
+def test_what_a_group_may_do_is_said_as_an_administrator_left_it(db: None) -> None:
+    resolve, edit, guests = Group.objects.get(name="Resolve"), Group.objects.get(name="Edit"), Group(name="Guests")
+    guests.save()
+    assert meaning_of(guests) == "nothing yet."
+    guests.permissions.set(Permission.objects.filter(codename__in=["view_contact", "retry_syncqueue"]))
+    assert meaning_of(guests) == "Contact: view, Job: retry jobs."
+    edit.permissions.add(Permission.objects.get(codename="view_boardlink"))
+    assert meaning_of(edit).endswith("conflicts. Also: Board link: view.")
+    resolve.permissions.remove(Permission.objects.get(codename="change_syncconflict"))
+    assert "resolves conflicts" not in meaning_of(resolve)
+
+
+def test_a_save_keeps_permissions_that_the_page_does_not_offer(browser: Client, clerk: User) -> None:
+    hidden, offered, other = (
+        Permission.objects.get(codename=name) for name in ("view_session", "view_contact", "add_session")
+    )
+    clerk.user_permissions.set([hidden])
+    form = browser.get(f"{USERS}{clerk.pk}/change/").context["adminform"].form
+    choices = set(form.fields["user_permissions"].queryset)
+    assert {hidden, offered} <= choices
+    assert other not in choices
+    boxes = {"user_permissions": [str(hidden.pk), str(offered.pk)]}
+    browser.post(f"{USERS}{clerk.pk}/change/", form_of(clerk) | boxes)  # type: ignore[operator]
+    assert set(clerk.user_permissions.all()) == {hidden, offered}
+
+
+def test_a_groups_page_names_its_members_and_folds_the_permissions(browser: Client, clerk: User) -> None:
+    group = Group.objects.get(name="Resolve")
+    clerk.groups.add(group)
+    page = browser.get(f"/admin/auth/group/{group.pk}/change/").content.decode()
+    assert f'href="{USERS}{clerk.pk}/change/"' in page
+    assert "Contact: view" in page
+    permissions = [str(key) for key in group.permissions.values_list("pk", flat=True)]
+    browser.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Readers", "permissions": permissions[:2]})
+    group.refresh_from_db()
+    assert (group.name, group.permissions.count()) == ("Readers", 2)
 
 
 # A link to set a password.

@@ -30,8 +30,8 @@ CONTACTS = "/api/v1/contacts/"
 TOKENS = "/admin/sync/apitoken/"
 
 
-def response_to(text: str, scheme: str = "Bearer", path: str = CONTACTS) -> Any:
-    return APIClient().get(path, headers={"Authorization": f"{scheme} {text}"})
+def response_to(text: str, scheme: str = "Bearer") -> Any:
+    return APIClient().get(CONTACTS, headers={"Authorization": f"{scheme} {text}"})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from conflicts import resolution
 from conflicts.models import SyncConflict
@@ -17,11 +18,11 @@ from sync.records import approvals
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, kinds
-from tests.attention.test_home_acts import ACT, HOME, page, seen_of
+from tests.attention.test_home_acts import ACT, HOME, page, rejected_email, seen_of
 from tests.conflicts.conftest import record
 from tests.support.people import staff_who_may
 
-__all__ = ["kinds"]
+__all__ = ["kinds", "rejected_email"]
 
 pytestmark = pytest.mark.django_db
 
@@ -209,3 +210,16 @@ def test_an_action_on_a_deleted_record_says_so(browser: Client, act: str) -> Non
     form = {"action": act, "_selected_action": key, "index": "0"}
     text = answer_of(browser, form, "/admin/npd/contact/")
     assert "Nothing was changed: the selected contacts were deleted meanwhile." in text
+
+
+def test_a_page_of_a_record_that_was_deleted_meanwhile_says_so(browser: Client, rejected_email: Contact) -> None:
+    key = rejected_email.pk
+    rejected_email.delete()
+    urls = [
+        reverse("admin:conflicts_syncconflict_rejected_screen", args=["contact", key, "email"]),
+        *(reverse(f"admin:npd_contact_{act}", args=[key]) for act in ("sync_now", "direction", "link_again")),
+    ]
+    for url in urls:
+        answer = browser.post(url, {"direction": "none", "shown": "bidirectional", "confirmed": "yes"})
+        assert answer.status_code == 404
+        assert "“Ann” was deleted in NPD" in words_of(answer.content.decode())

@@ -156,7 +156,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
     assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
 
 
-def dropped_fields(plan: RecordPlan) -> set[str]:
+def left_out_fields(plan: RecordPlan) -> set[str]:
     return {key for key, field in plan.plans.items() if field.is_left_out}
 
 
@@ -166,18 +166,18 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     assert keep_only_pulls(fields.of_pass, plan) is plan
     pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
     assert pulls.plans["phone"].write_raw == {"phone": "+442079460019"}
-    dropped = [pulls.plans[key] for key in ("role_title", "notes")]
-    assert [(field.decision.action, field.send_raw, field.conflict) for field in dropped] == [
+    left_out = [pulls.plans[key] for key in ("role_title", "notes")]
+    assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
     ] * 2
-    assert (dropped_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
+    assert (left_out_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
 
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     fields = field_facts({"notes": "mine"}, {"role_title": "Chair"}, on=RECORDS)
     pulls = keep_only_pulls(of_pass(RECORDS), RecordPlan(fields.facts, plans=decide_fields(*fields)))
     assert pulls.plans["role_title"].write_raw == {"role_title": "Chair"}
-    assert dropped_fields(pulls) == {"notes"}
+    assert left_out_fields(pulls) == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), plans=pulls.plans).end(Outcome.SETTLED)
     assert left_out_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 

@@ -60,7 +60,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("no base | | same | agreed", OF_ITS_ROW),
         ("no base | | L = ∅ | pull R", OF_ITS_ROW),
         (
-            "emptied since another column's base:",
+            "emptied since a base that counts as none now:",
             "fields.a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column",
         ),
         ("no base | | R = ∅ | push L", OF_ITS_ROW),

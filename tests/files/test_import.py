@@ -1,5 +1,7 @@
 """The import of contacts and organizations: previewed, confirmed, told, undone."""
 
+import csv
+import io
 from typing import Any
 
 import pghistory.models
@@ -80,6 +82,40 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     assert "Row 10, Too, many@x.org" in html
     assert "8 rows were not imported" in messages(confirm(browser, page))
     assert names() == {"Twin", "Twin too", "Eve"}
+
+
+def test_rows_that_are_refused_can_be_downloaded_corrected_and_imported(browser: Client) -> None:
+    file = (
+        "sep=;\nFirst name;Last name;E-Mail-Adresse;Shoe size\nBob;Bo;nowhere;41\nEve;Ev;eve@x.org;39\n"
+        '"=Dan";Da;dan@;"1\n2"\nToo;Many;too@x.org;4;cells\n'
+    )
+    page = preview(browser, file)
+    refused_url = page.context["refused_url"]
+    assert f'href="{refused_url}"' in page.content.decode()
+    answer = browser.get(f"/admin/npd/contact/import/{refused_url}")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="contacts-not-imported.csv"'
+    titles, bob, dan, too = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+    assert titles == ["First name", "Last name", "E-Mail-Adresse", "Shoe size", "Why", ""]
+    assert bob == ["Bob", "Bo", "nowhere", "41", "Email: Enter a valid email address.", ""]
+    assert dan[:4] == ["'=Dan", "Da", "dan@", "1\n2"]
+    assert too[:4] == ["Too", "Many", "too@x.org", "4"]
+    assert too[5] == "cells"
+    again = preview(browser, answer.content)
+    assert refused(again).keys() == {2, 3, 4}
+    corrected = answer.content.replace(b"nowhere", b"bob@x.org").replace(b"dan@", b"dan@x.org")
+    page = preview(browser, corrected)
+    assert counts(page) == {"new": 2, "invalid": 1}
+    assert page.context["result"].ignored == ["Shoe size", "Why"]
+    assert "refused_url" not in preview(browser, "Name\nFay\n").context
+
+
+def test_refused_rows_are_for_who_may_import_and_for_an_hour(browser: Client, client: Client, person: User) -> None:
+    refused_url = preview(browser, "Name,Email\nBob,nowhere\n").context["refused_url"]
+    cache.clear()
+    for gone in (refused_url, "?refused=0"):
+        assert "an hour is over" in messages(browser.get(f"/admin/npd/contact/import/{gone}"))
+    client.force_login(staff_who_may("view_contact", "add_contact", "change_contact"))
+    assert client.get(f"/admin/npd/contact/import/{refused_url}").status_code == 403
 
 
 def test_rows_with_the_same_invalid_address_are_not_called_the_same_person(browser: Client) -> None:

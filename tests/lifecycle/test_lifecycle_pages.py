@@ -3,6 +3,7 @@
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -13,6 +14,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
+from sync.models.decisions import fold_alike
 from sync.records.tombstones import restore_by_person
 from tests.support.rows import queries_of
 from tests.support.world import World
@@ -56,6 +58,29 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
     assert not away.get(undo).context["question"].button
+
+
+def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> None:
+    keys = [Contact.objects.create(name=name).pk for name in ("ann", "bob", "eve", "dan")]
+    alike = {"entity_type": "contact", "kind": "archived", "actor": "ada", "sentence": "Deleted in NPD."}
+    lines = [Decision(**alike, entity_id=key, cause={"act": "one"}) for key in keys[:3]]
+    Decision.objects.bulk_create(fold_alike([*lines, Decision(**alike, entity_id=keys[3], cause={"act": "two"})]))
+
+    def offers() -> list[tuple[str, str]]:
+        rows = away.get("/admin/sync/decision/").context["cl"].result_list
+        return [(row.page_offer.label, row.page_offer.url) for row in rows if row.page_offer.url]
+
+    assert offers() == []  # none is gone
+    Contact.objects.filter(pk__in=keys).delete()
+    [(label, one), (_, several)] = offers()
+    assert label == "Restore…"
+    assert away.get(one).context["question"].button == "Restore 1 deleted record"
+    assert away.get(several).context["question"].button == "Restore 3 deleted records"
+    assert away.post(one, {"confirmed": "yes"}).headers["Location"] == "/admin/sync/decision/"
+    assert Contact.objects.get().pk == keys[3]
+    assert [url for _, url in offers()] == [several]
+    Tombstone.objects.update(reason_code="erased")
+    assert offers() == []
 
 
 def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:
@@ -121,6 +146,7 @@ def test_the_activity_names_a_deleted_record_and_leads_to_it(world: World, admin
     deleted = admin_client.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [_what_was_deleted, message] = deleted.context["messages"]
     assert f'href="{DELETED}?q={contact.pk}"' in str(message)
+    assert f"/restore/?next={quote(CONTACTS, safe='')}" in str(message)
     world.work()
     [row] = admin_client.get("/admin/sync/decision/", {"q": "deleted"}).context["cl"].result_list
     assert row.actor == pat.get_username()

@@ -6,7 +6,7 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.admin.deleted_pages import restored_item
+from sync.admin.activity_pages import restored_item
 from sync.choices import TombstoneState
 from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions

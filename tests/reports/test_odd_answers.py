@@ -81,7 +81,7 @@ def test_a_board_that_is_null_once_stops_nothing(world: World) -> None:
 
 
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:
-    world.list_in_pages_of(8)
+    world.list_in_pages_of_eight()
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])
     for _ in range(3):
         world.hear(minutes=1)

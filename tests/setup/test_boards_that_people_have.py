@@ -147,7 +147,7 @@ def items_of(world: World, board: str) -> list[str]:
     return sorted(item["name"] for item in board_row["items"])
 
 
-def set_up(world: World) -> Any:
+def set_up() -> Any:
     from sync.boards.board_setup import set_up as set_up_one
     from sync.limits import metered_client
 
@@ -159,7 +159,7 @@ def unrecognized_board(world: World, settings: Any, *columns: tuple[str, str, st
     board = world.sandbox.add_board("Contacts that we had", *columns)
     settings.MONDAY_CONTACTS_BOARD_ID = board
     five_people(world, board, mails_in)
-    outcome = set_up(world)
+    outcome = set_up()
     assert any("Nothing new is created on either side" in problem for problem in outcome.problems)
     return board
 
@@ -210,7 +210,7 @@ def test_an_administrator_may_have_new_ones_created(world: World, settings: Any,
     admin_client.post(f"{page}create-all/")
     world.work(minutes=10)
     assert len(items_of(world, board)) == 10
-    set_up(world)
+    set_up()
     assert not BoardLink.objects.get(entity_type="contact").creates_held
 
 
@@ -226,5 +226,5 @@ def test_the_command_says_why_and_goes_on_with_the_rest(monday: Sandbox, run: Ru
 def test_an_item_without_an_email_on_a_board_that_is_synced_holds_nothing(world: World) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     world.sandbox.act("add", board_id=link.board_id, name="Not filled in yet")
-    set_up(world)
+    set_up()
     assert not BoardLink.objects.get(entity_type="contact").creates_held

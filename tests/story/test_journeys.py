@@ -153,7 +153,7 @@ def set_up(page: Page, board: str) -> list[str]:
     faults = barriers_in_every_look(page)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
-        page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
+        page.get_by_role("heading", name=f"{kind}: which column holds which field?").wait_for()
         faults += barriers_in_every_look(page)
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.

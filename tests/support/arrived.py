@@ -1,20 +1,18 @@
 """The verdict after a fault: every committed change has arrived, once, in the order of the commits; nothing is left.
 
-The people of these tests write into one text field of each record a number that only grows. So a value says when it was
+The people of these tests write into the role of each contact a number that only grows. So a value says when it was
 committed, and the board's activity log says whether values came in that order.
 """
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 from django.db import connection
 
 from npd.models import Contact
-from sync.models import BoardLink, SyncedModel
+from sync.models import BoardLink
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 
@@ -35,58 +33,42 @@ _UNREST = """
 """
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A synced model and the text field that carries the numbers; its column has the same name."""
-
-    model: type[SyncedModel]
-    field: str = "role_title"
-
-    @property
-    def entity_type(self) -> str:
-        return self.model.entity_type()
-
-    @property
-    def records(self) -> Any:
-        return self.model._default_manager.all()
-
-
-CONTACTS = Kind(Contact)
-
-
 class Writers:
     """People in NPD: each value that they commit is larger than all before it."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
 
-    def new(self, names: Iterable[str], kind: Kind = CONTACTS) -> list[Any]:
-        """Records that were not there, in one statement and without a wake-up, as an import does it."""
-        records = [kind.model(**{"name": name, kind.field: self.number()}) for name in names]
-        return list(kind.records.bulk_create(records))
+    def new(self, names: Iterable[str]) -> None:
+        """Contacts that were not there, in one statement and without a wake-up, as an import does it."""
+        Contact.objects.bulk_create([Contact(name=name, role_title=self.number()) for name in names])
 
-    def change(self, names: Collection[str], kind: Kind = CONTACTS) -> None:
-        """Each of these records gets the next number, in a transaction of its own."""
+    def change(self, names: Collection[str]) -> None:
+        """Each of these contacts gets the next number, in a transaction of its own."""
         for name in names:
-            assert kind.records.filter(name=name).update(**{kind.field: self.number()}) == 1, name
+            assert Contact.objects.filter(name=name).update(role_title=self.number()) == 1, name
 
     def number(self) -> str:
         return f"{next(self._numbers):05}"
 
 
-def all_arrived(sandbox: Sandbox, *kinds: Kind, seconds: float = 30, landed_late: Collection[str] = ()) -> None:
+def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
     """Wait until the queue is at rest, then hold both sides against each other; fails with all that is wrong.
 
     `landed_late` are values that a stopped worker sent when another had the board: they may stand out of order.
     """
     try:
-        wait_for("the queue is at rest", lambda: not unrest(), seconds)
+        wait_for("the queue is at rest", lambda: not unrest(), 30)
     except AssertionError:
         raise AssertionError("The queue is not at rest:\n" + "\n".join(unrest())) from None
-    faults = [words for kind in kinds or (CONTACTS,) for words in _wrong(sandbox, kind, landed_late)]
+    faults = list(_wrong(sandbox, landed_late))
     assert not faults, "\n".join(faults)
-    creates = sum(call["fields"].count("create_item") for call in sandbox.calls() if _took_effect(call))
-    items = sum(len(board["items"]) for board in sandbox.boards())
+    creates = sum(
+        call["fields"].count("create_item")
+        for call in sandbox.calls()
+        if not (call["replayed"] or call["errors"] or call["fault"])
+    )
+    items = len(sandbox.all_items())
     assert creates == items, f"Monday has {items} items, and {creates} creates took effect"
 
 
@@ -97,46 +79,38 @@ def unrest() -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _took_effect(call: dict[str, Any]) -> bool:
-    return not (call["replayed"] or call["errors"] or call["fault"])
-
-
-def _wrong(sandbox: Sandbox, kind: Kind, landed_late: Collection[str]) -> Iterator[str]:
-    link = BoardLink.objects.get(entity_type=kind.entity_type)
+def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
+    link = BoardLink.objects.get(entity_type="contact")
     (board,) = [board for board in sandbox.boards() if board["id"] == link.board_id]
     owners = Counter(item["values"][link.npd_id_column] for item in board["items"])
     items = {item["id"]: item for item in board["items"]}
-    records = list(kind.records)
-    if owners != Counter(str(record.pk) for record in records):
-        yield f"{kind.entity_type}: {len(records)} records have {len(items)} items, by NPD ID {owners}"
-    for record in records:
-        yield from _not_equal(record, items.get(record.monday_id or ""), kind)
-    for item, values in _history(sandbox, link.board_id, kind.field).items():
+    contacts = list(Contact.objects.all())
+    if owners != Counter(str(contact.pk) for contact in contacts):
+        yield f"{len(contacts)} contacts have {len(items)} items, by NPD ID {owners}"
+    for contact in contacts:
+        if contact.sync_status != "synced":
+            yield f"{contact.name} is {contact.sync_status}"
+        item = items.get(contact.monday_id or "")
+        if item is None or item["state"] != "active":
+            yield f"{contact.name} has no item on its board"
+            continue
+        in_npd, on_monday = (contact.name, contact.role_title), (item["name"], item["values"]["role_title"])
+        if in_npd != on_monday:
+            yield f"{contact.name}: NPD holds {in_npd}, Monday {on_monday}"
+    for item_id, values in _history(sandbox, link.board_id).items():
         in_order = [value for value in values if value not in landed_late]
         if in_order != sorted(in_order):
-            yield f"{kind.entity_type}: on item {item} values came in the order {values}"
+            yield f"on item {item_id} values came in the order {values}"
 
 
-def _not_equal(record: Any, item: dict[str, Any] | None, kind: Kind) -> Iterator[str]:
-    words = f"{kind.entity_type} {record.name}"
-    if record.sync_status != "synced":
-        yield f"{words} is {record.sync_status}"
-    if item is None or item["state"] != "active":
-        yield f"{words} has no item on its board"
-        return
-    in_npd, on_monday = (record.name, getattr(record, kind.field)), (item["name"], item["values"][kind.field])
-    if in_npd != on_monday:
-        yield f"{words}: NPD holds {in_npd}, Monday {on_monday}"
-
-
-def _history(sandbox: Sandbox, board_id: str, column: str) -> dict[str, list[str]]:
-    """The values that each item's column has had, in Monday's order, as its activity log tells them."""
+def _history(sandbox: Sandbox, board_id: str) -> dict[str, list[str]]:
+    """The roles that each item has had, in Monday's order, as its activity log tells them."""
     answer = sandbox.query(_LOG, board=board_id)
     rows = answer["data"]["boards"][0]["activity_logs"]
     history: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: int(row["created_at"])):
         data = json.loads(row["data"])
-        if row["event"] == "update_column_value" and data["column_id"] == column:
+        if row["event"] == "update_column_value" and data["column_id"] == "role_title":
             value = data["value"] or {}
             history.setdefault(str(data["pulse_id"]), []).append(str(value.get("value", value.get("text", ""))))
     return history

@@ -82,7 +82,7 @@ class Child:
             return file.read().decode(errors="replace").splitlines()[-count:]
 
 
-def stop_all(children: Sequence[Child], seconds: float = 15) -> None:
+def stop_all(children: Sequence[Child], seconds: float) -> None:
     """Stop them side by side within `seconds`."""
     for child in children:
         child.terminate()

@@ -73,18 +73,18 @@ class Servers:
             self.broker_lock.close()
 
 
-def take_slot(folder: Path = FOLDER) -> tuple[int, IO[str]]:
+def take_slot() -> tuple[int, IO[str]]:
     """The first number that no other run in this folder holds, and its lock."""
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for slot in range(SLOTS):
-        lock = (folder / f"{slot}.lock").open("w")
+        lock = (FOLDER / f"{slot}.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
         else:
             return slot, lock
-    raise RuntimeError(f"{SLOTS} test runs are going on in {folder}; wait for one of them.")
+    raise RuntimeError(f"{SLOTS} test runs are going on in {FOLDER}; wait for one of them.")
 
 
 def start() -> Servers:

@@ -255,11 +255,11 @@ class World:
             patch.setattr(field_plan, "decide_fields", fails)
             yield
 
-    def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:
-        """Tom writes into a cell while NPD's new value, “Ours”, is on its way to it."""
-        edit = {"item_id": record.monday_id, "column_id": column, "value": lost, "user_id": TOM}
+    def overwrite(self, record: Any) -> None:
+        """Tom writes “Theirs” into the role's cell while NPD's new value, “Ours”, is on its way to it."""
+        edit = {"item_id": record.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
         self.meanwhile(lambda: self.sandbox.act("edit", **edit), before="mutation")
-        self.save(record, **{column: "Ours"})
+        self.save(record, role_title="Ours")
 
     def add(self, name: str, entity_type: str = "contact", **values: Any) -> str:
         """A person adds an item on the board; returns its id."""
@@ -269,11 +269,11 @@ class World:
         """A person deletes a column of the board."""
         self.sandbox.delete_column(self.board_id(entity_type), column)
 
-    def list_in_pages_of(self, number: int) -> None:
-        """The board's items are listed so many at a time, so that a dozen have a second page."""
+    def list_in_pages_of_eight(self) -> None:
+        """The board's items are listed eight at a time, so that a dozen have a second page."""
         for query in (items.first_page_query, items.next_page_query):
             defaults = query.__defaults__ or ()
-            smaller = tuple(number if value == items.ITEMS_PER_PAGE else value for value in defaults)
+            smaller = tuple(8 if value == items.ITEMS_PER_PAGE else value for value in defaults)
             self.patch.setattr(query, "__defaults__", smaller)
 
     def block_of(self, record: Any, key: str) -> str:

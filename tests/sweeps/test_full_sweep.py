@@ -282,7 +282,7 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
 
 
 def test_every_page_is_compared(world: World, post: Post) -> None:
-    world.list_in_pages_of(8)
+    world.list_in_pages_of_eight()
     rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
     world.sandbox.control("items", board_id=world.board_id(), items=rows)
     calls = world.calls()

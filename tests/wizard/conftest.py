@@ -146,7 +146,7 @@ def started(kind: str = "contact") -> dict[str, Any]:
     return BoardLink.objects.get(entity_type=kind).setup
 
 
-def unlock(*kinds: str) -> None:
+def unlock() -> None:
     """Time enough passes for another worker to take over what a killed one had."""
     for link in BoardLink.objects.exclude(setup=None):
         link.setup.pop("until", None)

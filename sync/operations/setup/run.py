@@ -23,8 +23,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sync import limits, registry
-from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import fold_title, unfit_reason
+from sync.boards import board_columns, board_setup, field_choices
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -266,7 +265,7 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
             )
         # If a column with another title has the id already, Monday assigns an id.
         same_id = chosen.columns.get(mappable.column_id)
-        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
         # Without `types`, set-up doesn't adopt an existing column of another type.
         new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
     present = []
@@ -274,7 +273,7 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
         if mappable.is_name or mappable in chosen.new_fields:
             continue
         column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-        reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+        reason = field_choices.unfit_reason(mappable, column) if column else "It is not on the board any more."
         if column is None or reason:
             raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
         present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
@@ -290,7 +289,20 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
     link.creates_records = started.choices.creates_records
     link.save(update_fields=["creates_records", "sync_filter"])
     before = {mapping.key: mapping for mapping in link.mappings.all()}
-    needs_pass = _store_mappings(started, link)
+    needs_pass = False  # whether a direction changes
+    for position, spec in enumerate(started.spec.mappings):
+        choice = started.choices.fields.get(spec.key)
+        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+        if choice is not None and choice.is_synced:
+            first_match = started.choices.first_match
+            values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
+        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+        # `make_mapping` gives the values only to new rows.
+        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
+        direction_before = SyncDirection.NONE if is_new else mapping.direction
+        needs_pass |= direction_before != values["direction"]
+        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
     stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
     stored.needs_resync |= needs_pass
     for mapping in link.mappings.filter(key__in=before):
@@ -307,25 +319,6 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         items = unmatched.values_list("item_id", flat=True)
         enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
-
-
-def _store_mappings(started: StartedSetup, link: BoardLink) -> bool:
-    """Store the choice for each field; return whether the records need a pass because of a direction."""
-    choices = started.choices
-    needs_pass = False
-    for position, spec in enumerate(started.spec.mappings):
-        choice = choices.fields.get(spec.key)
-        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-        if choice is not None and choice.is_synced:
-            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
-        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-        # `make_mapping` gives the values only to new rows.
-        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
-        direction_before = SyncDirection.NONE if is_new else mapping.direction
-        needs_pass |= direction_before != values["direction"]
-        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-    return needs_pass
 
 
 def _enqueue_records(started: StartedSetup) -> None:

@@ -24,7 +24,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.decisions import MAX_ACTOR_LENGTH, REFILLS, fold_alike
+from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.state import approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.outbox import finish
@@ -38,9 +38,6 @@ from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
-
-# Lines about a deleted record's item; their actor is the person who deleted the record.
-DELETION_KINDS = ("delete", "deleted", "archived")
 
 _FROM_NPD = (PUSH, "overridden", "conflict")
 
