@@ -37,6 +37,9 @@ def site(quiet_site: Site) -> Site:
 @pytest.fixture
 def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
     """Forks workers, to be stopped or killed at any point."""
+    # Started before anything is in the air: on a busy machine that takes longer than the deadline of a call.
+    site.processes.work()
+    site.processes.rest()
     running_hand.env = site.processes.env
     running_hand.start()
     yield running_hand
