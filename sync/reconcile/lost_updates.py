@@ -109,9 +109,9 @@ class OwnWrite:
         self.id = str(intent.pk)
         self.item_id = intent.item_id
         self.entry = entry
-        self.read = convert.remote(entry["read"])  # Monday's value when it was decided
-        self.sent = convert.local(entry["local"])
-        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.read = convert.canonical_remote(entry["read"])  # Monday's value when it was decided
+        self.sent = convert.canonical_local(entry["local"])
+        self.answer = convert.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
@@ -220,7 +220,7 @@ class _FieldHistory:
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = field_bases.side_of(self.convert.remote, base["remote"])
+        answered = field_bases.side_of(self.convert.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -276,7 +276,7 @@ class _FieldHistory:
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
         return any(
-            field_bases.side_of(self.convert.remote, entry[0]) == event.value
+            field_bases.side_of(self.convert.canonical_remote, entry[0]) == event.value
             for entry in self.facts.sync_state.seen.get(event.key, [])
             if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
         )
@@ -445,7 +445,7 @@ def lost_edit_line(
     local_raw = field_values.stored_values(facts.record, mapping)
     try:
         remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-        value = convert.remote(remote_raw)
+        value = convert.canonical_remote(remote_raw)
     except conversion.UnknownValue:
         return None
     lost_value = convert.display(value)
