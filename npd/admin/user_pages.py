@@ -182,6 +182,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     actions_detail = ("send_link", "remove_second_factor")
     list_display = ("username", "full_name", "email", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
+    # As text, because the filter of groups puts it into an attribute.
+    empty_value_display = DASH
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
     readonly_fields = ("sign_in",)

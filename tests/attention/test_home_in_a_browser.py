@@ -1,4 +1,4 @@
-"""Home in a browser, up to date by itself; tests/story/test_journeys.py works a morning off by keys."""
+"""Home in a browser, up to date by itself; tests/story/test_monday_morning.py works a morning off."""
 
 from __future__ import annotations
 

@@ -115,6 +115,7 @@ def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
     worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "kill", only))
     if worker.ended == 0:
         stage.killed_in_a_row = 0
+        stage.killed_alone.clear()  # this one may have finished what the killed ones held
         return "ended before that point"
     stage.killed_in_a_row += 1
     if worker.problem:
