@@ -97,9 +97,9 @@ def display_of(record: SyncedModel) -> FieldDisplay | None:
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = field_values.converter_options(
-        mapping, type(record), record.sync_region(), lookups.load_settings(mapping.converter), {}
-    )
+    # Other converters read nothing of the account, and pages need not either.
+    settings_now = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
+    options = field_values.converter_options(mapping, type(record), record.sync_region(), settings_now, {})
     return make_converter(mapping.converter, options)
 
 
