@@ -126,7 +126,7 @@ class Rejection:
             return None
         converter = self.display.board.converter(self.field, self.record)
         try:
-            return converter.display(converter.remote(self.monday_raw)) or None
+            return converter.display(converter.canonical_remote(self.monday_raw)) or None
         except UnknownValue:
             return NOT_KNOWN
 
@@ -161,7 +161,7 @@ class Rejection:
         converter = self.display.board.converter(self.field, self.record)
         if self.base and not self.base.get(AS_SENT):
             # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
-            same_remote = converter.remote(self.base["remote"]) == converter.remote(self.monday_raw)
+            same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
             local = self.display.local(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
                 return dict(self.base["local"])

@@ -11,7 +11,7 @@ from django.db import models
 from sync.kernel.db import SortKey
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
-from sync.reconcile.lookups import complete_phone, match_key_of
+from sync.reconcile.lookups import complete_phone, match_key_sql
 from sync.registry import EntitySpec, MappingSpec
 from sync.registry import register as register_entity
 
@@ -62,7 +62,7 @@ class Organization(SyncedModel):
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="organizations_by_change"),
             # Serves the match of an item without a record to a record without an item.
-            models.Index(match_key_of("name"), name="organizations_by_match_key"),
+            models.Index(match_key_sql("name"), name="organizations_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,
@@ -92,7 +92,7 @@ class Contact(SyncedModel):
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
             # Serves the match of an item without a record to a record without an item.
-            models.Index(match_key_of("email"), name="contacts_by_match_key"),
+            models.Index(match_key_sql("email"), name="contacts_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
             *SyncedModel.Meta.constraints,

@@ -35,7 +35,7 @@ from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import match_key_of, phone_region
+from sync.reconcile.lookups import match_key_sql, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
 from sync.state.record_fields import canonical_value
 
@@ -95,7 +95,7 @@ class Lookup:
         named = models.Q(pk__any_of=ids)  # kernel/db.py: AnyOf
         for field, field_texts in texts.items():
             keys = key_spellings(key for text in field_texts if (key := match_key(text)))
-            records = records.alias(**{f"{field}_match_key": match_key_of(field)})
+            records = records.alias(**{f"{field}_match_key": match_key_sql(field)})
             named |= models.Q(**{f"{field}_match_key__any_of": keys})
         self.by_id: dict[Any, SyncedModel] = {record.pk: record for record in records.filter(named)}
         self.by_field: dict[str, dict[str, list[SyncedModel]]] = {field: {} for field in texts}

@@ -317,7 +317,11 @@ def _edit_since_base(
     # A value that our unanswered call sent is nobody's edit.
     entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
     with suppress(UnknownValue):
-        if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
+        if any(
+            convert.canonical_local(entry["local"]) == remote
+            for entry in entries
+            if entry and mapping.is_current(entry)
+        ):
             return None
     detail = ""
     if not isinstance(sides.local, Unknown) and sides.local != agreed:

@@ -9,7 +9,7 @@ from django.db.models.expressions import Combinable
 
 from sync import registry
 from sync.kernel import grouped
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, WebhookEvent
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
@@ -23,22 +23,24 @@ def load_board(
     mappings: Sequence[FieldMapping] | None = None,
     settings_now: field_values.PassSettings | None = None,
 ) -> BoardContext:
-    """Return the board with its mappings and settings; both are read unless they are passed in."""
+    """Return the board with its mappings and settings; without `mappings`, these and the link are read again.
+
+    The link is read with its mappings, in one query, because a worker keeps a link for minutes. A board without
+    mappings keeps the link that was passed in; nothing of it is synced.
+    """
     if mappings is None:
-        # A worker keeps the link for minutes: this query reads its present settings too.
-        mappings = list(link.mappings.select_related("link"))
+        mappings = list(FieldMapping.objects.filter(link=link.pk).select_related("link"))
         link = registry.with_configured_board(mappings[0].link) if mappings else link
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings())
 
 
-def load_settings(converter: str = "phone") -> field_values.PassSettings:
-    """Return the settings of the installation, and those of the account if this converter needs them."""
-    asks_account = converter in ("phone", "date")
+def load_settings(*, with_account: bool = True) -> field_values.PassSettings:
+    """Return the settings of the installation and, unless the caller needs none of them, those of the account."""
     rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id", "users")
-    return settings_of(rows.first() if asks_account else None)
+    return settings_with(rows.first() if with_account else None)
 
 
-def settings_of(account: MondayAccount | None) -> field_values.PassSettings:
+def settings_with(account: MondayAccount | None) -> field_values.PassSettings:
     """Return the settings of the installation and, if there is one, of the account."""
     return field_values.PassSettings(
         region=(account.phone_region if account else "") or settings.DEFAULT_PHONE_REGION,
@@ -58,49 +60,63 @@ def phone_region() -> str:
     return load_settings().region
 
 
-def match_key_of(text: str | Combinable) -> models.Func:
-    """Return the SQL `match_key` of a field or an expression; sync/kernel/triggers.py uses the same for names."""
+def match_key_sql(field: str | Combinable) -> models.Func:
+    """Return the SQL that computes `match_key` of a field, named by its name or an expression.
+
+    sync/kernel/triggers.py uses the same SQL for names.
+    """
     return models.Func(
-        text, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=models.TextField()
+        field, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=models.TextField()
     )
 
 
 def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
-    """Return a typed phone number with a country: the record's, or else the installation's (`known_region`).
+    """Return a typed phone number with a country: that of the record, `country`, or else the installation's.
 
-    Raises ValueError, with a sentence, if the number isn't valid in that country, or the country is unknown.
+    `known_region` is the installation's, if the caller has read it already. Raises ValueError, with a sentence, if the
+    number isn't valid in that country, or the country is unknown.
     """
-    # A number with a plus has its country.
+    # A number with a plus has its country, so any region will do, and none is queried.
     region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or known_region or phone_region()
     convert = make_converter("phone", ConverterOptions(region=region))
-    return convert.from_text(text, {"phone": text})["phone"] or ""
+    return convert.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
 
 
 def read_related(
     references: Iterable[field_values.Reference], already: field_values.RelatedRecords = MappingProxyType({})
 ) -> field_values.RelatedRecords:
     """Add the records that these references name to those in `already`, in a query for each model and key."""
-    records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
+    related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
     wanted = set(references) - already.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
-        if by == "name":
-            names = sorted({reference.value for reference in group} - {""})
-            field = name_field(model)
-            named_records = list[SyncedModel]()
-            if names and field is not None:
-                keyed = model._default_manager.annotate(name_key=match_key_of(field))
-                named_records = list(keyed.filter(name_key__in=[match_key(name) for name in names]))
-            by_key = grouped(named_records, lambda record: match_key(field_values.record_name(record)))
-            records |= {reference: by_key.get(match_key(reference.value), []) for reference in group}
-            continue
-        rows = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in group]})
-        by_value = {str(getattr(record, by)): (record,) for record in rows}
-        records |= {reference: by_value.get(reference.value, ()) for reference in group}
-    # Records that are referenced by item or name are written by id.
-    named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-    records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-    return {**already, **records}
+        related |= _records_by_name(model, group) if by == "name" else _records_by_field(model, by, group)
+    # A reference by item or name becomes one by id once its value is decided, and that one is looked up here, too.
+    by_id = {
+        field_values.Reference(reference.model, "pk", str(record.pk)): [record]
+        for reference, records in related.items()
+        for record in records
+    }
+    return {**already, **related, **by_id}
 
 
-def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
-    return grouped(rows, lambda event: event.item_id or "")
+def _records_by_name(
+    model: type[SyncedModel], references: Iterable[field_values.Reference]
+) -> dict[field_values.Reference, list[SyncedModel]]:
+    """Return, for each reference, all records whose name has the same match key."""
+    keys = {reference: match_key(reference.value) for reference in references}
+    wanted = sorted(set(keys.values()) - {""})
+    field = name_field(model)
+    records = list[SyncedModel]()
+    if wanted and field is not None:
+        records = list(model._default_manager.annotate(name_key=match_key_sql(field)).filter(name_key__in=wanted))
+    by_key = grouped(records, lambda record: match_key(field_values.record_name(record)))
+    return {reference: by_key.get(key, []) for reference, key in keys.items()}
+
+
+def _records_by_field(
+    model: type[SyncedModel], field: str, references: Iterable[field_values.Reference]
+) -> dict[field_values.Reference, list[SyncedModel]]:
+    """Return the record of each reference by its id or its item's id."""
+    records = model._default_manager.filter(**{f"{field}__in": [reference.value for reference in references]})
+    by_value = {str(getattr(record, field)): [record] for record in records}
+    return {reference: by_value.get(reference.value, []) for reference in references}

@@ -133,9 +133,9 @@ class OwnWrite:
         self.item_id = intent.item_id
         self.state = intent.state
         self.entry = entry
-        self.read = convert.remote(entry["read"])  # Monday's value as its pass had read it
-        self.sent = convert.local(entry["local"])
-        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.read = convert.canonical_remote(entry["read"])  # Monday's value as its pass had read it
+        self.sent = convert.canonical_local(entry["local"])
+        self.answer = convert.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
@@ -255,7 +255,7 @@ class _FieldHistory:
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = field_bases.side_of(self.convert.remote, base["remote"])
+        answered = field_bases.side_of(self.convert.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -317,7 +317,7 @@ class _FieldHistory:
             return True
         seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
         return any(
-            field_bases.side_of(self.convert.remote, seen.value) == event.value
+            field_bases.side_of(self.convert.canonical_remote, seen.value) == event.value
             for seen in seen_values
             if datetime.fromisoformat(seen.at) >= since
         )
@@ -498,7 +498,7 @@ def line_about_edit_removed_with_item(
     local_raw = field_values.stored_values(facts.record, mapping)
     try:
         remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-        value = convert.remote(remote_raw)
+        value = convert.canonical_remote(remote_raw)
     except conversion.UnknownValue:
         return None
     lost_value = convert.display(value)

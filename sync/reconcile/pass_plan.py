@@ -143,8 +143,8 @@ class FieldPlan:
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
 
-    def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return field_values.display_local(self.convert, raw_local)
+    def display_local(self, local_raw: dict[str, Any] | None) -> str:
+        return field_values.display_local(self.convert, local_raw)
 
     @property
     def is_agreed(self) -> bool:

@@ -22,7 +22,7 @@ from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import Pause
-from sync.reconcile.lookups import settings_of
+from sync.reconcile.lookups import settings_with
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url
@@ -557,7 +557,7 @@ class RecordView:
             return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display(convert.remote(raw)), read_at
+            return convert.display(convert.canonical_remote(raw)), read_at
         except UnknownValue:
             return base_remote, agreed_at
 
@@ -656,4 +656,4 @@ class _Page:
     def display(self) -> FieldDisplay:
         """The display of these records' fields."""
         assert self.link is not None
-        return FieldDisplay(self.link, self.mappings, self._records, settings_of(self.boards.account))
+        return FieldDisplay(self.link, self.mappings, self._records, settings_with(self.boards.account))

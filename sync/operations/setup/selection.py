@@ -35,7 +35,7 @@ from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn
 from sync.monday.board_items import GROUP
 from sync.monday.texts import match_key
-from sync.reconcile.lookups import match_key_of
+from sync.reconcile.lookups import match_key_sql
 from sync.records import authors
 from sync.registry import EntitySpec, link_of
 
@@ -209,7 +209,7 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
     field_name = registry.name_field(model)
     if field_name is None:
         return []
-    stored = model._default_manager.annotate(match=match_key_of(field_name))
+    stored = model._default_manager.annotate(match=match_key_sql(field_name))
     existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
     records = []
     for name in names:

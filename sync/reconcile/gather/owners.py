@@ -104,6 +104,11 @@ def deleted_facts(
     return tuple(deleted)
 
 
+def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEvent]]:
+    """Group events by their item's id; those without an item are under an empty text."""
+    return grouped(events, lambda event: event.item_id or "")
+
+
 def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
@@ -111,7 +116,7 @@ def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> lis
     records = board.model._default_manager.in_bulk(wanted) if wanted else {}
     items = [record.item.id for record in deleted if record.item is not None]
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items)
-    events = lookups.events_by_item(rows) if items else {}
+    events = events_by_item(rows) if items else {}
     return [
         replace(
             record,
@@ -206,7 +211,7 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     match = board.match_mapping
     if match is None or not keys:
         return []
-    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
+    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_sql(KeyTextTransform(match.key, "values")))
     rows = keyed.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, match_key__in=key_spellings(keys)
     )
@@ -262,7 +267,7 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
-        records = records.annotate(match_key=lookups.match_key_of(match.fields[0]))
+        records = records.annotate(match_key=lookups.match_key_sql(match.fields[0]))
         condition |= models.Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
 

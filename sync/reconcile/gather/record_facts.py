@@ -35,7 +35,7 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather.owners import answer_facts, deleted_facts
+from sync.reconcile.gather.owners import answer_facts, deleted_facts, events_by_item
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
@@ -127,7 +127,7 @@ def facts_of_records(
     unchecked = WebhookEvent.objects.filter(
         processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
     )
-    events = lookups.events_by_item(unchecked.order_by("id"))
+    events = events_by_item(unchecked.order_by("id"))
     # All intents count after a new event, or if a create without an answer may have left the base.
     with_all_intents = [
         key
@@ -144,7 +144,7 @@ def facts_of_records(
     recent_events = WebhookEvent.objects.filter(
         item_id__in=with_events, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
-    recent = lookups.events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
+    recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for key, claim in claims.items():
         item_id = items[key]
@@ -229,7 +229,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
             board_id=board.link.board_id,
             received_at__gt=SyncNow() - timedelta(days=board.settings.journal_days),
         )
-        events = lookups.events_by_item(recent)
+        events = events_by_item(recent)
         for key, record in edited.items():
             changes = change_events(board, record, events.get(record.monday_id or "", ()))
             histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=changes)
@@ -238,7 +238,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
         sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
         is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
         of_makers = WebhookEvent.objects.filter(is_of_maker, item_id__in=created.values()).order_by("id")
-        events = lookups.events_by_item(of_makers)
+        events = events_by_item(of_makers)
         for key, item_id in created.items():
             item_events = events.get(item_id, [])
             is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)

@@ -16,10 +16,10 @@ from sync.models import Decision, IgnoredItem, Intent, IntentState, SyncedModel,
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
-from sync.reconcile import field_values, lookups, pass_plan
+from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import EDIT_KINDS, ItemFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather.owners import records_like
+from sync.reconcile.gather.owners import events_by_item, records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
 from sync.records.unmatched_items import AS_NEW
 
@@ -150,7 +150,7 @@ def with_duplicate_history(
     intents = by_record(Intent.objects.filter(entity_id__in=ids))
     unlinked = set(Decision.objects.filter(entity_id__in=ids, kind="unlinked").values_list("entity_id", "remote_id"))
     duplicates = [item.item_id for item in items if item.duplicate_of is not None]
-    events = lookups.events_by_item(WebhookEvent.objects.filter(item_id__in=duplicates).order_by("id"))
+    events = events_by_item(WebhookEvent.objects.filter(item_id__in=duplicates).order_by("id"))
     complete = []
     for item in items:
         if item.duplicate_of is None:
