@@ -29,7 +29,7 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import AS_SENT, base_of
+from sync.reconcile.field_bases import AS_SENT, UNREAD, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
@@ -109,14 +109,14 @@ class Rejection:
         return base_of(sync_state, self.field, self.record.monday_id or "") if sync_state else None
 
     @property
-    def last_read_value(self) -> tuple[Any] | None:
-        """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
-        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else None
+    def last_read_value(self) -> Any:
+        """The stored value that the last pass read on Monday; UNREAD if none is known, None of an empty cell."""
+        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else UNREAD
 
     @property
     def monday_raw(self) -> Any:
-        if self.last_read_value is not None:
-            return self.last_read_value[0]
+        if self.last_read_value is not UNREAD:
+            return self.last_read_value
         return self.base["remote"] if self.base else None
 
     @property
@@ -126,7 +126,7 @@ class Rejection:
             return None
         converter = self.display.board.converter(self.field, self.record)
         try:
-            return converter.display(converter.remote(self.monday_raw)) or None
+            return converter.display(converter.canonical_remote(self.monday_raw)) or None
         except UnknownValue:
             return NOT_KNOWN
 
@@ -161,7 +161,7 @@ class Rejection:
         converter = self.display.board.converter(self.field, self.record)
         if self.base and not self.base.get(AS_SENT):
             # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
-            same_remote = converter.remote(self.base["remote"]) == converter.remote(self.monday_raw)
+            same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
             local = self.display.local(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
                 return dict(self.base["local"])
@@ -322,7 +322,7 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.context.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
-    cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
+    cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
     blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "

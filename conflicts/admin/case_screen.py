@@ -21,7 +21,7 @@ from conflicts.admin import strips
 from conflicts.effects import Effect, Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
-from conflicts.reports import RECORD_KEY
+from conflicts.reports import RECORD_KEY, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, handlers
@@ -29,7 +29,6 @@ from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
-from sync.merge import FieldSelection
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
 BOTH = "both"

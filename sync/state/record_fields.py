@@ -44,7 +44,7 @@ class FieldDisplay:
         if base is None:
             return local, "", ""
         with suppress(UnknownValue):
-            remote = convert.display(convert.remote(base["remote"]))
+            remote = convert.display(convert.canonical_remote(base["remote"]))
         return local, self._display_local(convert, base["local"]), remote
 
     def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
@@ -60,9 +60,9 @@ class FieldDisplay:
         raw = {name: text}
         convert = self.board.converter(mapping, record)
         with suppress(UnknownValue, ValueError):
-            canonical = convert.local(raw)
+            canonical = convert.canonical_local(raw)
             shown = {name: convert.display(canonical)}
-            if convert.from_text(shown[name], raw) == shown and convert.local(shown) == canonical:
+            if convert.from_text(shown[name], raw) == shown and convert.canonical_local(shown) == canonical:
                 return shown[name]
         return text
 
@@ -84,7 +84,7 @@ class FieldDisplay:
 
     def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
         try:
-            return convert.display(convert.local(raw))
+            return convert.display(convert.canonical_local(raw))
         except UnknownValue:
             return field_values.related_name(raw) or NOT_KNOWN
 
@@ -126,5 +126,5 @@ def canonical_value(entity_type: str, field: str, value: Any, region: str = "") 
                 lookups.phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION
             )
             convert = make_converter(mapping.converter, ConverterOptions(region=region))
-            return convert.local({field: value}) or ""
+            return convert.canonical_local({field: value}) or ""
     return value.strip() if isinstance(value, str) else value

@@ -11,8 +11,6 @@ from django.conf import settings
 from django.core.management import call_command
 
 from config.embedded.demo import NEW_ITEM_WAIT
-from npd.management.commands.demo import REJECTION_MESSAGE, demo_people
-from npd.models import Contact
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.prepared import Prepared
@@ -29,6 +27,7 @@ class Played:
     sandbox: Sandbox
     output: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)  # that it left to the sandbox
 
     def command(self, *arguments: str) -> str:
         """Run `manage.py demo …` once more and return what it printed."""
@@ -54,13 +53,12 @@ def played(
         _point_at(patch, sandbox, hooks)
         demo = Played(sandbox)
 
-        def play() -> tuple[str, list[dict[str, Any]]]:
-            return demo.command(), sandbox.calls()
+        def play() -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:
+            return demo.command(), sandbox.calls(), sandbox.control("faults", "GET")
 
         try:
-            demo.output, demo.calls = prepared.stand(sandbox, "demo", play)
-            if not sandbox.control("faults", "GET"):
-                reject_changes(sandbox)  # what is put back is without its fault
+            demo.output, demo.calls, demo.faults = prepared.stand(sandbox, "demo", play)
+            sandbox.faults(*demo.faults)  # what is put back is without them
             yield demo
         finally:
             sandbox.reset()
@@ -74,14 +72,7 @@ def spoiled(played: Played, db: None) -> Iterator[Played]:
     played.sandbox.control("snapshot", name="played")
     yield played
     played.sandbox.control("restore", name="played")
-    reject_changes(played.sandbox)
-
-
-def reject_changes(sandbox: Sandbox) -> None:
-    """Let the demo's fault go on: a sandbox that was put back has none."""
-    failed = Contact.objects.get(pk=demo_people()["failed"])
-    partial = {"every": 1, "code": "RecordInvalidException", "message": REJECTION_MESSAGE}
-    sandbox.control("faults", partial=partial, naming=str(failed.monday_id), count=1_000_000)
+    played.sandbox.faults(*played.faults)
 
 
 def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, hooks: ThreadingHTTPServer) -> None:

@@ -21,7 +21,7 @@ class Prepared:
         self.times_made: Counter[tuple[int, str]] = Counter()
 
     def stand(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
-        """As after `make`, on both sides, and what it returned.
+        """As after `make`, on both sides, and what it returned; the sandbox has forgotten its calls, faults and clock.
 
         Kept the `since`-th time that it is made: to keep takes as long as a pass, and some beginnings are one test's.
         """
@@ -37,6 +37,7 @@ class Prepared:
         self.times_made[key] += 1
         if self.times_made[key] >= since:
             sandbox.control("snapshot", name=name)
+            sandbox.control("restore", name=name)  # or the first test alone would count the calls of `make`
             self.beginnings[key] = KeptRows(f"prepared_{len(self.beginnings)}"), result
         return result
 
