@@ -128,7 +128,7 @@ class FieldPlan:
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
-    def resolution(self) -> merge.FieldSelection:
+    def resolution(self) -> reports.FieldSelection:
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
 

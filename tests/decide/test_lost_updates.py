@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, OpenConflict
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode
-from sync.merge import Action, FieldSelection
+from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
