@@ -203,10 +203,7 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("usage_as_of", "others"),
-    [("2026-11-30T23:59:58Z", 700), ("2026-12-01T00:00:01Z", 0)],
-)
+@pytest.mark.parametrize(("usage_as_of", "others"), [("2026-11-30T23:59:58Z", 700), ("2026-12-01T00:00:01Z", 0)])
 def test_in_the_first_seconds_of_a_day_mondays_figure_counts_if_it_is_of_the_day_before(
     usage_as_of: str, others: int
 ) -> None:
