@@ -27,7 +27,7 @@ WAITING = "waiting"
 
 # What an edit says that waits to be sent, or whose job failed for good.
 PENDING = "Pending"
-NOT_SYNCED = "Not synced: its job failed"
+NOT_SYNCED = "Failed"
 
 # The directions that send NPD's edits.
 SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)

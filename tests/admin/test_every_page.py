@@ -38,7 +38,7 @@ PAGES = [
     ("/admin/django_celery_beat/periodictask/", "Schedule"),
 ]
 
-ENTRIES = {"Contacts": "", "Deleted records": "Activity", **dict.fromkeys(("Conflicts", "Unmatched items"), "Home")}
+ENTRIES = {"Contacts": "", "Deleted records": "Activity"}
 """What leads to a list that has no line of its own in the sidebar; to others the settings."""
 
 
