@@ -93,14 +93,14 @@ class BoardAvailability:
         return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
 
     @property
-    def has_board(self) -> bool:
-        """Whether its board was set up, also if there is no token any more."""
+    def is_chosen(self) -> bool:
+        """Whether a Monday board was chosen for it, also if there is no token any more."""
         return self.link is not None and self.link.has_board
 
     @property
     def is_stopped(self) -> bool:
         """Whether a board that was set up is blocked, other than by a pause."""
-        return self.has_board and not self.is_paused and bool(self.blocked_reason)
+        return self.is_chosen and not self.is_paused and bool(self.blocked_reason)
 
     @property
     def blocked_reason(self) -> str:
@@ -259,7 +259,7 @@ class Stop:
 
 
 def stop_headline(titles: Iterable[str], reason: str) -> str:
-    """Return what is stopped and why, as pages, messages and the doctor's findings show it."""
+    """Return what is stopped and why, as pages, messages and `monday_check` show it."""
     boards, cause = _headline_parts(titles, reason)
     return f"Sync{boards} is stopped: {cause}"
 

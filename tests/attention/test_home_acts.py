@@ -374,7 +374,7 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
         problem="The column is gone.", problem_code=ColumnProblem.MISSING
     )
     text = question()
-    assert "Takes about 2 of today's 780 API calls left." in text
+    assert "Takes about 2 of the 780 API calls left today." in text
     assert "Role is blocked: the items are created without it for now." in text
 
 
