@@ -50,16 +50,22 @@ class Grant:
 
     link: BoardLink
     since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
-    hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
+    writes_wait_seconds: float = 0  # for how long writes wait while only they are stopped; 0 if they aren't
+
+    @property
+    def are_writes_stopped(self) -> bool:
+        return self.writes_wait_seconds > 0
 
 
 def grant(entity_type: str) -> Grant | Wait:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
-    reads_only = facts.account.only_writes  # the stop is only of writes
-    permission = facts.grant_or_wait(entity_type, reads=reads_only)
-    if reads_only:
-        return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
+    reads_go_on = facts.account.are_only_writes_stopped
+    permission = facts.grant_or_wait(entity_type, reads=reads_go_on)
+    if reads_go_on:
+        if isinstance(permission, Wait):
+            return permission
+        return replace(permission, writes_wait_seconds=facts.writes_wait_seconds)
     # A wait for the quota ends by itself, so the account is probed during it.
     is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
     untested = facts.untested
@@ -158,7 +164,7 @@ class LimitFacts:
         return rate_limits.window_seconds(self.quota, active)
 
     @property
-    def hold_seconds(self) -> float:
+    def writes_wait_seconds(self) -> float:
         """The seconds for which writes wait; they are due at once if writes go on earlier."""
         until = self.account.stopped_until or self.now
         return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
@@ -186,7 +192,7 @@ class LimitFacts:
             return Wait(BlockedKind.NO_BOARD, reason)
         if (pause := active_pause(entity_type, self.pauses)) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
-        stopped_until = None if reads and self.account.only_writes else self.account.stopped_until
+        stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
         stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
         if stop is not None and not unblocked:
