@@ -11,9 +11,9 @@ from uuid import UUID
 
 from conflicts.effects import Effect, Sides, effect_of, same_text
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, SyncConflict
+from conflicts.reports import FieldSelection
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
-from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of

@@ -21,7 +21,6 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from sync.merge import FieldSelection
 
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
@@ -60,7 +59,11 @@ def keep_applied(
 
 
 def drop_field(
-    conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime, unused: FieldSelection | None
+    conflict: SyncConflict,
+    key: str,
+    report: reports.ConflictReport,
+    now: datetime,
+    unused: reports.FieldSelection | None,
 ) -> str:
     """Keep the values of a field that left its conflict by itself, with its unused resolution; return the reason."""
     why = report.ended.get(key, report.closing_reason)
@@ -136,7 +139,7 @@ def offered_options(conflict: SyncConflict) -> list[reports.Option]:
     return [reports.Option(**option) for option in conflict.about.get("options", [])]
 
 
-def chosen_option(conflict: SyncConflict, selection: FieldSelection) -> reports.Option | None:
+def chosen_option(conflict: SyncConflict, selection: reports.FieldSelection) -> reports.Option | None:
     """Return the selected option, or None if it is not offered."""
     for option in offered_options(conflict):
         if (option.choose, option.value) == (selection.choose, selection.value or ""):

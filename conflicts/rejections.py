@@ -29,7 +29,7 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import AS_SENT, base_of
+from sync.reconcile.field_bases import AS_SENT, UNREAD, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
@@ -109,14 +109,14 @@ class Rejection:
         return base_of(sync_state, self.field, self.record.monday_id or "") if sync_state else None
 
     @property
-    def last_read_value(self) -> tuple[Any] | None:
-        """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
-        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else None
+    def last_read_value(self) -> Any:
+        """The stored value that the last pass read on Monday; UNREAD if none is known, None of an empty cell."""
+        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else UNREAD
 
     @property
     def monday_raw(self) -> Any:
-        if self.last_read_value is not None:
-            return self.last_read_value[0]
+        if self.last_read_value is not UNREAD:
+            return self.last_read_value
         return self.base["remote"] if self.base else None
 
     @property
@@ -322,7 +322,7 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.context.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
-    cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
+    cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
     blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "

@@ -19,7 +19,7 @@ from typing import Any
 from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
-from sync.merge import CHANGED_ON_MONDAY, Action
+from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
 from sync.monday.board_items import Item
@@ -434,7 +434,7 @@ def _transfer_line(
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
     was = f" (was “{before}”)" if before else ""
-    because = "" if reason == CHANGED_ON_MONDAY else f": {reason}"
+    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
     sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:

@@ -26,7 +26,7 @@ from sync.reconcile import calls, field_bases, field_plan, field_values, pass_pl
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import lost_edit_line, lost_lines
+from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
@@ -273,7 +273,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        if line := lost_edit_line(board, replace(facts, item=item), mapping, changes, why):
+        if line := line_about_edit_removed_with_item(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 
@@ -481,5 +481,6 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return it with history lines about lost values, and with the intents that took effect."""
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
-    return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
+    removed_by = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
+    plan = replace(plan, landed_by_event={**plan.landed_by_event, **removed_by})
+    return plan.logged(*plan.lines_about_lost_values)

@@ -331,8 +331,8 @@ def apply_decision(  # noqa: PLR0911 - a table
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
-        is_there = field_plan.confirmed_entry is not None or (action is merge.Action.AGREED and field.write_both)
-        if not (is_written or is_there):
+        is_restored = action is merge.Action.AGREED and field.restore_reason
+        if not (is_written or is_restored or field_plan.confirmed_entry is not None):
             field_plan = with_values(field_plan, resolves=None)
     match action:
         case merge.Action.PUSH:
@@ -379,7 +379,7 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
 
 
 def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
-    if not field.resolution and isinstance(field_plan.convert, conversion.ListConverter):
+    if not field.choice and isinstance(field_plan.convert, conversion.ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
@@ -439,7 +439,7 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
 def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if way is merge.FieldDirection.NONE:
-        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
+        return _with_decision(field_plan, merge.Action.NOTHING, merge.NO_SYNC)
     return _block_undecided(field_plan, code, detail)
 
 

@@ -207,7 +207,8 @@ def with_resolution(
             if not {display(field.local) or None, display(field.remote) or None} <= expected:
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
-                return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
+                reason = "a person restored an overwritten value"
+                return resolved, replace(field, choice=resolution.choose, chosen_value=value, restore_reason=reason)
             else:
                 # The edit stays overwritten: there is nothing to write.
                 field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
@@ -217,18 +218,20 @@ def with_resolution(
     if conflict is not None:
         resolved = replace(field_plan, resolves=conflict)
         try:
-            typed = _check_conflict(facts, plan, resolved, field)
+            value = _check_conflict(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             return _reject(field_plan, conflict.kind, str(rejection)), field
         is_gone = _is_value_gone(plan.facts, resolved, field)
-        return resolved, replace(field, resolution=conflict.resolutions[field.key], typed=typed, write_both=is_gone)
+        reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
+        choice = conflict.resolutions[field.key].choose
+        return resolved, replace(field, choice=choice, chosen_value=value, restore_reason=reason)
     return field_plan, field
 
 
 def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
     """Check that the choice is for the current values, or for those that our own call has replaced.
 
-    Return the value that was typed; raises ResolutionRejected, ValueError, RelatedNotFound.
+    Return the value that was typed, or is to be restored; raises ResolutionRejected, ValueError, RelatedNotFound.
     """
     resolution = field_plan.resolution
     choose = field_plan.choice

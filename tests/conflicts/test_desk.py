@@ -6,12 +6,11 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress, state_of
-from conflicts.reports import ConflictReport, FieldConflict
+from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
 from conflicts.resolution import resolve, undo
 from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.world import World

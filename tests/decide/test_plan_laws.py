@@ -268,7 +268,8 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         stands = (
             sides(world.context, entry.record, mapping, world.items[entry.record.monday_id or ""]) if entry.item else ()
         )
-        if lost not in stands and lost not in [line.values["before"] for line in entry.lost_reports]:
+        kept = [update.line.values["before"] for update in entry.lost_updates if update.line]
+        if lost not in stands and lost not in kept:
             yield key
 
 

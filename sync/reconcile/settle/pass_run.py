@@ -34,12 +34,13 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
+from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
-_FROM_NPD = (PUSH, "overridden", "conflict")
+_FROM_NPD = (PUSH, HISTORY_ONLY_LINE, "conflict")
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
