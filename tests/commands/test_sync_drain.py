@@ -56,5 +56,5 @@ def test_progress_is_printed_while_this_board_has_more(world: World) -> None:
     Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
     world.sandbox.control("latency", call_ms=300)
     lines: list[str] = []
-    assert drain("contact", lines.append, progress_seconds=0.25).claimed == 101
+    assert drain("contact", lines.append, progress_seconds=0.25).checked == 101
     assert lines[0] == "100 checked, 1 to go …"
