@@ -31,7 +31,6 @@ from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, link_of
 
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
-ENDED_REQUEST_STATES = (ApprovalState.DONE, ApprovalState.KEPT, ApprovalState.RELEASED)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 # States of tombstones whose item is still to be removed.
@@ -44,8 +43,11 @@ SMALL_BOARD = 50
 
 # Repeating such an act within the hour needs no new request.
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
-# Ended requests count for an hour, because the rest of a mass deletion may follow.
-_COUNTED = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
+# What was carried out counts for an hour, because the rest of a mass deletion may follow; what was rejected or has lost
+# its cause doesn't, because nobody wants it any more.
+_COUNTED = models.Q(state__in=(ApprovalState.PENDING, ApprovalState.APPROVED)) | models.Q(
+    state=ApprovalState.DONE, at__gt=SyncNow() - HOUR
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def with_counts(
 ) -> ApprovalFacts:
     """Add the limit, and the records that count toward it.
 
-    They are those of the last hour's, the open and the `planned_requests`, and those that are due soon.
+    They are those carried out within the hour, those that wait or are approved, the `planned_requests`, and those that
+    are due soon.
     """
     counted = {kind: set(records_due_soon(link, kind)) for kind in kinds}
     rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))

@@ -10,7 +10,7 @@ from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import ApprovalRequest, Attention, BoardLink, Decision, Tombstone
 from sync.records.approvals import approve, reject
-from sync.records.tombstones import restore_by_person
+from sync.records.tombstones import deletion_consequence, restore_by_person
 from tests.guard.test_fields import linked, pending_requests, states
 from tests.support.world import World
 
@@ -152,3 +152,19 @@ def test_a_record_whose_new_item_is_archived_too_waits_with_the_others(world: Wo
     world.work(seconds=settings.GONE_QUIET_SECONDS + 60)
     assert Contact.objects.count() == 3
     assert pending_requests().count() == 3
+
+
+def test_a_mass_delete_that_was_taken_back_makes_no_later_one_wait(world: World, deleted: list[str]) -> None:
+    for tombstone in Tombstone.objects.all():
+        restore_by_person(tombstone, "pat")
+    world.work()
+    contact = Contact.objects.all()[:1].get()
+    assert not deletion_consequence([contact]).waits
+    contact.delete()
+    world.work()
+    assert item_states(world, [contact.monday_id]) == ["archived"]
+
+
+def test_a_mass_delete_that_was_rejected_makes_no_later_one_wait(world: World, deleted: list[str], mary: User) -> None:
+    reject(pending_requests(), mary)
+    assert not deletion_consequence([world.linked("later@x.test")]).waits
