@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -99,6 +99,21 @@ class ApprovalFacts:
         """Return the facts with only the requests of these kinds and records."""
         requests = [request for request in self.requests if request.kind in kinds and request.entity_id in ids]
         return replace(self, requests=tuple(requests))
+
+    def for_acts_begun(self, begun: Mapping[tuple[UUID, str], datetime | None]) -> ApprovalFacts:
+        """Return the facts without what was carried out before these acts (by record and field) had begun.
+
+        The same act tried again needs no second permission, but a later one on the same record asks anew.
+        """
+
+        def is_about(request: ApprovalRequest) -> bool:
+            began = begun.get((request.entity_id, request.key))
+            # A foreseen request isn't stored yet, so it has no time.
+            if request.state != ApprovalState.DONE or began is None or request.pk is None:
+                return True
+            return request.at >= began
+
+        return replace(self, requests=tuple(filter(is_about, self.requests)))
 
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
