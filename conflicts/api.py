@@ -20,11 +20,11 @@ from rest_framework.routers import SimpleRouter
 from conflicts import progress, resolution
 from conflicts.case import RecordContext
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, ConflictKind, SyncConflict
+from conflicts.reports import FieldSelection
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
-from sync.merge import FieldSelection
 from sync.state.record_fields import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
@@ -225,7 +225,7 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
     for key, sides in values.items():
         mapping = context.mapped.get(key)
         if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            texts[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
+            texts[key] = {**sides, "npd": display.current(record, mapping) or None}
     return texts
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SyncConflict
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
-from sync.merge import FieldSelection
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, FieldSelection
 from sync.monday.texts import unix_lines
 
 # The values of one field on both sides, by "npd" and "monday"; None is empty.

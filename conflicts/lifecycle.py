@@ -21,7 +21,6 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from sync.merge import FieldSelection
 
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
@@ -60,7 +59,11 @@ def keep_applied(
 
 
 def drop_field(
-    conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime, unused: FieldSelection | None
+    conflict: SyncConflict,
+    key: str,
+    report: reports.ConflictReport,
+    now: datetime,
+    unused: reports.FieldSelection | None,
 ) -> str:
     """Keep the values of a field that left its conflict by itself, with its unused resolution; return the reason."""
     why = report.ended.get(key, report.closing_reason)
@@ -136,7 +139,7 @@ def offered_options(conflict: SyncConflict) -> list[reports.Option]:
     return [reports.Option(**option) for option in conflict.about.get("options", [])]
 
 
-def chosen_option(conflict: SyncConflict, selection: FieldSelection) -> reports.Option | None:
+def chosen_option(conflict: SyncConflict, selection: reports.FieldSelection) -> reports.Option | None:
     """Return the selected option, or None if it is not offered."""
     for option in offered_options(conflict):
         if (option.choose, option.value) == (selection.choose, selection.value or ""):
@@ -181,7 +184,7 @@ def update_record_conflict(
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
         history.log_rejected(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
         resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
-    if reports_end(report):
+    if has_no_conflict(report):
         if reports.RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
             history.log_rejected(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
@@ -203,7 +206,7 @@ def update_record_conflict(
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
-def reports_end(report: reports.ConflictReport) -> bool:
+def has_no_conflict(report: reports.ConflictReport) -> bool:
     """Whether the report contains no conflict.
 
     An open conflict over overwritten edits stays open all the same, until a person resolves it (`_remaining_fields`).

@@ -15,7 +15,6 @@ from conflicts import reports
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
-from sync.merge import FieldSelection
 
 NPD = "npd"
 BASE = "base"
@@ -41,8 +40,8 @@ class StoredResolution:
     by_id: int | None = None
     by: str = ""
     at: str = ""
-    fields: Mapping[str, FieldSelection] = field(default_factory=dict)  # wait for a pass
-    handed_back: Mapping[str, FieldSelection] = field(default_factory=dict)  # were rejected by a pass
+    fields: Mapping[str, reports.FieldSelection] = field(default_factory=dict)  # wait for a pass
+    handed_back: Mapping[str, reports.FieldSelection] = field(default_factory=dict)  # were rejected by a pass
     reasons: Mapping[str, str] = field(default_factory=dict)  # why they were rejected, by field
 
     @classmethod
@@ -50,7 +49,7 @@ class StoredResolution:
         if not stored:
             return cls()
         selections = {
-            name: {key: FieldSelection(**selection) for key, selection in stored[name].items()}
+            name: {key: reports.FieldSelection(**selection) for key, selection in stored[name].items()}
             for name in ("fields", "handed_back")
         }
         return cls(**{**stored, **selections})

@@ -29,10 +29,10 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import AS_SENT, base_of
+from sync.reconcile.field_bases import AS_SENT, UNREAD, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
+from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
@@ -100,7 +100,7 @@ class Rejection:
 
     @property
     def npd(self) -> str | None:
-        return self.display.local(self.record, self.field, field_values.stored_values(self.record, self.field)) or None
+        return self.display.current(self.record, self.field) or None
 
     @property
     def base(self) -> Mapping[str, Any] | None:
@@ -109,14 +109,14 @@ class Rejection:
         return base_of(sync_state, self.field, self.record.monday_id or "") if sync_state else None
 
     @property
-    def last_read_value(self) -> tuple[Any] | None:
-        """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
-        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else None
+    def last_read_value(self) -> Any:
+        """The stored value that the last pass read on Monday; UNREAD if none is known, None of an empty cell."""
+        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else UNREAD
 
     @property
     def monday_raw(self) -> Any:
-        if self.last_read_value is not None:
-            return self.last_read_value[0]
+        if self.last_read_value is not UNREAD:
+            return self.last_read_value
         return self.base["remote"] if self.base else None
 
     @property
@@ -126,7 +126,7 @@ class Rejection:
             return None
         converter = self.display.board.converter(self.field, self.record)
         try:
-            return converter.display(converter.remote(self.monday_raw)) or None
+            return converter.display(converter.canonical_remote(self.monday_raw)) or None
         except UnknownValue:
             return NOT_KNOWN
 
@@ -146,7 +146,7 @@ class Rejection:
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         try:
-            raw = resolve_related(type(self.record), self._local_from_monday())
+            raw = read_and_resolve_relations(type(self.record), self._local_from_monday())
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
@@ -161,8 +161,8 @@ class Rejection:
         converter = self.display.board.converter(self.field, self.record)
         if self.base and not self.base.get(AS_SENT):
             # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
-            same_remote = converter.remote(self.base["remote"]) == converter.remote(self.monday_raw)
-            local = self.display.local(self.record, self.field, self.base["local"]) or None
+            same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
+            local = self.display.display_npd(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
                 return dict(self.base["local"])
         try:
@@ -322,7 +322,7 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.context.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
-    cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
+    cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
     blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "
@@ -352,7 +352,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
-    after = rejection.display.local(record, rejection.field, now)
+    after = rejection.display.display_npd(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from sync.kernel.messages import ACTS
-from sync.merge import FieldSelection
 
 KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
@@ -45,6 +44,26 @@ MERGE_RECORDS = "merge_records"
 
 # The acts that delete or archive a record or an item.
 DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[act].deletes)})
+
+
+@dataclass(frozen=True)
+class FieldSelection:
+    """A person's decision on one field or on the record itself, with the values that they saw.
+
+    Its names are those of the API and of the stored resolution.
+    """
+
+    choose: str  # npd, base, monday or custom; about a record, one of the conflict's options
+    value: str | None = None  # the typed text, or an argument of the option, such as a record's id
+    npd: str | None = None  # the value that was shown; about a record, the sentence on what happened
+    monday: str | None = None
+    # About a deletion: the values of the edited fields that were shown, each as (NPD's, Monday's).
+    seen: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+
+    @property
+    def seen_values(self) -> dict[str, tuple[str | None, str | None]]:
+        """`seen` with None for empty values, for which a form sends an empty text."""
+        return {key: (npd or None, monday or None) for key, (npd, monday) in self.seen.items()}
 
 
 @dataclass(frozen=True)

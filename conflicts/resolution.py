@@ -24,12 +24,11 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from conflicts.reports import RECORD_KEY
+from conflicts.reports import RECORD_KEY, FieldSelection
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
-from sync.merge import FieldSelection
 from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values

@@ -1,7 +1,8 @@
 """The three-way merge of one field: a pure function of its base, both sides' values and its rules.
 
 The base is the pair of values when both sides last agreed. NPD's value is compared with the base's NPD half, Monday's
-with its Monday half. All values here are canonical.
+with its Monday half. All values here are canonical. The merge gets no unknown value; FieldSides also serves callers
+that have some.
 
 reconcile/field_plan.py has the first and the last word: before, on fields that nothing changed and on unknown values;
 after, on relations that name the same record, and on values that a side can't take.
@@ -9,16 +10,15 @@ after, on relations that name the same record, and on values that a side can't t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
-# The reason of an ordinary pull.
-CHANGED_ON_MONDAY = "changed on Monday"
+# The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
+NO_SYNC = "its direction is “No sync”"
 
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -39,7 +39,7 @@ class FieldSides:
     """A field's values on both sides, compared with its base.
 
     Without a base, each side counts as empty before. A value that isn't known has neither changed nor stayed, and is
-    neither equal to another value nor different from it. `unchanged` needs a base.
+    neither equal to another value nor different from it. `unchanged` is False without a base.
     """
 
     local: Side
@@ -150,23 +150,6 @@ class Values:
 
 
 @dataclass(frozen=True)
-class FieldSelection:
-    """A person's decision on one field or on the record itself, with the values that they saw."""
-
-    choose: str  # npd, base, monday or custom; about a record, one of the conflict's options
-    value: str | None = None  # the typed text, or what specifies the option
-    npd: str | None = None  # the value that was shown; about a record, the sentence on what happened
-    monday: str | None = None
-    # About a deletion: the values of the edited fields that were shown, each as (NPD's, Monday's).
-    seen: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
-
-    @property
-    def seen_values(self) -> dict[str, tuple[str | None, str | None]]:
-        """`seen` with None for empty values, for which a form sends an empty text."""
-        return {key: (npd or None, monday or None) for key, (npd, monday) in self.seen.items()}
-
-
-@dataclass(frozen=True)
 class EditTimes:
     """When the field got its current value on each side, by that side's clock; None if unknown."""
 
@@ -184,16 +167,15 @@ class Field:
     base: Values | None = None
     direction: FieldDirection = FieldDirection.BOTH
     rule: Rule = Rule.ASK
-    first_match: Rule = Rule.ASK  # the rule for a first match
+    first_match: Rule = Rule.ASK  # the rule if there is no base and both sides have values
     required: bool = False
-    # A person emptied it in NPD since its last sync, with a column or an item that is replaced now. For example, the
-    # phone's column is deleted, which blocks the phone; somebody empties the phone in NPD; then the phone gets another
-    # column, which is filled. Without this, the empty side would take that value, against the person's edit.
+    # A person emptied it in NPD after its last sync, which was with a former column or item. The value of the present
+    # one must not refill it.
     emptied_since_old_base: bool = False
-    resolution: FieldSelection | None = None  # a person's, for the current values
-    typed: Canonical = None  # the person's value
-    # Write `typed` to both sides even if neither changed: it restores a lost value.
-    write_both: bool = False
+    choice: str = ""  # a person's, for the current values: npd, monday, base or custom
+    chosen_value: Canonical = None  # of the choice “custom”, or the value to restore
+    # If set, `chosen_value` is written to both sides even if neither changed, because it was lost on one.
+    restore_reason: str = ""
     edited: EditTimes = EditTimes()  # for the rule “newest”
 
     @property
@@ -209,50 +191,65 @@ class FieldDecision:
     action: Action
     reason: str = ""
     overrides: bool = False  # a person's value is overwritten
-    value: Canonical = None
+    value: Canonical = None  # of BOTH: the value to write
+    is_ordinary_pull: bool = False  # only Monday changed, so the activity needs no reason
 
 
 def decide_field(field: Field) -> FieldDecision:
-    """Decide one field."""
+    """Return what to do with a field; a required field is never emptied."""
     if field.direction is FieldDirection.NONE:
-        return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
+        return FieldDecision(field.key, Action.NOTHING, NO_SYNC)
     decision = _decide_ignoring_required(field)
-    is_emptied = decision.action is Action.PULL and field.remote is None
-    # NPD requires a value, so an emptied one from Monday blocks the field.
-    if field.required and (is_emptied or (decision.action is Action.BOTH and decision.value is None)):
-        reason = "It was emptied on Monday, but it is required in NPD. Fill it in on either side."
+    if not field.required:
+        return decision
+    # NPD requires a value, so an empty result blocks the field.
+    if decision.action is Action.PULL and field.remote is None:
+        reason = "It is empty on Monday, but it is required in NPD. Fill it in on either side."
+        return FieldDecision(field.key, Action.HOLD, reason)
+    if decision.action is Action.BOTH and decision.value is None:
+        reason = "The result is empty, but it is required in NPD. Fill it in on either side."
         return FieldDecision(field.key, Action.HOLD, reason)
     return decision
 
 
 def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
-    if field.write_both and field.direction is FieldDirection.BOTH:
-        if field.typed == field.local == field.remote:
-            return FieldDecision(field.key, Action.AGREED, "a person restored a value that is there again")
-        return _decide_same_value(field, field.typed, "a person took back an overwritten value")
+    if field.restore_reason and field.direction is FieldDirection.BOTH:
+        if field.chosen_value == field.local == field.remote:
+            return FieldDecision(field.key, Action.AGREED, f"{field.restore_reason}; both sides have it again")
+        return _give_both_sides(field, field.chosen_value, field.restore_reason)
     if field.sides.unchanged:
         return FieldDecision(field.key, Action.NOTHING)
     # Both sides have the same value, so only the base changes.
     if field.local == field.remote:
         return FieldDecision(field.key, Action.AGREED)
-    # Before a person's resolution, because one way the source wins whatever was chosen.
+    # A one-way field ignores a person's choice: its source always wins.
     if field.direction is not FieldDirection.BOTH:
-        return _decide_one_way(field, Action.PUSH if field.direction is FieldDirection.TO_MONDAY else Action.PULL)
-    return _apply_resolution(field, field.resolution.choose) if field.resolution else _decide_both_ways(field)
+        return _decide_one_way(field)
+    return _apply_choice(field) if field.choice else _decide_both_ways(field)
 
 
-def _decide_one_way(field: Field, action: Action) -> FieldDecision:
+def _decide_one_way(field: Field) -> FieldDecision:
     """Overwrite the target by the source; the target's own edit is kept in the history."""
-    source = field.local if action is Action.PUSH else field.remote
-    # With a new column or a new link, nobody emptied the source.
-    if source is None and field.base is None and not (action is Action.PUSH and field.emptied_since_old_base):
-        return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
     base = field.base or Values(None, None)
-    before = base.remote if action is Action.PUSH else base.local
-    target = field.remote if action is Action.PUSH else field.local
-    # A person edited the target if it differs from the base, and that edit is reported as overwritten.
-    return FieldDecision(field.key, action, "mirrored one way", overrides=target not in (None, before))
+    if field.direction is FieldDirection.TO_MONDAY:
+        action = Action.PUSH
+        source = field.local
+        target = field.remote
+        target_before = base.remote
+        was_emptied = field.emptied_since_old_base
+    else:
+        action = Action.PULL
+        source = field.remote
+        target = field.local
+        target_before = base.local
+        was_emptied = False
+    # With a new column or a new link, an empty source is one that nobody emptied, so it clears nothing.
+    if source is None and field.base is None and not was_emptied:
+        return FieldDecision(field.key, Action.AGREED, "the source never had a value")
+    # The target's edit is reported as overwritten; nothing is lost of a target that was emptied.
+    overrides = target is not None and target != target_before
+    return FieldDecision(field.key, action, "mirrored one way", overrides=overrides)
 
 
 def _decide_both_ways(field: Field) -> FieldDecision:
@@ -262,10 +259,10 @@ def _decide_both_ways(field: Field) -> FieldDecision:
             return _decide_by_rule(field, field.rule, "changed on both sides")
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
-        return FieldDecision(field.key, Action.PULL, CHANGED_ON_MONDAY)
+        return FieldDecision(field.key, Action.PULL, "changed on Monday", is_ordinary_pull=True)
     if field.local is None and not field.emptied_since_old_base:
         return FieldDecision(field.key, Action.PULL, "empty in NPD")
-    if field.remote is None and field.local is not None:
+    if field.remote is None:
         return FieldDecision(field.key, Action.PUSH, "empty on Monday")
     return _decide_by_rule(field, field.first_match, "different when first matched")
 
@@ -280,18 +277,18 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
     if rule is Rule.UNION:
         base = field.base or Values(None, None)
         if not any(isinstance(value, str) for value in (field.local, field.remote, base.local, base.remote)):
-            return _decide_same_value(field, _united(field, base), f"{reason}; lists merged", overrides=False)
+            return _give_both_sides(field, _united(field, base), f"{reason}; lists merged", overrides=False)
         reason = f"{reason}; only lists can be merged, so it is a conflict"
     return FieldDecision(field.key, Action.CONFLICT, reason)
 
 
 def _united(field: Field, base: Values) -> tuple[str, ...] | None:
-    """Return the base plus what either side added, minus what either removed, each compared with its own half."""
+    """Return all elements of both sides, without what either removed from its half of the base."""
     values = (field.local, field.remote, base.local, base.remote)
     local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
     added = (local - base_local) | (remote - base_remote)
     removed = (base_local - local) | (base_remote - remote)
-    # An element that a person added on one side stays, even if the other half of the base shows it as removed.
+    # An element that was added on one side and removed on the other stays.
     return tuple(sorted(((local | remote) - removed) | added)) or None
 
 
@@ -311,21 +308,20 @@ def _decide_by_time(field: Field, reason: str) -> FieldDecision:
     return FieldDecision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
 
 
-def _apply_resolution(field: Field, choose: str) -> FieldDecision:
-    if choose == "npd":
+def _apply_choice(field: Field) -> FieldDecision:
+    if field.choice == "npd":
         return FieldDecision(field.key, Action.PUSH, "a person chose NPD's value", overrides=True)
-    if choose == "monday":
+    if field.choice == "monday":
         return FieldDecision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
-    if choose == "base":
-        if field.base is None:
-            return FieldDecision(field.key, Action.CONFLICT, "it was never synced")
-        return _decide_same_value(field, field.base.local, "a person chose the last synced value")
-    return _decide_same_value(field, field.typed, "a person typed a value")
+    if field.choice == "base":
+        assert field.base is not None, "resolutions.py rejects this choice without a base"
+        return _give_both_sides(field, field.base.local, "a person chose the last synced value")
+    return _give_both_sides(field, field.chosen_value, "a person typed a value")
 
 
-def _decide_same_value(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
+def _give_both_sides(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
+    """Write the value to the sides that don't have it yet."""
     if value == field.local:
-        # One side has the value already, so only the other is written.
         return FieldDecision(field.key, Action.PUSH, reason, overrides=overrides)
     if value == field.remote:
         return FieldDecision(field.key, Action.PULL, reason, overrides=overrides)

@@ -14,13 +14,12 @@ from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
+from conflicts.reports import DELETING_ACTS, RECORD_KEY, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
-from sync.merge import FieldSelection
 from sync.reconcile.field_values import as_uuid
 from sync.registry import count_of_type
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -20,7 +21,7 @@ from conflicts.admin import strips
 from conflicts.effects import Effect, Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
-from conflicts.reports import RECORD_KEY
+from conflicts.reports import RECORD_KEY, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, handlers
@@ -28,7 +29,6 @@ from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
-from sync.merge import FieldSelection
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
 BOTH = "both"
@@ -101,16 +101,30 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
     alike = [row.key for row in rows if row.kind == kind]
     place = alike.index(key) if key in alike else -1
     circle = alike[place + 1 :] + alike[: max(place, 0)]
-    neighbours = circle or [row.key for row in rows if row.kind != kind]
+    others = [row.key for row in rows if row.kind != kind]
+    next_key = next(filter(_still_asks, circle), "")
+    ends_kind = not next_key
+    next_key = next_key or next(filter(_still_asks, others), "")
+    previous_key = next(filter(_still_asks, reversed(others if ends_kind else circle)), "")
     return {
         "label": kind.label,
         "number": place + 1,
         "total": len(alike),
-        "next_url": _case_url(neighbours[0]) if neighbours else "",
-        "next_noun": attention.KINDS[Kind(neighbours[0].partition(":")[0])].nouns[0] if neighbours else "",
-        "ends_kind": not circle,
-        "previous_url": _case_url(neighbours[-1]) if neighbours else "",
+        "next_url": _case_url(next_key) if next_key else "",
+        "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
+        "ends_kind": ends_kind,
+        "previous_url": _case_url(previous_key) if previous_key else "",
     }
+
+
+def _still_asks(key: str) -> bool:
+    """Whether a case needs a choice: an answered rejected value waits, too, until a pass has sent it."""
+    kind, *names = key.split(":")
+    if kind != Kind.REJECTED:
+        return True
+    entity_type, entity_id, field = names
+    rejection = rejections.Rejection.of((entity_type, UUID(entity_id), field))
+    return rejection is not None and rejection.needs_answer
 
 
 def _case_url(key: str) -> str:

@@ -26,45 +26,46 @@ from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
 
-LOST = reports.KIND_OVERWRITTEN
-
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
 
-# The button's and the effect's text where they differ from the act's own, by act and cause code or kind.
-OWN_WORDS = {
-    ("keep_npd", Kind.REJECTED): (
+# The button's and the effect's text by act, where they differ from the act's own: of rejected values, and of conflicts
+# about lost edits. The cause code of a conflict is its kind (reports.KIND_…).
+REJECTED_WORDS = {
+    "keep_npd": (
         "Keep different",
         "Leaves the field different on both sides. It is not sent until somebody changes it.",
-    ),
-    ("keep_npd", LOST): ("Keep current value", "Both sides stay as they are."),
-    ("keep_monday", LOST): ("Restore edit", "Writes it to both sides, over the current value."),
+    )
+}
+LOST_WORDS = {
+    "keep_npd": ("Keep current value", "Both sides stay as they are."),
+    "keep_monday": ("Restore edit", "Writes it to both sides, over the current value."),
 }
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
     """Return both sides of rejected values by the entries' keys."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
-    values: dict[str, Sequence[SideValues]] = {}
+    field_values: dict[str, Sequence[SideValues]] = {}
     for rejection in rejections.rejections_of(fields, mappings):
-        side = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
-        values[fields[rejection.field_ref]] = [replace(side, excerpts=excerpts(side.npd, side.monday))]
-    return values
+        values = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
+        field_values[fields[rejection.field_ref]] = [replace(values, excerpts=excerpts(values.npd, values.monday))]
+    return field_values
 
 
 def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
     """Return both sides of conflicts by the entries' keys, with excerpts of what differs; no query."""
-    sides: dict[str, Sequence[SideValues]] = {}
+    field_values: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
-        names = LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")
-        sides[entry.key] = [
-            replace(value, excerpts=excerpts(value.npd, value.monday), names=names) for value in entry.values
+        names = LOST_SIDES if entry.cause_code == reports.KIND_OVERWRITTEN else ("NPD", "Monday")
+        field_values[entry.key] = [
+            replace(values, excerpts=excerpts(values.npd, values.monday), names=names) for values in entry.values
         ]
-    return sides
+    return field_values
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
-    """Return a field's values in a row; malformed ones equal nothing stored, so the act counts as outdated."""
+    """Return a field's values as the row showed them; malformed ones equal nothing stored, so the act is outdated."""
     values = shown.get(key) if isinstance(shown, dict) else None
     npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
     return {NPD: npd, MONDAY: monday}
@@ -84,12 +85,13 @@ class Resolve(handlers.Handler):
 
 
 class ChooseOption(Resolve):
-    """Chooses an option of conflicts about whole records."""
+    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
 
     def fits(self, entry: Entry) -> bool:
         return self.code in entry.acts
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+        # The act always asks, and the form of bulk_question's page lists the conflicts as it showed them.
         return resolve_all(shown_conflicts(request.POST.get("seen", "")), self.code, by=cast("User", request.user))
 
 
@@ -99,18 +101,23 @@ class UseSide(Resolve):
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
 
     def fits(self, entry: Entry) -> bool:
-        return bool(entry.values) and (entry.kind is Kind.REJECTED or entry.cause_code in (reports.KIND_FIELDS, LOST))
+        is_about_fields = entry.cause_code in (reports.KIND_FIELDS, reports.KIND_OVERWRITTEN)
+        return bool(entry.values) and (entry.kind is Kind.REJECTED or is_about_fields)
 
     def emptied(self, entry: Entry) -> list[SideValues]:
         """Return the values that would be removed."""
         if self.code == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
         # “Keep different” and “Keep current value” change neither side.
-        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == LOST
+        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == reports.KIND_OVERWRITTEN
         return [] if is_unchanged else [value for value in entry.values if value.monday and not value.npd]
 
     def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person may choose this side. Emptying a rejected value changes the record."""
+        """Whether this person may choose this side.
+
+        Taking Monday's side of a rejected value needs the right to change records only where that empties the field in
+        NPD, because Monday's side is empty.
+        """
         empties = entry.kind is Kind.REJECTED and self.emptied(entry)
         return super().may(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
 
@@ -118,17 +125,24 @@ class UseSide(Resolve):
         return bool(self.emptied(entry))
 
     def _words(self, entry: Entry) -> tuple[str, str]:
-        own = OWN_WORDS.get((self.code, entry.cause_code)) or OWN_WORDS.get((self.code, entry.kind))
-        return own or (self.act.button, self.act.effect)
+        own_words: Mapping[str, tuple[str, str]] = {}
+        if entry.kind is Kind.REJECTED:
+            own_words = REJECTED_WORDS
+        elif entry.cause_code == reports.KIND_OVERWRITTEN:
+            own_words = LOST_WORDS
+        return own_words.get(self.code, (self.act.button, self.act.effect))
 
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
-            side = "in NPD" if self.code == ResolutionType.KEEP_MONDAY else "on Monday"
-            return f"Empty {humanize.join_first([value.label for value in emptied])} {side}…"
+            where = "in NPD" if self.code == ResolutionType.KEEP_MONDAY else "on Monday"
+            if entry.cause_code == reports.KIND_OVERWRITTEN:
+                where = "on both sides"
+            return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
         return self._words(entry)[0]
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
         label = self._words(entries[0])[0]
+        # The act's text for many fits only its own words.
         if group.number > 1 and label != self.act.button:
             return f"{label}: all {group.number:,}…"
         return super().group_label(group, entries)
@@ -142,6 +156,7 @@ class UseSide(Resolve):
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         if all(entry.kind is Kind.CONFLICT for entry in entries):
             return super().question(request, entries)
+        # Not Resolve's, which is only about conflicts.
         question = handlers.Handler.question(self, request, entries)
         if not any(self.emptied(entry) for entry in entries):
             return question
@@ -214,7 +229,8 @@ class UseSide(Resolve):
 
 def _conflict_now(row_id: str) -> str:
     """Say how far a conflict is, and how its record stands if that isn't the same."""
-    conflict = SyncConflict.objects.filter(pk=pk).first() if (pk := as_uuid(row_id)) else None
+    conflict_id = as_uuid(row_id)
+    conflict = SyncConflict.objects.filter(pk=conflict_id).first() if conflict_id else None
     if conflict is None:
         return ""
     context = RecordContext.of(conflict)
@@ -226,4 +242,4 @@ def _conflict_now(row_id: str) -> str:
 
 handlers.ENDED.update({Kind.CONFLICT: _conflict_now, Kind.DUPLICATE: _conflict_now})
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(*(UseSide("keep_npd"), UseSide("keep_monday")), *(ChooseOption(act) for act in reports.OPTION_ACTS))
+handlers.register(UseSide("keep_npd"), UseSide("keep_monday"), *(ChooseOption(act) for act in reports.OPTION_ACTS))

@@ -410,7 +410,7 @@ class HealthFilter(RadioFilter):
 
 def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
-    if not board.has_board:
+    if not board.is_chosen:
         return badge("off", "link_off", "Not set up")
     if board.is_paused:
         return badge("warn", "pause_circle", "Paused")

@@ -174,7 +174,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         """Name the page after its board, and add the board's state and problems."""
         self.prepare_page(request, [link])
         board = link.page_board
-        may_pause = board.has_board and not board.is_paused
+        may_pause = board.is_chosen and not board.is_paused
         # What waits about the board itself, also because of its columns.
         waiting = attention.waiting(kinds=(attention.Kind.BOARD, attention.Kind.BLOCKED))
         rows = waiting.filter(entity_type=link.entity_type, entity_id=None).order_by(*attention.IN_ORDER)

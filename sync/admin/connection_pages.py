@@ -23,7 +23,7 @@ from sync.boards import board_setup
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import FORMER_KEY, ActionError
+from sync.kernel.messages import RESTORE_KEY, ActionError
 from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
@@ -262,7 +262,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
     is_known = token.is_usable and is_token_answered(account) and not is_stopped
     on_server = [text for text in (tested.for_administrator if tested else ()) if text]
     if token.is_unreadable:
-        on_server.append(FORMER_KEY)
+        on_server.append(RESTORE_KEY)
     return {
         "configured": token.is_usable,
         "token": token,

@@ -68,7 +68,7 @@ class StateLine:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], groups: int, overview: availability.Overview
 ) -> StateLine:
-    if not any(board.availability.has_board for board in boards):
+    if not any(board.availability.is_chosen for board in boards):
         running = any(is_running(link) for link in overview.links.values())
         why, button, url = connection_pages.next_setup_step(
             request.user, connected=connection_pages.has_answered(overview), running=running
@@ -432,7 +432,7 @@ def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Fo
     """Return the forecast of the day's calls, if few are left or a load uses them."""
     calls_left = overview.quota.day_left()
     is_low = calls_left is not None and (
-        overview.quota.is_tight or calls_left <= (1 - api_quota.LOW_SHARE) * (overview.quota.day_limit or 0)
+        overview.quota.is_tight or calls_left <= (1 - api_quota.WARN_AT_USED_SHARE) * (overview.quota.day_limit or 0)
     )
     if overview.missing_token or not (is_loading or is_low):
         return None

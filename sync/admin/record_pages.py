@@ -291,7 +291,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         else:
             # An application's subclass may use Django's other lookups.
             rows, may_have_duplicates = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
-        return rows[:COMMAND_RESULTS] if is_command_search else rows, may_have_duplicates
+        if not is_command_search:
+            return rows, may_have_duplicates
+        if name_field := registry.entity(self.model.entity_type()).name_field:
+            # Enter opens the first result.
+            has_name = models.Case(models.When(registry.searching(self.model, [name_field], search_term), 0), default=1)
+            rows = rows.order_by(has_name, *(self.get_ordering(request) or self.opts.ordering))
+        return rows[:COMMAND_RESULTS], may_have_duplicates
 
     @cached_property
     def search_help_text(self) -> str:

@@ -210,7 +210,7 @@ class FilteredSide:
             convert = self.board.converter(mapping)
             empty = stored_values(self.board.model(), mapping)
             for text in texts:
-                convert.local(convert.from_text(text, empty))
+                convert.canonical_local(convert.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))
 
     def forms(self, data: Any) -> Any:

@@ -324,7 +324,7 @@ def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
         if not is_filled(item, npd_id):
             with suppress(UnknownValue):
-                text = convert.remote(convert.stored_value(item.reading(column_id)))
+                text = convert.canonical_remote(convert.stored_value(item.reading(column_id)))
                 values = {spec.match_key: text} if isinstance(text, str) else {}
                 findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
     return findings

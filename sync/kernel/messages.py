@@ -80,7 +80,7 @@ NOT_READABLE = (
 )
 
 # What an administrator can do about a token that can't be read.
-FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
+RESTORE_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
 
 
 class UnmatchedReason(TextChoices):

@@ -49,7 +49,7 @@ def _load(row: ApiQuota, now: datetime) -> rate_limits.Quota:
     quota.end_minute()
     today = rate_limits.day_of(now)
     if quota.day != today:
-        # Our first calls of a new UTC day may be counted in the old one; the minutes' rows have them.
+        # The day begins 5 s after midnight (`MIDNIGHT_SECONDS`); sync_api_usage has our calls of those seconds.
         quota.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
     return quota
 
@@ -63,9 +63,12 @@ _ADD_USAGE = """
 """
 
 
-def record_usage(calls: Decimal) -> None:
-    """Add a call that counts as `calls` to this minute's row; the caller holds the quota's lock."""
-    run_sql(_ADD_USAGE, [calls])
+def record_usage(cost: Decimal) -> None:
+    """Add a call's cost, which is a part of a call if it was rejected, to this minute's row.
+
+    The caller holds the quota's lock.
+    """
+    run_sql(_ADD_USAGE, [cost])
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
@@ -89,36 +92,43 @@ FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
 
 
 def seconds_between_probes(calls: int = PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
-    """Return the seconds between probes of so many calls that, after the first ones, use a tenth of the day's calls."""
+    """Return the shortest interval at which probes of `calls` calls each use a tenth of the day's limit.
+
+    That tenth includes the `first_calls` of the quicker probes before. Without a limit the interval is 0.
+    """
     limit = read_quota().day_limit
-    return rate_limits.DAY_SECONDS * calls / max(calls, limit / 10 - first_calls) if limit else 0.0
+    if not limit:
+        return 0.0
+    calls_a_day = max(calls, limit / 10 - first_calls)
+    return rate_limits.DAY_SECONDS * calls / calls_a_day
 
 
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
     """Store the plan's limits and the day's usage; `tier_before` is the plan known until now.
 
-    Limits from the headers of answers stay, because they are this token's own. If Monday reports no daily limit, none
-    is enforced; if there is one, the next answer's headers have it.
+    The points a minute that an answer's headers named stay, because they are this token's own (`Quota.after_answer`).
+    If Monday says that the day is unlimited, the plan's points don't hold either; the next answer's headers name them.
     """
-    day, points = _published_limits(info.tier or tier_before)
-    old_day, old_points = _published_limits(tier_before)
+    day_limit, points_limit = _published_limits(info.tier or tier_before)
+    former_day_limit, former_points_limit = _published_limits(tier_before)
     with lock_quota() as quota:
         if info.unlimited:
             quota.day_limit = None
             quota.points_limit = None
         else:
-            quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, old_day, day)
-            quota.points_limit = _updated_limit(quota.points_limit, old_points, points)
+            quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, former_day_limit, day_limit)
+            quota.points_limit = _updated_limit(quota.points_limit, former_points_limit, points_limit)
         as_of = min(info.usage_as_of or quota.now, quota.now).astimezone(UTC)
-        today = quota.now.astimezone(UTC).date()
-        # A figure that Monday last updated before today isn't today's.
+        today = rate_limits.day_of(quota.now)
+        # A figure that Monday last updated on another day isn't today's.
         if info.usage_by_day and as_of.date() == today:
             used = float(info.usage_by_day.get(today.isoformat(), 0))
             # Includes the whole last minute, so that none of our calls counts as another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
             quota.after_report(used, own, as_of)
         elif quota.day_left(urgent=True) == 0:
-            # Other tokens' calls were only inferred from a refusal, and Monday has answered since.
+            # After a refusal the rest of the day was booked as others' calls (`Quota.after_rejection`). Monday has just
+            # answered, so it wasn't used up.
             quota.others_calls = Decimal(0)
 
 
@@ -128,12 +138,12 @@ def _published_limits(tier: str) -> tuple[int | None, int | None]:
 
 
 def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:
-    """Return the new plan's limit, unless the stored limit is another one than the former plan's: an answer had it."""
+    """Return the new plan's limit; a stored limit that isn't the former plan's came from Monday, so it stays."""
     is_from_plan = stored is None or stored == published_before
     return published if is_from_plan and published is not None else stored
 
 
-LOW_SHARE = 0.7  # share of the day's calls after which people are warned
+WARN_AT_USED_SHARE = 0.7  # of the day's calls
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class Forecast:
     limit: int | None
     calls_left: float | None
     reserve: int  # for what people click
-    ends_at: datetime | None  # when the rest is used up at the last hour's rate, if the day is tight and it is today
+    ends_at: datetime | None  # when the rest is used up at the last hour's rate; None if it lasts until midnight
     words: str
     as_of: datetime | None  # when Monday last updated its own figure
     # When Monday rejected a call because the day was used up, though it answers again: the usage isn't known.
@@ -163,22 +173,30 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     limit = quota.day_limit
     calls_left = quota.day_left(urgent=True)
     usual_left = quota.day_left()
-    if limit is None or calls_left is None or usual_left is None:
+    if limit is None or calls_left is None or usual_left is None:  # without a limit, all three are None
         account = account or MondayAccount.objects.filter(id=1).first()
-        outlook = "Monday doesn't tell how many a day it allows."
-        is_reached = account and account.stop_code == StopCode.DAY_LIMIT and account.waits_at(quota.now)
-        if account and is_reached and account.stopped_since:
+        outlook = "Monday doesn't say how many calls a day it allows."
+        is_stopped = account and account.stop_code == StopCode.DAY_LIMIT and account.waits_at(quota.now)
+        if account and is_stopped and account.stopped_since:
             outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
-        words = f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}"
-        return Forecast(used, None, None, 0, None, words, quota.reported_at)
+        return Forecast(
+            used=used,
+            limit=None,
+            calls_left=None,
+            reserve=0,
+            ends_at=None,
+            words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}",
+            as_of=quota.reported_at,
+        )
     until = f"until {humanize.time_of_day(rate_limits.midnight_after(quota.now))}."
     ends_at = _end_of_calls(quota, usual_left)
-    outlook = f"It lasts {until}"
+    outlook = f"The rest lasts {until}"
     if usual_left < 1:
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
     elif ends_at is not None:
         outlook = f"At this rate they are used up at {humanize.time_of_day(ends_at)}; changes then wait {until}"
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
+    # If calls are left although one was refused, Monday has answered since (`apply_account_info`).
     refused_at = quota.refused_at if calls_left else None
     if refused_at is not None:
         words = (
@@ -187,43 +205,62 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
         )
     as_of = quota.reported_at
     if as_of is not None and (quota.others_calls or refused_at):
-        figure = f"last figure, {round(used):,}," if refused_at else "own figure"
-        words += f" Monday's {figure} is {humanize.time_span((quota.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, calls_left, quota.day_reserve, ends_at, words, as_of, refused_at)
+        age = humanize.time_span((quota.now - as_of).total_seconds())
+        if refused_at:
+            words += f" Monday's last figure was {round(used):,}, {age} ago."
+        else:
+            words += f" Monday's own figure is {age} old."
+    return Forecast(
+        used=used,
+        limit=limit,
+        calls_left=calls_left,
+        reserve=quota.day_reserve,
+        ends_at=ends_at,
+        words=words,
+        as_of=as_of,
+        refused_at=refused_at,
+    )
 
 
 def _end_of_calls(quota: rate_limits.Quota, calls_left: float) -> datetime | None:
-    """Return when these calls are used up at the last hour's rate; None if they last until midnight."""
+    """Return when these calls are used up at the last hour's rate; None if they last, or the day isn't tight."""
     if calls_left < 1:
         return quota.now
-    calls_an_hour = float(calls_between(quota.now - timedelta(hours=1), quota.now)) if quota.is_tight else 0
+    if not quota.is_tight:
+        return None
+    calls_an_hour = float(calls_between(quota.now - timedelta(hours=1), quota.now))
     if not calls_an_hour:
         return None
     end = quota.now + timedelta(hours=calls_left / calls_an_hour)
     return end if end < rate_limits.midnight_after(quota.now) else None
 
 
-def cost_sentence(records: Mapping[int, int]) -> str:
-    """Return a sentence about the calls for these numbers of records by board; empty if it isn't known what is left."""
-    calls = sum(rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items())
-    now = forecast()
-    if now.calls_left is None or now.refused_at or not calls:
+def cost_sentence(records_by_link: Mapping[int, int]) -> str:
+    """Return a sentence about the calls for these numbers of records by their board's link.
+
+    It is empty if it isn't known how many calls are left.
+    """
+    calls = 0
+    for link_id, number in records_by_link.items():
+        calls += rate_limits.PASS_CALLS * math.ceil(number / batch_size(link_id))
+    today = forecast()
+    if today.calls_left is None or today.refused_at or not calls:
         return ""
-    return f"Takes about {calls:,} of today's {math.floor(now.calls_left):,} API calls left."
+    return f"Takes about {calls:,} of the {math.floor(today.calls_left):,} API calls left today."
 
 
 def batch_size(link_id: int) -> int:
-    """Return how many records a document of the board may have, by its stored rows."""
+    """Return how many records one request about the board may have, read from the database."""
     account = MondayAccount.objects.filter(id=1).first() or MondayAccount(stop_code="")
     return batch_size_of(BoardLink.objects.get(pk=link_id), account)
 
 
 def batch_size_of(link: BoardLink, account: MondayAccount) -> int:
-    """Return how many records a document of the board may have.
+    """Return how many records one request about the board may have.
 
     The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
     """
-    account_limit = None if account.only_writes else account.batch_limit
+    account_limit = None if account.are_only_writes_stopped else account.batch_limit
     return min(link.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
 
 
@@ -240,7 +277,7 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
 
 
 def learn_too_large(link_id: int, records: int, parts: int) -> None:
-    """Divide the board's batch size by `parts` after a call for `records` timed out or cost too many points."""
+    """Set the batch size to a part of the call that failed: one for `records`, timed out or with too many points."""
     # A call for a single record can't be made smaller; Monday is slow then.
     if records > 1:
         BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))

@@ -140,7 +140,7 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
         account = stops.locked_account()
         at_fault = list(failed) if others_written else []
         # During a stop, each failure is another sign of the outage.
-        if not (others_written or account.only_writes):
+        if not (others_written or account.are_only_writes_stopped):
             records_at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
             at_fault = [document for document in failed if document.records <= records_at_fault]
         unexplained = [document for document in failed if document not in at_fault]
@@ -170,8 +170,8 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     is_first = bool(records) and not account.write_failures
     is_again = bool(only_record) and only_record == account.failed_record
     is_at_fault = False
-    stops_all = account.only_writes
-    if account.only_writes:
+    stops_all = account.are_only_writes_stopped
+    if account.are_only_writes_stopped:
         account.write_failures = min(account.write_failures + len(documents), 1_000)  # a small integer
     elif is_first or is_again:
         account.write_failures += 1
@@ -210,7 +210,7 @@ def wait_after(failures: int) -> float:
 
 def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     now = sync_now()
-    if account.needs_probe or (account.waits_at(now) and not account.only_writes):
+    if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
         return  # everything is stopped already
     if account.stopped_since is None:
         account.stopped_since = now
@@ -225,7 +225,7 @@ def write_succeeded(account: MondayAccount) -> None:
     """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
     if not account.write_failures:
         return
-    if account.only_writes:
+    if account.are_only_writes_stopped:
         stops.end_account_stop()
         log.info("writes go on")
     stops.release_held()
@@ -238,7 +238,7 @@ def repeats_left() -> Repeats:
     Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
     account = stops.monday_account()
-    if account.only_writes:
+    if account.are_only_writes_stopped:
         return Repeats(BURST, BURST, is_quiet=False)
     now = sync_now()
     refill = max(REFILL_SECONDS, turn_seconds() / 2)

@@ -120,7 +120,7 @@ class CheckResult:
     ok: bool
     message: str
     fix: str = ""  # how to fix it
-    subject: str = ""  # token, version, plan, board, columns, webhooks, settings, pause, queue …
+    subject: str = ""  # token, version, plan, quota, board, columns, webhooks, settings, pause, queue, approvals …
     is_warning: bool = False  # it works for now; `fix` prevents a problem
     for_administrator: str = ""  # continues `fix` with the steps on the server
 

@@ -366,7 +366,7 @@ class MondayConnector:
         try:
             by_id = self.read_boards([check.board_id for check in boards if check.board_id])
         except MondayError as error:
-            return [*results, CheckResult(False, error.message, error.sentence, "board")]
+            return [*results, CheckResult(False, error.message, error.advice, "board")]
         for check in boards:
             results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
         return results

@@ -1,7 +1,8 @@
 """The base classes of converters, which translate between fields of a record and one column of a board.
 
-A value has three forms: stored in NPD (field names with JSON values), stored on the board (a JSON value, as a base
-keeps it), and canonical (the form that is compared). `None` is the empty canonical value.
+A value has four forms: stored in NPD (`Local`: field names with JSON values), stored on the board (a JSON value, as a
+base keeps it), sent to the board (a JSON value that may look different: `{"checked": "true"}` becomes
+`{"checked": true}`), and canonical (the form that is compared). `None` is the empty canonical value.
 """
 
 import re
@@ -31,39 +32,47 @@ class AmbiguousSplit(ValueError):
 
 @dataclass(frozen=True)
 class ConverterOptions:
-    """The settings of a converter."""
+    """What a converter needs besides the value."""
 
     region: str = "US"  # the country of phone numbers without one, by code or name
-    time_zone: str = "UTC"  # for the day of a moment, by its IANA name
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the column's, as Monday gives them
+    time_zone: str = "UTC"  # IANA name of the zone in which a date with a time gets its day
+    column_settings: Mapping[str, Any] = field(default_factory=dict)  # as Monday gives them
     items: Mapping[str, str] = field(default_factory=dict)  # names of related items by id, for display
-    choices: Mapping[str, str] = field(default_factory=dict)  # labels of the values that NPD's field may have
+    choices: Mapping[str, str] = field(default_factory=dict)  # label by stored value, if NPD's field has choices
 
 
 class Converter:
     """One type of column: how its values are read, compared and written."""
 
     name: ClassVar[str]  # what mappings call the converter
-    column_type: str = "text"  # the Monday column type to create: "text", "status", "board_relation" …, or "name"
     readable_types: ClassVar[tuple[str, ...]] = ()  # the types of columns that it reads; empty means only its own
-    # The GraphQL fields to read besides `value` and `text` (reference/column-types-reference).
+    # The GraphQL fields to read besides `value` and `text`
+    # (developer.monday.com/api-reference/reference/column-types-reference).
     fragment: ClassVar[str] = ""
     empty_fields: ClassVar[Mapping[str, Any]] = {}  # the fragment's fields of an empty cell
-    has_labels: bool = False  # whether values are labels of the column; a write creates missing ones
-    shows_choices: ClassVar[bool] = False  # whether it shows a field with choices by their labels
-    is_stateless: bool = False  # whether values can be read without the column's settings or other items
+    # Whether the board gets the labels of a field's choices, not the stored values (ChoiceConverter).
+    shows_choices: ClassVar[bool] = False
+    # Whether a value that hasn't changed may become unknown, such as one whose label was deleted.
+    may_become_unknown: ClassVar[bool] = True
     # Whether the value names items of another board; its cell empties by itself when they are removed.
-    names_items: bool = False
-    bare_text_problem: ClassVar[str] = ""  # why an event's bare text can't be the value; empty where it can
+    names_items: ClassVar[bool] = False
+    bare_text_reason: ClassVar[str] = ""  # why an event's bare text can't be the value; empty where it can
+
+    # A ChoiceConverter has these of its inner converter.
+    column_type: str = "text"  # the Monday column type to create: "text", "status", "board_relation" …, or "name"
+    has_labels: bool = False  # whether values are labels of the column; a write creates missing ones
 
     def __init__(self, options: ConverterOptions) -> None:
         pass
 
-    def local(self, raw: Local) -> Canonical:
-        """Return the canonical form of NPD's fields; raises UnknownValue for a related record without an item."""
+    def canonical_local(self, raw: Local) -> Canonical:
+        """Return the canonical form of NPD's fields.
+
+        Raises UnknownValue if they can't be compared, such as a related record without an item.
+        """
         raise NotImplementedError
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         """Return the canonical form of a `stored_value`; raises UnknownValue."""
         raise NotImplementedError
 
@@ -71,9 +80,12 @@ class Converter:
         """Return the JSON value of a reading, as a base keeps it; raises UnknownValue for an unknown reading."""
         raise NotImplementedError
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        """Return the column value to send, None to clear it; unmapped parts stay as they are."""
-        return self.local(raw_local)
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        """Return the column value to send, None to clear it.
+
+        Parts that aren't mapped, such as an email's label or a date's time, are kept from the current value.
+        """
+        return self.canonical_local(local_raw)
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         """Return NPD's fields for Monday's value; a field with an equal value keeps its spelling.
@@ -82,32 +94,28 @@ class Converter:
         can't be split for certain, UnknownValue where the field can't hold it (several values in a field for one).
         """
         name, current = only_field(current_local)
-        is_unchanged = self.local(current_local) == self.remote(remote_raw)
-        return {name: current if is_unchanged else self.changed_value(remote_raw, current)}
+        is_unchanged = self.canonical_local(current_local) == self.canonical_remote(remote_raw)
+        return {name: current if is_unchanged else self.changed_value(remote_raw)}
 
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        """Return the new value of NPD's field where Monday has another one."""
-        return self.remote(remote_raw)
+    def changed_value(self, remote_raw: Any) -> Any:
+        """Return the new value of NPD's field when Monday's value differs."""
+        return self.canonical_remote(remote_raw)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         """Return NPD's fields for a value that a person typed; raises ValueError with a sentence for people."""
         raise NotImplementedError
 
-    def completed(self, raw_local: Local) -> Local:
+    def completed(self, local_raw: Local) -> Local:
         """Return the value in a form that is complete by itself, such as a phone number with its country."""
-        return raw_local
+        return local_raw
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> str | None:
         """Return why Monday will certainly reject the value, or None."""
         return None
 
-    def rejection_risk(self, raw_local: Local) -> str | None:
+    def rejection_risk(self, local_raw: Local) -> str | None:
         """Return why Monday will probably reject the value, which is sent all the same, or None."""
         return None
-
-    def sent_as_stored(self, sent: Any) -> Any:
-        """Convert the result of `to_remote` to the form of `stored_value`."""
-        return sent
 
     def display(self, canonical: Canonical) -> str:
         """Return the value for people, an empty text for the empty value."""
@@ -116,9 +124,9 @@ class Converter:
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """Return the canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
         value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))
-        if isinstance(value, str) and self.bare_text_problem:
-            raise UnknownValue(f"the event's {self.column_type} is a bare text{self.bare_text_problem}")
-        return self.remote(value)
+        if isinstance(value, str) and self.bare_text_reason:
+            raise UnknownValue(f"the event's {self.column_type} is a bare text: {self.bare_text_reason}")
+        return self.canonical_remote(value)
 
 
 class OneText(Converter):
@@ -128,25 +136,25 @@ class OneText(Converter):
         return canonical_text(text)
 
     def tidied(self, text: str | None) -> str | None:
-        """Return a text that a person typed as it is stored."""
+        """Return the form in which a typed text is stored."""
         return self.canonical(text)
 
     def problem(self, text: str) -> str | None:
-        """Return why the column can't hold a text, as the end of a sentence, or None."""
+        """Return why the column can't hold a text, as a sentence without its full stop, or None."""
         return None
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return self.canonical(only_text(raw)[1])
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        typed = self.tidied(text)
-        problem = None if typed is None else self.problem(typed)
+        tidy = self.tidied(text)
+        problem = None if tidy is None else self.problem(tidy)
         if problem:
             raise ValueError(f"{problem}.")
-        return {only_field(current_local)[0]: typed}
+        return {only_field(current_local)[0]: tidy}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         tidy = self.tidied(text)
         problem = None if tidy is None else self.problem(tidy)
         return f"{field_label(name)}: {problem}" if problem else None
@@ -160,7 +168,7 @@ def only_field(raw: Local) -> tuple[str, Any]:
 
 
 def only_text(raw: Local) -> tuple[str, str | None]:
-    """Return name and text of a mapping's only field; raises UnknownValue where it holds no text."""
+    """Return name and text of a mapping's only field; raises UnknownValue unless it is a text or None."""
     name, value = only_field(raw)
     if value is None or isinstance(value, str):
         return name, value
@@ -172,11 +180,19 @@ def field_label(field: str) -> str:
 
 
 def unreadable_value(value: Any) -> UnknownValue:
-    """Return the error for a value in an undocumented form."""
-    return UnknownValue(f"Monday sent a value in a form that is not known ({type(value).__name__})")
+    """Return the error for a value of Monday's or NPD's in an undocumented form."""
+    return UnknownValue(f"the value has a form that is not known ({type(value).__name__})")
 
 
-SEPARATORS = re.compile(r"[,\n\r]")
+# What separates the elements of a list in a text; we write commas.
+_SEPARATORS = re.compile(r"[,\n\r]")
+
+
+def unlistable_reason(element: str, place: str) -> str | None:
+    """Return why a list in a text can't hold this element, which would be read back as two, or None."""
+    if not _SEPARATORS.search(element):
+        return None
+    return f"“{element}” holds a comma or a line break, which separate the elements {place}"
 
 
 class ListConverter(Converter):
@@ -185,13 +201,14 @@ class ListConverter(Converter):
     The canonical form is a sorted tuple without duplicates, because the order has no meaning.
     """
 
-    takes_single_text: bool = False  # whether it also takes a field with one text, which is then not split
+    # Whether a text in NPD is one element, not split (dropdown). A ChoiceListConverter has its inner converter's.
+    takes_single_text: bool = False
 
     def key(self, element: str) -> str:
         """Return the form in which elements are compared."""
         return element
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return self.canonical(self.elements(only_field(raw)[1]))
 
     def elements(self, value: Any) -> list[str]:
@@ -201,7 +218,7 @@ class ListConverter(Converter):
         """Return the elements of a `stored_value`."""
         raise NotImplementedError
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(self.remote_elements(raw))
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
@@ -231,14 +248,13 @@ class ListConverter(Converter):
                 elements.append(element)
         return {name: self.like_current(elements, current)}
 
-    def merge_elements(self, wanted: Canonical, remote_raw: Any, current_local: Local) -> Local:
-        """Return NPD's fields for elements of both sides in their own spelling, NPD's first.
+    def merge_elements(self, merged_keys: Canonical, remote_raw: Any, current_local: Local) -> Local:
+        """Return NPD's fields for the elements with these keys, each as its side spells it, NPD's first.
 
         Raises UnknownValue where NPD's field can't hold one of them.
         """
-        keys = set(wanted or ())
-        # The remote ones as a list, because a text can't hold an element with a comma.
-        both = [*self.elements(only_field(current_local)[1]), *self.elements(self.remote_elements(remote_raw))]
+        keys = set(merged_keys or ())
+        both = [*self.elements(only_field(current_local)[1]), *self.remote_elements(remote_raw)]
         return self.with_elements([element for element in both if self.key(element) in keys], current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
@@ -246,8 +262,8 @@ class ListConverter(Converter):
         if not isinstance(current, str):
             return elements
         for element in elements:
-            if SEPARATORS.search(element):
-                raise UnknownValue(f"“{element}” holds a comma or a line break, which separate elements in NPD's field")
+            if reason := unlistable_reason(element, "in NPD's field"):
+                raise UnknownValue(reason)
         return ", ".join(elements)
 
 
@@ -256,7 +272,7 @@ def parse_elements(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return _without_empty(SEPARATORS.split(value))
+        return _without_empty(_SEPARATORS.split(value))
     if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
         return _without_empty(value)
     raise unreadable_value(value)
@@ -267,7 +283,8 @@ def _without_empty(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in folded if text is not None))
 
 
-# The API's names of types that have other names in webhooks and the activity log (reference/webhooks).
+# The API's names of types that have other names in webhooks and the activity log
+# (developer.monday.com/api-reference/reference/webhooks).
 _EVENT_TYPES = {
     "long-text": "long_text",
     "board-relation": "board_relation",
@@ -287,9 +304,9 @@ def known_value(reading: Reading, *types: str) -> Any:
 
 
 def complete_value(reading: Reading, *types: str) -> Any:
-    """As `known_value`, for types that always have a value; raises UnknownValue for a text without one.
+    """As `known_value`, for types whose filled cells have a JSON value besides the text.
 
-    A roll-up of sub-items may look like that (Monday documents it nowhere). It is not an empty cell.
+    Raises UnknownValue for a text alone. A roll-up of sub-items may look like that (Monday documents it nowhere).
     """
     value = known_value(reading, *types)
     if value is None and reading.text:
@@ -302,11 +319,12 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
     api_type = api_column_type(column_type)
     if api_type not in types:
         raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
-    # Monday clears a column in several forms.
+    # Webhooks report a cleared column in several forms.
     return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
 
 
-# Keys beside a value; an emptied cell may still have them (community 32099, answers of 2024-11).
+# What Monday stores beside a value. An object with nothing else is an empty cell: one that was emptied may still have
+# these keys (community.monday.com topic 32099, and answers of the API of November 2024).
 _BOOKKEEPING = frozenset({"column_settings", "changed_at"})
 
 
@@ -319,7 +337,10 @@ def api_column_type(column_type: str) -> str:
 
 
 def text_under(value: Any, *keys: str) -> str | None:
-    """Return the text under these keys of a JSON object; raises UnknownValue for none, or different ones."""
+    """Return a text, or the one under these keys of an object; None if it is empty.
+
+    Raises UnknownValue if the object has none of the keys, or different texts under them.
+    """
     if value is None or isinstance(value, str):
         return value
     values = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
@@ -343,7 +364,9 @@ def list_under(value: Any, key: str) -> list[Any]:
     content = object_or_empty(value)
     if not content:
         return []
-    entries = content.get(key, ())
+    if key not in content:
+        raise unreadable_value(value)
+    entries = content[key]
     if entries is None or isinstance(entries, list):
         return entries or []
     raise unreadable_value(value)
@@ -357,7 +380,7 @@ def parse_ids(value: Any) -> list[str]:
     if not isinstance(value, list | tuple):
         raise unreadable_value(value)
     for entry in value:
-        # As a text, True is no digits.
+        # True is an int, and `str(True)` has no digits.
         if not isinstance(entry, int | str) or not _DIGITS.fullmatch(str(entry)):
             raise unreadable_value(value)
     return list(dict.fromkeys(str(entry) for entry in value))

@@ -87,7 +87,8 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_removal_requests(run.plan.deleted.values())
-        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
+        requests = [*removals, *new_deletion_requests(run.plan), *clears]
+        gatherer.planned_requests = [*gatherer.planned_requests, *requests]
     return runs
 
 
@@ -455,7 +456,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
     if field_plan.remote_raw is None:
         return ""
     try:
-        return field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
+        return field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
     except UnknownValue:
         return "(not known)"
 

@@ -76,7 +76,7 @@ class Call:
 def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the writes whose record's settings, mappings or board's filter have changed since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
-    board_now = lookups.load_board(board.link, settings_now=board.settings)
+    board_now = lookups.load_board(board.link, pass_settings=board.settings)
     mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in board_now.mappings}
     same_filter = board_now.link.sync_filter == board.link.sync_filter
 

@@ -175,7 +175,9 @@ def is_left_out_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPla
         key = field_plan.mapping.key
         is_rejected = approval_states.get((plan.id, key)) == ApprovalState.REJECTED
         # What a person doesn't let the pass empty isn't pulled.
-        if field_plan.write_raw and not (is_rejected and field_plan.convert.local(field_plan.write_raw) is None):
+        if field_plan.write_raw and not (
+            is_rejected and field_plan.convert.canonical_local(field_plan.write_raw) is None
+        ):
             pulled[key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
 
@@ -227,7 +229,7 @@ def record_verdict(
         values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
-        return field_bases.side_of(convert.local, values)
+        return field_bases.side_of(convert.canonical_local, values)
 
     return _verdict(board, FilterSide.RECORD, record, value_of)
 
@@ -247,7 +249,7 @@ def item_verdict(
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board.")
-        return field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
+        return field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
@@ -262,7 +264,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
         if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            return field_bases.side_of(convert.local, field_values.stored_values(record, mapping))
+            return field_bases.side_of(convert.canonical_local, field_values.stored_values(record, mapping))
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
@@ -326,7 +328,7 @@ def _pair_verdict(facts: pass_plan.PassFacts, record_facts: RecordFacts, item: I
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            remote = field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
+            remote = field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item))
             if is_emptied_by_removal(facts, convert, remote, base):
                 emptied.add(mapping.key)
     return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
@@ -343,7 +345,7 @@ def _wanted(
     wanted = set[str]()
     for text in condition.values:
         try:
-            wanted |= sync_filter.elements_of(convert.local(convert.from_text(text, empty)))
+            wanted |= sync_filter.elements_of(convert.canonical_local(convert.from_text(text, empty)))
         except (UnknownValue, ValueError):
             # The field's mapping has changed since: no value equals this.
             wanted.add(text)

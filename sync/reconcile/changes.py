@@ -19,7 +19,7 @@ from typing import Any
 from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
-from sync.merge import CHANGED_ON_MONDAY, Action
+from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
 from sync.monday.board_items import Item
@@ -312,12 +312,14 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return _NOT_ANSWERED
-    sent_value = convert.local(field_plan.send_raw or {})
-    stored_value = convert.remote(answered_raw)
+    sent_value = convert.canonical_local(field_plan.send_raw or {})
+    stored_value = convert.canonical_remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
     if creates and convert.names_items and sent_value and not stored_value:
         return FieldSettlement(recheck="Monday made the item without its connected items.")
-    before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
+    before = (
+        convert.display(convert.canonical_remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
+    )
     after = convert.display(sent_value)
     altered = {}
     if sent_value != stored_value:
@@ -354,7 +356,7 @@ def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
             return _NOT_ANSWERED
-        if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
+        if field_plan.convert.canonical_remote(remote_raw) != field_plan.convert.canonical_local(field_plan.local_raw):
             return FieldSettlement(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
@@ -366,7 +368,7 @@ def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     """Return the raw value in Monday's answer, or _NOT_SHOWN."""
     try:
         raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-        field_plan.convert.remote(raw)
+        field_plan.convert.canonical_remote(raw)
     except UnknownValue:
         return _NOT_SHOWN
     return raw
@@ -394,7 +396,11 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     if remote_raw is None:
         return {}
     try:
-        if base and not base.get(field_bases.AS_SENT) and convert.remote(base["remote"]) == convert.remote(remote_raw):
+        if (
+            base
+            and not base.get(field_bases.AS_SENT)
+            and convert.canonical_remote(base["remote"]) == convert.canonical_remote(remote_raw)
+        ):
             before = dict(base["local"])
         else:
             before = dict(convert.to_local(remote_raw, field_plan.local_raw))
@@ -428,7 +434,7 @@ def _transfer_line(
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
     was = f" (was “{before}”)" if before else ""
-    because = "" if reason == CHANGED_ON_MONDAY else f": {reason}"
+    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
     sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:

@@ -14,7 +14,7 @@ from sync.reconcile.deleted_records import decide_deleted_records, end_before_re
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
-from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
+from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import decide_removals
@@ -62,7 +62,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     each_record(with_earlier_bases),
     each_record(with_fields),
     each_record(keep_only_pulls),
-    report_what_is_lost,  # depends on the field plans
+    keep_lost_values,  # depends on the field plans
     each_record(throttle_write_loops),
     request_approvals,
     # These depend on the records' final plans.

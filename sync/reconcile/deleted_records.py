@@ -26,7 +26,7 @@ from sync.reconcile import calls, field_bases, field_plan, field_values, pass_pl
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import lost_edit_line, lost_lines
+from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
@@ -273,7 +273,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        if line := lost_edit_line(board, replace(facts, item=item), mapping, changes, why):
+        if line := line_about_edit_removed_with_item(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 
@@ -317,7 +317,11 @@ def _edit_since_base(
     # A value that our unanswered call sent is nobody's edit.
     entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
     with suppress(UnknownValue):
-        if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
+        if any(
+            convert.canonical_local(entry["local"]) == remote
+            for entry in entries
+            if entry and mapping.is_current(entry)
+        ):
             return None
     detail = ""
     if not isinstance(sides.local, Unknown) and sides.local != agreed:
@@ -333,6 +337,8 @@ def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
 
 def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
+    # The record may have been deleted before within the hour, and restored.
+    approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
     wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
@@ -477,5 +483,6 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return it with history lines about lost values, and with the intents that took effect."""
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
-    return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
+    removed_by = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
+    plan = replace(plan, landed_by_event={**plan.landed_by_event, **removed_by})
+    return plan.logged(*plan.lines_about_lost_values)

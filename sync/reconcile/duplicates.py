@@ -120,10 +120,10 @@ def _has_sent_value(
 ) -> bool:
     convert = board.converter(mapping, duplicate.original_record)
     try:
-        current = convert.remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
+        current = convert.canonical_remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
             return current is None
-        return mapping.is_current(sent) and bool(current == convert.local(sent["local"]))
+        return mapping.is_current(sent) and bool(current == convert.canonical_local(sent["local"]))
     except UnknownValue:
         return False
 

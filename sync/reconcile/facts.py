@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
 from sync import choices
-from sync.merge import Canonical, FieldSelection
+from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board import EventKind
 from sync.monday.board_items import Item

@@ -39,7 +39,11 @@ def base_with_intents(
     confirmed = []
     for intent in facts.intents_about(item_id):
         entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
+        if (
+            entry
+            and mapping.is_current(entry)
+            and convert.canonical_local(entry["local"]) == convert.canonical_remote(remote_raw)
+        ):
             confirmed.append(intent)
             # A united list is no base, because its elements from Monday would look removed in NPD.
             if not entry.get("united"):
@@ -49,7 +53,7 @@ def base_with_intents(
 
 def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
     """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
-    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
+    return convert.canonical_local(entry["local"]) if entry.get(AS_SENT) else convert.canonical_remote(entry["remote"])
 
 
 def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
@@ -95,15 +99,15 @@ def sides_of(
 
     Without a side, its half of the base isn't converted either, because some conversions are slow.
     """
-    local_value = side_of(convert.local, local)
-    remote_value = side_of(convert.remote, remote)
+    local_value = side_of(convert.canonical_local, local)
+    remote_value = side_of(convert.canonical_remote, remote)
     if base is None:
         return merge.FieldSides(local_value, remote_value)
     # Nearly always a raw value equals its half of the base, which then needn't be converted.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        local_value if is_local_same else side_of(convert.local, base["local"]),
+        local_value if is_local_same else side_of(convert.canonical_local, base["local"]),
         remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
     )
     return merge.FieldSides(local_value, remote_value, pair)

@@ -85,13 +85,13 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
-        remote = convert.remote(remote_raw)
+        remote = convert.canonical_remote(remote_raw)
     except conversion.UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
-        local = convert.local(local_raw)
+        local = convert.canonical_local(local_raw)
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     return _decide_merged(facts, plan, field_plan, way, merge.Values(local, remote))
@@ -112,10 +112,9 @@ def _at_rest(
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         if remote_raw != base["remote"]:
             return None
-        if not convert.is_stateless:
-            # A value may have become unknown, such as a deleted label.
-            convert.remote(remote_raw)
-            convert.local(local_raw)
+        if convert.may_become_unknown:
+            convert.canonical_remote(remote_raw)
+            convert.canonical_local(local_raw)
     except conversion.UnknownValue:
         return None
     return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
@@ -167,7 +166,9 @@ def _merge_field(
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = merge.Values(convert.local(base["local"]), field_bases.base_remote(convert, base)) if base else None
+    agreed = (
+        merge.Values(convert.canonical_local(base["local"]), field_bases.base_remote(convert, base)) if base else None
+    )
     if agreed and emptied_by_removal:
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Values(agreed.local, None)
@@ -175,7 +176,7 @@ def _merge_field(
     if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
-        emptied_since_old_base = field_bases.side_of(convert.local, entry["local"]) is not None
+        emptied_since_old_base = field_bases.side_of(convert.canonical_local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,
         local=values.local,
@@ -278,7 +279,7 @@ def _decide_create(
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
-        empty = convert.local(local_raw) is None
+        empty = convert.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     # A required column takes no empty value, so the field is blocked.
@@ -301,7 +302,7 @@ def _decide_unknown_local(
         # One way to NPD, Monday's value overwrites the one that can't be sent.
         convert = field_plan.convert
         local = "(a value that Monday can't show)"
-        remote = convert.remote(field_plan.remote_raw)
+        remote = convert.canonical_remote(field_plan.remote_raw)
         base = None
         if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
             if reason := _removal_reason(facts, field_plan, remote, entry):
@@ -330,8 +331,8 @@ def apply_decision(  # noqa: PLR0911 - a table
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
-        is_there = field_plan.confirmed_entry is not None or (action is merge.Action.AGREED and field.write_both)
-        if not (is_written or is_there):
+        is_restored = action is merge.Action.AGREED and field.restore_reason
+        if not (is_written or is_restored or field_plan.confirmed_entry is not None):
             field_plan = with_values(field_plan, resolves=None)
     match action:
         case merge.Action.PUSH:
@@ -378,7 +379,7 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
 
 
 def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
-    if not field.resolution and isinstance(field_plan.convert, conversion.ListConverter):
+    if not field.choice and isinstance(field_plan.convert, conversion.ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
@@ -438,7 +439,7 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
 def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if way is merge.FieldDirection.NONE:
-        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
+        return _with_decision(field_plan, merge.Action.NOTHING, merge.NO_SYNC)
     return _block_undecided(field_plan, code, detail)
 
 
@@ -519,7 +520,9 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
         return True
     convert = field_plan.convert
     try:
-        return convert.remote(mark[blocked_fields.KEPT_REMOTE]) == convert.remote(field_plan.remote_raw)
+        return convert.canonical_remote(mark[blocked_fields.KEPT_REMOTE]) == convert.canonical_remote(
+            field_plan.remote_raw
+        )
     except conversion.UnknownValue:
         return False
 

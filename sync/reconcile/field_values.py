@@ -139,7 +139,7 @@ def converter_options(
     return conversion.ConverterOptions(
         region=region or settings.region,
         time_zone=settings.time_zone,
-        settings=mapping.options.get("settings") or {},
+        column_settings=mapping.options.get("settings") or {},
         items=items,
         choices=registry.choices_of(model, mapping.fields),
     )
@@ -380,7 +380,9 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     for mapping in board.mapped:
         convert = board.converter(mapping)
         with suppress(conversion.UnknownValue):
-            values[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))
+            values[mapping.key] = convert.display(
+                convert.canonical_remote(convert.stored_value(item.reading(mapping.column_id)))
+            )
     return values
 
 
@@ -389,26 +391,26 @@ def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
     return {"id": item.id, "label": item.name, "values": item_values(board, item)}
 
 
-def related_id(raw_local: conversion.Local | None) -> str:
+def related_id(local_raw: conversion.Local | None) -> str:
     """Return the id of the related record in these raw values, or an empty text."""
-    return str(_related(raw_local).get("id") or "")
+    return str(_related(local_raw).get("id") or "")
 
 
-def related_name(raw_local: conversion.Local | None) -> str:
+def related_name(local_raw: conversion.Local | None) -> str:
     """Return the name of the related record in these raw values, or an empty text."""
-    return str(_related(raw_local).get("name") or "")
+    return str(_related(local_raw).get("name") or "")
 
 
-def _related(raw_local: conversion.Local | None) -> Mapping[str, Any]:
-    return next((value for value in (raw_local or {}).values() if isinstance(value, Mapping)), {})
+def _related(local_raw: conversion.Local | None) -> Mapping[str, Any]:
+    return next((value for value in (local_raw or {}).values() if isinstance(value, Mapping)), {})
 
 
-def display_local(convert: conversion.Converter, raw_local: dict[str, Any] | None) -> str:
+def display_local(convert: conversion.Converter, local_raw: dict[str, Any] | None) -> str:
     """Return raw values as a person reads them; for a related record without an item, its name."""
     try:
-        return convert.display(convert.local(raw_local or {}))
+        return convert.display(convert.canonical_local(local_raw or {}))
     except conversion.UnknownValue:
-        return related_name(raw_local)
+        return related_name(local_raw)
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -442,7 +444,7 @@ def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
         return ""
     # Only phone numbers depend on the record's region, which may cost a query.
     convert = board.converter(match, record if match.converter == "phone" else None)
-    return _match_text(convert.local(stored_values(record, match)))
+    return _match_text(convert.canonical_local(stored_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
@@ -452,7 +454,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
         return set()
     values = stored_values(record, match)
     texts = {value for value in values.values() if isinstance(value, str) and len(values) == 1}
-    canonical = board.converter(match, record).local(values)
+    canonical = board.converter(match, record).canonical_local(values)
     if isinstance(canonical, str):
         texts.add(canonical)
         if match.converter == "email":
@@ -473,6 +475,6 @@ def match_text_of_item(board: BoardContext, item: Item) -> str | None:
         return ""
     convert = board.converter(match)
     try:
-        return _match_text(convert.remote(convert.stored_value(item.reading(match.column_id))))
+        return _match_text(convert.canonical_remote(convert.stored_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None

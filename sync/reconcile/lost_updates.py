@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict
 from sync import merge
@@ -28,30 +28,52 @@ from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import way_of
 from sync.reconcile.field_values import BoardContext
-from sync.records.authors import monday_editor_name, monday_user_name
+from sync.records.authors import monday_user_name
 
 MAX_ENTRIES = 10
 
-# The kind of a history line about a lost value that a person is asked about; other lost values are “overridden”.
-OVERWRITTEN = "overwritten"
+# The kinds of history lines about lost values: a person is asked about it, or only the history keeps it.
+ASKED_LINE = "overwritten"
+HISTORY_ONLY_LINE = "overridden"
 
 # The actions of fields whose value on Monday is that of the base, or could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
-# The length of an entry about a lost value, which includes the write that overwrote it.
-_REPORT_LENGTH = 3
-
 AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
+
+
+class SeenValue(NamedTuple):
+    """A raw value that differed from the base when a pass read it on Monday: a row of the sync state's `seen`."""
+
+    value: Any
+    at: str
+
+
+class ReportedLoss(NamedTuple):
+    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`."""
+
+    value: Any
+    at: str
+    write_id: str
+
+
+def _seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
+    """Return both kinds of a field's rows, each the oldest first."""
+    rows = sync_state.seen.get(key, [])
+    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
+    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
+    return values, losses
 
 
 def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
-    deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
-    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
-    # Fields of deleted records aren't merged, so their bases stay.
+    record_plans = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
+    deleted_plans = [deleted_plan for deleted_plan in plan.deleted.values() if wants_events(deleted_plan)]
+    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in record_plans)
+    # Fields of deleted records aren't merged, so their bases, which are part of the facts, stay.
     return plan.with_deleted(
-        replace(with_lost_updates(facts.board, before, facts.now), facts=before.facts) for before in deleted
+        replace(with_lost_updates(facts.board, deleted_plan, facts.now), facts=deleted_plan.facts)
+        for deleted_plan in deleted_plans
     )
 
 
@@ -71,7 +93,7 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
     lost_updates: list[pass_plan.LostUpdate] = []
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
-    landed: dict[str, str] = {}
+    landed_by_event: dict[str, str] = {}
     faults: list[Exception] = []
     for mapping in board.mappings:
         key = mapping.key
@@ -87,16 +109,18 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
                 base[key] = {**base[key], field_bases.AS_SENT: True}
                 altered.pop(key, None)
             if write := history.landed_write:
-                landed[key] = write.id
+                landed_by_event[key] = write.id
                 # A united list is no base before NPD has it too.
                 if write.item_id == item_id and not write.entry.get("united"):
+                    # What Monday answered isn't known. So its half is the value before the write, and AS_SENT makes the
+                    # sent value count instead.
                     base[key] = field_bases.new_base(mapping, item_id, write.entry["local"], write.entry["read"])
                     base[key][field_bases.AS_SENT] = True
         # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
     plan = plan.with_state(base=base, altered=altered)
-    return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
+    return replace(plan, lost_updates=tuple(lost_updates), landed_by_event=landed_by_event, event_faults=tuple(faults))
 
 
 class OwnWrite:
@@ -105,44 +129,52 @@ class OwnWrite:
     def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
         entry = intent.values[mapping.key]
         answer = intent.answer or {}
-        state = intent.state
         self.id = str(intent.pk)
         self.item_id = intent.item_id
+        self.state = intent.state
         self.entry = entry
-        self.read = convert.remote(entry["read"])  # Monday's value when it was decided
-        self.sent = convert.local(entry["local"])
-        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.read = convert.canonical_remote(entry["read"])  # Monday's value as its pass had read it
+        self.sent = convert.canonical_local(entry["local"])
+        self.answer = convert.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
-        # effect at `until` at the latest.
+        # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
         self.intended_at = intent.created_at
-        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        self.is_open = state == IntentState.OPEN
-        # It had no answer, so it may land late.
-        self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
-        self.took_effect = state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
+        self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        # No answer says that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
+        # somebody else may have written it.
+        self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
+        self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
 
     def wrote(self, value: merge.Canonical) -> bool:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
 
     def may_have_made(self, event: ChangeEvent) -> bool:
-        """Whether the event may be this write's own, by its value and time; one without an answer may land late."""
-        in_time = self.is_unconfirmed or event.at <= self.until + STALE_READ_WINDOW
+        """Whether the event may be this write's own, by its value and time."""
+        in_time = self.may_land_late or event.at <= self.until + STALE_READ_WINDOW
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
     def is_replaced_by(self, event: ChangeEvent) -> bool:
         """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
         is_later = event.at >= self.intended_at - merge.CLOCK_TOLERANCE
-        return is_later and event.has_previous and event.previous == self.sent != self.read
+        changed_the_cell = self.sent != self.read
+        return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
+
+
+class Replacement(NamedTuple):
+    """What an event says: a value, and the value that it replaced."""
+
+    value: merge.Canonical
+    previous: merge.Canonical
 
 
 class _FieldHistory:
     """The events of one field beside our writes of it, to tell which edits our writes overwrote.
 
     An event is ours if it names no other user, and a write of ours sent its value at that time (one of its `makers`).
-    If it replaced something that its write had not read, it is ours only if no other event shows that write. All other
-    events are somebody else's (`foreign`).
+    If it replaced something that its write had not read, it is ours only if no other event shows that write: one with
+    its value, and with what it had read as the replaced value. All other events are `foreign`: not shown to be ours.
 
     For example, we read A, Ann writes B on Monday, and we send C. Her edit is lost, and that shows in one of three
     ways:
@@ -177,40 +209,43 @@ class _FieldHistory:
         for event in changes:
             may_be_ours = not us or event.user_id in ("", us)
             self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
-        # What events that may be ours say: a value, and what it replaced.
-        self.replacements = {
-            (event.value, event.previous) for event, makers in self.makers.items() if makers and event.has_previous
+        self.our_replacements = {
+            Replacement(event.value, event.previous)
+            for event, makers in self.makers.items()
+            if makers and event.has_previous
         }
         self.foreign = [event for event in changes if not self._is_own(event)]
 
     def _is_own(self, event: ChangeEvent) -> bool:
         if not event.has_previous or self._replaced_what_was_read(event):
             return bool(self.makers[event])
-        # Monday had the sent value and then its form in our answer: somebody wrote that before we were answered.
+        # The event replaced what we sent by what Monday answered: an edit between our write and its answer.
         is_edit_in_answer = any(
-            write.answer == event.value != write.sent and event.previous == write.sent for write in self.writes
+            write.answer != write.sent and event.value == write.answer and event.previous == write.sent
+            for write in self.writes
         )
-        return bool(self._makers_without_event(event)) and not is_edit_in_answer
+        return bool(self._makers_not_shown_elsewhere(event)) and not is_edit_in_answer
 
     def _replaced_what_was_read(self, event: ChangeEvent) -> bool:
         return any(event.previous == write.read for write in self.makers[event])
 
-    def _makers_without_event(self, event: ChangeEvent) -> list[OwnWrite]:
+    def _makers_not_shown_elsewhere(self, event: ChangeEvent) -> list[OwnWrite]:
         """Return its makers of which no event shows that they replaced the value that they had read."""
         return [
             write
             for write in self.makers[event]
-            if self.replacements.isdisjoint({(write.sent, write.read), (write.answer, write.read)})
+            if Replacement(write.sent, write.read) not in self.our_replacements
+            and Replacement(write.answer, write.read) not in self.our_replacements
         ]
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        entries = self.facts.sync_state.seen.get(self.mapping.key, [])
-        reports = [(entry[0], write_id) for entry in entries for write_id in entry[2:]]
+        _, losses = _seen_rows(self.facts.sync_state, self.mapping.key)
+        reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
             value = _as_json(lost_update.value)
-            if not any((value, write_id) in reports for write_id in lost_update.writes):
+            if not any((value, write_id) in reported for write_id in lost_update.writes):
                 lost_updates.setdefault(lost_update.value, lost_update)
         return list(lost_updates.values())
 
@@ -220,14 +255,17 @@ class _FieldHistory:
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = field_bases.side_of(self.convert.remote, base["remote"])
+        answered = field_bases.side_of(self.convert.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
     def landed_write(self) -> OwnWrite | None:
-        """Our newest write of unknown outcome, if an event shows that somebody has replaced its value."""
+        """The newest write that took effect after all, because an event shows that somebody replaced its value.
+
+        Only writes since the last one known to have taken effect count: open ones, and those taken to have had none.
+        """
         for write in reversed(self.writes):
-            if write.took_effect and not write.is_open:
+            if write.state in (IntentState.APPLIED, IntentState.CONFIRMED):
                 return None
             if any(event.is_new and write.is_replaced_by(event) for event in self.foreign):
                 return write
@@ -238,7 +276,7 @@ class _FieldHistory:
         for event in self.changes:
             if not (event.is_new and event.has_previous) or event in self.foreign:
                 continue
-            writes = self._makers_without_event(event)
+            writes = self._makers_not_shown_elsewhere(event)
             if self._replaced_what_was_read(event) or not writes or self._was_only_ours(event.previous, writes):
                 continue
             edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
@@ -248,11 +286,12 @@ class _FieldHistory:
             yield pass_plan.LostUpdate(self.mapping.key, event.previous, user_id, at, write_ids)
 
     def _was_only_ours(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
-        """Whether these writes replaced a value of ours: one that another write sent after they had read the cell."""
+        """Whether what these writes replaced, without having read it, was a value that another write of ours sent."""
         if any(event.value == value and not makers for event, makers in self.makers.items()):
             return False
+        # If both read the same value, the other write had not landed yet when this one's pass read.
         return any(
-            other.is_unconfirmed or any(other.read == write.read and other.id != write.id for write in writes)
+            other.may_land_late or any(other.read == write.read and other.id != write.id for write in writes)
             for other in self.writes
             if other.wrote(value)
         )
@@ -260,11 +299,12 @@ class _FieldHistory:
     def _lost_by_their_event(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield somebody's values, newer than our pass's read, that no pass read and nobody else replaced."""
         for event in self.foreign:
-            # A write without effect counts as ours only if the event may be ours.
-            is_ours = any(
-                write.wrote(event.value) and (write.took_effect or self.makers[event]) for write in self.writes
+            # A write without effect counts only if the event may be ours.
+            is_value_we_wrote = any(
+                write.wrote(event.value) and (write.may_have_taken_effect or self.makers[event])
+                for write in self.writes
             )
-            if not event.is_new or is_ours or self._was_read(event):
+            if not event.is_new or is_value_we_wrote or self._was_read(event):
                 continue
             write = self._overwriting_write(event)
             if write is not None and not self._is_replaced_by_other(event, write):
@@ -275,10 +315,11 @@ class _FieldHistory:
         since = event.at - merge.CLOCK_TOLERANCE
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
+        seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
         return any(
-            field_bases.side_of(self.convert.remote, entry[0]) == event.value
-            for entry in self.facts.sync_state.seen.get(event.key, [])
-            if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
+            field_bases.side_of(self.convert.canonical_remote, seen.value) == event.value
+            for seen in seen_values
+            if datetime.fromisoformat(seen.at) >= since
         )
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
@@ -286,12 +327,14 @@ class _FieldHistory:
 
         A write whose pass read long after the event didn't overwrite it: somebody else had replaced the value.
         """
-        effective = [write for write in self.writes if write.took_effect]
-        # Monday's clock and ours may differ by seconds.
-        nearly_after = [write for write in effective if write.until + merge.CLOCK_TOLERANCE > event.at]
+        effective = [write for write in self.writes if write.may_have_taken_effect]
         after = [write for write in effective if write.until > event.at]
-        first = next(iter([*after, *reversed(nearly_after)]), None)
-        if first is None or event.at < first.read_at - STALE_READ_WINDOW:
+        # Monday's clock and ours may differ by seconds: if none ended after the event, the last just before it counts.
+        just_before = [write for write in effective if event.at - merge.CLOCK_TOLERANCE < write.until <= event.at]
+        if not (after or just_before):
+            return None
+        first = after[0] if after else just_before[-1]
+        if event.at < first.read_at - STALE_READ_WINDOW:
             return None
         since = first.intended_at - STALE_READ_WINDOW
         is_explained = any(
@@ -315,9 +358,9 @@ class _FieldHistory:
 
     def _lost_by_putting_back(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
-        void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
+        void = [write for write in self.writes if write.state == IntentState.VOID]
         for event in self.foreign:
-            later = (write for write in self.writes if write.took_effect and write.intended_at > event.at)
+            later = (write for write in self.writes if write.may_have_taken_effect and write.intended_at > event.at)
             next_write = next(later, None)
             if not event.is_new or next_write is None or next_write.read != event.value:
                 continue
@@ -325,50 +368,62 @@ class _FieldHistory:
                 yield self._lost_to(event, next_write)
 
     def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
-        lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
-        return replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
+        return pass_plan.LostUpdate(
+            self.mapping.key,
+            event.value,
+            event.user_id,
+            event.at,
+            writes=(write.id,),
+            is_outcome_open=write.state == IntentState.OPEN,
+            sent=write.sent,
+        )
 
 
-def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Report the suspected values that neither side has; a restored record's own next pass reports them. A rule."""
+def keep_lost_values(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Keep, of the suspected values, those that neither side has, for the history and the conflict. A rule.
+
+    A deleted record that is being restored keeps none, because the restored record's own next pass does.
+    """
     deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
     endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
     records = plan.records.values()
     suspected = [record for record in records if record.lost_updates and record.outcome in endings]
-    plan = plan.with_deleted(report_lost_updates(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
-    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
+    plan = plan.with_deleted(with_history_lines(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
+    return plan.with_records(with_history_lines(facts.board, record_plan) for record_plan in suspected)
 
 
-def report_lost_updates(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
+def with_history_lines(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
-    A person is asked about a field's newest lost value; others only go to the history, as all do unless it `asks`.
+    A person is asked about the newest lost value of a field in this pass; others only go to the history, as all do
+    unless it `asks`. If the field is asked about already, its conflict takes the newer value, and the history keeps the
+    one before (`overwritten_again` in conflicts/lifecycle.py).
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    reports: list[pass_plan.LostUpdate] = []
+    kept: list[pass_plan.LostUpdate] = []
     asked_keys = set[str]()
     for lost_update in sorted(plan.lost_updates, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        needs_answer = asks and mapping.key not in asked_keys and _may_ask(plan, mapping)
-        asked_keys |= {mapping.key} if needs_answer else set()
-        line = _lost_line(board, plan, mapping, lost_update)
-        advice = "Choose which of them is right." if needs_answer else "It can be taken back from here."
-        kind = OVERWRITTEN if needs_answer else "overridden"
-        line = replace(line, kind=kind, sentence=f"{line.sentence} {advice}")
-        reports.append(replace(lost_update, line=line))
-    return replace(plan, lost_updates=tuple(reports))
+        line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
+        if asks and mapping.key not in asked_keys and _may_ask(plan, mapping):
+            asked_keys.add(mapping.key)
+            line = replace(line, kind=ASKED_LINE, sentence=f"{line.sentence} Choose which of them is right.")
+        else:
+            line = replace(line, sentence=f"{line.sentence} You can restore it from here.")
+        kept.append(replace(lost_update, line=line))
+    return replace(plan, lost_updates=tuple(kept))
 
 
 def _is_lost(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
-    """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
+    """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
     remote = field_bases.cell_of(convert, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
     sides = field_bases.sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
-    if lost_update.is_unconfirmed and sides.remote != lost_update.sent:
+    if lost_update.is_outcome_open and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)
 
@@ -387,9 +442,10 @@ def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
-def _lost_line(
+def _line_about_overwritten_edit(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
+    """Return the line as the history keeps it, without what a person may do about the lost value."""
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
     local_raw = field_values.stored_values(plan.record, mapping)
@@ -403,19 +459,21 @@ def _lost_line(
             return convert.with_elements(list(lost_update.value or ()), local_raw)
         return convert.from_text(lost_value, local_raw)
 
-    values = _overridden_values(convert, lost_value, local_raw, restore)
-    editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
-    sentence = (
-        f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{values['after']}” was being sent, which "
-        "overwrote it."
-    )
-    return HistoryLine("overridden", sentence, mapping.key, values=values)
+    values = _restorable_values(convert, lost_value, local_raw, restore)
+    editor = monday_user_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
+    edit = _edit_in_words(lost_value, mapping)
+    sent = f"“{values['after']}”" if values["after"] else "an empty value"
+    sentence = f"{editor} {edit} on Monday while {sent} was being sent, which overwrote it."
+    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
 
 
-def _overridden_values(
+def _restorable_values(
     convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restore: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return the values of a history line that restores a lost value: what NPD would have, and what it has."""
+    """Return the values of a history line about a lost value, from which it can be restored.
+
+    `before` is the lost value, which NPD would have after that, and `after` is the value that NPD has now.
+    """
     values: dict[str, Any] = {
         "before": lost,
         "after": field_values.display_local(convert, local_raw),
@@ -427,12 +485,7 @@ def _overridden_values(
     return values
 
 
-def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
-    """Return the history lines about lost values, if the pass is settled."""
-    return plan.lost_reports if plan.is_settled else []
-
-
-def lost_edit_line(
+def line_about_edit_removed_with_item(
     board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
     """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
@@ -445,19 +498,23 @@ def lost_edit_line(
     local_raw = field_values.stored_values(facts.record, mapping)
     try:
         remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-        value = convert.remote(remote_raw)
+        value = convert.canonical_remote(remote_raw)
     except conversion.UnknownValue:
         return None
     lost_value = convert.display(value)
-    values = _overridden_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
+    values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
     users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
     named = [user for user in users if user]
     editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
-    wrote = f"wrote “{lost_value}” into {mapping.label}" if lost_value else f"emptied {mapping.label}"
-    return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
+    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
+    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
 
 
-def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+def _edit_in_words(value: str, mapping: FieldMapping) -> str:
+    return f"wrote “{value}” into {mapping.label}" if value else f"emptied {mapping.label}"
+
+
+def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
     """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
@@ -465,9 +522,15 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     if not plan.is_settled or plan.left_out:
         return None
     fields = [
-        FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
-        for line in plan.lost_reports
-        if line.kind == OVERWRITTEN
+        FieldConflict(
+            line.key,
+            npd=line.values["after"] or None,
+            base=None,
+            monday=line.values["before"] or None,
+            reason=line.sentence,
+        )
+        for line in plan.lines_about_lost_values
+        if line.kind == ASKED_LINE
     ]
     fields += replaced
     for key, field_plan in plan.plans.items():
@@ -476,15 +539,16 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
         if resolution and rejection and rejection.is_stale:
             current = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(FieldConflict(key, current, None, resolution.monday))
+            fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
-    # With choices on which both sides agreed already.
+    # Also choices whose value both sides had already.
     applied = plan.applied_choices(KIND_OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None
         for key, field_plan in plan.plans.items()
         if field_plan.resolved_kind == KIND_OVERWRITTEN
-        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
+        and field_plan.decision.action is merge.Action.AGREED
+        and not field_plan.blocked_reason
     }
     rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
@@ -507,7 +571,7 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
     if _closing_reason(plan):
         return []
-    report = lost_update_report(plan, replaced_values(plan))
+    report = conflict_report_of(plan, replaced_values(plan))
     if report is None:
         return list(dict.fromkeys(waiting))
     still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
@@ -538,7 +602,8 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
             monday = field_plan.conflict.monday if field_plan.conflict else None
             if lost_value not in (field_plan.npd_value_after, monday):
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
-                replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
+                npd = field_plan.npd_value_after
+                replaced.append(FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
     return replaced
 
 
@@ -565,40 +630,34 @@ def seen_after(
 
     It holds no values of an item that this pass creates, and no entries older than the journal.
     """
-    entries_of = {key: list(entries) for key, entries in plan.sync_state.seen.items()}
-    plans = {} if plan.creates else plan.plans
-    for key, field_plan in plans.items():
+    now = read_at.isoformat()
+    rows = {key: _seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
+    for key, field_plan in ({} if plan.creates else plan.plans).items():
         if field_plan.decision.action not in _UNINFORMATIVE:
-            entry = [field_plan.remote_raw, read_at.isoformat()]
-            entries = entries_of.setdefault(key, [])
-            # Only the time of the newest entry changes if it has the same value.
-            if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
-                entries[-1] = entry
-            else:
-                entries.append(entry)
+            values, _ = rows.setdefault(key, ([], []))
+            # Only the time of the newest value changes if it is the same.
+            if values and values[-1].value == field_plan.remote_raw:
+                values.pop()
+            values.append(SeenValue(field_plan.remote_raw, now))
     # A pass that isn't settled reports no lost values, so the next one checks the same events again.
-    lost_updates = plan.lost_updates if plan.is_settled else ()
-    for lost_update in lost_updates:
-        reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
-        entries_of.setdefault(lost_update.key, []).extend(reports)
+    for lost_update in plan.lost_updates if plan.is_settled else ():
+        _, losses = rows.setdefault(lost_update.key, ([], []))
+        losses += [ReportedLoss(_as_json(lost_update.value), now, write_id) for write_id in lost_update.writes]
     oldest = read_at - timedelta(days=settings.journal_days)
-    kept = {}
-    for key, entries in entries_of.items():
-        recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
+    seen = {}
+    for key, (values, losses) in rows.items():
         # Limited for each kind, so that new values don't displace reports.
-        reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
-        values = [entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]
-        if reports or values:
-            kept[key] = [*reports, *values]
-    return kept
+        recent_losses = [loss for loss in losses if datetime.fromisoformat(loss.at) >= oldest][-MAX_ENTRIES:]
+        recent_values = [value for value in values if datetime.fromisoformat(value.at) >= oldest][-MAX_ENTRIES:]
+        if recent_losses or recent_values:
+            seen[key] = [list(row) for row in (*recent_losses, *recent_values)]
+    return seen
 
 
-def last_observed(sync_state: SyncMetadata, key: str) -> tuple[Any] | None:
-    """Return the last raw value that differed from the base when a pass read it, in a tuple; None if there is none."""
-    for entry in reversed(sync_state.seen.get(key, [])):
-        if len(entry) < _REPORT_LENGTH:
-            return (entry[0],)
-    return None
+def last_observed(sync_state: SyncMetadata, key: str) -> Any:
+    """Return the last raw value that differed from the base when a pass read it; UNREAD if there is none."""
+    values, _ = _seen_rows(sync_state, key)
+    return values[-1].value if values else field_bases.UNREAD
 
 
 def has_news(plan: pass_plan.RecordPlan) -> bool:

@@ -129,7 +129,7 @@ class FieldPlan:
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
-    def resolution(self) -> merge.FieldSelection:
+    def resolution(self) -> reports.FieldSelection:
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
 
@@ -144,8 +144,8 @@ class FieldPlan:
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
 
-    def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return field_values.display_local(self.convert, raw_local)
+    def display_local(self, local_raw: dict[str, Any] | None) -> str:
+        return field_values.display_local(self.convert, local_raw)
 
     @property
     def is_agreed(self) -> bool:
@@ -247,7 +247,7 @@ class LostUpdate:
     user_id: str
     at: datetime
     writes: tuple[str, ...]  # the intents that overwrote it
-    is_unconfirmed: bool = False  # their outcome is unknown, unless the item shows the value `sent`
+    is_outcome_open: bool = False  # whether they overwrote it isn't known, unless the item shows the value `sent`
     sent: merge.Canonical = None
     # The line for the history and the conflict, once a pass has read both sides and neither has the value.
     line: HistoryLine | None = None
@@ -269,8 +269,8 @@ class RecordPlan:
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
-    # By field, the intent without an answer whose value somebody replaced: it took effect, so its value is the base.
-    replaced_intents: Mapping[str, str] = field(default_factory=dict)
+    # By field, the intent without an answer that took effect, because an event shows that somebody replaced its value.
+    landed_by_event: Mapping[str, str] = field(default_factory=dict)
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
     answer: WriteAnswer = NOTHING_SENT  # Monday's answer to the sent values
@@ -346,12 +346,12 @@ class RecordPlan:
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
         confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return confirmed | set(map(UUID, self.replaced_intents.values()))
+        return confirmed | set(map(UUID, self.landed_by_event.values()))
 
     @property
-    def lost_reports(self) -> list[HistoryLine]:
-        """The lines about the lost values that neither side has, the newest first."""
-        return [lost_update.line for lost_update in self.lost_updates if lost_update.line]
+    def lines_about_lost_values(self) -> list[HistoryLine]:
+        """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
+        return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
 
     @property
     def is_deleted(self) -> bool:

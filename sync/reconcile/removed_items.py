@@ -24,7 +24,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import lost_edit_line, will_ask
+from sync.reconcile.lost_updates import line_about_edit_removed_with_item, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -127,6 +127,8 @@ def approve_deletions(
     Release a pending approval if the record is to be asked about instead.
     """
     deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
+    # The record may have been deleted before within the hour, and restored.
+    approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
     for facts, plan in removals:
@@ -276,7 +278,7 @@ def _with_action(
         changes = change_events(board, facts.record, facts.history.events) if missed else []
         why = "the item left the board with that."
         mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-        lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
+        lines = [line_about_edit_removed_with_item(board, facts, mapping, changes, why) for mapping in mappings]
         edits = tuple(line for line in lines if line)
         return replace(
             removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits

@@ -73,7 +73,7 @@ def _as_npd_value(convert: Converter, before: Mapping[str, Any]) -> Mapping[str,
     try:
         return convert.to_local(before["remote"], before["local"])
     except AmbiguousSplit:
-        return convert.from_text(convert.display(convert.remote(before["remote"])), before["local"])
+        return convert.from_text(convert.display(convert.canonical_remote(before["remote"])), before["local"])
 
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
@@ -108,13 +108,13 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
-    if field.local != convert.local(after["local"]):
+    if field.local != convert.canonical_local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
-    if field.remote != convert.remote(after["remote"]):
+    if field.remote != convert.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         entries = [intent.values[field.key] for intent in facts.intents_about(item_id) if field.key in intent.values]
-        is_previous = field.remote == convert.remote(inverse["before"]["remote"])
-        if not (is_previous and any(convert.local(entry["local"]) == field.remote for entry in entries)):
+        is_previous = field.remote == convert.canonical_remote(inverse["before"]["remote"])
+        if not (is_previous and any(convert.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
 
 
@@ -132,8 +132,8 @@ def _plan_inverse(
     convert = field_plan.convert
     record = plan.record
     before = request.inverse[field.key]["before"]
-    local = convert.local(before["local"])
-    remote = convert.remote(before["remote"])
+    local = convert.canonical_local(before["local"])
+    remote = convert.canonical_remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
         raw = field_values.resolve_relations(related, type(record), before["local"])
@@ -181,7 +181,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
         base_text = None
         if base:
             with suppress(UnknownValue):
-                base_text = field_plan.convert.display(field_plan.convert.local(base["local"])) or None
+                base_text = field_plan.convert.display(field_plan.convert.canonical_local(base["local"])) or None
         choice = request.resolutions[key]
         reason = "Changed on both sides: its resolution was undone."
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
@@ -207,7 +207,8 @@ def with_resolution(
             if not {display(field.local) or None, display(field.remote) or None} <= expected:
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
-                return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
+                reason = "a person restored an overwritten value"
+                return resolved, replace(field, choice=resolution.choose, chosen_value=value, restore_reason=reason)
             else:
                 # The edit stays overwritten: there is nothing to write.
                 field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
@@ -217,18 +218,20 @@ def with_resolution(
     if conflict is not None:
         resolved = replace(field_plan, resolves=conflict)
         try:
-            typed = _check_conflict(facts, plan, resolved, field)
+            value = _check_conflict(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             return _reject(field_plan, conflict.kind, str(rejection)), field
         is_gone = _is_value_gone(plan.facts, resolved, field)
-        return resolved, replace(field, resolution=conflict.resolutions[field.key], typed=typed, write_both=is_gone)
+        reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
+        choice = conflict.resolutions[field.key].choose
+        return resolved, replace(field, choice=choice, chosen_value=value, restore_reason=reason)
     return field_plan, field
 
 
 def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
     """Check that the choice is for the current values, or for those that our own call has replaced.
 
-    Return the value that was typed; raises ResolutionRejected, ValueError, RelatedNotFound.
+    Return the value that was typed, or is to be restored; raises ResolutionRejected, ValueError, RelatedNotFound.
     """
     resolution = field_plan.resolution
     choose = field_plan.choice
@@ -251,7 +254,7 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
-    return field_plan.convert.local(typed_values(facts, plan, field_plan)) if is_typed else None
+    return field_plan.convert.canonical_local(typed_values(facts, plan, field_plan)) if is_typed else None
 
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
@@ -276,7 +279,7 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
         raise ResolutionRejected("There is no last synced value.")
     if field.direction is not merge.FieldDirection.BOTH:
         raise ResolutionRejected("The field is synced one way only; change its direction first.")
-    return field_plan.convert.local(typed_values(facts, plan, field_plan))
+    return field_plan.convert.canonical_local(typed_values(facts, plan, field_plan))
 
 
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
@@ -295,9 +298,9 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
     convert = field_plan.convert
     base = field_plan.base
     values = (
-        convert.local(field_plan.local_raw),
-        convert.local(base["local"]) if base else None,
-        convert.remote(field_plan.remote_raw),
+        convert.canonical_local(field_plan.local_raw),
+        convert.canonical_local(base["local"]) if base else None,
+        convert.canonical_remote(field_plan.remote_raw),
     )
     names = [convert.display(value) or None for value in values]
     texts = list(names)

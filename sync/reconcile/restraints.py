@@ -153,7 +153,10 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     ids = ids.union(record_plan.id for record_plan in open_records if record_plan.sync_state.blocked_fields)
     if not ids:
         return plan
-    approvals = facts.approvals.about(CLEARS, ids)
+    # The field may have been emptied before within the hour, and filled in again.
+    bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].plans[clear.key].base for clear in clears}
+    begun = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
+    approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(begun)
     # A person approves or rejects emptying one value, so another value needs a new request.
     value_of = {_key_of(clear): clear.values["value"] for clear in clears}
     stored = approvals.open_requests.items()
@@ -205,11 +208,11 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
         convert = field_plan.convert
         # Of a value that isn't known nobody can say that it would be emptied.
         with suppress(UnknownValue):
-            local = convert.local(field_plan.local_raw)
-            remote = convert.remote(field_plan.remote_raw)
-            if send_raw is not None and convert.local(send_raw) is None and remote is not None:
+            local = convert.canonical_local(field_plan.local_raw)
+            remote = convert.canonical_remote(field_plan.remote_raw)
+            if send_raw is not None and convert.canonical_local(send_raw) is None and remote is not None:
                 yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if write_raw is not None and convert.local(write_raw) is None and local is not None:
+            if write_raw is not None and convert.canonical_local(write_raw) is None and local is not None:
                 yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
@@ -276,7 +279,10 @@ def _written_back(
     decision = merge.FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = merge.Field(
-        clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), direction=way
+        clear.key,
+        convert.canonical_local(field_plan.local_raw),
+        convert.canonical_remote(field_plan.remote_raw),
+        direction=way,
     )
     return apply_decision(facts, plan, field_plan, field)
 
@@ -306,12 +312,12 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
         return None
     try:
         convert = field_plan.convert
-        local = convert.local(base["local"])
-        remote = convert.remote(base["remote"])
-        is_on_monday = convert.remote(field_plan.remote_raw) == remote
+        local = convert.canonical_local(base["local"])
+        remote = convert.canonical_remote(base["remote"])
+        is_on_monday = convert.canonical_remote(field_plan.remote_raw) == remote
         if field_plan.send_raw is not None:
             is_on_monday = plan.answer.item is not None
-        is_in_npd = convert.local(stored_values(plan.record, field_plan.mapping)) == local
+        is_in_npd = convert.canonical_local(stored_values(plan.record, field_plan.mapping)) == local
     except UnknownValue:
         return None
     if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):

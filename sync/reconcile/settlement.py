@@ -264,7 +264,7 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     yield from _field_reports(plan, replaced)
     if (undo_report := resolutions.undo_report(plan)) is not None:
         yield undo_report
-    if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
+    if (report := lost_updates.conflict_report_of(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
 

@@ -94,7 +94,7 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
             base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
             convert = board.converter(mapping, record)
             try:
-                if base is None or event_value(convert, value, column_type) != convert.remote(base["remote"]):
+                if base is None or event_value(convert, value, column_type) != convert.canonical_remote(base["remote"]):
                     return False
             except UnknownValue:
                 return False
@@ -183,15 +183,15 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     convert = board.converter(mapping, facts.record)
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
-        current = convert.remote(cell)
+        current = convert.canonical_remote(cell)
         # An earlier pass that read this value after our write has shown that it is there again.
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
-        if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
+        if current == convert.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
         writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
         entries = [write.values[key] for write in writes if key in write.values]
-        written = [convert.local(later["local"]) for later in entries if later["column"] == entry["column"]]
-        if current != convert.remote(entry["read"]) or current in written:
+        written = [convert.canonical_local(later["local"]) for later in entries if later["column"] == entry["column"]]
+        if current != convert.canonical_remote(entry["read"]) or current in written:
             return False
     except UnknownValue:
         return False
@@ -220,7 +220,7 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
         base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if (
             not convert.names_items
-            or field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item)) is not None
+            or field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item)) is not None
         ):
             continue
         if base is not None:
@@ -228,7 +228,7 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(field_bases.side_of(convert.local, entry["local"])) for entry in creates if entry}
+            names |= {str(field_bases.side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
         emptied |= {(target_of(relation), name) for name in names - {"None"}}
     return emptied
 

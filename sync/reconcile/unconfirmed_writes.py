@@ -285,8 +285,10 @@ def _base_from_creates(
         return None
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
-        current = convert.remote(remote_raw)
-        sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
+        current = convert.canonical_remote(remote_raw)
+        sent = [
+            (entry["local"], convert.canonical_local(entry["local"])) if entry else (None, None) for entry in entries
+        ]
     except UnknownValue:
         return None
     sent_raw = next((raw for raw, value in sent if raw and value == current), None)

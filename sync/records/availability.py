@@ -93,14 +93,14 @@ class BoardAvailability:
         return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
 
     @property
-    def has_board(self) -> bool:
-        """Whether its board was set up, also if there is no token any more."""
+    def is_chosen(self) -> bool:
+        """Whether a Monday board was chosen for it, also if there is no token any more."""
         return self.link is not None and self.link.has_board
 
     @property
     def is_stopped(self) -> bool:
         """Whether a board that was set up is blocked, other than by a pause."""
-        return self.has_board and not self.is_paused and bool(self.blocked_reason)
+        return self.is_chosen and not self.is_paused and bool(self.blocked_reason)
 
     @property
     def blocked_reason(self) -> str:
@@ -148,7 +148,7 @@ def overview() -> Overview:
 def stops_overview() -> Overview:
     """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
     now = overview()
-    now.read_stops()
+    now.skip_idle_limits()
     return now
 
 
@@ -180,7 +180,7 @@ class Overview(LimitFacts):
 
     def for_display(self, board: BoardAvailability) -> BoardAvailability:
         """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
-        if not (board.is_available or board.is_temporary) or (stop := self.untested) is None:
+        if not (board.is_available or board.is_temporary) or (stop := self.wait_for_probe) is None:
             return board
         return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
 
@@ -259,7 +259,7 @@ class Stop:
 
 
 def stop_headline(titles: Iterable[str], reason: str) -> str:
-    """Return what is stopped and why, as pages, messages and the doctor's findings show it."""
+    """Return what is stopped and why, as pages, messages and `monday_check` show it."""
     boards, cause = _headline_parts(titles, reason)
     return f"Sync{boards} is stopped: {cause}"
 

@@ -259,6 +259,13 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert conflict.stored_resolution.resolution_type == "keep_monday"
 
 
+def test_restoring_an_edit_that_emptied_a_field_says_that_both_sides_are_emptied(browser: Client, kinds: Kinds) -> None:
+    key, conflict = empty_on_monday("Zoe", "5050")
+    SyncConflict.objects.filter(pk=conflict.pk).update(kind="overwritten")
+    [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', page(browser), re.DOTALL)
+    assert "Empty Phone on both sides…" in words_of(row)
+
+
 def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Client, kinds: Kinds) -> None:
     key, empty = empty_on_monday("Zoe", "5050")
     other_key = kinds[Kind.CONFLICT][0]
@@ -367,7 +374,7 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
         problem="The column is gone.", problem_code=ColumnProblem.MISSING
     )
     text = question()
-    assert "Takes about 2 of today's 780 API calls left." in text
+    assert "Takes about 2 of the 780 API calls left today." in text
     assert "Role is blocked: the items are created without it for now." in text
 
 

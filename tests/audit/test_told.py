@@ -26,7 +26,7 @@ def compared(differed: int = 0) -> BoardLink:
 
 
 def drift_finding() -> Any:
-    (drift,) = [finding for finding in monday_check.run_checks() if finding.subject == "drift"]
+    (drift,) = [finding for finding in monday_check.run_checks() if finding.subject == "comparison"]
     return drift
 
 

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldSelection
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.merge import FieldSelection
 from sync.models import ApiQuota, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states

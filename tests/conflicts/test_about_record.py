@@ -11,13 +11,12 @@ from conflicts.admin.bulk_resolution import bulk_question
 from conflicts.case import RecordContext
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
-from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
+from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.kernel.messages import NotAllowed
-from sync.merge import FieldSelection
 from sync.models import Decision, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, error_of

@@ -6,12 +6,11 @@ from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress, state_of
-from conflicts.reports import ConflictReport, FieldConflict
+from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
 from conflicts.resolution import resolve, undo
 from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.world import World
@@ -101,7 +100,7 @@ def test_a_rejected_choice_has_a_history_line_and_the_others_wait_on(contact: Co
     overwritten = SyncConflict.objects.get(kind="overwritten")
     resolve(overwritten.pk, by=ada, resolution_type="keep_npd", seen=values_seen(ROLE))
 
-    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=overwritten.pk)
+    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", conflict_id=overwritten.pk)
     overwritten.refresh_from_db()
     assert overwritten.resolution_problem == "Somebody has it by now."
     assert overwritten.left_open == ["role_title"]

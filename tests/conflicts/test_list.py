@@ -74,6 +74,16 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     assert "All resolved. Email “" in text_of(browser.get("/admin/"))
 
 
+def test_the_walk_does_not_lead_back_to_a_rejected_value_that_was_answered(browser: Client) -> None:
+    states.boards()
+    first, last = (page_of(rejected_too(name, item)) for name, item in (("Ann", "75"), ("Bea", "76")))
+    form = {"next": "1", "seen-email": json.dumps([REFUSED, GOOD]), "pick-email": "custom"}
+    answered = browser.post(first, form | {"value-email": "ann@example.org"})
+    assert answered["Location"].startswith(f"{last}?")
+    # No pass has sent the answer yet.
+    assert browser.post(last, form | {"value-email": "bea@example.org"})["Location"] == "/admin/"
+
+
 def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
     states.boards()
     oldest = conflicting("role", ROLE)

@@ -7,11 +7,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from conflicts.models import SyncConflict
-from conflicts.reports import ConflictReport, FieldConflict
+from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.merge import FieldSelection
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen

@@ -9,9 +9,9 @@ from django.test import Client
 from conflicts.case import RecordContext, fields_in_conflict
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
+from conflicts.reports import FieldSelection
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact
-from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen

@@ -41,7 +41,7 @@ class BoardCell:
     def options(self) -> ConverterOptions:
         """What a converter is told of this column and of the account."""
         settings = json.loads(json.dumps(settings_json(self._column)))
-        return ConverterOptions(settings=settings, items=ITEMS)
+        return ConverterOptions(column_settings=settings, items=ITEMS)
 
     def write(self, value: Any) -> Reading:
         """Set the cell by the JSON of `column_values`, labels made where they are missing."""

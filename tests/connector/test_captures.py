@@ -356,7 +356,7 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
         return
     convert = BY_TYPE[kind](ConverterOptions(region="GB"))
     try:
-        value: Any = convert.remote(convert.stored_value(reading))
+        value: Any = convert.canonical_remote(convert.stored_value(reading))
     except UnknownValue:
         value = UNKNOWN
     assert value == expected, source

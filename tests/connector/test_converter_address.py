@@ -78,7 +78,7 @@ def test_what_still_stands_on_the_board_never_lands_in_another_part(before: Part
     for name in ADDRESS_FIELDS:
         staying = [piece for piece in _pieces({name: before[name]}) if piece in edited and piece not in new]
         assert [piece for piece in staying if piece not in _pieces({name: after[name] or ""})] == []
-    assert ADDRESS.local(after) == ADDRESS.remote(_text(edited))
+    assert ADDRESS.canonical_local(after) == ADDRESS.canonical_remote(_text(edited))
 
 
 ANY = st.none() | st.text(max_size=40) | st.text(" ,\n\r\t\u00a0aä\u0308éZß.", max_size=20)
@@ -87,11 +87,11 @@ ANY = st.none() | st.text(max_size=40) | st.text(" ,\n\r\t\u00a0aä\u0308éZß."
 @given(st.fixed_dictionaries(dict.fromkeys(ADDRESS_FIELDS, ANY)), ANY, st.text(max_size=40))
 def test_a_divided_address_reads_the_same(current: dict[str, str | None], remote: str | None, typed: str) -> None:
     assert ADDRESS.to_local(ADDRESS.to_remote(current, None), current) == current
-    assert ADDRESS.local(ADDRESS.from_text(typed, current)) == ADDRESS.remote(typed)
+    assert ADDRESS.canonical_local(ADDRESS.from_text(typed, current)) == ADDRESS.canonical_remote(typed)
     with suppress(AmbiguousSplit):
         divided = ADDRESS.to_local(remote, current)
         assert set(divided) == set(ADDRESS_FIELDS)
-        assert ADDRESS.local(divided) == ADDRESS.remote(remote)
+        assert ADDRESS.canonical_local(divided) == ADDRESS.canonical_remote(remote)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sync.monday.conversion import ConverterOptions, UnknownValue
 from tests.connector.board_cell import ITEMS
 
 STATUS = ConverterOptions(
-    settings={
+    column_settings={
         "labels": [
             {"id": 0, "label": "Working  on it", "index": 2, "is_deactivated": False},
             {"id": 1, "label": "Done", "index": 0, "is_deactivated": False},
@@ -22,7 +22,7 @@ STATUS = ConverterOptions(
         ]
     }
 )
-DROPDOWN = ConverterOptions(settings={"labels": [{"id": 1, "label": "Navy"}, {"id": 2, "label": "Smith, Sons"}]})
+DROPDOWN = ConverterOptions(column_settings={"labels": [{"id": 1, "label": "Navy"}, {"id": 2, "label": "Smith, Sons"}]})
 OPTIONS = {"status": STATUS, "dropdown": DROPDOWN}
 ACME = {"id": "u-1", "item": "44", "name": "ACME"}
 
@@ -79,7 +79,7 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
 )
 def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -> None:
     convert = make_converter(name)
-    assert convert.local({"field": first}) == convert.local({"field": second})
+    assert convert.canonical_local({"field": first}) == convert.canonical_local({"field": second})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -
 )
 def test_values_that_say_different_things_are_not_equal(name: str, first: Any, second: Any) -> None:
     convert = make_converter(name)
-    assert convert.local({"field": first}) != convert.local({"field": second})
+    assert convert.canonical_local({"field": first}) != convert.canonical_local({"field": second})
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ EVENING = {"date": "2026-01-31", "time": "23:00:00"}
 def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any, day: str, sent: str) -> None:
     convert = make_converter("date", ConverterOptions(time_zone=zone))
     raw = convert.stored_value(Reading("due", "date", value=cell))
-    assert (convert.remote(raw), convert.to_local(raw, {"due": None})) == (day, {"due": day})
+    assert (convert.canonical_remote(raw), convert.to_local(raw, {"due": None})) == (day, {"due": day})
     again = convert.to_remote({"due": "2026-02-03"}, raw)
     assert " ".join(again.values()) == sent
 
@@ -171,13 +171,13 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
     [
         (
             "status",
-            ConverterOptions(settings={"labels": {str(n): f"l{n}" for n in range(40)}}),
+            ConverterOptions(column_settings={"labels": {str(n): f"l{n}" for n in range(40)}}),
             "More",
             "its 40 labels already",
         ),
         (
             "dropdown",
-            ConverterOptions(settings={"labels": [], "limit_select": True, "label_limit_count": 1}),
+            ConverterOptions(column_settings={"labels": [], "limit_select": True, "label_limit_count": 1}),
             ["a", "b"],
             "2 labels; the column on Monday takes 1",
         ),
@@ -206,16 +206,16 @@ def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptio
 def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, words: str) -> None:
     convert = make_converter("relation" if name == "board_relation" else name)
     with pytest.raises(UnknownValue, match=words):
-        convert.remote(convert.stored_value(reading))
+        convert.canonical_remote(convert.stored_value(reading))
 
 
 def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
     convert = make_converter("status", STATUS)
     blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})
-    assert convert.remote(convert.stored_value(blank)) is None
+    assert convert.canonical_remote(convert.stored_value(blank)) is None
     assert convert.from_event({"label": {"index": 5, "text": None}}, "color") is None
-    stuck = make_converter("status", ConverterOptions(settings={"labels": {"5": "Stuck"}}))
-    assert stuck.remote(stuck.stored_value(blank)) == "Stuck"
+    stuck = make_converter("status", ConverterOptions(column_settings={"labels": {"5": "Stuck"}}))
+    assert stuck.canonical_remote(stuck.stored_value(blank)) == "Stuck"
 
 
 def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> None:
@@ -223,14 +223,14 @@ def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> 
     assert make_converter("checkbox").stored_value(ticked) == {"checked": True}
     reading = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
     convert = make_converter("status", STATUS)
-    assert convert.remote(convert.stored_value(reading)) == "Done"
+    assert convert.canonical_remote(convert.stored_value(reading)) == "Done"
 
 
 def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:
-    old = ConverterOptions(settings={"labels": {"0": "Working on it", "7": "2024", "5": ""}})
+    old = ConverterOptions(column_settings={"labels": {"0": "Working on it", "7": "2024", "5": ""}})
     assert make_converter("status", old).to_remote({"field": "2024"}, None) == {"index": "7"}
     assert make_converter("status", old).from_event({"index": 0, "post_id": None}, "color") == "Working on it"
-    names = ConverterOptions(settings={"labels": [{"id": 4, "name": "Smith, Sons"}]})
+    names = ConverterOptions(column_settings={"labels": [{"id": 4, "name": "Smith, Sons"}]})
     assert make_converter("dropdown", names).to_remote({"field": ["Smith, Sons"]}, None) == {"ids": ["4"]}
 
 
@@ -266,14 +266,14 @@ def test_a_field_of_one_takes_no_two_labels() -> None:
 def test_a_long_text_that_is_no_link_is_told_at_once() -> None:
     text = "a." * 30_000 + " b"
     assert "is not a web address" in (make_converter("link").rejection_reason({"inventory_url": text}) or "")
-    assert make_converter("link").local({"inventory_url": text}) == text
+    assert make_converter("link").canonical_local({"inventory_url": text}) == text
 
 
 def test_a_relation_waits_for_the_related_record_s_item() -> None:
     convert = make_converter("relation")
     with pytest.raises(UnknownValue, match="organization: ACME has no item on its board yet"):
-        convert.local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
-    assert convert.local({"organization": None}) is None
+        convert.canonical_local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
+    assert convert.canonical_local({"organization": None}) is None
 
 
 def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
@@ -281,7 +281,7 @@ def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
     raw = convert.stored_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
     assert raw == {"item_ids": ["44", "45"]}
     with pytest.raises(UnknownValue, match="2 items where NPD holds one"):
-        convert.remote(raw)
+        convert.canonical_remote(raw)
 
 
 def test_a_relation_is_pulled_as_the_item_or_the_name_that_it_names() -> None:

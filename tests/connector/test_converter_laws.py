@@ -74,9 +74,9 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     cell, convert = cell_for(name)
     assume(convert.rejection_reason(local) is None)
     raw = convert.stored_value(cell.write(convert.to_remote(local, None)))
-    canonical = convert.local(local)
-    assert convert.remote(raw) == canonical
-    assert convert.remote(json.loads(json.dumps(raw))) == canonical
+    canonical = convert.canonical_local(local)
+    assert convert.canonical_remote(raw) == canonical
+    assert convert.canonical_remote(json.loads(json.dumps(raw))) == canonical
     assert convert.to_local(raw, local) == local
     assert cell.event_value(convert) == canonical
 
@@ -88,7 +88,7 @@ def test_what_is_pulled_into_an_empty_record_is_what_the_board_says(case: Case) 
     assume(convert.rejection_reason(local) is None)
     raw = convert.stored_value(cell.write(convert.to_remote(local, None)))
     pulled = convert.to_local(raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()})
-    assert convert.local(pulled) == convert.remote(raw)
+    assert convert.canonical_local(pulled) == convert.canonical_remote(raw)
     # And what was pulled is nothing to push: the cell stays as it is.
     assert convert.stored_value(cell.write(convert.to_remote(pulled, raw))) == raw
 
@@ -103,9 +103,9 @@ def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> Non
     assert convert.to_remote(nothing, raw) is None
     cleared = convert.stored_value(cell.write(None))
     assert cleared is None
-    assert convert.remote(cleared) is None
+    assert convert.canonical_remote(cleared) is None
     assert cell.event_value(convert) is None
-    assert convert.local(convert.to_local(cleared, local)) is None
+    assert convert.canonical_local(convert.to_local(cleared, local)) is None
 
 
 @given(CASES)
@@ -116,7 +116,7 @@ def test_only_an_empty_value_clears_a_cell(case: Case) -> None:
         sent = convert.to_remote(local, None)
     except UnknownValue:
         return
-    assert (sent is None) == (convert.local(local) is None)
+    assert (sent is None) == (convert.canonical_local(local) is None)
 
 
 @given(CASES)
@@ -124,12 +124,12 @@ def test_a_canonical_value_is_its_own_canonical_form(case: Case) -> None:
     name, local = case
     convert = cell_for(name)[1]
     assume(convert.rejection_reason(local) is None)
-    canonical = convert.local(local)
+    canonical = convert.canonical_local(local)
     if name.startswith("relation"):
         again: Any = canonical and {"item": canonical, "name": canonical}
     else:
         again = list(canonical) if isinstance(canonical, tuple) else canonical
-    assert convert.local({"field": again}) == canonical
+    assert convert.canonical_local({"field": again}) == canonical
 
 
 @given(CASES)
@@ -137,11 +137,11 @@ def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> 
     name, local = case
     convert = cell_for(name)[1]
     assume(convert.rejection_reason(local) is None)
-    canonical = convert.local(local)
+    canonical = convert.canonical_local(local)
     labels = canonical if isinstance(canonical, tuple) else ()
     assume(not any("," in label for label in labels))  # commas are between elements when a person types
     typed = convert.from_text(convert.display(canonical), local)
-    assert convert.local(typed) == canonical
+    assert convert.canonical_local(typed) == canonical
     assert set(typed) == set(local)
 
 
@@ -158,7 +158,7 @@ def test_whatever_a_cell_says_is_pulled_so_that_it_compares_equal(cell: tuple[st
     name, value = cell
     convert = make_converter(name)
     raw = convert.stored_value(Reading("c", name, value=value))
-    assert convert.local(convert.to_local(raw, {"field": current})) == convert.remote(raw)
+    assert convert.canonical_local(convert.to_local(raw, {"field": current})) == convert.canonical_remote(raw)
 
 
 @given(st.sampled_from(["text", "long_text", "name", "email", "phone"]), PHONES | st.emails() | TEXTS, TEXTS)
@@ -168,7 +168,7 @@ def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, curren
         taken = convert.from_text(text, {"field": current})
     except ValueError:
         return
-    assert convert.local(taken) == convert.local({"field": text})
+    assert convert.canonical_local(taken) == convert.canonical_local({"field": text})
 
 
 @given(CASES, CASES)
@@ -180,7 +180,7 @@ def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> N
     assume(convert.rejection_reason(after) is None)
     read = convert.stored_value(cell.write(convert.to_remote(before, None)))
     raw = convert.stored_value(cell.write(convert.to_remote(after, read)))
-    assert convert.remote(raw) == convert.local(after)
+    assert convert.canonical_remote(raw) == convert.canonical_local(after)
 
 
 KEYS = {
@@ -223,7 +223,7 @@ def test_a_webhooks_value_is_never_empty_by_mistake(name: str, value: Any, colum
 def test_any_value_of_an_item_is_told_or_unknown_and_never_empty_by_mistake(name: str, value: Any) -> None:
     convert = make_converter(name)
     try:
-        canonical = convert.remote(convert.stored_value(Reading("c", convert.column_type, value=value)))
+        canonical = convert.canonical_remote(convert.stored_value(Reading("c", convert.column_type, value=value)))
     except UnknownValue:
         return
     assert canonical is not None or _says_nothing(name, value)

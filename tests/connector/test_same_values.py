@@ -111,19 +111,19 @@ KEYS = {"link": "url", "email": "email"}
 @pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(LINKS, EMAILS, PHONES))
 def test_they_say_the_same(kind: str, ours: str, theirs: str) -> None:
     convert, cell = make_converter(kind), _cell(kind, theirs)
-    canonical = convert.local({"field": ours})
-    assert canonical == convert.remote(cell)
-    assert canonical == convert.local({"field": canonical})
+    canonical = convert.canonical_local({"field": ours})
+    assert canonical == convert.canonical_remote(cell)
+    assert canonical == convert.canonical_local({"field": canonical})
     # The spelling that is there stays, and what is pulled or sent says the same.
     assert convert.to_local(cell, {"field": ours}) == {"field": ours}
-    assert convert.local(convert.to_local(cell, {"field": ""})) == canonical
-    assert convert.remote(convert.to_remote({"field": ours}, None)) == canonical
+    assert convert.canonical_local(convert.to_local(cell, {"field": ""})) == canonical
+    assert convert.canonical_remote(convert.to_remote({"field": ours}, None)) == canonical
 
 
 @pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(OTHER_LINKS, OTHER_EMAILS, OTHER_PHONES))
 def test_they_are_two(kind: str, ours: str, theirs: str) -> None:
     convert = make_converter(kind)
-    assert convert.local({"field": ours}) != convert.remote(_cell(kind, theirs))
+    assert convert.canonical_local({"field": ours}) != convert.canonical_remote(_cell(kind, theirs))
 
 
 def test_a_number_is_the_same_on_both_sides_however_much_of_its_code_it_has() -> None:
@@ -135,8 +135,11 @@ def test_a_number_is_the_same_on_both_sides_however_much_of_its_code_it_has() ->
         whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
         local = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
         for text in (whole, whole[1:], f"00{whole[1:]}", f"{whole[1:3]} {whole[3:]}", local):
-            sides = {convert.local({"phone": text}), convert.remote({"phone": text, "countryShortName": region})}
-            apart += [(region, text, sides)] if sides != {convert.local({"phone": whole})} else []
+            sides = {
+                convert.canonical_local({"phone": text}),
+                convert.canonical_remote({"phone": text, "countryShortName": region}),
+            }
+            apart += [(region, text, sides)] if sides != {convert.canonical_local({"phone": whole})} else []
     assert not apart
 
 
@@ -166,5 +169,5 @@ def test_what_no_form_takes_is_pulled_as_one_does() -> None:
 )
 def test_any_other_text_is_read_without_a_fault(text: str) -> None:
     convert = make_converter("link")
-    canonical = convert.local({"url": text})
-    assert canonical == convert.local({"url": canonical})
+    canonical = convert.canonical_local({"url": text})
+    assert canonical == convert.canonical_local({"url": canonical})

@@ -19,6 +19,7 @@ from conflicts.reports import (
     KIND_OVERWRITTEN,
     KIND_UNDO,
     RECORD_KEY,
+    FieldSelection,
     OpenConflict,
 )
 from sync.choices import (
@@ -30,7 +31,7 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
-from sync.merge import FieldSelection, Rule
+from sync.merge import Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 from django.db.models import Model
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
-from sync.merge import Action, FieldDecision, FieldSelection
+from sync.merge import Action, FieldDecision
 from sync.models import (
     ApprovalRequest,
     BoardLink,

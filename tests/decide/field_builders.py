@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from conflicts.reports import KIND_FIELDS, OpenConflict
+from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
 from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, QueueDirection
-from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim

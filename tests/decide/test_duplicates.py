@@ -6,9 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
 from npd.models import Contact
-from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim

@@ -8,9 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, OpenConflict
+from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
-from sync.merge import FieldSelection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.detect.comparison import divergences

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, KIND_UNDO
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, KIND_UNDO, FieldSelection
 from npd.models import Organization
 from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.merge import Action, FieldSelection
+from sync.merge import Action
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_sync_state

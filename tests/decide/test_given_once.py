@@ -6,9 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
-from sync.merge import FieldSelection
 from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.duplicates import is_to_archive

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, OpenConflict
+from conflicts.reports import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
 from npd.models import Contact
-from sync.merge import FieldSelection
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates

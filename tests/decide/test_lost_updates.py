@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, OpenConflict
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode
-from sync.merge import Action, FieldSelection
+from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
@@ -18,11 +18,11 @@ from sync.reconcile.facts import RecordFacts, event_value
 from sync.reconcile.field_bases import AS_SENT
 from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
+    conflict_report_of,
     find_lost_updates,
-    lost_update_report,
     open_lost_updates,
     replaced_values,
-    report_lost_updates,
+    with_history_lines,
     with_lost_updates,
 )
 from sync.reconcile.pass_plan import (
@@ -166,7 +166,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     record_facts = facts(history=builders.history(events=[HASTY], writes=[write]))
     [lost_update] = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates
-    assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
+    assert (lost_update.is_outcome_open, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> 
 
 
 GOES = RemovedItem("archived", act=RecordAction.DELETE)
-UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
+OUTCOME_OPEN = {"is_outcome_open": True, "sent": "Ours"}
 
 
 @pytest.mark.parametrize(
@@ -251,15 +251,15 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
         pytest.param("Ours", "Ours", lost_update(), True, id="it stands on neither side"),
         pytest.param("Ours", "Theirs", lost_update(), False, id="it stands on Monday again"),
         pytest.param("Theirs", "Ours", lost_update(), False, id="it stands in NPD"),
-        pytest.param("Ours", "Old", lost_update(**UNCONFIRMED), False, id="perhaps nothing went over it"),
-        pytest.param("Ours", "Ours", lost_update(**UNCONFIRMED), True, id="the write turned out to be so"),
+        pytest.param("Ours", "Old", lost_update(**OUTCOME_OPEN), False, id="perhaps nothing went over it"),
+        pytest.param("Ours", "Ours", lost_update(**OUTCOME_OPEN), True, id="the write turned out to be so"),
     ],
 )
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     record_facts = facts(record, item=item(record, role_title=remote))
     plan = RecordPlan(record_facts, lost_updates=(update,))
-    assert bool(report_lost_updates(builders.board(), plan).lost_updates) is is_lost
+    assert bool(with_history_lines(builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
 def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(facts(), lost_updates=tuple(updates), **differs)
-    reports = report_lost_updates(board, plan).lost_reports
+    plan = ended(facts(), reports=updates, **differs)
+    reports = with_history_lines(board, plan).lines_about_lost_values
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
-    assert reports[0].sentence.startswith("Tom on Monday wrote “Second” into Role_title on Monday while “Ours”")
+    assert reports[0].sentence.startswith("Tom wrote “Second” into Role_title on Monday while “Ours”")
     values = reports[0].values
     assert (values["raw_before"], values["raw_after"]) == ({"role_title": "Second"}, {"role_title": "Ours"})
 
@@ -291,9 +291,24 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost_updates=(lost_update("Mine"),), plans=plans)
-    [report] = report_lost_updates(builders.board(), plan).lost_reports
+    plan = ended(facts(record), reports=[lost_update("Mine")], plans=plans)
+    [report] = with_history_lines(builders.board(), plan).lines_about_lost_values
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
+
+
+@pytest.mark.parametrize(
+    ("npd", "lost", "expected"),
+    [
+        pytest.param("Ours", None, "emptied Role_title on Monday while “Ours” was", id="the edit emptied the cell"),
+        pytest.param("", "Theirs", "wrote “Theirs” into Role_title on Monday while an empty value was", id="we did"),
+    ],
+)
+def test_what_was_emptied_is_called_so(npd: str, lost: str | None, expected: str) -> None:
+    record = contact(role_title=npd)
+    plan = RecordPlan(facts(record, item=item(record)), lost_updates=(lost_update(lost, user_id=""),))
+    [update] = with_history_lines(builders.board(), plan).lost_updates
+    assert update.line is not None
+    assert update.line.sentence.startswith(f"Somebody {expected} being sent")
 
 
 @pytest.mark.parametrize(
@@ -313,7 +328,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     after = with_its_history(replace(plan, ending=Ending(outcome)))
     lines = [line for line in after.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == expected
-    assert not any(line.kind == "overwritten" for line in after.lost_reports)
+    assert not any(line.kind == "overwritten" for line in after.lines_about_lost_values)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -332,7 +347,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
-    return lost_update_report(plan, replaced_values(plan))
+    return conflict_report_of(plan, replaced_values(plan))
 
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:
@@ -349,7 +364,7 @@ NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
-REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
+REPORT = with_history_lines(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(

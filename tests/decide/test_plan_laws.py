@@ -177,14 +177,16 @@ def form(read: Any, raw: Any) -> Any:
 
 def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
     convert = on.converter(mapping, record)
-    local = form(convert.local, stored_values(record, mapping))
-    return local, form(lambda cell: convert.remote(convert.stored_value(cell)), item.reading(mapping.column_id))
+    local = form(convert.canonical_local, stored_values(record, mapping))
+    return local, form(
+        lambda cell: convert.canonical_remote(convert.stored_value(cell)), item.reading(mapping.column_id)
+    )
 
 
 def sent_values(on: BoardContext, intents: Any, mapping: FieldMapping) -> list[Any]:
     """What calls of ours gave the field."""
     entries = [intent.values.get(mapping.key) for intent in intents]
-    return [form(on.converter(mapping).local, entry["local"]) for entry in entries if entry]
+    return [form(on.converter(mapping).canonical_local, entry["local"]) for entry in entries if entry]
 
 
 def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
@@ -197,7 +199,10 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
             is_same = entry["local"] == stored_values(facts.record, mapping)
-            agreed = local if is_same else form(convert.local, entry["local"]), form(convert.remote, entry["remote"])
+            agreed = (
+                local if is_same else form(convert.canonical_local, entry["local"]),
+                form(convert.canonical_remote, entry["remote"]),
+            )
         # A create tells what both sides agreed on when it was made.
         created_with = sent_values(on, [intent for intent in ours if is_create(intent)], mapping)
         if local not in (None, agreed[0], *created_with):
@@ -214,9 +219,9 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
             continue
         local, remote = sides(on, plan.record, mapping, item)
         if p.send_raw is not None and plan.is_open:
-            remote = form(p.convert.local, p.send_raw)
+            remote = form(p.convert.canonical_local, p.send_raw)
         if p.write_raw is not None:
-            local = form(p.convert.local, p.write_raw)
+            local = form(p.convert.canonical_local, p.write_raw)
         shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
         is_shown = isinstance(value, str | tuple | None) and p.convert.display(value) in shown
         if (
@@ -263,7 +268,8 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         stands = (
             sides(world.context, entry.record, mapping, world.items[entry.record.monday_id or ""]) if entry.item else ()
         )
-        if lost not in stands and lost not in [line.values["before"] for line in entry.lost_reports]:
+        kept = [update.line.values["before"] for update in entry.lost_updates if update.line]
+        if lost not in stands and lost not in kept:
             yield key
 
 

@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from conflicts.reports import FieldSelection
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
-from sync.merge import Action, FieldSelection
+from sync.merge import Action
 from sync.models import ApprovalRequest
 from sync.reconcile import board_filter
 from sync.reconcile.field_plan import decide_fields

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from conflicts.reports import FieldSelection
 from sync.choices import BlockedCode
-from sync.merge import Action, FieldSelection
+from sync.merge import Action
 from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, PassSettings

@@ -54,4 +54,4 @@ def test_every_sample_record_says_the_same_on_monday(entity_type: str) -> None:
         for record in records:
             local = stored_values(record, mapping)
             assert convert.rejection_reason(local) is None
-            assert convert.remote(convert.to_remote(local, None)) == convert.local(local), local
+            assert convert.canonical_remote(convert.to_remote(local, None)) == convert.canonical_local(local), local

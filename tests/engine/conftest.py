@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldSelection
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.merge import FieldSelection
 from tests.support.world import World
 
 

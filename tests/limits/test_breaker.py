@@ -109,10 +109,10 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     failed = write_stop.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
     write_stop.writes_failed([failed], others_written=False)
     write_stop.writes_failed([failed, failed], others_written=False)
-    assert stops.monday_account().only_writes
+    assert stops.monday_account().are_only_writes_stopped
     monkeypatch.setattr(stops, "monday_account", lambda: before)
     breaker.pass_succeeded(has_written=False)
-    assert MondayAccount.objects.get().only_writes
+    assert MondayAccount.objects.get().are_only_writes_stopped
 
 
 def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:

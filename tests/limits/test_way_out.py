@@ -1,7 +1,7 @@
 """The way out of a stop: a person tries again, Monday is asked once, and what is over ends."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ from sync.limits import BlockedKind, api_quota, breaker, stops
 from sync.limits.api_quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.management.commands import monday_check
-from sync.models import BoardLink, MondayAccount
-from sync.monday.connection import parse_account_info
+from sync.models import ApiQuota, BoardLink, MondayAccount
+from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
 from sync.monday.graphql import Answer
 from sync.operations.detect import boards_to_sweep
@@ -26,6 +26,7 @@ from sync.records import availability
 from tests.admin import states
 from tests.limits.test_breaker import ANSWER
 from tests.limits.test_worker import edit
+from tests.support.clock import reset_clock, stop_clock
 from tests.support.waiting import at_once
 from tests.support.world import World
 
@@ -199,3 +200,18 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
     apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
     apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
     assert api_quota.read_quota().day_limit == 3_000
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("usage_as_of", "others"), [("2026-11-30T23:59:58Z", 700), ("2026-12-01T00:00:01Z", 0)])
+def test_in_the_first_seconds_of_a_day_mondays_figure_counts_if_it_is_of_the_day_before(
+    usage_as_of: str, others: int
+) -> None:
+    stop_clock(datetime(2026, 12, 1, 0, 0, 2, tzinfo=UTC))
+    with api_quota.lock_quota() as quota:
+        assert quota.day == date(2026, 11, 30)
+    by_day = {"2026-11-30": 700, "2026-12-01": 9}
+    info = AccountInfo(day_limit=1_000, usage_by_day=by_day, usage_as_of=datetime.fromisoformat(usage_as_of))
+    apply_account_info(info, "")
+    reset_clock()
+    assert ApiQuota.objects.get().others_calls == others

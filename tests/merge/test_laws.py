@@ -7,18 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sync.boards.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
-from sync.merge import (
-    CLOCK_TOLERANCE,
-    Action,
-    EditTimes,
-    Field,
-    FieldDirection,
-    FieldSelection,
-    Rule,
-    Unknown,
-    Values,
-    decide_field,
-)
+from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, FieldDirection, Rule, Unknown, Values, decide_field
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Values, values, values)
@@ -107,7 +96,7 @@ def test_nothing_is_written_against_a_direction(field: Field) -> None:
         assert action not in (Action.PUSH, Action.BOTH)
 
 
-@given(fields.map(lambda field: replace(field, base=None, emptied_since_old_base=False, resolution=None)))
+@given(fields.map(lambda field: replace(field, base=None, emptied_since_old_base=False)))
 def test_where_nothing_was_agreed_yet_an_empty_side_clears_nothing(field: Field) -> None:
     """A new column, or a pair just linked: also one way nobody emptied the source."""
     assume(None in (field.local, field.remote))
@@ -123,13 +112,6 @@ def test_a_value_that_only_one_side_wrote_is_never_lost(field: Field) -> None:
     decision, after = decide_field(field), applied(field)
     if decision.action is not Action.CONFLICT:
         assert before - {None} <= {after.local, after.remote}
-
-
-@given(two_way)
-def test_choosing_the_last_agreed_value_where_there_was_none_asks_again(field: Field) -> None:
-    assume(field.local != field.remote)
-    chosen = replace(field, base=None, resolution=FieldSelection("base"))
-    assert decide_field(chosen).action is Action.CONFLICT
 
 
 @given(fields)

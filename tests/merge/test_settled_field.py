@@ -30,7 +30,7 @@ def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **
 
 def pair(settlement: FieldSettlement) -> tuple[Any, Any]:
     assert settlement.base is not None
-    return TEXT.local(settlement.base["local"]), TEXT.remote(settlement.base["remote"])
+    return TEXT.canonical_local(settlement.base["local"]), TEXT.canonical_remote(settlement.base["remote"])
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}

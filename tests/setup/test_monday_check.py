@@ -29,13 +29,13 @@ def set_up(monday: Sandbox, run: Run) -> BoardLink:
     return BoardLink.objects.get(entity_type="contact")
 
 
-def findings(level: str) -> list[tuple[str, str]]:
+def results(level: str) -> list[tuple[str, str]]:
     """Topic and message of all that was found on this level."""
-    return [(finding.subject, finding.message) for finding in monday_check.run_checks() if finding.level == level]
+    return [(result.subject, result.message) for result in monday_check.run_checks() if result.level == level]
 
 
-def topics(level: str) -> list[str]:
-    return sorted(topic for topic, _ in findings(level))
+def subjects(level: str) -> list[str]:
+    return sorted(subject for subject, _ in results(level))
 
 
 def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox, run: Run, settings: Any) -> None:
@@ -48,19 +48,19 @@ def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox,
     assert all(line.startswith("ok") for line in output.splitlines()[:-1])
     assert (report["ok"], report["counts"]["problem"]) == (True, 0)
     assert {"token", "version", "plan", "board", "columns", "webhooks", "queue"} <= {
-        finding["about"] for finding in report["findings"]
+        result["subject"] for result in report["results"]
     }
     assert settings.MONDAY_WEBHOOK_TOKEN not in output + str(report)
     # A listing that stays short is taken as whole, and said so.
     BoardLink.objects.filter(pk=set_up.pk).update(sweep_shortfall=3)
-    assert topics("warning") == ["board"]
+    assert subjects("warning") == ["board"]
 
 
 def test_webhooks_to_a_former_address_or_without_any_secret_are_a_problem(set_up: BoardLink, settings: Any) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "a-new-token"
-    assert set(topics("problem")) == {"webhooks"}
+    assert set(subjects("problem")) == {"webhooks"}
     settings.MONDAY_WEBHOOK_TOKEN = settings.MONDAY_SIGNING_SECRET = ""
-    assert set(topics("problem")) == {"webhooks", "settings"}
+    assert set(subjects("problem")) == {"webhooks", "settings"}
 
 
 def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up: BoardLink, settings: Any) -> None:
@@ -70,18 +70,18 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
         call_command("monday_check", "--json", stdout=out)
     report = json.loads(out.getvalue())
     assert report["ok"] is False
-    (wrong,) = [finding for finding in report["findings"] if finding["level"] == "problem"]
-    assert (wrong["about"], "MONDAY_API_KEY" in wrong["mend"]) == ("token", True)
+    (wrong,) = [result for result in report["results"] if result["level"] == "problem"]
+    assert (wrong["subject"], "MONDAY_API_KEY" in wrong["fix"]) == ("token", True)
     assert "not-the-token" not in out.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "topic"),
+    ("name", "value", "subject"),
     [("MONDAY_API_KEY", "", "token"), ("MONDAY_API_URL", "http://127.0.0.1:18261/v2", "connection")],
 )
-def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, topic: str) -> None:
+def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, subject: str) -> None:
     setattr(settings, name, value)
-    assert topic in topics("problem")
+    assert subject in subjects("problem")
 
 
 def _a_change(link: BoardLink, minutes_ago: int) -> None:
@@ -95,22 +95,22 @@ def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_our
     BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
     for _ in range(3):
         _a_change(link, 5)
-    assert list(monday_check._delivery_findings(BoardLink.objects.all())) == []
+    assert list(monday_check._delivery_results(BoardLink.objects.all())) == []
     for _ in range(3):
         _a_change(link, 30)
-    (wrong,) = monday_check._delivery_findings(BoardLink.objects.all())
+    (wrong,) = monday_check._delivery_results(BoardLink.objects.all())
     assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
     WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [finding.level for finding in monday_check._delivery_findings(BoardLink.objects.all())] == ["ok"]
+    assert [result.level for result in monday_check._delivery_results(BoardLink.objects.all())] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:
     states.boards()
     row = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday")
     SyncQueue.objects.filter(pk=row.pk).update(next_retry=SyncNow() - timedelta(minutes=12))
-    assert [finding.level for finding in monday_check._queue_findings()] == ["problem"]
+    assert [result.level for result in monday_check._queue_results()] == ["problem"]
     SyncQueue.objects.filter(pk=row.pk).update(status="failed")
-    assert [finding.level for finding in monday_check._queue_findings()] == ["ok", "warning"]
+    assert [result.level for result in monday_check._queue_results()] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_
 )
 def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"
-    messages = [finding.message for finding in monday_check._address_findings()]
+    messages = [result.message for result in monday_check._address_results()]
     assert [f"Monday can't reach SITE_URL ({site})" in message for message in messages] == [True] * private
     settings.MONDAY_API_URL = "http://127.0.0.1:8001/v2"
-    assert list(monday_check._address_findings()) == []
+    assert list(monday_check._address_results()) == []

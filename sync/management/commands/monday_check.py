@@ -19,7 +19,7 @@ from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
-from sync.kernel.messages import FORMER_KEY
+from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
 from sync.monday import connection
@@ -34,6 +34,13 @@ from sync.operations.detect import comparison
 from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
+
+# A job may be due this long before it is reported that no worker runs.
+QUEUE_STALLED_AFTER = timedelta(minutes=5)
+
+# The subjects of Monday's errors by their scope, and those of stored causes by their code.
+_SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
+_SWEEP_SUBJECTS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
 
 class Command(BaseCommand):
@@ -57,26 +64,24 @@ class Command(BaseCommand):
         if options["probe"]:
             self._probe(options.get("wait") or time.sleep)
             return
-        findings = run_checks()
-        wrong = sum(not finding.ok for finding in findings)
+        results = run_checks()
+        counts = {level: sum(result.level == level for result in results) for level in _LABELS}
+        wrong = counts["problem"]
         if options["json"]:
             listed = [
-                {"about": finding.subject, "level": finding.level, "what": finding.message, "mend": finding.full_fix}
-                for finding in findings
+                {"subject": result.subject, "level": result.level, "message": result.message, "fix": result.full_fix}
+                for result in results
             ]
-            counts = {level: sum(finding.level == level for finding in findings) for level in _LABELS}
-            answer = {"ok": counts["problem"] == 0, "counts": counts, "findings": listed}
-            self.stdout.write(json.dumps(answer, indent=2))
+            self.stdout.write(json.dumps({"ok": wrong == 0, "counts": counts, "results": listed}, indent=2))
         else:
-            for finding in findings:
-                self.stdout.write(terminal_line(f"{_LABELS[finding.level]} {finding.message}"))
-                if finding.full_fix and finding.level != "ok":
-                    self.stdout.write(terminal_line(f"          → {finding.full_fix}"))
+            for result in results:
+                self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
+                if result.full_fix:
+                    self.stdout.write(terminal_line(f"          → {result.full_fix}"))
         if wrong:
             raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
         if not options["json"]:
-            warned = sum(finding.is_warning for finding in findings)
-            self.stdout.write("Everything is well." if not warned else "Nothing is wrong; mind what is warned of.")
+            self.stdout.write("No problems; see the warnings above." if counts["warning"] else "Everything is well.")
 
     def _probe(self, wait: Any) -> None:
         probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhooks.webhook_url())
@@ -96,15 +101,15 @@ class Command(BaseCommand):
 
     def _print_finding(self, finding: Finding) -> None:
         assumption = finding.assumption
-        about = f"{assumption.key}: {assumption.question}"
+        question = f"{assumption.key}: {assumption.question}"
         if finding.reason:
-            self.stdout.write(f"not asked {about} {finding.reason}")
+            self.stdout.write(f"not asked {question} {finding.reason}")
         elif finding.differs:
-            self.stdout.write(f"DIFFERS   {about} {finding.answer}")
+            self.stdout.write(f"DIFFERS   {question} {finding.answer}")
             self.stdout.write(f"          We assume: {assumption.expected}")
             self.stdout.write(f"          → {assumption.otherwise}")
         else:
-            self.stdout.write(f"same      {about} {finding.answer}")
+            self.stdout.write(f"same      {question} {finding.answer}")
 
 
 def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
@@ -112,46 +117,46 @@ def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
     return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
 
 
-# A job may be due this long before it is reported that no worker runs.
-QUEUE_STALLED_AFTER = timedelta(minutes=5)
-
-_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
-_SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
-
-
 def run_checks() -> list[CheckResult]:
-    """Run all checks; if Monday can't be asked, that is a finding, too."""
+    """Run all checks; if Monday can't be asked, that is a problem, too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
-        is_unreadable = credentials.token_state().is_unreadable
-        fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
+        fix = RESTORE_KEY if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),
-            *_secret_findings(),
-            *_queue_findings(),
+            *_secret_results(),
+            *_queue_results(),
         ]
-    now = availability.overview()
-    links = list(now.links.values())
+    overview = availability.overview()
+    links = list(overview.links.values())
     # Before Monday is asked, because its answer may end a stop.
-    local_findings = [
-        *_secret_findings(),
-        *_address_findings(),
-        *_delivery_findings(links),
-        *_sweep_findings(links),
-        *_pause_findings(now),
-        *_queue_findings(),
+    local_results = [
+        *_secret_results(),
+        *_address_results(),
+        *_delivery_results(links),
+        *_sweep_results(links),
+        *_pause_results(overview),
+        *_queue_results(),
+        *_approval_results(),
+        *_listing_results(links),
+        *_comparison_results(),
     ]
-    return [*_monday_findings(), *_quota_findings(), *local_findings, *_record_findings(links)]
+    return [*_monday_results(), *_quota_results(), *local_results]
 
 
-def _monday_findings() -> list[CheckResult]:
+def _monday_results() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
         account_info = breaker.fetch_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
+            # Monday answered, but with another version: the checks of that answer say with which one.
             return connection.check_account(connection.parse_account_info(error.answer), api_version)
-        return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
+        subject = _SUBJECTS.get(error.scope, "connection")
+        words = error.kind.words
+        message = f"{words}. Monday said: {error.message}" if words else error.message
+        on_server = error.kind.for_administrator
+        return [CheckResult(False, message, error.advice, subject, for_administrator=on_server)]
     boards = []
     # Webhooks to an earlier address don't count, because their deliveries don't reach this installation.
     fingerprint = url_fingerprint(webhooks.webhook_url())
@@ -170,13 +175,22 @@ def _monday_findings() -> list[CheckResult]:
             columns[mapping.column_id] = ColumnCheck(mapping.label, types, target, labels)
         if link.npd_id_column:
             columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
-        hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
-        foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
-        boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
+        hook_ids = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
+        former_hook_ids = [hook_id for hook_id in link.webhooks if hook_id not in hook_ids]
+        boards.append(
+            BoardCheck(
+                spec.board_title,
+                link.board_id or None,
+                columns,
+                hook_ids=hook_ids,
+                former_hook_ids=former_hook_ids,
+                group_id=link.group_id,
+            )
+        )
     return connector(urgent=True).check_connection(account_info, api_version, boards)
 
 
-def _quota_findings() -> Iterator[CheckResult]:
+def _quota_results() -> Iterator[CheckResult]:
     forecast = api_quota.forecast()
     if forecast.limit is None:
         return
@@ -190,28 +204,33 @@ def _quota_findings() -> Iterator[CheckResult]:
         yield CheckResult(True, forecast.words, subject="quota")
 
 
-def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:
-    for board in now.boards:
-        if board.has_board and board.is_paused:
-            message = f"{registry.board_title(board.entity_type)}: sync is paused."
-            yield CheckResult(False, message, board.blocked_reason, "pause")
-    for stop in availability.stops_of(now):
+def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
+    for board in overview.boards:
+        if board.is_chosen and board.is_paused:
+            message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
+            yield CheckResult(False, message, "Resume it under Boards.", "pause")
+    for stop in availability.stops_of(overview):
         yield CheckResult(False, stop.headline, stop.rest, "pause")
 
 
-def _record_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """Yield what waits for approval, the items that Monday counts and doesn't list, and the nightly comparison."""
+def _approval_results() -> Iterator[CheckResult]:
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
-        yield CheckResult(True, message, fix, "guard", is_warning=True)
-    # If a listing is shorter than Monday's count twice in a row, sweeps take it as complete.
+        yield CheckResult(True, message, fix, "approvals", is_warning=True)
+
+
+def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for link in links:
+        # A sweep found fewer items than Monday counts, twice in a row.
         if link.sweep_shortfall:
             missing = count_with_noun(link.sweep_shortfall, "item")
             message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
             fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
             yield CheckResult(True, message, fix, "board", is_warning=True)
+
+
+def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     text = comparison.verification_text(**verification)
     if verification["differed"]:
@@ -219,12 +238,12 @@ def _record_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult(False, text, fix, "drift")
+        yield CheckResult(False, text, fix, "comparison")
     else:
-        yield CheckResult(True, text, subject="drift")
+        yield CheckResult(True, text, subject="comparison")
 
 
-def _secret_findings() -> Iterator[CheckResult]:
+def _secret_results() -> Iterator[CheckResult]:
     webhook_token, signing_secret = credentials.webhook_secrets()
     if webhook_token:
         of_environment = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
@@ -243,30 +262,31 @@ def _secret_findings() -> Iterator[CheckResult]:
         )
 
 
-def _address_findings() -> Iterator[CheckResult]:
+def _address_results() -> Iterator[CheckResult]:
     # Monday can't reach an address of this machine or of a private network, but the sandbox can.
     if not webhooks.is_public_address() and not registry.is_sandbox():
         host = urlsplit(settings.SITE_URL).hostname or ""
         yield CheckResult(
             False,
-            f"Monday can't reach SITE_URL ({settings.SITE_URL}): {host or 'it'} is no address of the internet.",
+            f"Monday can't reach SITE_URL ({settings.SITE_URL}): {host or 'it'} isn't a public address.",
             "Set SITE_URL to this site's public address, then run `manage.py monday_setup`.",
             "settings",
         )
 
 
-def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """Yield whether webhooks arrive; our own writes cause webhooks, too."""
+def _delivery_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
+    """Yield whether webhooks arrive: our own writes cause some, too, so if we wrote and none came, they don't."""
     for link in links:
         if not link.webhooks:
             continue
         title = registry.board_title(link.entity_type)
         last = webhooks.last_webhook_at(link)
         now = sync_now()
+        since = max(filter(None, (last, now - timedelta(days=1))))
         sent = Intent.objects.filter(
             board_id=link.board_id,
             state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
-            created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
+            created_at__gte=since,
             settled_at__lte=now - webhooks.LONGEST_DELAY,
         ).count()
         when = f"the last one came {utc_minute(last)}" if last else "none ever came"
@@ -283,17 +303,17 @@ def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             yield CheckResult(True, f"{title}: webhooks arrive; {when}.", subject="webhooks")
 
 
-def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """Yield the stored findings of sweeps, and whether sweeps run."""
+def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
+    """Yield the stored problems that sweeps found, and whether sweeps run."""
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
-        if subject := _SWEEP_TOPICS.get(entry.cause_code):
+        if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
     interval = interval_text(detect.sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)
-        # Two missed sweeps aren't reported.
+        # One or two missed sweeps are normal.
         if sync_now() - link.swept_at > 3 * detect.sweep_interval():
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
@@ -303,12 +323,12 @@ def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             yield CheckResult(True, f"{title}: {swept}", subject="sweeps")
 
 
-def _queue_findings() -> Iterator[CheckResult]:
+def _queue_results() -> Iterator[CheckResult]:
     stats = availability.queue_stats()
     age = timedelta(seconds=int(stats["oldest_due_seconds"]))
     due = count_with_noun(stats["due"], "job is", "jobs are")
     if age > QUEUE_STALLED_AFTER:
-        message = f"{due} due, the oldest since {age}: nobody works on the queue."
+        message = f"{due} due, the oldest for {age}: nobody works on the queue."
         yield CheckResult(False, message, "Start the worker and beat, or read the worker's log.", "queue")
     else:
         yield CheckResult(True, f"{due} due now.", subject="queue")

@@ -29,9 +29,9 @@ class AddressWithLabel(OneText):
     """An address under `key`; a base keeps it with its label under "text", or None for an empty cell."""
 
     key: ClassVar[str]
-    is_stateless = True
+    may_become_unknown = False
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(text_under(raw, self.key))
 
     def stored_value(self, reading: Reading) -> Any:
@@ -42,12 +42,12 @@ class AddressWithLabel(OneText):
         label = value.get("text")
         return {self.key: address, "text": label if isinstance(label, str) else address}
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        address = self.tidied(only_text(raw_local)[1])
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        address = self.tidied(only_text(local_raw)[1])
         if address is None:
             return None
         address = self.for_monday(address)
-        existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
+        existing = current_remote if isinstance(current_remote, Mapping) else {}
         label = texts.canonical_text(existing.get("text"))
         # A label that only repeats the old address changes with it.
         is_own = label is not None and self.canonical(label) != self.canonical(existing.get(self.key))
@@ -57,7 +57,7 @@ class AddressWithLabel(OneText):
         """Return the address in a form that Monday accepts."""
         raise NotImplementedError
 
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+    def changed_value(self, remote_raw: Any) -> Any:
         return self.tidied(text_under(remote_raw, self.key))
 
 
@@ -68,7 +68,7 @@ _DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
 class EmailConverter(AddressWithLabel):
     column_type = name = key = "email"
-    bare_text_problem = ", which may be a label"
+    bare_text_reason = "it may be a label"
     fragment = "... on EmailValue { email label }"
 
     def canonical(self, text: str | None) -> str | None:
@@ -95,12 +95,12 @@ class EmailConverter(AddressWithLabel):
         is_address = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text)
         return None if is_address else f"“{text}” is not an email address; it needs the form name@example.org"
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> str | None:
         # Only Monday knows which addresses it accepts.
         return None
 
-    def rejection_risk(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_risk(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         sign = _DOUBTFUL.search(self.tidied(text) or "")
         if sign is None:
             return None
@@ -132,7 +132,7 @@ class LinkConverter(AddressWithLabel):
 
     column_type = name = "link"
     key = "url"
-    bare_text_problem = ", which may be its label"
+    bare_text_reason = "it may be the link's label"
 
     def canonical(self, text: str | None) -> str | None:
         """Return the normal form of an address (RFC 3986, 6.2).
@@ -258,16 +258,16 @@ class AddressConverter(TextColumn):
 
     name = "address"
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return _join_pieces(_split_pieces(plain_text(raw)))
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         pieces = _split_pieces(remote_raw)
         # Equal pieces stay in NPD's fields.
-        if _join_pieces(pieces) == self.local(current_local):
+        if _join_pieces(pieces) == self.canonical_local(current_local):
             return dict(current_local)
         if not pieces:
             return dict.fromkeys(current_local)
@@ -291,8 +291,8 @@ class AddressConverter(TextColumn):
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: texts.canonical_text(text)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return too_large_reason("address", str(self.local(raw_local) or ""))
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        return too_large_reason("address", str(self.canonical_local(local_raw) or ""))
 
 
 def _field_names(raw: Local) -> dict[str, str]:

@@ -82,34 +82,31 @@ class ChoiceConverter(Converter):
             if value is not None and (value not in self._spellings or text == choices.label_of(value)):
                 self._spellings[value] = text
 
-    def local(self, raw: Local) -> Canonical:
-        return self._by_label(self.inner.local(self._labelled(raw)))
+    def canonical_local(self, raw: Local) -> Canonical:
+        return self._by_label(self.inner.canonical_local(self._labelled(raw)))
 
-    def remote(self, raw: Any) -> Canonical:
-        return self._by_label(self.inner.remote(raw))
+    def canonical_remote(self, raw: Any) -> Canonical:
+        return self._by_label(self.inner.canonical_remote(raw))
 
     def stored_value(self, reading: Reading) -> Any:
         return self.inner.stored_value(reading)
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.inner.to_remote(self._spelled(raw_local), existing_remote_raw)
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        return self.inner.to_remote(self._spelled(local_raw), current_remote)
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        if self.local(current_local) == self.remote(remote_raw):
+        if self.canonical_local(current_local) == self.canonical_remote(remote_raw):
             return current_local
         return self._valued(self.inner.to_local(remote_raw, self._labelled(current_local)))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return self._valued(self.inner.from_text(text, self._labelled(current_local)))
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return self.inner.rejection_reason(self._spelled(raw_local))
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        return self.inner.rejection_reason(self._spelled(local_raw))
 
-    def rejection_risk(self, raw_local: Local) -> str | None:
-        return self.inner.rejection_risk(self._spelled(raw_local))
-
-    def sent_as_stored(self, sent: Any) -> Any:
-        return self.inner.sent_as_stored(sent)
+    def rejection_risk(self, local_raw: Local) -> str | None:
+        return self.inner.rejection_risk(self._spelled(local_raw))
 
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)
@@ -208,9 +205,10 @@ def _label_text(label: Any) -> str:
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Return the `defaults` of a new column with these labels (reference/columns); None if it needs none.
+    """Return the `defaults` of a new column with these labels; None if it needs none.
 
-    A label that doesn't fit is left out: the first write that needs it creates it, or is blocked with the reason.
+    Monday documents them at developer.monday.com/api-reference/reference/columns. A label that doesn't fit is left out:
+    the first write that needs it creates it, or is blocked with the reason.
     """
     if column_type == StatusConverter.column_type:
         fitting = [label for label in labels if len(label) <= LABEL_CHARACTERS]
@@ -239,12 +237,12 @@ class StatusConverter(OneText):
     shows_choices = True
 
     def __init__(self, options: ConverterOptions) -> None:
-        self._labels = current_labels(options.settings)
+        self._labels = current_labels(options.column_settings)
 
     def canonical(self, text: str | None) -> str | None:
         return plain_label(text)
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         label = object_or_empty(raw).get("label")
         if label is None and raw is not None:
             # The value may have only the index.
@@ -259,7 +257,7 @@ class StatusConverter(OneText):
     def stored_value(self, reading: Reading) -> Any:
         value = object_or_empty(known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
-            # Such as a roll-up of sub-items: a BatteryValue and no status (reference/status).
+            # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
             raise UnknownValue("Monday didn't say which label is chosen")
         label_index = reading.extra.get("index")
         index = value.get("index") if label_index is None else label_index
@@ -272,18 +270,18 @@ class StatusConverter(OneText):
             raise UnknownValue(f"Monday answered the status {index} without its label")
         return {"index": index, "label": label}
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        label = self.local(raw_local)
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        label = self.canonical_local(local_raw)
         if not isinstance(label, str):
             return None
         index = label_id(label, self._labels)
-        # Monday reads digits as an index, also in a label (reference/status).
+        # Monday reads digits as an index, also in a label (Monday's page on status).
         if index is not None and label.isdecimal():
             return {"index": index}
         return {"label": label if index is None else self._labels[index]}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         label = plain_label(text)
         if label is None or label_id(label, self._labels) is not None:
             return None
@@ -308,7 +306,7 @@ class StatusConverter(OneText):
         if isinstance(label, str):
             return plain_label(label)
         inner = object_or_empty(label)
-        return self.remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
+        return self.canonical_remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
 
 
 class DropdownConverter(ListConverter):
@@ -325,10 +323,10 @@ class DropdownConverter(ListConverter):
     takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
-        self._labels = current_labels(options.settings)
+        self._labels = current_labels(options.column_settings)
         # The number counts only with `limit_select` (DropdownColumnSettings in Monday's schema).
-        most = options.settings.get("label_limit_count")
-        is_limited = options.settings.get("limit_select") is True and isinstance(most, int) and most > 0
+        most = options.column_settings.get("label_limit_count")
+        is_limited = options.column_settings.get("limit_select") is True and isinstance(most, int) and most > 0
         self._max_labels = most if is_limited else None
 
     def elements(self, value: Any) -> list[str]:
@@ -346,12 +344,12 @@ class DropdownConverter(ListConverter):
             values = self._entries_of_ids(list_under(value, "ids"))
         return {"values": _entries(values, "label")} if values else None
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        labels = self.elements(only_field(raw_local)[1])
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        labels = self.elements(only_field(local_raw)[1])
         if not labels:
             return None
         ids = [label_id(label, self._labels) for label in labels]
-        # Ids and labels can't be mixed, and a label with a comma can't be sent as text (reference/dropdown).
+        # Ids and labels can't be mixed, and a label with a comma can't be sent as text (Monday's page on dropdown).
         if any("," in label for label in labels) and all(ids):
             return {"ids": list(dict.fromkeys(ids))}
         # By id or key, because “won” and “Won” are one label, also if it is new.
@@ -359,12 +357,6 @@ class DropdownConverter(ListConverter):
         for label, key in zip(labels, ids, strict=True):
             texts[key or label_key(label)] = self._labels[key] if key else label
         return {"labels": list(texts.values())}
-
-    def sent_as_stored(self, sent: Any) -> Any:
-        # New labels have no id yet.
-        if isinstance(sent, Mapping) and "labels" in sent:
-            return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
-        return sent
 
     def from_text(self, text: str, current_local: Local) -> Local:
         if isinstance(only_field(current_local)[1], list | tuple):
@@ -378,8 +370,8 @@ class DropdownConverter(ListConverter):
             raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
         return elements[0] if elements else None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, value = only_field(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, value = only_field(local_raw)
         labels = self.elements(value)
         with_comma = next((label for label in labels if "," in label), None)
         new = next((label for label in labels if label_id(label, self._labels) is None), None)
@@ -432,7 +424,7 @@ class _RelatedRecord(Converter):
 
     key: ClassVar[str]
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         name, related = _related_record(raw)
         if related is None:
             return None
@@ -447,7 +439,7 @@ class _RelatedRecord(Converter):
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         name, current = _related_record(current_local)
-        value = self.remote(remote_raw)
+        value = self.canonical_remote(remote_raw)
         if value is None:
             return {name: None}
         is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == value
@@ -475,7 +467,7 @@ class RelationConverter(_RelatedRecord):
         record = fold_whitespace(related.get("name")) or "The related record"
         return f"{record} has no item on its board yet; this waits for it"
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         ids = parse_ids(list_under(raw, "item_ids"))
         # Choosing one of several items would lose the others.
         if len(ids) > 1:
@@ -490,8 +482,8 @@ class RelationConverter(_RelatedRecord):
         ids = parse_ids(reading.extra["linked_item_ids"])
         return {"item_ids": ids} if ids else None
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        item = self.local(raw_local)
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        item = self.canonical_local(local_raw)
         return {"item_ids": [item]} if item is not None else None
 
     def from_text(self, text: str, current_local: Local) -> Local:
@@ -518,7 +510,7 @@ class RelationConverter(_RelatedRecord):
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
-        return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
+        return self.canonical_remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
 
 
 class RelationNameConverter(_RelatedRecord, TextColumn):
@@ -526,19 +518,19 @@ class RelationNameConverter(_RelatedRecord, TextColumn):
 
     name = "relation_name"
     key = "name"
-    is_stateless = False
+    may_become_unknown = True
 
     def missing_reason(self, related: Mapping[str, Any]) -> str:
         return "the related record has no name by which to write it"
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return fold_whitespace(plain_text(raw))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, related = _related_record(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, related = _related_record(local_raw)
         return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 
 

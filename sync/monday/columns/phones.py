@@ -121,9 +121,9 @@ class PhoneConverter(conversion.OneText):
     """
 
     column_type = name = "phone"
-    is_stateless = True
+    may_become_unknown = False
     fragment = "... on PhoneValue { phone country_short_name }"
-    bare_text_problem = " without its country"
+    bare_text_reason = "it has no country"
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = country_code(options.region) or options.region
@@ -131,7 +131,7 @@ class PhoneConverter(conversion.OneText):
     def canonical(self, text: str | None) -> str | None:
         return canonical_phone(text, self.region)
 
-    def remote(self, raw: Any) -> conversion.Canonical:
+    def canonical_remote(self, raw: Any) -> conversion.Canonical:
         number = self._number_in(raw)
         return _plain_number(conversion.text_under(raw, "phone")) if number is None else _compared_form(number)
 
@@ -150,18 +150,18 @@ class PhoneConverter(conversion.OneText):
             return None
         return {"phone": number, "countryShortName": _country_in(value) or ""}
 
-    def to_remote(self, raw_local: conversion.Local, existing_remote_raw: Any) -> Any:
-        text = _plain_number(conversion.only_text(raw_local)[1])
+    def to_remote(self, local_raw: conversion.Local, current_remote: Any) -> Any:
+        text = _plain_number(conversion.only_text(local_raw)[1])
         if text is None:
             return None
         number = _parse_phone(text, self.region)
         if number is None:
             # Never sent, because of its rejection reason.
-            return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
+            return {"phone": text, "countryShortName": _country_in(current_remote) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
         # The cell's country stays if it has the number's calling code: +1 may be Canada's.
-        country = _country_in(existing_remote_raw)
+        country = _country_in(current_remote)
         if not country or phonenumbers.country_code_for_region(country) != number.country_code:
             own_region = phonenumbers.region_code_for_number(number)
             country = own_region or phonenumbers.region_code_for_country_code(number.country_code or 0)
@@ -181,7 +181,7 @@ class PhoneConverter(conversion.OneText):
                 raise conversion.UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+    def changed_value(self, remote_raw: Any) -> Any:
         number = self._number_in(remote_raw)
         spelling = _plain_number(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
@@ -196,10 +196,10 @@ class PhoneConverter(conversion.OneText):
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
         return plain if number is None else _whole_form(number)
 
-    def completed(self, raw_local: conversion.Local) -> conversion.Local:
-        name, text = conversion.only_text(raw_local)
+    def completed(self, local_raw: conversion.Local) -> conversion.Local:
+        name, text = conversion.only_text(local_raw)
         whole = self.tidied(text)
-        return raw_local if whole == _plain_number(text) else {name: whole}
+        return local_raw if whole == _plain_number(text) else {name: whole}
 
     def problem(self, text: str) -> str | None:
         """Return why the text is no phone number, and what to write instead."""

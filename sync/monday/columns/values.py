@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sync.monday.board_items import Reading
 from sync.monday.conversion import (
-    SEPARATORS,
     Canonical,
     Converter,
     ConverterOptions,
@@ -27,6 +26,7 @@ from sync.monday.conversion import (
     only_text,
     parse_elements,
     text_under,
+    unlistable_reason,
     unreadable_value,
 )
 from sync.monday.texts import canonical_text
@@ -39,7 +39,7 @@ ITEM_BYTES = 65_536  # all values of an item together: developer.monday.com/api-
 class TextColumn(Converter):
     """A column of texts; a base keeps the text itself, or None."""
 
-    is_stateless = True
+    may_become_unknown = False
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
 
     def stored_value(self, reading: Reading) -> Any:
@@ -53,11 +53,11 @@ class TextConverter(TextColumn, OneText):
     column_type = name = "text"
     shows_choices = True
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(plain_text(raw))
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         return too_large_reason(name, canonical_text(text))
 
 
@@ -66,12 +66,12 @@ class LongTextConverter(TextConverter):
 
     column_type = name = "long_text"
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        text = canonical_text(only_text(raw_local)[1])
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        text = canonical_text(only_text(local_raw)[1])
         return {"text": text} if text is not None else None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
 
 
@@ -86,8 +86,8 @@ class NameConverter(TextConverter):
             raise ValueError("A name can't be empty.")
         return super().from_text(text, current_local)
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, text = only_text(local_raw)
         canonical = canonical_text(text)
         if canonical is None:
             return f"{field_label(name)} is empty; an item on Monday needs a name"
@@ -122,15 +122,15 @@ class ListTextConverter(ListConverter, TextColumn):
     def remote_elements(self, raw: Any) -> list[str]:
         return parse_elements(plain_text(raw))
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return ", ".join(self.elements(only_field(raw_local)[1])) or None
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        return ", ".join(self.elements(only_field(local_raw)[1])) or None
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, value = only_field(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, value = only_field(local_raw)
         elements = self.elements(value)
         for element in elements:
-            if SEPARATORS.search(element):
-                return f"{field_label(name)}: “{element}” holds a comma, which separates the elements on Monday"
+            if reason := unlistable_reason(element, "on Monday"):
+                return f"{field_label(name)}: {reason}"
         return too_large_reason(name, ", ".join(elements))
 
 
@@ -150,12 +150,12 @@ class NumbersConverter(Converter):
     """
 
     column_type = name = "numbers"
-    is_stateless = True
+    may_become_unknown = False
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return canonical_number(number_text(only_field(raw)[1]))
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         return canonical_number(number_text(raw))
 
     def stored_value(self, reading: Reading) -> Any:
@@ -167,8 +167,8 @@ class NumbersConverter(Converter):
             raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
         return {only_field(current_local)[0]: canonical_number(typed)}
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        name, value = only_field(raw_local)
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        name, value = only_field(local_raw)
         text = canonical_text(number_text(value))
         if text is None:
             return None
@@ -187,7 +187,7 @@ class NumbersConverter(Converter):
             digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
             if len(digits) > CERTAIN_DIGITS:
                 raise UnknownValue("the event's number may have been rounded; the item has all its digits")
-        return self.remote(value)
+        return self.canonical_remote(value)
 
 
 def canonical_number(text: str | None) -> str | None:
@@ -227,14 +227,14 @@ class CheckboxConverter(Converter):
     """
 
     column_type = name = "checkbox"
-    is_stateless = True
+    may_become_unknown = False
     fragment = "... on CheckboxValue { checked }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"checked": False}
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return YES if _is_ticked(only_field(raw)[1]) else None
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         value = object_or_empty(raw)
         return YES if value and _is_ticked(value.get("checked")) else None
 
@@ -247,11 +247,11 @@ class CheckboxConverter(Converter):
         ticked = value.get("checked") if checked is None else checked
         return {"checked": True} if _is_ticked(ticked) else None
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return {"checked": "true"} if self.local(raw_local) else None
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        return {"checked": "true"} if self.canonical_local(local_raw) else None
 
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        return self.remote(remote_raw) == YES
+    def changed_value(self, remote_raw: Any) -> Any:
+        return self.canonical_remote(remote_raw) == YES
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = (canonical_text(text) or "no").casefold()
@@ -263,7 +263,7 @@ class CheckboxConverter(Converter):
         value = object_or_empty(event_value(payload_value, column_type, "checkbox"))
         if value and "checked" not in value:
             raise unreadable_value(value)
-        return self.remote(value)
+        return self.canonical_remote(value)
 
 
 def _is_ticked(value: Any) -> bool:
@@ -288,16 +288,16 @@ class DateConverter(OneText):
     """
 
     column_type = name = "date"
-    is_stateless = True
-    bare_text_problem = ", which may be in a person's time zone"
+    may_become_unknown = False
+    bare_text_reason = "it may be in a person's time zone"
 
     def __init__(self, options: ConverterOptions) -> None:
         self._zone = _time_zone(options.time_zone)
 
-    def local(self, raw: Local) -> Canonical:
+    def canonical_local(self, raw: Local) -> Canonical:
         return canonical_text(_day_text(raw)[1])
 
-    def remote(self, raw: Any) -> Canonical:
+    def canonical_remote(self, raw: Any) -> Canonical:
         day = canonical_text(text_under(raw, "date"))
         moment = _moment(raw, self._zone)
         return day if moment is None else moment.date().isoformat()
@@ -307,11 +307,11 @@ class DateConverter(OneText):
         day = text_under(value, "date") if value else None
         return {"date": day, "time": value.get("time") or None, "icon": value.get("icon") or None} if day else None
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        day = self.local(raw_local)
+    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
+        day = self.canonical_local(local_raw)
         if day is None:
             return None
-        existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
+        existing = current_remote if isinstance(current_remote, Mapping) else {}
         value = {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
         moment = _moment(existing, self._zone)
         if moment is None or not _is_day(str(day)):
@@ -325,8 +325,8 @@ class DateConverter(OneText):
     def problem(self, text: str) -> str | None:
         return None if _is_day(text) else f"“{text}” is not a day; write it as year-month-day, such as 2026-01-31"
 
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return super().rejection_reason(dict([_day_text(raw_local)]))
+    def rejection_reason(self, local_raw: Local) -> str | None:
+        return super().rejection_reason(dict([_day_text(local_raw)]))
 
 
 @cache

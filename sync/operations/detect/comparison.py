@@ -179,7 +179,7 @@ def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         is_first_agreement = field_plan.decision.action is Action.AGREED and field_plan.base is None
         if field_plan.decision.action is Action.NOTHING or is_first_agreement:
             continue
-        remote = field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
+        remote = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
         values = {"npd": field_plan.display_local(field_plan.local_raw), "monday": remote}
         agreed = "; it was never synced."
         if field_plan.base is not None:

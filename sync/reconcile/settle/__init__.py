@@ -36,7 +36,7 @@ from sync.reconcile.facts import HistoryLine, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
-from sync.reconcile.lost_updates import lost_lines, seen_after
+from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import beside_records, pass_run
@@ -109,7 +109,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
     paused = locked_pause(run.entity_type) if writes_npd else ""
     rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
-    board_now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
+    board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
@@ -127,7 +127,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
             plans_there[request.entity_id] = plans_there[request.entity_id].logged(line)
     for key, record_plan in plans_there.items():
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
-        plans_there[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
+        plans_there[key] = record_plan.logged(*record_plan.lines_about_lost_values).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
     pass_run.store_approvals(run, plan, requests_to_end)
     _write_changes(run, facts, changes, sync_states)

@@ -34,12 +34,13 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
+from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
-_FROM_NPD = (PUSH, "overridden", "conflict")
+_FROM_NPD = (PUSH, HISTORY_ONLY_LINE, "conflict")
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -180,10 +181,10 @@ class PassHistory:
 
 
 class PassRun:
-    """What all rows of one pass have in common; with `hold_seconds`, unsent writes wait for that time."""
+    """What all rows of one pass have in common; with `writes_wait_seconds`, unsent writes wait for that time."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, hold_seconds: float = 0
+        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, writes_wait_seconds: float = 0
     ) -> None:
         self.lease = lease
         self.board = board
@@ -192,7 +193,7 @@ class PassRun:
         self.records: models.Manager[SyncedModel] = board.model._default_manager
         self.batch_id = batch_id
         self.started = started  # monotonic
-        self.hold_seconds = hold_seconds
+        self.writes_wait_seconds = writes_wait_seconds
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
@@ -343,8 +344,8 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
         finish.complete(rows, token, ended.detail)
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
         finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
-    elif run.hold_seconds and ended.is_unsent:
-        finish.hold(rows, token, run.hold_seconds, ended.detail)
+    elif run.writes_wait_seconds and ended.is_unsent:
+        finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
     else:
         finish.release(rows, token, ended.detail, at_most=ended.at_most)
 
