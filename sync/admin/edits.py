@@ -78,7 +78,7 @@ def unsent_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[regis
     rows = records.values("entity_type", "entity_id", "synced_at").annotate(
         first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
     )
-    saves = {}
+    saves: dict[Any, UnsentSave] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
