@@ -35,6 +35,33 @@ app.autodiscover_tasks()
 WATCHDOG_SECONDS = 10
 
 
+class PoolWatch:
+    """Notices a pool that takes no task though jobs are due.
+
+    That happens after a kill of a pool process that held the pool's queue lock.
+    """
+
+    def __init__(self) -> None:
+        self.begun_before = 0  # the tasks that had begun by the last look
+        self.idle_since = 0.0
+
+    def observe(self, begun: int, running: int, waiting: int, now: float) -> bool:
+        """Note what the pool does now; return whether it is stuck.
+
+        It is if, for READY_MAX_DUE_SECONDS, no task ran or began though some were waiting and a board's jobs are
+        overdue. `begun` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting`
+        those that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
+        """
+        from sync.records import availability
+
+        if begun != self.begun_before or running or not waiting or not self.idle_since:
+            self.begun_before = begun
+            self.idle_since = now
+            return False
+        seconds = settings.READY_MAX_DUE_SECONDS
+        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))
+
+
 class Watchdog(bootsteps.StartStopStep):
     """Ends a worker on a server if its pool is stuck, so that its supervisor restarts it.
 
@@ -54,15 +81,13 @@ class Watchdog(bootsteps.StartStopStep):
         self.ended.set()
 
     def _watch(self) -> None:
-        from sync.operations.worker import PoolWatch
-
         watch = PoolWatch()
         while not self.ended.wait(WATCHDOG_SECONDS):
             try:
                 begun = sum(state.total_count.values())
                 running = len(state.active_requests)
                 waiting = len(state.reserved_requests) - running
-                if watch.is_stuck(begun, running, waiting, time.monotonic()):
+                if watch.observe(begun, running, waiting, time.monotonic()):
                     log.error("worker ended: its pool takes no tasks though jobs are due")
                     for pid in [child.pid for child in active_children() if child.pid]:
                         os.kill(pid, signal.SIGKILL)

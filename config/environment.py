@@ -1,8 +1,8 @@
 """Reads settings from the environment, then from .env beside manage.py, then from a running `make run`.
 
 VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE may name a file with the value.
-`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with these secrets and with
-PostgreSQL's own variables in its environment.
+`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with the secrets of .env and
+of files, and with PostgreSQL's own variables, in its environment. It doesn't read what a running `make run` has.
 
 `make run` writes its environment into var/run.json, so `manage.py` in a second terminal has the same database, sandbox
 and secrets.
@@ -33,8 +33,11 @@ RUN_FILE = VAR / "run.json"
 QUOTED_URL = re.compile(r"[a-z][a-z0-9+]*://([^@/?#\[\]\s]*@)?[^@\s]*")
 
 
-def server(url: str) -> str:
-    """Return a URL that may have a password. Raises ValueError unless the password's special characters are quoted."""
+# Each of these functions returns a variable's value. The message of its ValueError completes “NAME must be …”.
+
+
+def server_url(url: str) -> str:
+    """Return a server's URL. Raises ValueError unless special characters of its password are quoted."""
     if not QUOTED_URL.fullmatch(url) or not _has_valid_port(url):
         raise ValueError("like scheme://user:password@host:port, with signs like @ / ? # written as %40 %2F %3F %23")
     return url
@@ -42,8 +45,8 @@ def server(url: str) -> str:
 
 def _has_valid_port(url: str) -> bool:
     try:
-        _port = urlsplit(url).port
-    except ValueError:  # its text would show a password that isn't followed by @host
+        _ = urlsplit(url).port  # raises ValueError
+    except ValueError:  # the error's text would show a password that isn't followed by @host
         return False
     return True
 
@@ -51,11 +54,11 @@ def _has_valid_port(url: str) -> bool:
 def postgresql(url: str) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("the address of a PostgreSQL server, like postgresql://user:password@host:port/name")
-    return server(url)
+    return server_url(url)
 
 
-def address(url: str) -> str:
-    """Return the address of a site without the last slash. Raises ValueError if it isn't one."""
+def web_url(url: str) -> str:
+    """Return a web address without slashes at its end. Raises ValueError if it isn't one."""
     if not re.match(r"https?://[^/@\s]", url) or not _has_valid_port(url):
         raise ValueError("an address like https://name.example.org")
     return url.rstrip("/")
@@ -107,48 +110,49 @@ def ascii_text(text: str) -> str:
     return text
 
 
-def door_secret(text: str) -> str:
-    """Return the secret of an address that everybody can call.
+SHORTEST_ENDPOINT_SECRET = 12
 
-    Raises ValueError for one that can be guessed, or that no header can hold.
+
+def endpoint_secret(text: str) -> str:
+    """Return the secret of an endpoint that anybody can reach.
+
+    Raises ValueError if it can be guessed, or has characters that a header can't contain.
     """
-    if len(text) < SHORTEST_DOOR_SECRET or not text.isascii():
-        raise ValueError(f"{SHORTEST_DOOR_SECRET} random ASCII characters or more, as `openssl rand -hex 16` makes")
+    if len(text) < SHORTEST_ENDPOINT_SECRET or not text.isascii():
+        raise ValueError(f"{SHORTEST_ENDPOINT_SECRET} random ASCII characters or more, as `openssl rand -hex 16` makes")
     return text
 
 
 def address_secret(text: str) -> str:
-    """Return a secret that is one part of an address. Raises ValueError for signs that would end it, such as “/”."""
-    if not re.fullmatch(r"[A-Za-z0-9._~+=-]*", door_secret(text)):
-        raise ValueError("letters, digits and -._~+= alone, as `openssl rand -hex 16` makes: it is part of an address")
+    """Return an endpoint's secret that is one part of its URL. Raises ValueError for signs that end it, such as “/”."""
+    if not re.fullmatch(r"[A-Za-z0-9._~+=-]*", endpoint_secret(text)):
+        raise ValueError("letters, digits and -._~+= only, as `openssl rand -hex 16` makes: it is part of an address")
     return text
 
 
-def parts(text: str) -> list[str]:
+def comma_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
-
-SHORTEST_DOOR_SECRET = 12
 
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_URL": (postgresql, ""),
-    "REDIS_URL": (server, ""),
-    "CELERY_BROKER_URL": (server, ""),
-    "SITE_URL": (address, ""),
+    "REDIS_URL": (server_url, ""),
+    "CELERY_BROKER_URL": (server_url, ""),
+    "SITE_URL": (web_url, ""),
     "SECRET_KEY": (str, ""),
-    "ENCRYPTION_KEY": (parts, []),
+    "ENCRYPTION_KEY": (comma_list, []),
     "DEBUG": (yes_or_no, False),
-    "ALLOWED_HOSTS": (parts, []),
+    "ALLOWED_HOSTS": (comma_list, []),
     "TRUSTED_PROXIES": (whole_number, 0),
     "PORT": (port, 8000),
     "SANDBOX_PORT": (port, 8001),
-    "CRON_SECRET": (door_secret, ""),
-    "METRICS_TOKEN": (door_secret, ""),
-    "SENTRY_DSN": (address, ""),
+    "CRON_SECRET": (endpoint_secret, ""),
+    "METRICS_TOKEN": (endpoint_secret, ""),
+    "SENTRY_DSN": (web_url, ""),
     "MONDAY_API_KEY": (ascii_text, ""),
-    "MONDAY_API_URL": (address, "https://api.monday.com/v2"),
-    "MONDAY_WEB_URL": (address, ""),
+    "MONDAY_API_URL": (web_url, "https://api.monday.com/v2"),
+    "MONDAY_WEB_URL": (web_url, ""),
     "MONDAY_API_VERSION": (str, "2026-10"),
     "MONDAY_TIMEOUT_SECONDS": (seconds_above_0, 30.0),
     "MONDAY_SETTLE_SECONDS": (seconds, 60.0),
@@ -159,10 +163,10 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "NEW_ITEM_WAIT_SECONDS": (seconds, 300.0),
     "SYNC_GUARD_RECORDS": (whole_number, 50),
     "SYNC_GUARD_PERCENT": (whole_number, 10),
-    "EMAIL_URL": (server, ""),
+    "EMAIL_URL": (server_url, ""),
     "EMAIL_FROM": (str, ""),
     "REQUIRE_TWO_FACTOR": (yes_or_no, False),
-    "OIDC_SERVER_URL": (address, ""),
+    "OIDC_SERVER_URL": (web_url, ""),
     "OIDC_CLIENT_ID": (str, ""),
     "OIDC_CLIENT_SECRET": (str, ""),
     "API_THROTTLE": (throttle, "3000/min"),
@@ -188,10 +192,11 @@ class Values(FileAwareMapping):
         except (OSError, UnicodeDecodeError):
             # Without the path, because somebody may put the secret itself there.
             raise ImproperlyConfigured(f"the file that {name}_FILE names can't be read") from None
-        # docker-compose.yml passes on variables that .env doesn't have as empty texts.
+        # docker-compose.yml sets variables that are missing from .env to empty texts.
         if not text:
             raise KeyError(name)
-        # django-environ takes an unescaped value that begins with $ for another variable's name.
+        # django-environ takes an unescaped value that begins with $ for another variable's name. `escape_proxy` below
+        # removes the backslash again.
         return text.replace("$", r"\$")
 
 
@@ -210,20 +215,21 @@ class Environment(environ.FileAwareEnv):
         try:
             return super().get_value(var, cast, default, parse_default)
         except ValueError as error:
-            kind = self.scheme[var][0] if var in self.scheme else cast
-            reason = "a number" if kind in (whole_number, float) else str(error)
-            raise ImproperlyConfigured(f"{var} must be {reason}") from None
+            raise ImproperlyConfigured(f"{var} must be {error}") from None
 
 
 env = Environment(**VARIABLES)
 
 
-def is_board_id(name: str) -> bool:
-    return name.startswith("MONDAY_") and name.endswith("_BOARD_ID")
+def names_board(variable: str) -> bool:
+    return variable.startswith("MONDAY_") and variable.endswith("_BOARD_ID")
 
 
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
-    """Add the variables of .env and of a running `make run` to os.environ, without changing those that are set."""
+    """Add the variables of .env and of a running `make run` to os.environ, without changing those that have a text.
+
+    The running one is ignored if DATABASE_URL is another database than its own.
+    """
     read_dotenv(dotenv)
     values = running_environment(run_file)
     if env("DATABASE_URL") in ("", values.get("DATABASE_URL")):
@@ -241,13 +247,16 @@ def load_secrets() -> None:
     """Put the secrets of .env and of files into os.environ, for programs that read neither."""
     read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
-        secret = env.str(name, "")
+        secret = env.str(name, "")  # as the text that it is there, also ENCRYPTION_KEY, which `env` returns as a list
         if secret:
             os.environ[name] = secret
 
 
 def secret_texts() -> Iterator[str]:
-    """Yield the texts that no log may show: each secret, and each URL's password, quoted and unquoted."""
+    """Yield the texts that no log may show: each secret, and each URL's password, quoted and unquoted.
+
+    A variable's value is taken for a URL with a password if its name ends in _URL; of others it is secret as a whole.
+    """
     for name in SECRETS:
         value = env(name)
         if isinstance(value, list):
@@ -265,29 +274,30 @@ OWN_SECRETS = (
 )  # fmt: skip
 
 
-def secrets_of(var: Path) -> dict[str, str]:
-    """Return the secrets in var/secrets.json, created at the first call; only its owner can read it.
+def load_or_create_secrets(folder: Path) -> dict[str, str]:
+    """Return the secrets in secrets.json of this folder, created at the first call; only its owner can read it.
 
     Two processes that call this first at the same time get the same secrets.
     """
-    var.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(var / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(folder / "secrets.json", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         stored: dict[str, str] = json.loads(file.read() or "{}")
         for name in OWN_SECRETS:
             stored.setdefault(name, secrets.token_urlsafe(24))
         file.seek(0)
         json.dump(stored, file, indent=1)
+        file.truncate()
     return stored
 
 
-NO_SERVER = (
+NO_DATABASE_MESSAGE = (
     "There is no database: DATABASE_URL is not set and the embedded PostgreSQL is not running.\n"
     "Start `make run` in another terminal and try again, or set DATABASE_URL."
 )
 
-# This folder never exists, so connecting fails at once, and manage.py prints NO_SERVER.
-NOWHERE = "postgresql://postgres@/npd?host=/nonexistent/npd-sync-is-not-running"
+# This folder never exists, so connecting fails at once, and manage.py prints NO_DATABASE_MESSAGE.
+UNREACHABLE_URL = "postgresql://postgres@/npd?host=/nonexistent/npd-sync-is-not-running"
 
 
 def running_environment(run_file: Path = RUN_FILE) -> dict[str, str]:
@@ -300,16 +310,17 @@ def running_environment(run_file: Path = RUN_FILE) -> dict[str, str]:
 
 def database_url() -> str:
     """Return DATABASE_URL, or an unreachable URL if it isn't set."""
-    return str(env("DATABASE_URL")) or NOWHERE
+    return str(env("DATABASE_URL")) or UNREACHABLE_URL
 
 
 def unreachable_message(error: Exception) -> str:
     """Return the sentence about an unreachable database; empty for other errors."""
     cause = error.__cause__
+    # With a state of SQL's, a server has answered.
     if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
         return ""
-    if database_url() in (NOWHERE, running_environment().get("DATABASE_URL")):
-        return NO_SERVER
+    if database_url() in (UNREACHABLE_URL, running_environment().get("DATABASE_URL")):
+        return NO_DATABASE_MESSAGE
     reason = str(cause).strip().partition("\n")[0].rstrip(".?")
     return f"The database can't be reached: {reason}.\nIs it running? Start it, or correct DATABASE_URL, and try again."
 
@@ -330,13 +341,27 @@ def broker_url(database: str) -> str:
     return f"sqla+postgresql+psycopg://{database.partition('://')[2]}"
 
 
-# DATABASE_URL's options that PostgreSQL's programs know; `prepare_threshold` is the driver's own.
-LIBPQ_OPTIONS = {"host": "PGHOST", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+# Only these options of DATABASE_URL are passed on to PostgreSQL's programs; others, such as `prepare_threshold`, may be
+# the driver's own.
+LIBPQ_OPTIONS = {
+    "host": "PGHOST",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+}
 
 
 def libpq_variables() -> dict[str, str]:
-    """Return DATABASE_URL as the variables of PostgreSQL's programs: as an argument, `ps` would show its password."""
-    database = env.db_url_config(env("DATABASE_URL"))
+    """Return DATABASE_URL as the variables of PostgreSQL's programs; none if it isn't set.
+
+    Not as an argument, because `ps` shows arguments, and with them the password.
+    """
+    url = env("DATABASE_URL")
+    if not url:
+        return {}
+    database = env.db_url_config(url)
     names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
     values = {variable: database.get(name) for name, variable in names.items()}
     options = database.get("OPTIONS", {})
@@ -345,7 +370,7 @@ def libpq_variables() -> dict[str, str]:
 
 
 def main(command: list[str]) -> None:
-    """Replace this process by the command, with the secrets of .env and of files in its environment."""
+    """Replace this process by the command, with the secrets and PostgreSQL's variables in its environment."""
     try:
         load_secrets()
         os.environ.update(libpq_variables())

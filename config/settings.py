@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
-from config.environment import env, secrets_of
+from config.environment import env, load_or_create_secrets
 from config.logs import logging_config, scrubbed_event
 from config.navigation import UNFOLD  # noqa: F401 - a setting
 from sync.kernel.scheduled_jobs import Job
@@ -32,7 +32,7 @@ if DEBUG and TRUSTED_PROXIES:
 DEMO = env("DEMO")
 SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
-    SECRET_KEY = secrets_of(environment.VAR)["secret_key"]
+    SECRET_KEY = load_or_create_secrets(environment.VAR)["secret_key"]
 if len(SECRET_KEY) < (1 if DEBUG else 32):
     raise ImproperlyConfigured(
         "set SECRET_KEY to a long random text, of 32 characters or more; make one with: "
@@ -60,7 +60,7 @@ MONDAY_SETTLE_SECONDS = env("MONDAY_SETTLE_SECONDS")
 MONDAY_CONTACTS_BOARD_ID = env("MONDAY_CONTACTS_BOARD_ID")
 MONDAY_ORGANIZATIONS_BOARD_ID = env("MONDAY_ORGANIZATIONS_BOARD_ID")
 # Boards of other synced models, for sync.registry.
-BOARD_IDS = {name: env.str(name) for name in os.environ if environment.is_board_id(name) and os.environ[name]}
+BOARD_IDS = {name: env.str(name) for name in os.environ if environment.names_board(name) and os.environ[name]}
 MONDAY_SIGNING_SECRET = env("MONDAY_SIGNING_SECRET")
 MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
 # The country of phone numbers without one, until one is chosen in Settings.

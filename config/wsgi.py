@@ -16,8 +16,8 @@ from sync.kernel import process
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 try:
     application = get_wsgi_application()
-    if environment.database_url() == environment.NOWHERE:
-        raise ImproperlyConfigured(environment.NO_SERVER)
+    if environment.database_url() == environment.UNREACHABLE_URL:
+        raise ImproperlyConfigured(environment.NO_DATABASE_MESSAGE)
     # Otherwise the first request would import the views, and each garbage collection would visit them.
     get_resolver().url_patterns  # noqa: B018 - reading it imports them
 except ImproperlyConfigured as error:

@@ -225,7 +225,7 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
     for key, sides in values.items():
         mapping = context.mapped.get(key)
         if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            texts[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
+            texts[key] = {**sides, "npd": display.current(record, mapping) or None}
     return texts
 
 

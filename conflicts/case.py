@@ -336,7 +336,8 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
     for mapping in others:
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
-            local, agreed, _ = display.sides(context.record, mapping, base)
+            local = display.current(context.record, mapping)
+            agreed, _monday = display.base_sides(context.record, mapping, base)
             # A field edited since the last pass may differ.
             if local == agreed:
                 equal.append((mapping.label, local))
@@ -364,7 +365,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     def of_record(record: SyncedModel, where: str, note: str = "") -> dict[str, Any]:
         values = {}
         if display:
-            values = {mapping.key: display.sides(record, mapping, None)[0] for mapping in context.mappings}
+            values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
         url = registry.record_url(conflict.entity_type, record.pk)
         return {"title": str(record), "where": where, "url": url, "note": note, "values": values}
 

@@ -184,7 +184,7 @@ def update_record_conflict(
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
         history.log_rejected(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
         resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
-    if reports_end(report):
+    if has_no_conflict(report):
         if reports.RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
             history.log_rejected(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
@@ -206,7 +206,7 @@ def update_record_conflict(
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
-def reports_end(report: reports.ConflictReport) -> bool:
+def has_no_conflict(report: reports.ConflictReport) -> bool:
     """Whether the report contains no conflict.
 
     An open conflict over overwritten edits stays open all the same, until a person resolves it (`_remaining_fields`).

@@ -32,7 +32,7 @@ from sync.reconcile import field_values
 from sync.reconcile.field_bases import AS_SENT, UNREAD, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
+from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
@@ -100,7 +100,7 @@ class Rejection:
 
     @property
     def npd(self) -> str | None:
-        return self.display.local(self.record, self.field, field_values.stored_values(self.record, self.field)) or None
+        return self.display.current(self.record, self.field) or None
 
     @property
     def base(self) -> Mapping[str, Any] | None:
@@ -146,7 +146,7 @@ class Rejection:
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         try:
-            raw = resolve_related(type(self.record), self._local_from_monday())
+            raw = read_and_resolve_relations(type(self.record), self._local_from_monday())
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
@@ -162,7 +162,7 @@ class Rejection:
         if self.base and not self.base.get(AS_SENT):
             # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
             same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
-            local = self.display.local(self.record, self.field, self.base["local"]) or None
+            local = self.display.display_npd(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
                 return dict(self.base["local"])
         try:
@@ -352,7 +352,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
-    after = rejection.display.local(record, rejection.field, now)
+    after = rejection.display.display_npd(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:

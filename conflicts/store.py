@@ -19,7 +19,7 @@ from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]
 
-# Open, or resolved with an undo request.
+# Open, or resolved with an undo request: closing a conflict clears any other resolution.
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 
 FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
@@ -28,22 +28,29 @@ FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
 UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields if field.name not in FIXED_FIELDS]
 
 
-def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-    """Return these records' open conflicts and undo requests, with one query."""
-    rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
+def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+    """Return these records' open conflicts and undo requests, with one query.
+
+    A conflict that is open and being undone occurs twice.
+    """
+    rows = SyncConflict.objects.filter(
+        OPEN_OR_UNDOING,
+        entity_type=entity_type,
+        entity_id__any_of=list(record_ids),  # kernel/db.py: AnyOf
+    )
     conflicts: dict[UUID, list[OpenConflict]] = {}
     for row in rows.order_by("detected_at", "id"):
         conflicts_of_record = conflicts.setdefault(row.entity_id, [])
         if row.is_open:
-            conflicts_of_record.append(_as_open(row))
+            conflicts_of_record.append(_open_conflict(row))
         if row.is_being_undone:
-            requested = row.stored_resolution.fields
+            to_undo = row.stored_resolution.fields
             conflicts_of_record.append(
                 replace(
-                    _as_open(row),
+                    _open_conflict(row),
                     kind=KIND_UNDO,
                     fields=(),
-                    resolutions=requested,
+                    resolutions=to_undo,
                     resolved_kind=row.kind,
                     inverse=row.inverse,
                 )
@@ -59,12 +66,17 @@ def save_reports(reports: Sequence[ConflictReport]) -> None:
     batch.save()
 
 
-def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None) -> None:
-    """Reject these records' resolutions, which stay as suggestions for the person's next choice."""
+def reject_resolutions(
+    entity_type: str, record_ids: Iterable[UUID], reason: str, *, conflict_id: UUID | None = None
+) -> None:
+    """Reject the resolutions and undo requests of these records, or only those of one conflict.
+
+    A rejected resolution stays as a suggestion for the person's next choice; an undo request is removed.
+    """
     rows = SyncConflict.objects.select_for_update().filter(
-        entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
+        entity_type=entity_type, entity_id__any_of=list(record_ids), resolution__isnull=False
     )
-    rows = rows.filter(pk=only) if only is not None else rows
+    rows = rows.filter(pk=conflict_id) if conflict_id is not None else rows
     history = ConflictHistory()
     # Locked in the order of their ids, like records, so that transactions can't deadlock.
     rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
@@ -82,32 +94,33 @@ def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, on
 
 
 def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> list[UUID]:
-    """Close the open identity conflicts about this item; return their records."""
+    """Close the open identity conflicts about this item; return the ids of their records."""
     rows = SyncConflict.objects.filter(
         entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
     )
-    records = list(rows.order_by("id").values_list("entity_id", flat=True))
+    record_ids = list(rows.order_by("id").values_list("entity_id", flat=True))
     save_reports(
-        [ConflictReport(entity_type, pk, item_id, ConflictKind.IDENTITY, closing_reason=reason) for pk in records]
+        [ConflictReport(entity_type, pk, item_id, ConflictKind.IDENTITY, closing_reason=reason) for pk in record_ids]
     )
-    return records
+    return record_ids
 
 
 class _ReportBatch:
-    """The stored conflicts that reports change."""
+    """Locks the conflicts of the reports' records, applies the reports, and saves what they changed."""
 
     def __init__(self, reports: Sequence[ConflictReport]) -> None:
         # Locked in the order of their ids.
         rows = SyncConflict.objects.select_for_update().filter(
-            OPEN_OR_UNDOING, entity_id__in={report.entity_id for report in reports}
+            OPEN_OR_UNDOING, entity_id__any_of=list({report.entity_id for report in reports})
         )
         conflicts = list(rows.order_by("id"))
         self.open = {_conflict_key(row): row for row in conflicts if row.is_open}
         self.undo_requests = [row for row in conflicts if row.is_being_undone]
+        # Without copies of JSON values: lifecycle.py replaces these and never changes them in place.
         self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
         self.conflicts = conflicts
         self.new: list[SyncConflict] = []
-        self.events = ConflictHistory()
+        self.history = ConflictHistory()
 
     @cached_property
     def now(self) -> datetime:
@@ -116,24 +129,24 @@ class _ReportBatch:
     def apply(self, report: ConflictReport) -> None:
         if report.kind == KIND_UNDO:
             for request in self._requests_of(report):
-                lifecycle.reject_undo(request, report.closing_reason, self.events)
+                lifecycle.reject_undo(request, report.closing_reason, self.history)
             return
         key = _conflict_key(report)
         if report.undone:
             # The report is applied to the open conflict, so reopened fields must join it first.
             requests = [request for request in self._requests_of(report) if request.kind == report.kind]
-            reopened = lifecycle.apply_undo_results(requests, report.undone, self.open.get(key), self.events)
+            reopened = lifecycle.apply_undo_results(requests, report.undone, self.open.get(key), self.history)
             if reopened is not None:
                 self.open[key] = reopened
         conflict = self.open.get(key)
         if conflict is not None:
-            lifecycle.update_conflict(conflict, report, self.now, self.events)
+            lifecycle.update_conflict(conflict, report, self.now, self.history)
             if not conflict.is_open:
                 del self.open[key]
-        elif not lifecycle.reports_end(report):
+        elif not lifecycle.has_no_conflict(report):
             self.open[key] = lifecycle.new_conflict(report, uuid.uuid4())
             self.new.append(self.open[key])
-            self.events.log_new(self.open[key], self.open[key].conflict_fields)
+            self.history.log_new(self.open[key], self.open[key].conflict_fields)
 
     def _requests_of(self, report: ConflictReport) -> list[SyncConflict]:
         record = report.entity_type, report.entity_id
@@ -147,19 +160,19 @@ class _ReportBatch:
             for row in changed:
                 if row.resolved_by_id not in existing:
                     row.resolved_by_id = None
-        if changed:
-            SyncConflict.objects.bulk_update(changed, UPDATABLE_FIELDS)
+        SyncConflict.objects.bulk_update(changed, UPDATABLE_FIELDS)
         SyncConflict.objects.bulk_create(self.new)
-        self.events.save()
+        self.history.save()
 
 
-def _as_open(row: SyncConflict) -> OpenConflict:
+def _open_conflict(row: SyncConflict) -> OpenConflict:
     return OpenConflict(
         conflict_id=row.id,
         kind=row.kind,
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
         resolutions={} if row.is_being_undone else row.stored_resolution.fields,
+        # A question without an item is about a record whose item is sought.
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
         monday=row.monday_data,
     )

@@ -139,6 +139,10 @@ class Person:
         # The log about an unmatched item has only the record's name.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
+    def row_count(self) -> int:
+        """Return how many rows there are about the person; a row may be found twice."""
+        return len({(rows.model, key) for rows in self.rows() for key in rows.values_list("pk", flat=True)})
+
     def _condition(self, model: type[models.Model]) -> models.Q | None:
         """Return the filter for a table's rows with the record's id or, if they name no record, its item's id."""
         if model._meta.proxy or not model._meta.managed or issubclass(model, SyncedModel):

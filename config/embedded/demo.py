@@ -25,7 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
 from config.embedded import postgres
-from config.environment import is_board_id, secrets_of
+from config.environment import load_or_create_secrets, names_board
 
 ROOT = environment.BASE_DIR
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -60,7 +60,7 @@ def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str
         "METRICS_TOKEN": secrets["metrics_token"],
         "SITE_URL": f"http://127.0.0.1:{web}",
         "WEB_CONCURRENCY": "1",
-        **{name: env[name] for name in [*environment.VARIABLES, *filter(is_board_id, env)] if env.get(name)},
+        **{name: env[name] for name in [*environment.VARIABLES, *filter(names_board, env)] if env.get(name)},
         "PORT": web,
         "SANDBOX_PORT": sandbox,
     }
@@ -292,7 +292,7 @@ def run(var: Path) -> int:
     with run_lock(var) as lock:
         (var / "run.json").unlink(missing_ok=True)
         environment.load_secrets()
-        secrets = secrets_of(var)
+        secrets = load_or_create_secrets(var)
         variables = variables_of(os.environ, secrets)
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))
         demo = Run(var, variables, lock, secrets["admin_password"])

@@ -12,9 +12,11 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
+from sync.admin import confirmed_action
 from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
+from sync.kernel import humanize
 from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
@@ -56,6 +58,8 @@ class ContactAdmin(SyncedModelAdmin):
             response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
             response.headers["Cache-Control"] = "no-store"
             return response
+        if act == "erase" and "confirmed" not in request.POST:
+            return confirmed_action.question_page(self, request, self._erase_question(request, person), request.path)
         if act == "erase":
             try:
                 number = erase(person, delete_items="delete_items" in request.POST)
@@ -68,6 +72,19 @@ class ContactAdmin(SyncedModelAdmin):
             messages.success(request, f"The person is erased: {number:,} rows.")
             return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
         return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
+
+    def _erase_question(self, request: HttpRequest, person: Person) -> confirmed_action.Question:
+        rows = humanize.count_with_noun(person.row_count(), "row")
+        effects = [f"The contact and {rows} about it are deleted in NPD. It can't be undone."]
+        items = f"{'Item' if len(person.items) == 1 else 'Items'} {', '.join(person.items)}"
+        if "delete_items" in request.POST:
+            effects.append(f"Deleted on Monday: {items}.")
+        elif person.items:
+            effects.append(f"Stays on Monday: {items}.")
+        hidden = [(name, request.POST[name]) for name in ("act", "delete_items") if name in request.POST]
+        return confirmed_action.Question(
+            f"Erase “{person.name}” permanently?", effects, "Erase permanently", hidden=hidden, deletes=True
+        )
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         # The export shows other people's acts, and an erasure can't be undone.

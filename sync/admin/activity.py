@@ -188,9 +188,9 @@ class ActivityLine:
         return actor_of(self.row)
 
     @property
-    def waits(self) -> str:
-        """That the edit waits to be sent, or has failed; empty otherwise."""
-        return str(self.row.values.get("waits", ""))
+    def unsent(self) -> str:
+        """That the edit waits to be sent, or that its job failed; empty otherwise."""
+        return str(self.row.values.get("unsent", ""))
 
     @property
     def shown_before(self) -> str:
@@ -252,12 +252,12 @@ class Act:
         return humanize.join_first(labels) if len(labels) > 1 else ""
 
     @property
-    def waits(self) -> str:
-        return next((line.waits for line in self.lines if line.waits), "")
+    def unsent(self) -> str:
+        return next((line.unsent for line in self.lines if line.unsent), "")
 
     @property
-    def waits_colour(self) -> str:
-        return "bad" if self.waits == edits.NOT_SYNCED else "wait"
+    def unsent_colour(self) -> str:
+        return "bad" if self.unsent == edits.NOT_SYNCED else "wait"
 
     @property
     def why(self) -> Sequence[str]:
@@ -312,7 +312,7 @@ def labels_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return the fields' labels by type of records and key: first the mapped fields in the order of their columns."""
     labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in mappings}
     for spec in registry.entities():
-        for field in edits.edited_fields(spec.model):
+        for field in edits.history_fields(spec.model):
             labels.setdefault((spec.entity_type, field.name), capfirst(str(field.verbose_name)))
     return labels
 

@@ -62,12 +62,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
-        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
-        number = humanize.count_with_noun(len(values), "value")
+        what = values[0].label if len(values) == 1 else f"{len(values):,} values"
         effects.append(
-            f"{number} of {records} {humanize.plural(len(values), 'goes', 'go')} back to the value before. Each "
-            "is written only where NPD still has the value that is undone; the next sync sends it to Monday, and asks "
-            "you where Monday has changed meanwhile. An undo can be undone."
+            f"{what} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
+            f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."
         )
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
@@ -145,9 +143,9 @@ class ActivityList(admin_base.PageChangeList):
         back_url = request.get_full_path()
         if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
             deleted = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
-            keys = deleted if row.page_alike else [row.entity_id]
+            keys = deleted if row.page_folded_count else [row.entity_id]
             return activity.UndoOffer(restore_url(request.user, row.entity_type, keys, back_url), "Restore…")
-        if not row.page_alike:
+        if not row.page_folded_count:
             return act.offer
         # Undoing one record would leave the others, so only the undo of a whole batch is offered.
         is_batch = act.offer.url and row.kind in decisions.BATCH_KINDS
@@ -211,7 +209,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         has_folded = any(row.folded for row in rows)
         for row in rows:
             if row.pk:
-                row.page_alike = 0 if has_folded else records.get(row.fold_id, 1) - 1
+                row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
@@ -219,7 +217,11 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
         if row.kind == edits.WAITING:
             others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
-        others = humanize.count_with_noun(row.page_alike, "more record", "more records") if row.page_alike else ""
+        others = (
+            humanize.count_with_noun(row.page_folded_count, "more record", "more records")
+            if row.page_folded_count
+            else ""
+        )
         context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 

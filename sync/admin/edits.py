@@ -1,9 +1,9 @@
-"""The edits of records in NPD as unsaved entries of the activity, which no stored entry is about."""
+"""Shows edits of records in NPD as unsaved entries of the activity, if no stored entry is about them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -25,7 +25,7 @@ EDIT = "edit"
 # The kind of an unsaved entry about the edits of a record that wait to be sent.
 WAITING = "waiting"
 
-# What an edit says that waits to be sent, or whose job failed for good.
+# What is shown beside an edit that wasn't sent: it waits, or its job failed for good.
 PENDING = "Pending"
 NOT_SYNCED = "Failed"
 
@@ -49,18 +49,21 @@ def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     }
 
 
-def edited_fields(model: type[SyncedModel]) -> list[Any]:
+def history_fields(model: type[SyncedModel]) -> list[Any]:
     """Return the fields that a record's history has."""
     fields: Iterable[Any] = model._meta.concrete_fields
     return [field for field in fields if not field.primary_key and field.name not in model.BOOKKEEPING]
 
 
-# By record: edits after this moment wait to be sent; and whether they are pending or their job failed, in words.
-PendingSaves = Mapping[registry.RecordKey, tuple[datetime, str]]
+class UnsentSave(NamedTuple):
+    """That a record's last saves in NPD weren't sent yet."""
+
+    since: datetime  # its edits after this moment weren't sent
+    words: str  # PENDING or NOT_SYNCED
 
 
-def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> PendingSaves:
-    """Return the saves to be sent of these records, or of those with the newest jobs; one query."""
+def unsent_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, UnsentSave]:
+    """Return what wasn't sent yet of these records, or of those with the newest jobs; one query."""
     # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
@@ -75,12 +78,12 @@ def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> PendingSa
     rows = records.values("entity_type", "entity_id", "synced_at").annotate(
         first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
     )
-    saves: dict[Any, tuple[datetime, str]] = {}
+    saves: dict[Any, UnsentSave] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
         since = max(since, row["synced_at"] or since)
-        saves[row["entity_type"], row["entity_id"]] = (since, PENDING if row["alive"] else NOT_SYNCED)
+        saves[row["entity_type"], row["entity_id"]] = UnsentSave(since, PENDING if row["alive"] else NOT_SYNCED)
     return saves
 
 
@@ -96,13 +99,16 @@ class Edit:
     before: Any | None  # the event before; None if the edit created the record
     fields: Sequence[Any]  # those that it changed; none if it created the record
     group_id: str  # as in `authors.LastEdit`
-    waits: str  # that it waits to be sent, if its fields are sent at all; empty if it doesn't
+    unsent: str  # PENDING or NOT_SYNCED, which only matters for fields that are sent at all; empty if it was sent
 
 
 def edits_of(
-    keys: Collection[registry.RecordKey], saves: PendingSaves, *, limit: int = authors.MAX_EVENTS
+    keys: Collection[registry.RecordKey],
+    saves: Mapping[registry.RecordKey, UnsentSave],
+    *,
+    limit: int = authors.MAX_EVENTS,
 ) -> list[Edit]:
-    """Return the edits among the newest events of these records' history; one query for each type, and one."""
+    """Return the edits among the newest events of these records' history; a query for each type, one for the users."""
     histories: dict[registry.RecordKey, list[Any]] = {}
     for spec in registry.entities():
         ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
@@ -111,15 +117,15 @@ def edits_of(
     users = authors.users_of(event for events in histories.values() for event in events)
     edits = []
     for (entity_type, entity_id), events in histories.items():
-        fields = edited_fields(registry.entity(entity_type).model)
+        fields = history_fields(registry.entity(entity_type).model)
         is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
-        since, words = saves.get((entity_type, entity_id), (None, "")) if is_sent else (None, "")
+        save = saves.get((entity_type, entity_id)) if is_sent else None
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
             if before is None and event.pgh_label != "insert":
                 continue
             context = authors.context_of(event)
-            waits = since is not None and event.pgh_created_at > since and context.get("cause") != "sync"
+            is_unsent = save is not None and event.pgh_created_at > save.since and context.get("cause") != "sync"
             edits.append(
                 Edit(
                     entity_type=entity_type,
@@ -130,7 +136,7 @@ def edits_of(
                     before=before,
                     fields=[field for field in fields if before and _value(event, field) != _value(before, field)],
                     group_id=authors.group_id_of(context, event.pgh_context_id),
-                    waits=words if waits else "",
+                    unsent=save.words if save and is_unsent else "",
                 )
             )
     return edits
@@ -141,9 +147,10 @@ def _value(event: Any, field: Any) -> Any:
 
 
 def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
-    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs."""
-    saves = pending_saves(ids, limit=limit)
-    return sorted((edit for edit in edits_of(saves, saves) if edit.waits), key=lambda edit: edit.at, reverse=True)
+    """Return the edits that weren't sent, newest first, of these records or of those with the newest jobs."""
+    saves = unsent_saves(ids, limit=limit)
+    unsent_edits = [edit for edit in edits_of(saves.keys(), saves) if edit.unsent]
+    return sorted(unsent_edits, key=lambda edit: edit.at, reverse=True)
 
 
 def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str) -> Decision:
@@ -163,7 +170,10 @@ def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str)
 
 
 def waiting_rows(edits: Sequence[Edit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
-    """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
+    """Return an entry for each record and person. `edits` are those that weren't sent, newest first.
+
+    `folds` leaves one entry of an act on many records, which says of how many others it is (`page_folded_count`).
+    """
     acts: dict[tuple[object, ...], list[Any]] = {}
     for group in grouped(edits, lambda edit: (edit.entity_id, edit.who)).values():
         newest = group[0]
@@ -172,14 +182,14 @@ def waiting_rows(edits: Sequence[Edit], labels: Mapping[tuple[str, str], str], *
         is_new = any(edit.before is None for edit in group)
         if is_new or fields:
             sentence = "Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD."
-            row = entry_of(newest, WAITING, sentence, waits=newest.waits)
-            key = (newest.entity_type, newest.who, newest.waits, is_new, newest.group_id)
+            row = entry_of(newest, WAITING, sentence, unsent=newest.unsent)
+            key = (newest.entity_type, newest.who, newest.unsent, is_new, newest.group_id)
             acts.setdefault(key, []).append(row)
     rows = []
     for alike in acts.values():
         is_folded = folds and len(alike) > decisions.MANY_ALIKE
         for row in alike[:1] if is_folded else alike:
-            row.page_alike = len(alike) - 1 if is_folded else 0
+            row.page_folded_count = len(alike) - 1 if is_folded else 0
             rows.append(row)
     return rows
 
@@ -187,9 +197,13 @@ def waiting_rows(edits: Sequence[Edit], labels: Mapping[tuple[str, str], str], *
 def with_edits(
     record: SyncedModel, rows: Sequence[Decision], mappings: Sequence[FieldMapping], *, limit: int
 ) -> list[Decision]:
-    """Return a record's entries, and unsaved ones for the edits that none of them is about."""
+    """Return a record's entries, and unsaved ones for the edits that none of them is about.
+
+    Of an edit with an entry of its own, such as an import's, the entry about its push is left out. Any other entry of
+    `rows` about a push that sent exactly one edit is changed: it gets the edit's time and author.
+    """
     # One event more, because the changes of an event are the differences to the one before.
-    saves = pending_saves([record.pk], limit=1)
+    saves = unsent_saves([record.pk], limit=1)
     edits = edits_of([(record.entity_type(), record.pk)], saves, limit=limit + 1)
     edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
     fields_of = {mapping.key: mapping.fields for mapping in mappings}
@@ -200,10 +214,10 @@ def with_edits(
     for row in rows:
         edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == "push" else None
         names = fields_of.get(row.key, [row.key])
-        if edit and _was(edit.before, names, row.values):
+        if edit and _push_began_with(edit.before, names, row.values):
             if edit.group_id in batches:
                 continue
-            # What was sent unchanged is listed as what was edited.
+            # The push sent exactly this edit: one line is shown for both, with the edit's time and author.
             row.at = edit.at
             row.actor = edit.who
             sent.update((edit.event.pgh_id, name) for name in names)
@@ -215,26 +229,27 @@ def with_edits(
         if edit.group_id in batches:
             continue
         if edit.before is None:
-            entries.append(entry_of(edit, "create", "Created", waits=edit.waits if sent_fields else ""))
+            entries.append(entry_of(edit, "create", "Created", unsent=edit.unsent if sent_fields else ""))
         for field in edit.fields:
             if field.name == "sync_enabled":
                 entries.append(entry_of(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
             elif (edit.event.pgh_id, field.name) not in sent:
                 before, after = texts.of_change(field, edit)
-                waits = edit.waits if field.name in sent_fields else ""
+                unsent = edit.unsent if field.name in sent_fields else ""
                 key = keys.get(field.name, field.name)
-                entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, waits=waits))
+                entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, unsent=unsent))
     return entries
 
 
-def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
-    """Whether a row had in these fields the value before that an entry about sending has."""
+def _push_began_with(event: Any, names: Sequence[str], entry_values: Mapping[str, Any]) -> bool:
+    """Whether an entry about a push says that it replaced the values that this history row has in these fields."""
     columns = {field.name: field.attname for field in event._meta.concrete_fields}
     values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
-    if "raw_before" not in sent:
+    if "raw_before" not in entry_values:
         # Nothing is stored for an empty cell.
-        return bool(values) and not sent.get("before") and not any(values.values())
-    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
+        return bool(values) and not entry_values.get("before") and not any(values.values())
+    raw_before = entry_values["raw_before"]
+    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in raw_before.items()}
 
 
 class _Texts:
@@ -253,14 +268,16 @@ class _Texts:
             self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
     def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
-        """Return a field's values before and after: as typed if only the spelling differs."""
-        before = self._text(field, edit.before)
-        after = self._text(field, edit.event)
+        """Return a field's values before and after as pages spell them; as typed if only the spelling was changed."""
+        typed_before = self._text(field, edit.before)
+        typed_after = self._text(field, edit.event)
         if self._display is None or field.choices or not isinstance(_value(edit.event, field), str):
-            return before, after
-        spelled_before = self._display.spelling(self._record, field.name, before)
-        spelled_after = self._display.spelling(self._record, field.name, after)
-        return (before, after) if spelled_before == spelled_after else (spelled_before, spelled_after)
+            return typed_before, typed_after
+        spelled_before = self._display.spelling(self._record, field.name, typed_before)
+        spelled_after = self._display.spelling(self._record, field.name, typed_after)
+        if spelled_before == spelled_after:
+            return typed_before, typed_after
+        return spelled_before, spelled_after
 
     def _text(self, field: Any, event: Any) -> str:
         value = _value(event, field)

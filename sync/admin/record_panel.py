@@ -19,7 +19,7 @@ from sync.admin.confirmed_action import RecordTable, selection_of
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
-from sync.records.approvals import removals_wait
+from sync.records.approvals import do_record_deletions_wait
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
@@ -113,7 +113,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
     then = _AFTER_QUIET_TIME[policy]
-    if policy is RemovedItemPolicy.DELETE and removals_wait(link):
+    if policy is RemovedItemPolicy.DELETE and do_record_deletions_wait(link):
         then = "so many at once wait for your approval before they are deleted in NPD"
     return (
         f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "

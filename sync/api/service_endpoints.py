@@ -132,8 +132,8 @@ def work_queue(request: HttpRequest) -> JsonResponse:
     summary = SyncQueueService().process(seconds=CRON_SECONDS)
     return JsonResponse(
         {
-            "claimed": summary.claimed,
-            "completed": summary.completed,
+            "claimed": summary.checked,
+            "completed": summary.done,
             "failed": summary.failed,
             "waiting": SyncQueue.objects.filter(status=QueueStatus.PENDING).count(),
         }

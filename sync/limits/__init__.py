@@ -1,9 +1,12 @@
 """Monday's limits, shared by all workers: the quota, stops after errors, and the token.
 
-`grant` decides whether a board may be synced now and how large its pass may be, or why it waits and until when. The
-worker acts on that answer; pages, commands and the API show it. `connector` makes metered calls to Monday. `breaker`
-stops everything and tests whether Monday answers again, `write_stop` does so for writes, `stops` has what both store.
-`credentials` holds the secrets, `api_quota` the day's usage. Code elsewhere doesn't import the other modules.
+`grant` tells the worker whether a board may be synced now, or why it waits and until when. `LimitFacts.grant_or_wait`
+tells the same without calling Monday; through `sync.records.availability`, pages, commands and the API show it.
+`LimitFacts.next_pass` tells the worker how large the pass may be.
+
+`connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
+`write_stop` does so for writes, `stops` has what both store. `credentials` holds the secrets, `api_quota` the day's
+usage. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -15,7 +18,8 @@ from typing import Any
 
 from django.db import models
 
-# Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
+# Django's cached_property, because that of functools has one lock for all instances before Python 3.12, and queries
+# would wait for each other.
 from django.utils.functional import cached_property
 
 from sync import registry
@@ -50,38 +54,45 @@ class Grant:
 
     link: BoardLink
     since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
-    hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
+    writes_wait_seconds: float = 0  # if writes are stopped and only reads go on: until writes are tried again
+
+    @property
+    def are_writes_stopped(self) -> bool:
+        return self.writes_wait_seconds > 0
 
 
 def grant(entity_type: str) -> Grant | Wait:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
-    reads_only = facts.account.only_writes  # the stop is only of writes
-    permission = facts.grant_or_wait(entity_type, reads=reads_only)
-    if reads_only:
-        return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
+    # The stop is only of writes, so the board may be read meanwhile.
+    if facts.account.are_only_writes_stopped:
+        permission = facts.grant_or_wait(entity_type, reads=True)
+        if isinstance(permission, Wait):
+            return permission
+        return replace(permission, writes_wait_seconds=facts.writes_wait_seconds)
+    permission = facts.grant_or_wait(entity_type)
     # A wait for the quota ends by itself, so the account is probed during it.
-    is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-    untested = facts.untested
-    if untested is None or not is_ready:
+    may_probe = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+    wait_for_probe = facts.wait_for_probe
+    if wait_for_probe is None or not may_probe:
         return permission
     # The probe's answer changes the facts, so they are read anew.
-    return grant(entity_type) if breaker.probe_if_due() else untested
+    return grant(entity_type) if breaker.probe_if_due() else wait_for_probe
 
 
 @dataclass(frozen=True)
 class Demand:
     """A board's due jobs."""
 
-    rows: int  # counted up to a full batch, because more make no difference
+    due_count: int  # up to a full batch, because more make no difference
     priority: int | None  # of the most urgent
     oldest: datetime | None
 
 
 _DEMANDS = """
-    SELECT board.entity_type, due.rows, due.priority, due.oldest
+    SELECT board.entity_type, due.due_count, due.priority, due.oldest
     FROM unnest(%s::text[], %s::int[]) AS board (entity_type, size)
-    CROSS JOIN LATERAL (SELECT count(*) AS rows, min(priority) AS priority, min(next_retry) AS oldest FROM (
+    CROSS JOIN LATERAL (SELECT count(*) AS due_count, min(priority) AS priority, min(next_retry) AS oldest FROM (
         SELECT priority, next_retry FROM sync_queue
         WHERE status = 'pending' AND entity_type = board.entity_type AND next_retry <= sync_now()
           AND NOT {paused}
@@ -104,10 +115,10 @@ class LimitFacts:
         rows = links.filter(entity_type__in=types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
 
-    def read_stops(self) -> None:
-        """Read the links, and only if they may stop boards, the account and the quota; one query without such a stop.
+    def skip_idle_limits(self) -> None:
+        """Read the links, with two flags by which the account and the quota are left unread if they stop nothing.
 
-        An account or a quota that isn't read counts as unknown, which stops no board.
+        So one query is enough without a stop. What isn't read counts as unknown, which stops no board.
         """
         account = MondayAccount.objects.filter(
             models.Q(needs_probe=True) | models.Q(stopped_until__gt=SyncNow()) | models.Q(pause__isnull=False)
@@ -150,7 +161,7 @@ class LimitFacts:
 
     @cached_property
     def batching_delay(self) -> float:
-        """The seconds for which every board gathers changes before its next pass; 0 if they aren't gathered."""
+        """The seconds for which boards gather changes before their next pass; 0 if they aren't gathered."""
         if not self.quota.is_tight:
             return 0.0
         # Of a whole day, because on a small quota a board may wait for more than an hour.
@@ -158,13 +169,13 @@ class LimitFacts:
         return rate_limits.window_seconds(self.quota, active)
 
     @property
-    def hold_seconds(self) -> float:
-        """The seconds for which writes wait; they are due at once if writes go on earlier."""
+    def writes_wait_seconds(self) -> float:
+        """The seconds until writes are tried again; if they work earlier, `release_held` makes the jobs due."""
         until = self.account.stopped_until or self.now
         return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
 
     @property
-    def untested(self) -> Wait | None:
+    def wait_for_probe(self) -> Wait | None:
         """The account's stop that lasts until Monday has answered a probe, also while that probe is due."""
         if not self.account.needs_probe:
             return None
@@ -186,30 +197,30 @@ class LimitFacts:
             return Wait(BlockedKind.NO_BOARD, reason)
         if (pause := active_pause(entity_type, self.pauses)) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
-        stopped_until = None if reads and self.account.only_writes else self.account.stopped_until
+        stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
         stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
         if stop is not None and not unblocked:
             stopped.append((stop.until, BlockedKind.BLOCKED, stop.reason))
-        if lasting := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
+        if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
-            until, kind, reason = max(lasting)
+            until, kind, reason = max(active_stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
-        moments = [self.account.stopped_until, stop.until if stop else None]
+        ends_of_waits = [self.account.stopped_until, stop.until if stop else None]
         if self.quota.is_limited:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
                 return offer
+            # The day's quota began then.
+            ends_of_waits.append(rate_limits.midnight_after(self.now) - timedelta(days=1))
             # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
-            moments.append(rate_limits.midnight_after(self.now) - timedelta(days=1))
-            if link.last_pass_at is not None:
-                moments.append(link.last_pass_at + timedelta(seconds=self.batching_delay))
-        since = max((moment for moment in moments if moment is not None), default=None)
+            ends_of_waits.append(self._end_of_gathering(link))
+        since = max((end for end in ends_of_waits if end is not None), default=None)
         return Grant(link, since)
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
         """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`.
 
-        Without a known limit it is the largest of a document.
+        Without a known limit, the size is the board's batch size.
         """
         link = self.links[entity_type]
         size = api_quota.batch_size_of(link, self.account)
@@ -217,7 +228,7 @@ class LimitFacts:
             return PassGrant(size)
         demand = self._demands[entity_type]
         is_urgent = urgent or demand.priority == Priority.PERSON
-        wanted = min(size, max(1, demand.rows))
+        wanted = min(size, max(1, demand.due_count))
         # A person's click uses the reserve only when nothing else is left.
         room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
@@ -239,11 +250,12 @@ class LimitFacts:
             if points - rate_limits.pass_points(wanted) < half:
                 # In a minute of which nothing is spent, one record always has room: waiting would not make more.
                 points = max(points - half, 0 if quota.points else rate_limits.pass_points(1))
-        fits_whole_minute = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
+        wanted_in_a_minute = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
         fits_now = min(wanted, rate_limits.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
-        smallest = 1 if urgent else max(1, math.floor(fits_whole_minute * rate_limits.TOO_SMALL_SHARE))
-        if fits_now < min(smallest, fits_whole_minute):
+        smallest = 1 if urgent else max(1, math.floor(wanted_in_a_minute * rate_limits.TOO_SMALL_SHARE))
+        # On a plan whose minute is too small for one record, one is tried anyway.
+        if wanted_in_a_minute and fits_now < smallest:
             return quota.wait_for_points()
         size = max(1, fits_now)
         return quota.required_wait(rate_limits.PASS_CALLS, rate_limits.pass_points(size), urgent=urgent) or size
@@ -256,18 +268,24 @@ class LimitFacts:
             has_waited_longer = other.last_pass_at is None or other.last_pass_at < last
             stop = other.stop_of()
             is_stopped = stop is not None and stop.until > self.now
-            if has_waited_longer and other.has_board and not is_stopped and self._demands[other.entity_type].rows:
+            if has_waited_longer and other.has_board and not is_stopped and self._demands[other.entity_type].due_count:
                 return True
         return False
 
+    def _end_of_gathering(self, link: BoardLink) -> datetime | None:
+        """Return until when this board gathers changes: for the delay after its last pass; None before its first."""
+        return link.last_pass_at + timedelta(seconds=self.batching_delay) if link.last_pass_at else None
+
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
-        fits_whole_minute = rate_limits.fitting_batch_size(self.quota.full_points)
-        full = min(api_quota.batch_size_of(link, self.account), fits_whole_minute)
-        if link.last_pass_at is None or not demand.rows or demand.rows >= full or not self.batching_delay:
+        most_in_a_minute = rate_limits.fitting_batch_size(self.quota.full_points)
+        full = min(api_quota.batch_size_of(link, self.account), most_in_a_minute)
+        if not demand.due_count or demand.due_count >= full:
+            return None
+        until = self._end_of_gathering(link)
+        if until is None or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
-        until = link.last_pass_at + delay
         # A change waits for one window at most, even if the board had a pass meanwhile.
         if demand.oldest is not None:
             until = min(until, demand.oldest + delay)

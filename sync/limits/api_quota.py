@@ -260,7 +260,7 @@ def batch_size_of(link: BoardLink, account: MondayAccount) -> int:
 
     The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
     """
-    account_limit = None if account.only_writes else account.batch_limit
+    account_limit = None if account.are_only_writes_stopped else account.batch_limit
     return min(link.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
 
 

@@ -62,7 +62,7 @@ def stop_account(error: errors.MondayError) -> None:
     with transaction.atomic():
         row = stops.locked_account()
         now = sync_now()
-        if row.only_writes:
+        if row.are_only_writes_stopped:
             # Reads went on until now, so the wait for the next write is none of theirs.
             row.stopped_until = None
         is_waiting = row.waits_at(now)
@@ -332,7 +332,7 @@ def pass_succeeded(*, has_written: bool) -> None:
     """
     row = stops.monday_account()
     is_proven = has_written or row.stop_code != StopCode.LIMIT
-    if row.failures and is_proven and not (row.needs_probe or row.only_writes):
+    if row.failures and is_proven and not (row.needs_probe or row.are_only_writes_stopped):
         # Not a stop that another worker has begun since.
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")

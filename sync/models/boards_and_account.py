@@ -257,8 +257,8 @@ class MondayAccount(models.Model):
         return self.stopped_until is not None and self.stopped_until > now
 
     @property
-    def only_writes(self) -> bool:
-        """Whether only writes are stopped: reads go on, and a successful one doesn't end the stop."""
+    def are_only_writes_stopped(self) -> bool:
+        """Whether writes are stopped and reads go on; a successful read doesn't end this stop."""
         return self.stop_code == choices.StopCode.WRITES
 
 

@@ -432,7 +432,7 @@ def approval_payload_key(key: str) -> str:
 class ApprovalRequest(models.Model):
     """One delete or clear: carried out, or waiting for a person's approval.
 
-    It counts toward the limit of approvals while it is open, and for an hour after.
+    It counts toward the limit of approvals while it waits or is approved, and for an hour after it was carried out.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -14,7 +14,10 @@ RELATION = "board_relation"
 
 
 def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the boards to whose items a relation with these settings can lead (reference/connect)."""
+    """Return the boards to whose items a relation with these settings can lead.
+
+    developer.monday.com/api-reference/reference/connect
+    """
     boards = settings.get("boardIds")
     return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
 
@@ -192,7 +195,8 @@ class BoardActivity:
     log_cursor: str | None = None  # of the log's next page
 
 
-# 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
+# 25 boards a page unless asked otherwise, and only active ones; `settings` since 2025-10
+# (developer.monday.com/api-reference/reference/boards).
 BOARD_FIELDS = """id name state items_count items_limit
     groups { id title archived deleted }
     columns { id title type archived settings }"""

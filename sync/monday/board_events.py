@@ -43,7 +43,7 @@ WEBHOOK_EVENTS = (
 
 MAX_URL_CHARACTERS = 255  # of a webhook (developer.monday.com/api-reference/reference/webhooks)
 
-# The board's webhooks, other programs' too; their addresses are not returned (reference/webhooks).
+# The board's webhooks, other programs' too; their addresses are not returned (the same page).
 READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event } }"
 
 CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
@@ -199,7 +199,8 @@ class LogForm(NamedTuple):
 
 _ROW = "id event entity data user_id created_at"
 
-LOG_ROWS = 10_000  # of a query over all its pages, at most (reference/activity-logs as of 2026-10)
+# Of a query over all its pages, at most (developer.monday.com/api-reference/reference/activity-logs as of 2026-10).
+LOG_ROWS = 10_000
 NUMBERED_PAGES = LogForm("ISO8601DateTime", "page", "Int", 1_000, _ROW)
 
 # developer.monday.com/api-reference/changelog/board-activity-logs-cursor-pagination-and-90-day-limit; the pages of

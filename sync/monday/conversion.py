@@ -1,8 +1,8 @@
 """The base classes of converters, which translate between fields of a record and one column of a board.
 
 A value has four forms: stored in NPD (`Local`: field names with JSON values), stored on the board (a JSON value, as a
-base keeps it), sent to the board (a JSON value for `change_multiple_column_values`, which may look different), and
-canonical (the form that is compared). `None` is the empty canonical value.
+base keeps it), sent to the board (a JSON value that may look different: `{"checked": "true"}` becomes
+`{"checked": true}`), and canonical (the form that is compared). `None` is the empty canonical value.
 """
 
 import re

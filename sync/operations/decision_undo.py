@@ -225,7 +225,7 @@ class _UndoPlan:
 
     def _display(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
         if mapping is not None and self.display is not None:
-            return self.display.local(record, mapping, raw)
+            return self.display.display_npd(record, mapping, raw)
         names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
         return ", ".join(str(name) for name in names)
 

@@ -87,7 +87,8 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_removal_requests(run.plan.deleted.values())
-        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
+        requests = [*removals, *new_deletion_requests(run.plan), *clears]
+        gatherer.planned_requests = [*gatherer.planned_requests, *requests]
     return runs
 
 

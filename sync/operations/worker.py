@@ -23,7 +23,7 @@ from sync.kernel.messages import own_fault
 from sync.limits import BlockedKind, Grant, LimitFacts, PassGrant, Wait, grant, stops, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
-from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
+from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.unanswered_creates import confirm_creates
@@ -42,17 +42,17 @@ PROGRESS_SECONDS = 5.0
 class WorkSummary:
     """The counts of the worker's runs, in records."""
 
-    claimed: int = 0
-    completed: int = 0
+    checked: int = 0
+    done: int = 0
     failed: int = 0
 
-    def add(self, claimed: int, completed: int, failed: int) -> None:
-        self.claimed += claimed
-        self.completed += completed
+    def add(self, *, checked: int, done: int, failed: int) -> None:
+        self.checked += checked
+        self.done += done
         self.failed += failed
 
     def __str__(self) -> str:
-        return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
+        return f"{self.checked:,} checked: {self.done:,} done, {self.failed:,} failed."
 
 
 def work(entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False) -> WorkSummary:
@@ -85,20 +85,25 @@ def drain(
     total = WorkSummary()
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
-        total.add(summary.claimed, summary.completed, summary.failed)
+        total.add(checked=summary.checked, done=summary.done, failed=summary.failed)
         if process.is_shutting_down():
             return total
-        boards = availability.Overview(_types(entity_type))
-        due = sum(boards.number_due(board) for board in boards.displayed_boards)
-        if not (summary.claimed and due):
-            # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-            types = [board for board in _types(entity_type) if availability.of(board).is_available]
-            busy = [board for board in types if has_due_rows(board)]
-            leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False)
-            if not leases.filter(expires__gt=SyncNow()).exists():
-                return total
+        overview = availability.Overview(_types(entity_type))
+        due = sum(overview.number_due(board) for board in overview.displayed_boards)
+        has_progress = summary.checked and due
+        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
+        if not has_progress and not _is_another_worker_busy(entity_type):
+            return total
         if say:
-            say(f"{total.claimed:,} checked, {due:,} to go …")
+            say(f"{total.checked:,} checked, {due:,} to go …")
+
+
+def _is_another_worker_busy(entity_type: str | None) -> bool:
+    """Whether another worker has the lease of an available board with due or claimed jobs."""
+    available = [name for name in _types(entity_type) if availability.of(name).is_available]
+    with_jobs = [name for name in available if has_due_or_claimed_rows(name)]
+    leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
+    return leases.filter(expires__gt=SyncNow()).exists()
 
 
 class _Run:
@@ -114,74 +119,90 @@ class _Run:
         if process.is_shutting_down():
             _notify_others(entity_type)
             return
-        if not has_due_rows(entity_type):
+        if not has_due_or_claimed_rows(entity_type):
             return
         while True:
-            granted = grant(entity_type)
-            if isinstance(granted, Wait):
-                self._notify_after(granted, entity_type)
+            answer = grant(entity_type)
+            if isinstance(answer, Wait):
+                self._notify_after(answer, entity_type)
                 return
-            if (board_lease := acquire(granted.link)) is not None:
+            board_lease = acquire(answer.link)
+            if board_lease is not None:
                 break
-            if (
-                not self.wait_for_lease
-                or time.monotonic() >= self.until
-                or process.wait_or_shutdown(LEASE_WAIT_SECONDS)
-            ):
+            if not self.wait_for_lease or time.monotonic() >= self.until:
+                return
+            if process.wait_or_shutdown(LEASE_WAIT_SECONDS):
                 return
         may_have_more = True
         try:
             with board_lease:
-                may_have_more = self._work_batches(board_lease, granted)
+                may_have_more = self._work_batches(board_lease, answer)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        # After the release, because a worker that is notified while the board is leased ends at once.
+        # After the release, because a worker that is notified while the board is leased ends at once. A shutdown may
+        # also have begun during the last pass.
         if may_have_more or process.is_shutting_down():
             _notify_others(entity_type)
 
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
-        """If the minute's quota ended the work, have it continue when the next minute begins."""
-        if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
+        """Have the board continue when the minute's quota is new, or when it has gathered changes.
+
+        A run that has checked no record of any board leaves it to the sweep.
+        """
+        if self.summary.checked and wait.kind is BlockedKind.BATCHING and wait.until:
             notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
-    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
+    def _work_batches(self, board_lease: Lease, permission: Grant) -> bool:
         """Reconcile batch after batch; return whether another run may have something to do.
 
-        `granted` is the grant for the first batch; each further batch gets its own.
+        `permission` is for the first batch; each further batch gets its own.
         """
         entity_type = board_lease.link.entity_type
         # Whether the next pass also reads the records that wait for writes, without writing; it does so once.
         reads_all = False
         has_read_all = False
-        while isinstance(granted, Grant):
-            if process.is_shutting_down() or time.monotonic() > self.until:
-                return True
-            pass_grant = _grant_pass(board_lease, granted)
+        while not process.is_shutting_down() and time.monotonic() <= self.until:
+            # While writes are stopped, `_claim_probe` searches.
+            if not permission.are_writes_stopped and confirm_creates(board_lease):
+                # No more calls may be made.
+                answer = grant(entity_type)
+                if isinstance(answer, Wait):
+                    self._notify_after(answer, entity_type)
+                return False
+            # After that search, because its calls have used quota and may have changed the batch size.
+            pass_grant = LimitFacts().next_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                granted = pass_grant
-                break
+                self._notify_after(pass_grant, entity_type)
+                return False
             with pass_grant:
-                claimed, is_probe = _claim_batch(board_lease, granted, pass_grant, reads_all=reads_all)
+                claimed, is_probe = _claim_batch(board_lease, permission, pass_grant, reads_all=reads_all)
                 if claimed:
-                    self._run_pass(board_lease, claimed, 0 if is_probe else granted.hold_seconds)
-            # The probed record needed no write. Others may not either: one pass reads all of them and ends those in
-            # sync. Then the next probe is due at once.
-            probe_is_due = reads_all
-            reads_all = is_probe and not has_read_all and write_stop.release_unused_probe()
-            has_read_all = has_read_all or reads_all
+                    self._run_pass(board_lease, claimed, 0 if is_probe else permission.writes_wait_seconds)
+            # After a pass that has read all, the next probe is due at once.
+            is_probe_due = reads_all
+            reads_all = False
+            if is_probe and not has_read_all and write_stop.release_unused_probe():
+                # The probed record needed no write. Others may not either: one pass reads all of them and ends those
+                # in sync.
+                reads_all = True
+                has_read_all = True
             # A short claim has usually left nothing. Asking costs a tenth of another round.
-            may_have_more = len(claimed) >= pass_grant.size or (claimed and has_due_rows(entity_type))
-            if not (reads_all or probe_is_due or may_have_more):
-                # A job may come before the release. Due ones that can't be claimed are left to the sweep.
+            has_more = len(claimed) >= pass_grant.size or (claimed and has_due_or_claimed_rows(entity_type))
+            if not (reads_all or is_probe_due or has_more):
+                # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
+                # sweep takes the rest.
                 return bool(claimed)
-            granted = grant(entity_type)
-        self._notify_after(granted, entity_type)
-        return False
+            answer = grant(entity_type)
+            if isinstance(answer, Wait):
+                self._notify_after(answer, entity_type)
+                return False
+            permission = answer
+        return True
 
-    def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
+    def _run_pass(self, board_lease: Lease, claimed: list[Claim], writes_wait_seconds: float) -> None:
         """Reconcile the claimed records.
 
-        An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
+        An error of our own costs a batch no attempt. Its records are claimed one by one next, and then they count.
         """
 
         @retry_on_lock_timeout
@@ -193,45 +214,36 @@ class _Run:
                 else:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
-        batch_id = uuid4()  # the sync state has it as sync_batch_id, and log lines too, also those of libraries
+        batch_id = uuid4()  # stored as sync_batch_id, and in every log line
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
-                outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
-                self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
+                outcomes = reconcile(board_lease, claimed, batch_id, writes_wait_seconds)
+                done = outcomes[Outcome.SETTLED]
+                self.summary.add(checked=len(claimed), done=done, failed=outcomes[Outcome.FAILED])
             except LeaseLost:  # another worker may have the board, so nothing of this pass may be stored
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
                 store_fault(own_fault(error))
                 if len(claimed) == 1:
-                    self.summary.failed += 1
+                    self.summary.add(checked=1, done=0, failed=1)
 
 
 def _notify_others(entity_type: str) -> None:
     """Notify another worker if the board still has due jobs."""
-    if has_due_rows(entity_type):
+    if has_due_or_claimed_rows(entity_type):
         notify.notify_board(entity_type)
 
 
-def _grant_pass(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
-    """Look for the items of unanswered creates, then return the permission for the next pass, or why it waits."""
-    entity_type = board_lease.link.entity_type
-    stop_reason = "" if granted.hold_seconds else confirm_creates(board_lease)
-    if not stop_reason:
-        # Read after the search, because its calls have used quota and may have changed the batch size.
-        return LimitFacts().next_pass(entity_type)
-    current = grant(entity_type)
-    return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stop_reason)
-
-
 def _claim_batch(
-    board_lease: Lease, granted: Grant, pass_grant: PassGrant, *, reads_all: bool
+    board_lease: Lease, permission: Grant, pass_grant: PassGrant, *, reads_all: bool
 ) -> tuple[list[Claim], bool]:
     """Claim the records of the next pass; return also whether they are the probe of stopped writes.
 
-    While writes are stopped, only records that may have something for NPD are claimed, with `reads_all` all.
+    While writes are stopped, only records that may have something for NPD are claimed; with `reads_all`, all records
+    are.
     """
-    only_pulls = bool(granted.hold_seconds) and not reads_all
+    only_pulls = permission.are_writes_stopped and not reads_all
     if only_pulls and (probe := _claim_probe(board_lease, only_urgent=pass_grant.only_urgent)):
         return probe, True
     return claim(board_lease, pass_grant.size, only_urgent=pass_grant.only_urgent, only_pulls=only_pulls), False
@@ -239,8 +251,11 @@ def _claim_batch(
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
+    if not write_stop.is_probe_due():
+        return []
     # First look for the items of unanswered creates, because one of these may be the probe.
-    if not write_stop.is_probe_due() or confirm_creates(board_lease, stops.WRITES_STOPPED):
+    stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
+    if stop_reason:
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None:
@@ -267,9 +282,10 @@ def remaining_lines() -> list[str]:
             failed=models.Count("id", filter=models.Q(status=QueueStatus.FAILED)),
             soonest=models.Min("next_retry", filter=models.Q(status=QueueStatus.PENDING)),
         )
-        counts = {state: registry.count_of_type(jobs[state], spec.entity_type) for state in jobs if state != "soonest"}
+        soonest = jobs.pop("soonest")
+        counts = {state: registry.count_of_type(number, spec.entity_type) for state, number in jobs.items()}
         if jobs["pending"]:
-            lines.append(f"{counts['pending']} pending. {_waiting_reason(spec.entity_type, jobs['soonest'])}")
+            lines.append(f"{counts['pending']} pending. {_waiting_reason(spec.entity_type, soonest)}")
         if jobs["working"]:
             lines.append(f"{counts['working']} in progress in another worker.")
         if jobs["failed"]:
@@ -289,27 +305,3 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     if soonest <= (now := sync_now()):
         return "They are due now."
     return f"The next one is due at {humanize.due_time(soonest, now)}."
-
-
-class PoolWatch:
-    """Notices a pool that takes no task though jobs are due.
-
-    That happens after a kill of a pool process that held the pool's queue lock.
-    """
-
-    def __init__(self) -> None:
-        self.begun_before = 0  # the tasks that had begun by the last check
-        self.idle_since = 0.0
-
-    def is_stuck(self, begun: int, running: int, waiting: int, now: float) -> bool:
-        """Whether, for two minutes, no task ran or began though some were waiting and a board's jobs are overdue.
-
-        `begun` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting` those
-        that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
-        """
-        if begun != self.begun_before or running or not waiting or not self.idle_since:
-            self.begun_before = begun
-            self.idle_since = now
-            return False
-        seconds = settings.READY_MAX_DUE_SECONDS
-        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))

@@ -284,8 +284,11 @@ class Claim:
         return {key: value for row in self.rows for key, value in row.payload.items()}
 
 
-def has_due_rows(entity_type: str) -> bool:
-    """Whether jobs of this type are due and its board isn't paused; cheaper than taking the lease."""
+def has_due_or_claimed_rows(entity_type: str) -> bool:
+    """Whether jobs of this type are due and its board isn't paused, or a worker, perhaps a dead one, has claimed some.
+
+    This is cheaper than taking the lease.
+    """
     return bool(
         db.fetch_rows(
             "SELECT EXISTS (SELECT 1 FROM sync_queue WHERE entity_type = %(entity_type)s AND ("

@@ -33,16 +33,18 @@ from sync.reconcile.settle.pass_run import PassRun
 log = structlog.get_logger(__name__)
 
 
-def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_seconds: float = 0) -> Counter[Outcome]:
+def reconcile(
+    lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, writes_wait_seconds: float = 0
+) -> Counter[Outcome]:
     """Make both sides of the claimed records equal, or store why they differ; return the outcomes.
 
-    `batch_id` identifies this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent, and
-    records with something to send wait for that time. Raises LeaseLost.
+    `batch_id` identifies this pass in the sync state, the history and the log. With `writes_wait_seconds` nothing is
+    sent, and records with something to send wait for that time. Raises LeaseLost.
     """
     started = time.monotonic()
     gatherer = Gatherer()
     facts = claimed(load_board(lease.link), claims)
-    stop_reason = stops.WRITES_STOPPED if hold_seconds else ""
+    stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
     # Reading may have found that a column is broken, or that it is there again.
@@ -59,7 +61,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         # Only a pass that went through shows that Monday copes with this many records.
         if not executor.stop_reason and all(ended in (ANSWERED, LINKED) for ended in released):
             breaker.pass_succeeded(has_written=executor.has_written)
-    run = PassRun(lease, facts.board, batch_id, started, hold_seconds=hold_seconds)
+    run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls
     run.read_request = gatherer.read_request
     plan = settle_pass(run, facts, plan)

@@ -337,6 +337,8 @@ def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
 
 def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
+    # The record may have been deleted before within the hour, and restored.
+    approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
     wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]

@@ -21,7 +21,7 @@ from sync.registry import name_field
 def load_board(
     link: BoardLink,
     mappings: Sequence[FieldMapping] | None = None,
-    settings_now: field_values.PassSettings | None = None,
+    pass_settings: field_values.PassSettings | None = None,
 ) -> BoardContext:
     """Return the board with its mappings and settings; without `mappings`, these and the link are read again.
 
@@ -31,7 +31,7 @@ def load_board(
     if mappings is None:
         mappings = list(FieldMapping.objects.filter(link=link.pk).select_related("link"))
         link = registry.with_configured_board(mappings[0].link) if mappings else link
-    return BoardContext(link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings())
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, pass_settings or load_settings())
 
 
 def load_settings(*, with_account: bool = True) -> field_values.PassSettings:

@@ -127,6 +127,8 @@ def approve_deletions(
     Release a pending approval if the record is to be asked about instead.
     """
     deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
+    # The record may have been deleted before within the hour, and restored.
+    approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
     for facts, plan in removals:

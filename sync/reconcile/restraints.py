@@ -153,7 +153,10 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     ids = ids.union(record_plan.id for record_plan in open_records if record_plan.sync_state.blocked_fields)
     if not ids:
         return plan
-    approvals = facts.approvals.about(CLEARS, ids)
+    # The field may have been emptied before within the hour, and filled in again.
+    bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].plans[clear.key].base for clear in clears}
+    begun = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
+    approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(begun)
     # A person approves or rejects emptying one value, so another value needs a new request.
     value_of = {_key_of(clear): clear.values["value"] for clear in clears}
     stored = approvals.open_requests.items()

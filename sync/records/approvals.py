@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -31,7 +31,6 @@ from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, link_of
 
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
-ENDED_REQUEST_STATES = (ApprovalState.DONE, ApprovalState.KEPT, ApprovalState.RELEASED)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 # States of tombstones whose item is still to be removed.
@@ -42,9 +41,13 @@ HOUR = timedelta(hours=1)
 # The percentage doesn't apply to smaller boards: two of ten is a person tidying up.
 SMALL_BOARD = 50
 
+# Repeating such an act within the hour needs no new request.
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
-# Ended requests count for an hour, because the rest of a mass deletion may follow.
-_COUNTED = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
+# What was carried out counts for an hour, because the rest of a mass deletion may follow; what was rejected or has lost
+# its cause doesn't, because nobody wants it any more.
+_COUNTED = models.Q(state__in=(ApprovalState.PENDING, ApprovalState.APPROVED)) | models.Q(
+    state=ApprovalState.DONE, at__gt=SyncNow() - HOUR
+)
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,21 @@ class ApprovalLimit:
     percent: int | None
     board_size: int
 
+    @property
+    def applied_percent(self) -> int | None:
+        return self.percent if self.board_size >= SMALL_BOARD else None
+
     def is_exceeded_by(self, number: int) -> bool:
         """Whether this number of records in an hour needs a person's approval."""
         if self.records is not None and number > self.records:
             return True
-        is_share_limited = self.percent is not None and self.board_size >= SMALL_BOARD
-        return is_share_limited and number * 100 > (self.percent or 0) * self.board_size
+        return self.applied_percent is not None and number * 100 > self.applied_percent * self.board_size
 
     @property
     def text(self) -> str:
         parts = [f"more than {self.records}"] if self.records is not None else []
-        if self.percent is not None and self.board_size >= SMALL_BOARD:
-            parts.append(f"more than {self.percent} % of the board")
+        if self.applied_percent is not None:
+            parts.append(f"more than {self.applied_percent} % of the board")
         return " or ".join(parts)
 
 
@@ -86,7 +92,8 @@ class ApprovalFacts:
     `counted` and `limit` are read only if there is a new request (`with_counts`).
     """
 
-    requests: tuple[ApprovalRequest, ...] = ()  # open ones and those of the last hour, in stored order
+    # Open ones, and those of the last hour that were carried out without approval, in stored order.
+    requests: tuple[ApprovalRequest, ...] = ()
     counted: Mapping[ApprovalKind, frozenset[UUID]] = field(default_factory=dict)  # records that count already
     limit: ApprovalLimit | None = None
 
@@ -94,6 +101,21 @@ class ApprovalFacts:
         """Return the facts with only the requests of these kinds and records."""
         requests = [request for request in self.requests if request.kind in kinds and request.entity_id in ids]
         return replace(self, requests=tuple(requests))
+
+    def for_acts_begun(self, begun: Mapping[tuple[UUID, str], datetime | None]) -> ApprovalFacts:
+        """Return the facts without what was carried out before these acts (by record and field) had begun.
+
+        The same act tried again needs no second permission, but a later one on the same record asks anew.
+        """
+
+        def is_about(request: ApprovalRequest) -> bool:
+            began = begun.get((request.entity_id, request.key))
+            # A foreseen request isn't stored yet, so it has no time.
+            if request.state != ApprovalState.DONE or began is None or request.pk is None:
+                return True
+            return request.at >= began
+
+        return replace(self, requests=tuple(filter(is_about, self.requests)))
 
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
@@ -114,30 +136,41 @@ class ApprovalFacts:
 
 
 def known_requests(
-    link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID], foreseen: Sequence[ApprovalRequest] = ()
+    link: BoardLink,
+    kinds: Iterable[ApprovalKind],
+    ids: Iterable[UUID],
+    planned_requests: Sequence[ApprovalRequest] = (),
 ) -> ApprovalFacts:
-    """Read the requests about these records in one query, and append the `foreseen` ones about them."""
+    """Read the requests about these records in one query, and append the ones that earlier dry-run passes planned."""
     kinds = list(kinds)
     ids = set(ids)
     requests = ApprovalRequest.objects.filter(entity_type=link.entity_type, kind__in=kinds, entity_id__in=ids)
     stored = requests.filter(_DONE_UNASKED_WITHIN_HOUR | models.Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
-    return ApprovalFacts((*stored, *ApprovalFacts(tuple(foreseen)).about(kinds, ids).requests))
+    return ApprovalFacts((*stored, *planned_requests)).about(kinds, ids)
 
 
 def with_counts(
-    facts: ApprovalFacts, link: BoardLink, kinds: Iterable[ApprovalKind], foreseen: Sequence[ApprovalRequest] = ()
+    facts: ApprovalFacts,
+    link: BoardLink,
+    kinds: Iterable[ApprovalKind],
+    planned_requests: Sequence[ApprovalRequest] = (),
 ) -> ApprovalFacts:
-    """Add the limit, and the records that count toward it: of the last hour, of open requests, and foreseen ones."""
-    counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
+    """Add the limit, and the records that count toward it.
+
+    They are those carried out within the hour, those that wait or are approved, the `planned_requests`, and those that
+    are due soon.
+    """
+    counted = {kind: set(records_due_soon(link, kind)) for kind in kinds}
     rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
-    pairs = [*rows.values_list("kind", "entity_id"), *((request.kind, request.entity_id) for request in foreseen)]
+    planned = [(request.kind, request.entity_id) for request in planned_requests]
+    pairs = [*rows.values_list("kind", "entity_id"), *planned]
     for kind, entity_id in pairs:
         if kind in counted:
             counted[ApprovalKind(kind)].add(entity_id)
     return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
 
 
-def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
+def records_due_soon(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
     """Return the records known to need the same soon, so that a mass deletion isn't carried out in part."""
     if kind == ApprovalKind.ITEMS:
         # Each of these deleted records will request its item's deletion.
@@ -152,17 +185,19 @@ def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
     return []
 
 
-def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
-    """Return the limit that deleting these records now would exceed, as text, or an empty text."""
+def limit_exceeded_by_item_removals(entity_type: str, ids: Iterable[UUID]) -> str:
+    """Return the limit that removing the items of these records now would exceed, as text, or an empty text."""
     if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
         return ""
     facts = with_counts(ApprovalFacts(), link, [ApprovalKind.ITEMS])
-    return facts.limit.text if facts.limit and facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
+    assert facts.limit is not None
+    return facts.limit.text if facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
 
 
-def removals_wait(link: BoardLink) -> bool:
+def do_record_deletions_wait(link: BoardLink) -> bool:
     """Whether so many items were removed that the policy's deletion of their records needs approval."""
     facts = with_counts(ApprovalFacts(), link, [ApprovalKind.RECORDS])
+    # No new ones: those known already count.
     return facts.is_over_limit(ApprovalKind.RECORDS, frozenset())
 
 
@@ -195,7 +230,7 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
             entity_type = group[0].entity_type
             lines = _decision_lines(group, verb, name)
             Decision.objects.bulk_create(lines)
-            # The job of a record gets the keys of all its fields.
+            # `enqueue` merges payloads, so a record's one job ends up with a key for each field.
             for key, of_field in grouped(group, lambda request: request.key).items():
                 payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
                 ids = [request.entity_id for request in of_field]
@@ -218,7 +253,8 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
     }[kind]
     labels = [request.label for request in group]
     if kind is ApprovalKind.ITEMS:
-        labels = [label.replace("The ", "the ", 1) for label in labels]
+        # They begin with “The item”.
+        labels = [label[:1].lower() + label[1:] for label in labels]
     return [
         Decision(
             entity_type=request.entity_type,
@@ -237,14 +273,14 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
     ]
 
 
-def release_removal(entity_type: str, entity_id: UUID) -> None:
+def release_item_removal(entity_type: str, entity_id: UUID) -> None:
     """End the open requests to remove the item of a deleted record that is being restored."""
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, entity_id=entity_id, kind=ApprovalKind.ITEMS)
     _close_requests(requests.filter(state__in=OPEN_REQUEST_STATES))
 
 
 def release_obsolete(ids: Collection[UUID] | None = None) -> int:
-    """End open requests without a cause, of all records or of these `ids`; return how many."""
+    """End open requests whose deletion or clear isn't wanted any more; return how many. With `ids`, only of these."""
     requests = ApprovalRequest.objects.filter(state__in=OPEN_REQUEST_STATES)
     if ids is not None:
         requests = requests.filter(entity_id__in=ids)
@@ -252,23 +288,23 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
 
 
 def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest]) -> int:
-    removals = requests.filter(kind=ApprovalKind.ITEMS)
+    item_removals = requests.filter(kind=ApprovalKind.ITEMS)
     tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=models.OuterRef("entity_id"))
     # The item has left the board, so an approved request was carried out.
     removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
-    ended = _close_requests(removals.filter(models.Exists(removed)), carried_out=True)
+    ended = _close_requests(item_removals.filter(models.Exists(removed)), carried_out=True)
     # A settled or pruned tombstone needs no deletion.
-    ended += _close_requests(removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
+    ended += _close_requests(item_removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
 
-    deletions = requests.filter(kind=ApprovalKind.RECORDS)
+    record_deletions = requests.filter(kind=ApprovalKind.RECORDS)
     records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
     # The record is deleted, so an approved request was carried out.
-    ended += _close_requests(deletions.exclude(models.Exists(records)), carried_out=True)
+    ended += _close_requests(record_deletions.exclude(models.Exists(records)), carried_out=True)
     # A record without an item, unsynced, or with a restored item needs no deletion.
     left_alone = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
     sync_states = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
     restored = sync_states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    ended += _close_requests(deletions.filter(models.Exists(left_alone) | models.Exists(restored)))
+    ended += _close_requests(record_deletions.filter(models.Exists(left_alone) | models.Exists(restored)))
 
     # A field can be emptied only while it is mapped and its record is synced and has an item.
     synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
@@ -278,7 +314,10 @@ def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest
 
 
 def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
-    """End requests: approved ones as done if carried out, rejected ones as kept if not, all others as released."""
+    """End the open ones of these requests; return how many.
+
+    If it was carried out, approved ones are done. If not, rejected ones are kept. All others are released.
+    """
     ids = list(requests.values_list("pk", flat=True))
     if not ids:
         return 0
@@ -289,4 +328,5 @@ def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: 
     else:
         rejected = open_requests.filter(state=ApprovalState.REJECTED)
         ended = rejected.update(state=ApprovalState.KEPT, at=SyncNow())
+    # All that are still open.
     return ended + open_requests.update(state=ApprovalState.RELEASED, at=SyncNow())

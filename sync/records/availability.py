@@ -148,7 +148,7 @@ def overview() -> Overview:
 def stops_overview() -> Overview:
     """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
     now = overview()
-    now.read_stops()
+    now.skip_idle_limits()
     return now
 
 
@@ -180,7 +180,7 @@ class Overview(LimitFacts):
 
     def for_display(self, board: BoardAvailability) -> BoardAvailability:
         """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
-        if not (board.is_available or board.is_temporary) or (stop := self.untested) is None:
+        if not (board.is_available or board.is_temporary) or (stop := self.wait_for_probe) is None:
             return board
         return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
 

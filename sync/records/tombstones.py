@@ -18,7 +18,7 @@ from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.decisions import fold_alike
 from sync.outbox.queue_rows import enqueue
-from sync.records.approvals import limit_exceeded_by_removals, release_removal
+from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.registry import link_of
@@ -173,7 +173,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         # Before the record's job, because a decision locks them in this order.
-        release_removal(tombstone.entity_type, tombstone.entity_id)
+        release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
         restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
@@ -269,14 +269,16 @@ def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
-    if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
+    if removes and (limit := limit_exceeded_by_item_removals(entity_type, sent)):
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
         return f"{waits}: together with those of the hour before, that is {limit}.", True
-    kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
+    kept = ["aren't synced to Monday"] if len(sent) < len(linked) else []
     if policy is not DeletedRecordPolicy.ASK:
-        kept.append("it was edited there since the last sync")
-    exception = f", but not where {' or '.join(kept)}" if kept else ""
+        kept.append("were edited there since the last sync")
+    exception = f", except those that {' or '.join(kept)}" if kept else ""
+    if kept and len(linked) == 1:
+        exception = ", unless it was edited there since the last sync"
     return f"{items} {_CONSEQUENCES[policy]}{exception}.", False
 
 

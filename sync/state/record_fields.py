@@ -6,13 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from django.conf import settings
 from django.db.models import prefetch_related_objects
 
 from sync import registry
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
-from sync.monday.conversion import Converter, ConverterOptions, UnknownValue
+from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.reconcile import field_values, lookups
 from sync.registry import link_of
 
@@ -27,66 +26,71 @@ class FieldDisplay:
         link: BoardLink,
         mappings: Sequence[FieldMapping],
         records: Sequence[SyncedModel],
-        settings_now: field_values.PassSettings | None = None,
+        pass_settings: field_values.PassSettings | None = None,
     ) -> None:
-        board = lookups.load_board(link, mappings, settings_now)
+        board = lookups.load_board(link, mappings, pass_settings)
+        # The names of related records by item. The board's cached converters have this dict, too, so they display
+        # names that are added later.
         self._names = dict[str, str]()
         self.board = replace(board, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)
+        for mapping, _relation in self.board.relations:
+            for record in records:
+                self._learn_names(field_values.stored_values(record, mapping))
 
-    def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
-        """Return NPD's value and both halves of the base, as displayed."""
+    def current(self, record: SyncedModel, mapping: FieldMapping) -> str:
+        """Return NPD's present value of a field, as displayed."""
+        return self.display_npd(record, mapping, field_values.stored_values(record, mapping))
+
+    def base_sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any]) -> tuple[str, str]:
+        """Return NPD's and Monday's value of a base, as displayed."""
+        local = self.display_npd(record, mapping, base["local"])
         convert = self.board.converter(mapping, record)
-        now = field_values.stored_values(record, mapping)
-        self._learn_names(now, base["local"] if base else {})
-        local = self._display_local(convert, now)
-        remote = NOT_KNOWN
-        if base is None:
-            return local, "", ""
-        with suppress(UnknownValue):
-            remote = convert.display(convert.canonical_remote(base["remote"]))
-        return local, self._display_local(convert, base["local"]), remote
+        try:
+            return local, convert.display(convert.canonical_remote(base["remote"]))
+        except UnknownValue:
+            return local, NOT_KNOWN
 
-    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
-        """Return raw values of NPD, current or earlier ones, as displayed."""
+    def display_npd(self, record: SyncedModel, mapping: FieldMapping, raw: Local) -> str:
+        """Return stored values of NPD, current or earlier ones, as displayed."""
         self._learn_names(raw)
-        return field_values.related_name(raw) or self._display_local(self.board.converter(mapping, record), dict(raw))
-
-    def spelling(self, record: SyncedModel, name: str, text: str) -> str:
-        """Return a field's text as it is displayed, if typing that would store an equal value; else the text itself."""
-        mapping = self._by_field.get(name)
-        if mapping is None or not text:
-            return text
-        raw = {name: text}
         convert = self.board.converter(mapping, record)
-        with suppress(UnknownValue, ValueError):
-            canonical = convert.canonical_local(raw)
-            shown = {name: convert.display(canonical)}
-            if convert.from_text(shown[name], raw) == shown and convert.canonical_local(shown) == canonical:
-                return shown[name]
-        return text
-
-    def spellings(self, record: SyncedModel) -> dict[str, str]:
-        """Return the displayed texts of fields that are stored in another spelling, by field."""
-        stored = {name: getattr(record, name) for name in self._by_field}
-        texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
-        return {name: text for name, text in texts.items() if text != stored[name]}
-
-    @cached_property
-    def _by_field(self) -> Mapping[str, FieldMapping]:
-        return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
-
-    def _learn_names(self, *raws: Mapping[str, Any]) -> None:
-        """Remember the names of related records, by which their items are displayed."""
-        for value in (value for raw in raws for value in raw.values()):
-            if isinstance(value, dict) and value.get("item"):
-                self._names[str(value["item"])] = str(value.get("name") or "")
-
-    def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
         try:
             return convert.display(convert.canonical_local(raw))
         except UnknownValue:
             return field_values.related_name(raw) or NOT_KNOWN
+
+    def spelling(self, record: SyncedModel, name: str, text: str) -> str:
+        """Return the text as pages display it if saving that form changes nothing, else unchanged."""
+        mapping = self._single_field_mappings.get(name)
+        if mapping is None or not text:
+            return text
+        raw = {name: text}
+        convert = self.board.converter(mapping, record)
+        # Also UnknownValue, for a value that can't be displayed.
+        with suppress(ValueError):
+            canonical = convert.canonical_local(raw)
+            shown = convert.display(canonical)
+            saved = convert.from_text(shown, raw)
+            if saved == {name: shown} and convert.canonical_local(saved) == canonical:
+                return shown
+        return text
+
+    def spellings(self, record: SyncedModel) -> dict[str, str]:
+        """Return the displayed texts of fields that are stored in another spelling, by field."""
+        stored = {name: getattr(record, name) for name in self._single_field_mappings}
+        texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
+        return {name: text for name, text in texts.items() if text != stored[name]}
+
+    @cached_property
+    def _single_field_mappings(self) -> Mapping[str, FieldMapping]:
+        return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
+
+    def _learn_names(self, raw: Local) -> None:
+        """Remember the names of related records, by which their items are displayed; the first, present one stays."""
+        for value in raw.values():
+            if isinstance(value, dict) and value.get("item"):
+                self._names.setdefault(str(value["item"]), str(value.get("name") or ""))
 
 
 def display_of(record: SyncedModel) -> FieldDisplay | None:
@@ -96,35 +100,46 @@ def display_of(record: SyncedModel) -> FieldDisplay | None:
 
 
 def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
-    """Return the converter for one record's field outside a pass, as pages need it."""
-    # Other converters read nothing of the account, and pages need not either.
-    settings_now = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
-    options = field_values.converter_options(mapping, type(record), record.sync_region(), settings_now, {})
+    """Return the converter for one record's field, with one query at most.
+
+    It doesn't know the names of related records; `FieldDisplay.board.converter` does.
+    """
+    # Only these two read something of the account.
+    pass_settings = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
+    options = field_values.converter_options(mapping, type(record), record.sync_region(), pass_settings, {})
     return make_converter(mapping.converter, options)
 
 
 def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
-    """Return the raw values for a typed text outside a pass; raises as parse_input does."""
-    named = field_values.references_of(type(record), [{fields[0]: {"name": text}}]) if len(fields) == 1 else ()
-    return field_values.parse_input(convert, record, fields, text, lookups.read_related(named))
+    """Return the raw values for a typed text, outside a pass.
+
+    Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the
+    name.
+    """
+    related: field_values.RelatedRecords = {}
+    if relation := registry.relation_of(type(record), fields):
+        related = lookups.read_related([field_values.reference_to(registry.target_of(relation), {"name": text})])
+    return field_values.parse_input(convert, record, fields, text, related)
 
 
-def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
+def read_and_resolve_relations(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return raw values with existing related records, outside a pass; raises RelatedNotFound."""
     related = lookups.read_related(field_values.references_of(model, [raw]))
     return field_values.resolve_relations(related, model, raw)
 
 
-def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
-    """Return a field's value as the sync compares it; two values equal in this form are no change.
+# Their canonical form depends on nothing but the text and the region.
+_TEXT_CONVERTERS = ("name", "email", "phone", "text", "long_text")
 
-    `region` is the country of phone numbers without a country code, if the caller knows it.
+
+def canonical_value(entity_type: str, field: str, text: str, region: str) -> str:
+    """Return a field's text in the form in which an import compares it; texts equal in this form are no change.
+
+    That is the sync's canonical form for names, emails, phone numbers and texts. Others, such as links, are compared
+    as they are written. `region` is the country of phone numbers without a country code.
     """
     for mapping in registry.entity(entity_type).mappings:
-        if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            region = region or (
-                lookups.phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION
-            )
+        if mapping.fields == (field,) and mapping.converter in _TEXT_CONVERTERS:
             convert = make_converter(mapping.converter, ConverterOptions(region=region))
-            return convert.canonical_local({field: value}) or ""
-    return value.strip() if isinstance(value, str) else value
+            return str(convert.canonical_local({field: text}) or "")
+    return text.strip()

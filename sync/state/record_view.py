@@ -494,7 +494,8 @@ class RecordView:
         is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
         key = mapping.key
         base = entry if is_current else None
-        local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
+        local = self._page.display.current(self.record, mapping)
+        base_local, base_remote = self._page.display.base_sides(self.record, mapping, base) if base else ("", "")
         remote, read_at = self._known_remote(mapping, base, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
         is_synced = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions

@@ -71,6 +71,14 @@ def test_each_word_is_in_one_of_the_fields_an_email_or_the_organization_too(brow
         assert "Ann Other" not in titles(browser, term), term
 
 
+def test_who_is_named_so_comes_before_who_only_works_there(browser: Client) -> None:
+    organization = Organization.objects.create(name="Parks-Adams")
+    for number in range(COMMAND_RESULTS):
+        states.contact(f"Ann {number:02}", organization=organization)
+    states.contact("Mrs. Jennifer Adams")
+    assert titles(browser, "adams")[:2] == ["Mrs. Jennifer Adams", "Ann 00"]
+
+
 def test_of_each_list_twenty_records_are_shown(browser: Client) -> None:
     for number in range(31):
         states.contact(f"Berg {number}")

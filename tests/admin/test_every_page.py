@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApiQuota, MondayAccount
+from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from sync.state.record_view import RecordState
@@ -109,6 +109,17 @@ def test_a_reader_of_the_account_sees_the_connection_without_buttons(client: Cli
     assert not re.findall(r"<button|npd-button|Next: Boards|npd-wizard-steps", main.partition("</main>")[0])
 
 
+def test_the_connection_is_a_step_of_the_set_up_until_a_board_is_set_up(
+    browser: Client, world: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = "token"
+    assert "npd-wizard-steps" not in browser.get(GUIDE).content.decode()
+    BoardLink.objects.update(board_id="")
+    page = browser.get(GUIDE).content.decode()
+    assert "npd-wizard-steps" in page
+    assert "Next: Boards" in page
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_pages_take_few_queries_however_many_rows_they_show(
@@ -192,7 +203,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
 @pytest.mark.django_db
 def test_a_list_without_records_offers_to_add_one_but_a_search_that_finds_nothing_does_not(browser: Client) -> None:
     def offers(query: str = "") -> str:
-        return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty"')[2]
+        return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty')[2]
 
     assert "Add contact" in offers()
     states.contact("Nora New")

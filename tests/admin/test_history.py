@@ -175,7 +175,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     order = [row.at for row in browser.get("/admin/sync/decision/").context["cl"].result_list]
     assert order == sorted(order, reverse=True)
     page = browser.get(change_page(record))
-    assert {(line.label, bool(line.waits)) for act in page.context["activity"]["acts"] for line in act.lines} >= {
+    assert {(line.label, bool(line.unsent)) for act in page.context["activity"]["acts"] for line in act.lines} >= {
         ("Phone", True),
         ("Direction", False),
     }
@@ -190,7 +190,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     assert 'npd-badge-bad">Failed' in browser.get("/admin/sync/decision/").content.decode()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     assert record.pk not in dict(waiting_entries(client))
-    assert not any(act.waits for act in acts_of(client, record))
+    assert not any(act.unsent for act in acts_of(client, record))
 
 
 def test_only_edits_made_in_one_act_wait_as_one_line(browser: Client, person: User, world: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ def test_only_edits_made_in_one_act_wait_as_one_line(browser: Client, person: Us
         with pghistory.context(user=person.pk):
             Contact.objects.create(name=f"Single {number}")
     rows = browser.get("/admin/sync/decision/").context["cl"].result_list
-    assert [row.page_alike for row in rows if (row.kind, row.actor) == ("waiting", "Dora Demo")] == [0, 0, 0, 3]
+    assert [row.page_folded_count for row in rows if (row.kind, row.actor) == ("waiting", "Dora Demo")] == [0, 0, 0, 3]
 
 
 # One line a change, of every field or of one

@@ -8,6 +8,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync.choices import QueueStatus
 from sync.models import BoardLink, SyncQueue
+from sync.operations import worker
 from sync.operations.worker import drain
 from sync.outbox.claim import acquire
 from tests.admin import states
@@ -56,5 +57,17 @@ def test_progress_is_printed_while_this_board_has_more(world: World) -> None:
     Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
     world.sandbox.control("latency", call_ms=300)
     lines: list[str] = []
-    assert drain("contact", lines.append, progress_seconds=0.25).claimed == 101
+    assert drain("contact", lines.append, progress_seconds=0.25).checked == 101
     assert lines[0] == "100 checked, 1 to go …"
+
+
+def test_a_record_whose_pass_fails_counts_once_as_checked_and_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contact.objects.bulk_create(Contact(name=name) for name in ("Ann", "Bo"))
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(worker, "reconcile", fail)
+    assert str(drain("contact")) == "2 checked: 0 done, 2 failed."

@@ -100,7 +100,7 @@ def test_a_rejected_choice_has_a_history_line_and_the_others_wait_on(contact: Co
     overwritten = SyncConflict.objects.get(kind="overwritten")
     resolve(overwritten.pk, by=ada, resolution_type="keep_npd", seen=values_seen(ROLE))
 
-    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=overwritten.pk)
+    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", conflict_id=overwritten.pk)
     overwritten.refresh_from_db()
     assert overwritten.resolution_problem == "Somebody has it by now."
     assert overwritten.left_open == ["role_title"]

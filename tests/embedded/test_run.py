@@ -18,7 +18,7 @@ import pytest
 from config.embedded import demo
 from config.embedded.demo import check_data, check_ports, run_lock, variables_of
 from config.embedded.postgres import StartError
-from config.environment import secrets_of
+from config.environment import load_or_create_secrets
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
 from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
@@ -90,7 +90,7 @@ class Run:
     def secrets_shown(self) -> list[str]:
         """The secrets of the run that `ps` shows to everybody, by name."""
         command_lines = " ".join(word for process in self.children() for word in process.cmdline())
-        return [name for name, value in secrets_of(self.folder / "var").items() if value in command_lines]
+        return [name for name, value in load_or_create_secrets(self.folder / "var").items() if value in command_lines]
 
     def pid_of(self, words: str) -> int:
         """The process with these words in its command, the first of its family; 0 where there is none yet."""
@@ -243,14 +243,16 @@ def test_stop_does_not_end_a_reset_that_asks_its_question(tmp_path: Path) -> Non
 
 
 def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:
-    variables = variables_of({"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path))
+    variables = variables_of(
+        {"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, load_or_create_secrets(tmp_path)
+    )
     assert {"DEMO", "MONDAY_API_URL"}.isdisjoint(variables)
     assert variables["MONDAY_API_KEY"] == "of-mine"
     assert variables["SITE_URL"] == "https://npd.example"
 
 
 def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
-    secrets = secrets_of(tmp_path)
+    secrets = load_or_create_secrets(tmp_path)
     variables = variables_of({"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets)
     assert (variables["SITE_URL"], variables["MONDAY_API_URL"]) == ("http://127.0.0.1:9000", "http://127.0.0.1:9001/v2")
     assert variables["MONDAY_API_KEY"] == secrets["monday_api_key"]
@@ -286,8 +288,8 @@ def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_pat
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
-    first = secrets_of(tmp_path / "var")
-    assert secrets_of(tmp_path / "var") == first
+    first = load_or_create_secrets(tmp_path / "var")
+    assert load_or_create_secrets(tmp_path / "var") == first
     assert (tmp_path / "var" / "secrets.json").stat().st_mode & 0o077 == 0
     values = list(json.loads((tmp_path / "var" / "secrets.json").read_text()).values())
     assert len(set(values)) == len(values)

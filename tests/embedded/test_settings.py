@@ -94,7 +94,7 @@ def web(**env: str) -> subprocess.CompletedProcess[str]:
 def test_web_without_a_database_does_not_start() -> None:
     result = web(SECRET_KEY=KEY, REDIS_URL=SERVERS["REDIS_URL"])
     assert result.returncode != 0
-    assert environment.NO_SERVER in result.stderr
+    assert environment.NO_DATABASE_MESSAGE in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -112,7 +112,9 @@ NAMES = ("Ann", "Bea", "Cleo", "Dan", "Eve", "Fay")
 def listed(browser: Any, kind: str) -> list[tuple[str, int]]:
     """What each line of this kind says first, and of how many more records."""
     rows = browser.get("/admin/sync/decision/").context["cl"].result_list
-    return sorted((row.values["after"], row.page_alike) for row in rows if row.kind == kind and "made" not in row.cause)
+    return sorted(
+        (row.values["after"], row.page_folded_count) for row in rows if row.kind == kind and "made" not in row.cause
+    )
 
 
 def test_monday_tells_of_no_act_so_one_value_that_one_person_gave_one_column_is_one(world: World) -> None:

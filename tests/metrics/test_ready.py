@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from config.celery import PoolWatch
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, Intent, MondayAccount, SyncQueue
-from sync.operations.worker import PoolWatch
 from sync.outbox import pauses
 from tests.metrics.test_page import board
 
@@ -117,14 +117,14 @@ def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Clien
 
 def test_a_pool_that_takes_nothing_for_two_minutes_while_jobs_are_due_is_stuck(link: BoardLink) -> None:
     watch = PoolWatch()
-    assert not watch.is_stuck(begun=5, running=0, waiting=3, now=10)
-    assert not watch.is_stuck(begun=5, running=0, waiting=3, now=200), "nothing is due"
+    assert not watch.observe(begun=5, running=0, waiting=3, now=10)
+    assert not watch.observe(begun=5, running=0, waiting=3, now=200), "nothing is due"
     overdue(seconds=130)
-    assert not watch.is_stuck(begun=5, running=1, waiting=3, now=200), "a long task is running"
-    assert not watch.is_stuck(begun=5, running=0, waiting=3, now=319)
-    assert watch.is_stuck(begun=5, running=0, waiting=3, now=320)
-    assert not watch.is_stuck(begun=5, running=0, waiting=0, now=320), "nobody sent it anything"
-    assert not watch.is_stuck(begun=6, running=0, waiting=3, now=330), "it took one"
+    assert not watch.observe(begun=5, running=1, waiting=3, now=200), "a long task is running"
+    assert not watch.observe(begun=5, running=0, waiting=3, now=319)
+    assert watch.observe(begun=5, running=0, waiting=3, now=320)
+    assert not watch.observe(begun=5, running=0, waiting=0, now=320), "nobody sent it anything"
+    assert not watch.observe(begun=6, running=0, waiting=3, now=330), "it took one"
 
 
 def test_a_load_that_takes_long_is_ready_as_long_as_its_jobs_move(client: Client, link: BoardLink) -> None:

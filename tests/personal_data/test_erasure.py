@@ -212,7 +212,11 @@ def test_an_administrator_exports_and_erases_on_the_records_page(client: Client,
     exported = client.post(page, {"act": "export"})
     assert json.loads(exported.content)["record"]["email"] == EMAIL
     assert "no-store" in exported.headers["Cache-Control"]
-    assert client.post(page, {"act": "erase"}).status_code == 302
+    question = client.post(page, {"act": "erase"})
+    assert question.context["question"].deletes
+    assert Contact.objects.filter(pk=contact.pk).exists(), "the first click only asks"
+    hidden = dict(question.context["hidden"])
+    assert client.post(page, hidden).status_code == 302
     assert not Contact.objects.filter(pk=contact.pk).exists()
     lines = LogEntry.objects.filter(object_id=str(contact.pk))
     assert lines.count() == 2

@@ -60,7 +60,7 @@ WRONG = [
     ("EMAIL_URL", "smtp+tls://u:SEC/RET@h"),
 ]
 RIGHT = [
-    ("DATABASE_URL", environment.NOWHERE, environment.NOWHERE),
+    ("DATABASE_URL", environment.UNREACHABLE_URL, environment.UNREACHABLE_URL),
     ("DATABASE_URL", "postgres://u:p%23%2F@[::1]:5432/db?sslmode=require", None),
     ("CELERY_BROKER_URL", "memory://", None),
     ("EMAIL_URL", "smtp+tls://npd%40x.org:p@smtp.x.org:587", None),
@@ -162,6 +162,24 @@ def test_a_quoted_password_of_any_characters_reaches_driver_and_broker(shell: No
     broker = make_url(environment.broker_url(environment.database_url()))
     assert (broker.username, broker.password) == ("u", password)
     assert password in set(environment.secret_texts())
+
+
+def test_postgresqls_programs_get_the_urls_options_too(shell: None) -> None:
+    os.environ["DATABASE_URL"] = "postgresql://u:p@h:5/d?sslcert=/c&sslkey=/k&connect_timeout=3&prepare_threshold=0"
+    assert environment.libpq_variables() == {
+        "PGHOST": "h",
+        "PGPORT": "5",
+        "PGUSER": "u",
+        "PGPASSWORD": "p",
+        "PGDATABASE": "d",
+        "PGSSLCERT": "/c",
+        "PGSSLKEY": "/k",
+        "PGCONNECT_TIMEOUT": "3",
+    }
+
+
+def test_without_a_database_its_programs_get_no_variables_and_nothing_is_warned_of(shell: None) -> None:
+    assert environment.libpq_variables() == {}
 
 
 @pytest.mark.parametrize(

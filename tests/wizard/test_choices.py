@@ -62,6 +62,16 @@ def test_of_another_board_that_the_environment_names_the_columns_are_suggested_a
     assert (columns["email"], columns["phone"], columns["role_title"]) == ("new_mail", "new_tel", "new_job")
 
 
+@pytest.mark.parametrize(("items", "creates"), [(1, False), (3, True)])
+def test_items_become_records_where_the_board_has_more_of_them_than_npd_has_records(
+    wizard: Wizard, items: int, creates: bool
+) -> None:
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"Item {number}"} for number in range(items)])
+    wizard.boards(contact=board)
+    assert wizard.choices["contact"].creates_records is creates
+
+
 def test_a_kind_keeps_what_was_chosen_when_the_boards_are_chosen_again(wizard: Wizard) -> None:
     wizard.boards(contact="new", organization="new")
     wizard.fields("contact", column_notes="", direction_role_title="npd_to_monday")

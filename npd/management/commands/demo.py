@@ -1,10 +1,14 @@
-"""manage.py demo: sample data on both sides, linked, with five examples to try. Later runs add only what is missing."""
+"""manage.py demo: sample data on both sides, linked, with four examples and an unmatched item to try.
+
+Later runs add only what is missing.
+"""
 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,7 +92,7 @@ class Sandbox:
         boards = self._ask("GET", "/_control/boards")
         return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
 
-    def load(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
+    def add_items(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
         """Add items without webhooks or log entries, as if they had always been there; return their ids."""
         ids: list[str] = self._ask("POST", "/_control/items", {"board_id": board_id, "items": items})
         return ids
@@ -117,7 +121,11 @@ class Sandbox:
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return what these records are as items of the board, with their NPD IDs."""
+    """Return these records in the form of `Sandbox.add_items`, with their NPD IDs.
+
+    A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
+    have no mapping until somebody asks set-up for their column (board_setup.py).
+    """
     mappings = list(link.mappings.all())
     items = []
     for record in records:
@@ -130,12 +138,16 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     return items
 
 
-UNMATCHED_ITEM: dict[str, object] = {
-    "name": "Somebody met at the fair",
-    "values": {
-        "phone": {"phone": "+442079460999", "countryShortName": "GB"},
-        "notes": {"text": "Wrote no email down."},
-    },
+def contact_columns() -> dict[str, str]:
+    """Return the ids of the columns on the contacts' board, by the key of their mapping."""
+    mappings = FieldMapping.objects.filter(link__entity_type="contact")
+    return dict(mappings.values_list("key", "column_id"))
+
+
+UNMATCHED_NAME = "Somebody met at the fair"
+UNMATCHED_VALUES: dict[str, object] = {  # by the key of their mapping
+    "phone": {"phone": "+442079460999", "countryShortName": "GB"},
+    "notes": {"text": "Wrote no email down."},
 }
 UNMATCHED_LABEL = "an unmatched item on the board"
 
@@ -144,23 +156,28 @@ SEED = "seed"  # marks the sample data in the history, so that later runs know i
 
 def seed(sandbox: Sandbox) -> int:
     """Create the sample records in NPD and on the boards, not yet linked; return how many."""
+    columns = contact_columns()
+    unmatched_item: dict[str, object] = {
+        "name": UNMATCHED_NAME,
+        "values": {columns[key]: value for key, value in UNMATCHED_VALUES.items()},
+    }
     with pghistory.context(cause="import", demo=SEED), transaction.atomic():
         # The two refer to each other; the constraints are checked at the commit.
         organizations = Organization.objects.bulk_create(sample_organizations())
         contacts = Contact.objects.bulk_create(sample_contacts())
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
-        _load(sandbox, "organization", organizations)
-        item_ids = _load(sandbox, "contact", contacts, [UNMATCHED_ITEM])
+        _add_to_board(sandbox, "organization", organizations)
+        item_ids = _add_to_board(sandbox, "contact", contacts, [unmatched_item])
     link = link_of("contact")
     assert link is not None
     unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
-    note_unmatched(link, [UnmatchedFinding(item_id, str(UNMATCHED_ITEM["name"])) for item_id in unmatched_ids])
+    note_unmatched(link, [UnmatchedFinding(item_id, UNMATCHED_NAME) for item_id in unmatched_ids])
     enqueue_unmatched(registry.entity("contact"), unmatched_ids)
     return len(organizations) + len(contacts)
 
 
-def _load(
+def _add_to_board(
     sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], other_items: Sequence[dict[str, object]] = ()
 ) -> list[str]:
     link = link_of(entity_type)
@@ -168,7 +185,7 @@ def _load(
     # A board with items was filled by a run that ended before its commit.
     if sandbox.item_count(link.board_id):
         return []
-    return sandbox.load(link.board_id, [*items_of(link, records), *other_items])
+    return sandbox.add_items(link.board_id, [*items_of(link, records), *other_items])
 
 
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
@@ -176,8 +193,7 @@ REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
 
 def change_both_sides(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
     """Change the role and the phone number differently on both sides."""
-    mappings = FieldMapping.objects.filter(link__entity_type="contact")
-    columns = dict(mappings.values_list("key", "column_id"))
+    columns = contact_columns()
     sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
     sandbox.edit(item_id, columns["phone"], "+12025550147 US")
     contact.role_title = "Director of Purchasing"
@@ -194,7 +210,7 @@ def turn_sync_off(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
     contact.sync_enabled = False
 
 
-def change_in_vain(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+def change_rejected_item(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
     """Change the role while the sandbox rejects every change of the item."""
     sandbox.reject_changes(item_id, REJECTION_MESSAGE)
     contact.role_title = f"{contact.role_title} (on leave)"
@@ -205,31 +221,31 @@ class Example:
     """Something to try, made of one sample contact that a person changes."""
 
     label: str
-    change: Callable[[Contact, str, Sandbox], None]  # changes the contact, and perhaps its item
+    change: Callable[[Contact, str, Sandbox], None]  # changes the unsaved contact, and perhaps its item
     attempts: int = 1  # to send the change; a job fails after five
 
 
-# By the names that mark them in the history as created.
+# By the name that pghistory's context stores once the example exists. The order decides which contact each one gets.
 EXAMPLES = {
     "conflict": Example("a conflict", change_both_sides),
     "held": Example("a rejected email", enter_rejected_email),
     "disabled": Example("a record without sync", turn_sync_off),
-    "failed": Example("a change that failed", change_in_vain, attempts=5),
+    "failed": Example("a change that failed", change_rejected_item, attempts=5),
 }
 
 
 @cache
 def demo_people() -> dict[str, UUID]:
-    """Return the contact "first", which stays as it is, and each example's, by name.
+    """Return the ids of the contact "first", which stays as it is, and of each example's contact, by name.
 
-    They are the first contacts without an empty field, so every demo has the same.
+    They are the first sample contacts without an empty field, so every demo has the same.
     """
     filled = (
         contact.pk
         for contact in sample_contacts()
         if contact.email and contact.phone and contact.role_title and contact.organization_id and contact.notes
     )
-    return dict(zip(("first", *EXAMPLES), filled, strict=False))
+    return dict(zip(("first", *EXAMPLES), islice(filled, 1 + len(EXAMPLES)), strict=True))
 
 
 def missing_examples() -> list[str]:
@@ -245,13 +261,16 @@ def missing_examples() -> list[str]:
 
 
 def create_example(name: str, sandbox: Sandbox) -> bool:
-    """Create an example as people would. Return False if its contact has no item yet, and a later run creates it."""
+    """Create an example as people would.
+
+    Return False if its contact has no item yet; a later run creates the example.
+    """
     contact = Contact.objects.filter(pk=demo_people()[name], monday_id__isnull=False).first()
     if contact is None:
         return False
     example = EXAMPLES[name]
     example.change(contact, str(contact.monday_id), sandbox)
-    # The context marks the example as created; the history stays.
+    # The context marks the example as created; the history isn't deleted with the contact.
     admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
     with pghistory.context(demo=name, user=admin.pk if admin else None):
         contact.save()
@@ -276,8 +295,8 @@ def tour() -> Iterator[str]:
 
 
 def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
-    people = Contact.objects.in_bulk(demo_people().values())
-    contacts = {name: people.get(key) for name, key in demo_people().items()}
+    by_id = Contact.objects.in_bulk(demo_people().values())
+    contacts = {name: by_id.get(pk) for name, pk in demo_people().items()}
     first = contacts["first"]
     if first and first.monday_id:
         yield (
@@ -285,10 +304,10 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
             _contact_address(first),
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
-    if contact := contacts["conflict"]:
-        for conflict in open_conflicts("contact", [contact.pk]).get(contact.pk, [])[:1]:
-            address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
-            yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
+    if (contact := contacts["conflict"]) and (conflicts := open_conflicts("contact", [contact.pk]).get(contact.pk)):
+        conflict_id = conflicts[0].conflict_id
+        address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
+        yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
     if contact := contacts["held"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
     has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
@@ -297,7 +316,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         yield f"A change of {contact.name} failed five times; {hint}", _contact_address(contact)
     if contact := contacts["disabled"]:
         yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
-    if item := UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_ITEM["name"]).first():
+    if item := UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_NAME).first():
         address = item_url(link, item.item_id)
         yield f"“{item.name}” is on the board only; give it an email and see a contact appear:", address
 
@@ -306,7 +325,7 @@ def _contact_address(contact: Contact) -> str:
     return settings.SITE_URL + reverse("admin:npd_contact_change", args=[contact.pk])
 
 
-SAMPLE_ADDRESSES = "@mail.example.com"  # of contacts in data/
+SAMPLE_EMAIL_DOMAIN = "@mail.example.com"  # of contacts in data/
 SAMPLE_DATA_WARNING = (
     "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
     "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
@@ -315,13 +334,21 @@ SAMPLE_DATA_WARNING = (
 
 
 class Command(BaseCommand):
-    help = "Fills an empty NPD and the sandbox's boards with sample data and links them. Needs the web process."
+    help = (
+        "Fills an empty NPD and the sandbox's boards with sample data and links them. The web process must be running, "
+        "because set-up registers webhooks."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--try", action="store_true", dest="tour", help="change nothing, print what to try with links"
         )
-        parser.add_argument("--admin", action="store_true", help="make the user admin alone, with ADMIN_PASSWORD")
+        # `make run` passes it with a real Monday account.
+        parser.add_argument(
+            "--admin",
+            action="store_true",
+            help="only create the user admin, with ADMIN_PASSWORD, and warn about sample data of an earlier run",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tour"]:
@@ -329,7 +356,7 @@ class Command(BaseCommand):
             return
         create_admin()
         if options["admin"]:
-            if Contact.objects.filter(email__endswith=SAMPLE_ADDRESSES).exists():
+            if Contact.objects.filter(email__endswith=SAMPLE_EMAIL_DOMAIN).exists():
                 self._say(SAMPLE_DATA_WARNING)
             return
         try:

@@ -205,9 +205,10 @@ def _label_text(label: Any) -> str:
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Return the `defaults` of a new column with these labels (reference/columns); None if it needs none.
+    """Return the `defaults` of a new column with these labels; None if it needs none.
 
-    A label that doesn't fit is left out: the first write that needs it creates it, or is blocked with the reason.
+    Monday documents them at developer.monday.com/api-reference/reference/columns. A label that doesn't fit is left out:
+    the first write that needs it creates it, or is blocked with the reason.
     """
     if column_type == StatusConverter.column_type:
         fitting = [label for label in labels if len(label) <= LABEL_CHARACTERS]
@@ -256,7 +257,7 @@ class StatusConverter(OneText):
     def stored_value(self, reading: Reading) -> Any:
         value = object_or_empty(known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
-            # Such as a roll-up of sub-items: a BatteryValue and no status (reference/status).
+            # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
             raise UnknownValue("Monday didn't say which label is chosen")
         label_index = reading.extra.get("index")
         index = value.get("index") if label_index is None else label_index
@@ -274,7 +275,7 @@ class StatusConverter(OneText):
         if not isinstance(label, str):
             return None
         index = label_id(label, self._labels)
-        # Monday reads digits as an index, also in a label (reference/status).
+        # Monday reads digits as an index, also in a label (Monday's page on status).
         if index is not None and label.isdecimal():
             return {"index": index}
         return {"label": label if index is None else self._labels[index]}
@@ -348,7 +349,7 @@ class DropdownConverter(ListConverter):
         if not labels:
             return None
         ids = [label_id(label, self._labels) for label in labels]
-        # Ids and labels can't be mixed, and a label with a comma can't be sent as text (reference/dropdown).
+        # Ids and labels can't be mixed, and a label with a comma can't be sent as text (Monday's page on dropdown).
         if any("," in label for label in labels) and all(ids):
             return {"ids": list(dict.fromkeys(ids))}
         # By id or key, because “won” and “Won” are one label, also if it is new.

@@ -261,8 +261,8 @@ def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str
     failed = models.Q(status=choices.QueueStatus.FAILED) | models.Q(status=choices.QueueStatus.PENDING, attempts__gt=0)
     attempted = _sweep_jobs().filter(last_attempt__gte=started)
     counts = attempted.aggregate(
-        claimed=models.Count("id"),
-        completed=models.Count("id", filter=models.Q(status=choices.QueueStatus.COMPLETED)),
+        checked=models.Count("id"),
+        done=models.Count("id", filter=models.Q(status=choices.QueueStatus.COMPLETED)),
         failed=models.Count("id", filter=failed),
     )
     for spec in registry.entities():

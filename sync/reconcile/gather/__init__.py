@@ -36,12 +36,12 @@ NO_ITEM = "1"
 class Gatherer:
     """Reads the facts of one pass and counts its calls to Monday.
 
-    `read_request` is Monday's id of the call that read the items. `foreseen` are the requests for approval that earlier
-    passes of a dry run would have stored.
+    `read_request` is Monday's id of the call that read the items. `planned_requests` are the requests for approval that
+    earlier passes of a dry run would have stored.
     """
 
-    def __init__(self, foreseen: Sequence[ApprovalRequest] = ()) -> None:
-        self.foreseen = foreseen
+    def __init__(self, planned_requests: Sequence[ApprovalRequest] = ()) -> None:
+        self.planned_requests = planned_requests
         self.calls = 0
         self.read_request = ""
 
@@ -125,7 +125,7 @@ class Gatherer:
             removals=owners.removal_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
-        facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.foreseen))
+        facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
         # An emptied cell says nothing to the filter either, also of a deleted record's item.

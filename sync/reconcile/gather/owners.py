@@ -161,7 +161,7 @@ def known_approvals(
     facts: pass_plan.PassFacts,
     pairs: Sequence[Pair],
     deleted: Sequence[RecordFacts],
-    foreseen: Sequence[ApprovalRequest],
+    planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
     link = facts.board.link
@@ -176,8 +176,8 @@ def known_approvals(
     ids |= {record.id for record, _ in pairs if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
-    requests = known_requests(link, list(choices.ApprovalKind), ids, foreseen)
-    return with_counts(requests, link, kinds, foreseen) if kinds else requests
+    requests = known_requests(link, list(choices.ApprovalKind), ids, planned_requests)
+    return with_counts(requests, link, kinds, planned_requests) if kinds else requests
 
 
 def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:

@@ -109,7 +109,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
     paused = locked_pause(run.entity_type) if writes_npd else ""
     rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
-    board_now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
+    board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():

@@ -51,7 +51,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         item_id = answer.conflict.monday_item_id
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
-            reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
+            reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
             run.wake(items=[item_id], priority=choices.Priority.PERSON)
         elif answer.result:
             _carry_out_answer(run, asked_of, answer)

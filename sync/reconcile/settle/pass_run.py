@@ -181,10 +181,10 @@ class PassHistory:
 
 
 class PassRun:
-    """What all rows of one pass have in common; with `hold_seconds`, unsent writes wait for that time."""
+    """What all rows of one pass have in common; with `writes_wait_seconds`, unsent writes wait for that time."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, hold_seconds: float = 0
+        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, writes_wait_seconds: float = 0
     ) -> None:
         self.lease = lease
         self.board = board
@@ -193,7 +193,7 @@ class PassRun:
         self.records: models.Manager[SyncedModel] = board.model._default_manager
         self.batch_id = batch_id
         self.started = started  # monotonic
-        self.hold_seconds = hold_seconds
+        self.writes_wait_seconds = writes_wait_seconds
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
@@ -343,9 +343,9 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
     if ended.outcome is pass_plan.Outcome.SETTLED:
         finish.complete(rows, token, ended.detail)
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
-        finish.defer(rows, token, ended.wait_seconds, ended.detail, rounds=ended.rounds)
-    elif run.hold_seconds and ended.is_unsent:
-        finish.hold(rows, token, run.hold_seconds, ended.detail)
+        finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
+    elif run.writes_wait_seconds and ended.is_unsent:
+        finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
     else:
         finish.release(rows, token, ended.detail, at_most=ended.at_most)
 
