@@ -69,6 +69,14 @@ class ResolutionStrategy(models.TextChoices):
     MONDAY_WINS = "monday_wins", "Monday wins"
 
 
+class WaitsFor(models.TextChoices):
+    """What makes a deferred job due before its time; its reason begins with these words."""
+
+    NOTHING = "", ""
+    WRITES = "writes", "Monday doesn't store what is sent."
+    TURN = "turn", "Monday has failed on it before, so it is tried in its turn."
+
+
 class QueueStatus(models.TextChoices):
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"

@@ -61,7 +61,6 @@ class SyncConflictAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin
     search_help_text = "A record's name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday")
     ordering = OPEN_FIRST
-    show_facets = admin.ShowFacets.NEVER
 
     @admin.display(description="Record")
     def name(self, conflict: Any) -> SafeString:

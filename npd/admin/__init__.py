@@ -16,6 +16,7 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
+from sync.kernel import humanize
 from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
@@ -73,7 +74,8 @@ class ContactAdmin(SyncedModelAdmin):
         return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
 
     def _erase_question(self, request: HttpRequest, person: Person) -> confirmed_action.Question:
-        effects = [f"The contact and {person.row_count():,} rows about it are deleted in NPD. It can't be undone."]
+        rows = humanize.count_with_noun(person.row_count(), "row")
+        effects = [f"The contact and {rows} about it are deleted in NPD. It can't be undone."]
         items = f"{'Item' if len(person.items) == 1 else 'Items'} {', '.join(person.items)}"
         if "delete_items" in request.POST:
             effects.append(f"Deleted on Monday: {items}.")

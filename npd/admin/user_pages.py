@@ -34,7 +34,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from npd.accounts import remove_second_factor
 from npd.groups import meaning_of, permission_text
 from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, link_to, render_admin_page, see_other, time_column, time_tag
+from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.kernel import mails
 from sync.kernel.humanize import DASH
 from sync.models.decisions import PEOPLE_KIND, log_event
@@ -178,9 +178,10 @@ class AdministratorsMixin:
 class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignore[type-arg, misc]
     form = UserForm
     add_form = NewUserForm
+    add_form_template = None  # unfold's says that more can be edited later
     change_password_form = AdminPasswordChangeForm
     actions_detail = ("send_link", "remove_second_factor")
-    list_display = ("username", "full_name", "email", "groups_text", "last_sign_in", "is_active")
+    list_display = ("username", "full_name", "email_address", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # As text, because the filter of groups puts it into an attribute.
     empty_value_display = DASH
@@ -198,6 +199,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         ("What the user may do", {"fields": ("is_staff", "is_superuser", "groups")}),
     )
     last_sign_in = time_column("last_login", "Last sign-in")
+    email_address = plain_column("Email", lambda user: user.email or DASH, "email")
 
     @admin.display(description="Name", ordering="first_name")
     def full_name(self, user: User) -> str:
@@ -208,21 +210,22 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         groups = [group.name for group in user.groups.all()]
         return ", ".join(["Administrator"] * user.is_superuser + groups) or DASH
 
-    @admin.display(description="Now")
+    @admin.display(description="Account")
     def sign_in(self, user: Any) -> SafeString:
-        """Return how the user signs in, with a link that sets another password."""
-        password = "A password is set" if user.has_usable_password() else "No password is set yet"
+        """Return how the user signs in, with a link that sets a password."""
+        has_password = user.has_usable_password()
         factor = (
             "with a second factor" if Authenticator.objects.filter(user=user).exists() else "without a second factor"
         )
         url = reverse("admin:auth_user_password_change", args=[user.pk])
         since = time_tag(user.last_login, user.page_now) if user.last_login else "never"
         return format_html(
-            '{}, {}. Last sign-in: {}. <a class="npd-link" href="{}">Set another password</a>',
-            password,
+            '{}, {}. Last sign-in: {}. <a class="npd-link" href="{}">{}</a>',
+            "A password is set" if has_password else "No password is set yet",
             factor,
             since,
             url,
+            "Set another password" if has_password else "Set a password",
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:

@@ -62,12 +62,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
-        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
-        number = humanize.count_with_noun(len(values), "value")
+        what = values[0].label if len(values) == 1 else f"{len(values):,} values"
         effects.append(
-            f"{number} of {records} {humanize.plural(len(values), 'goes', 'go')} back to the value before. Each "
-            "is written only where NPD still has the value that is undone; the next sync sends it to Monday, and asks "
-            "you where Monday has changed meanwhile. An undo can be undone."
+            f"{what} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
+            f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."
         )
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:

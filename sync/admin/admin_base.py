@@ -234,6 +234,7 @@ class PageAdmin(ModelAdmin):
     list_per_page = 50
     # Django would count the whole table on every page.
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_filter_submit = True
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
     # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).

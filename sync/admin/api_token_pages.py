@@ -30,12 +30,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
     """Expiry (and, for superusers, owner) of a new token."""
 
     days = forms.TypedChoiceField(
-        label="Ends after",
-        choices=LIFETIMES,
-        coerce=int,
-        initial=365,
-        widget=UnfoldAdminSelectWidget(),
-        help_text="The program may do what the token's owner may, and nothing else.",
+        label="Ends after", choices=LIFETIMES, coerce=int, initial=365, widget=UnfoldAdminSelectWidget()
     )
     request_user: User
 
@@ -106,6 +101,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         kwargs |= {"queryset": User.objects.filter(is_active=True).order_by("username")}
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         field.label = "Owner"
+        field.help_text = "The program may do what the token's owner may, and nothing else."
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -112,6 +112,10 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
     )
     readonly_fields = ("last_run_at",)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # A deployment writes the jobs (config/settings.py).
+        return False
+
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(PageAdmin):

@@ -9,6 +9,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from import_export.admin import ImportExportMixin
@@ -65,6 +66,12 @@ class FileForm(ImportForm):
         return file
 
 
+class ExportFileForm(ExportForm):
+    def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
+        super().__init__(formats, resources, **kwargs)
+        self.fields["format"].initial = str(formats.index(file_formats.XLSX))
+
+
 class ConfirmForm(ConfirmImportForm):
     format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
@@ -81,7 +88,7 @@ class RecordFilesMixin(ImportExportMixin):
     to_encoding = "utf-8-sig"  # without the BOM, Excel reads UTF-8 as Windows-1252
     import_form_class = FileForm
     confirm_form_class = ConfirmForm
-    export_form_class = ExportForm
+    export_form_class = ExportFileForm
     import_template_name = "sync/import.html"
     export_template_name = "sync/export.html"
     import_export_change_list_template = None  # admin/change_list.html has the buttons
@@ -202,7 +209,11 @@ class RecordFilesMixin(ImportExportMixin):
 
     def export_action(self, request: HttpRequest) -> HttpResponse:
         try:
-            return cast("HttpResponse", super().export_action(request))
+            response: HttpResponse = super().export_action(request)
+            if isinstance(response, TemplateResponse) and response.context_data is not None:
+                number = self.get_export_queryset(request).count()
+                response.context_data["count_text"] = registry.count_of_type(number, self.model.entity_type())
+            return response
         except IncorrectLookupParameters:
             messages.warning(request, "A filter in the address is not possible. Without it, all rows are exported.")
             return HttpResponseRedirect(request.path)

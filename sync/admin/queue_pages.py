@@ -76,7 +76,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
     # Facets would count the whole table.
-    show_facets = admin.ShowFacets.NEVER
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Leave out what only the engine reads, and empty texts."""

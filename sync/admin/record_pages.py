@@ -100,8 +100,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            rows = [(str(record), record.monday_id or "none") for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
-            table = confirmed_action.RecordTable(("Record", "Item on Monday"), rows, queryset.count())
+            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
+            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
             hidden = confirmed_action.selection(request, "unlink", table.total)
             label = f"Unlink {self._count_text(table.total)}"
             return confirmed_action.Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
@@ -314,10 +314,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        words, links = first_records(request.user, self.model.entity_type())
-        if self.has_import_permission(request):
-            links = [("Import", reverse(f"admin:{self._url_name('import')}")), *links]
-        return words, links
+        return first_records(request.user, self.model.entity_type())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
@@ -410,13 +407,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         is_current = record.sync_direction == shown != chosen
 
         def question() -> confirmed_action.Question:
-            undo = (
-                "What is overwritten stays in the record's history and can be taken back from there. Another direction "
-                "can be chosen at any time."
-            )
             return confirmed_action.Question(
                 f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
-                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
+                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)]],
                 "Yes, change the direction",
                 [overwritten] if overwritten and overwritten.rows else [],
                 hidden=[("direction", chosen), ("shown", shown)],

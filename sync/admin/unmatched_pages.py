@@ -43,7 +43,6 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
     search_fields = ("name", "item_id")
     search_help_text = "An item's name or number"
     ordering = ("-first_seen", "-id")
-    show_facets = admin.ShowFacets.NEVER
     fields = ("item", "why", "board", "item_values", "since", "seen_at", "on_monday")
 
     item = admin_base.plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")

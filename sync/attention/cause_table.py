@@ -69,7 +69,7 @@ KINDS: Mapping[Kind, KindFacts] = {
         "sync.approvalrequest", "sync.change_approvalrequest", ("approve", "reject"),
     ),
     Kind.REMOVED: KindFacts(
-        Severity.DELETION, ("item removed on Monday", "items removed on Monday"), "delete_sweep", "Answer",
+        Severity.DELETION, ("removed item", "removed items"), "delete_sweep", "Answer",
         "conflicts.syncconflict", "conflicts.change_syncconflict",
         ("create_item", "delete_record", "unlink"), ("change", "delete"),
     ),

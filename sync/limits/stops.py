@@ -37,8 +37,8 @@ PERSON_WAITS = (60, 300, 900, 3_600)
 # An invalid read stays invalid until NPD Sync or the version of Monday's API changes.
 INVALID_DOCUMENT_WAIT = 900
 
-# Prefix of the reason of a job that waits until writes work; jobs are found by this text.
-WRITES_STOPPED = "Monday doesn't store what is sent."
+# How the reason of all that waits for writes begins.
+WRITES_STOPPED = choices.WaitsFor.WRITES.label
 
 
 def monday_account() -> MondayAccount:
@@ -140,7 +140,7 @@ def wait_for_person(since: datetime | None) -> float:
 
 def release_held() -> None:
     """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
-    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that isn't found after this time never took effect.
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)

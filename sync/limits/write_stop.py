@@ -63,9 +63,6 @@ TURN_CALLS = 50  # calls of a day used by splitting before only turns remain
 # Seconds that a record waits at least if nothing else was written since its last failure.
 ALONE_WAIT = 3_600
 
-# Reason of a job that waits for its turn.
-TURN = "Monday has failed on it before, so it is tried in its turn."
-
 
 @dataclass(frozen=True)
 class Failures:
@@ -102,7 +99,7 @@ class Judgement:
     is_at_fault: bool = False  # its records are; for a single one this counts as an attempt
     wait_seconds: float = 0
     ends_pass: bool = False  # nothing more is sent in this pass
-    reason: str = stops.WRITES_STOPPED
+    waits_for: choices.WaitsFor = choices.WaitsFor.WRITES
 
 
 _FAILURES = """
@@ -160,7 +157,7 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
             [record_id] = document.records
             is_again = others_written or failures[record_id].is_at_fault_again
             wait = wait_for_turn(place) if is_again else max(ALONE_WAIT, wait_for_turn(place))
-            judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, reason=TURN))
+            judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, waits_for=choices.WaitsFor.TURN))
             place += 1
     return judgements
 
@@ -297,7 +294,7 @@ def next_turns(number: int = 1) -> None:
 
 def _in_turn() -> models.QuerySet[SyncQueue]:
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
-    return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(reason__startswith=TURN))
+    return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(waits_for=choices.WaitsFor.TURN))
 
 
 # Time limit of a probe; if its worker dies, the next probe starts after it.
@@ -307,7 +304,7 @@ _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
     WHERE job.status = 'pending' AND link.board_id <> ''
       AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
-      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
+      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for = %(writes)s)
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
@@ -332,7 +329,7 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
-    rows = fetch_rows(_NEXT_PROBE, {"held": stops.WRITES_STOPPED, "priority": int(priority)})
+    rows = fetch_rows(_NEXT_PROBE, {"writes": choices.WaitsFor.WRITES, "priority": int(priority)})
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 

@@ -634,6 +634,19 @@ class Migration(migrations.Migration):
                 ("next_retry", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="next attempt")),
                 ("error_message", models.TextField(blank=True, db_default="")),
                 ("reason", models.TextField(blank=True, db_default="", verbose_name="why it waits")),
+                (
+                    "waits_for",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", ""),
+                            ("writes", "Monday doesn't store what is sent."),
+                            ("turn", "Monday has failed on it before, so it is tried in its turn."),
+                        ],
+                        db_default="",
+                        max_length=20,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("lease_token", models.UUIDField(blank=True, null=True, verbose_name="worker that has it")),

@@ -62,6 +62,9 @@ class SyncQueue(models.Model):
     next_retry = models.DateTimeField("next attempt", db_default=SyncNow())
     error_message = models.TextField(blank=True, db_default="")
     reason = models.TextField("why it waits", blank=True, db_default="")
+    waits_for = models.CharField(
+        max_length=20, choices=choices.WaitsFor.choices, blank=True, db_default=choices.WaitsFor.NOTHING
+    )
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField("worker that has it", null=True, blank=True)

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from conflicts.store import reject_resolutions
-from sync.choices import Cause, QueueStatus, SyncStatus
+from sync.choices import Cause, QueueStatus, SyncStatus, WaitsFor
 from sync.clock import SyncNow
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import without_secrets
@@ -35,6 +35,7 @@ _END_FAILED = """
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
         next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
+        waits_for = coalesce(%(waits_for)s, waits_for),
         claim_at_most = coalesce(%(at_most)s::smallint, claim_at_most), causes = causes | %(cause)s, counted = false,
         payload = (payload - %(rounds_key)s::text) || %(payload)s::jsonb
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
@@ -160,28 +161,36 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
 
 
 def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
-    """Make rows pending again without counting an attempt or changing their due time.
+    """Make rows pending again without counting an attempt or changing their due time, or what ends a wait sooner.
 
     With `at_most` they are claimed next in parts of at most that many records, without any others.
     """
-    values = {"reason": reason, "at_most": at_most}
+    values = {"reason": reason, "waits_for": None, "at_most": at_most}
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
-def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0) -> None:
+def defer(  # noqa: PLR0913 - the columns of a job
+    rows: Iterable[SyncQueue],
+    token: UUID,
+    seconds: float,
+    reason: str,
+    waits_for: WaitsFor = WaitsFor.NOTHING,
+    *,
+    rounds: int = 0,
+) -> None:
     """Make rows pending again without counting an attempt, due after a wait.
 
     `rounds` is the number of passes in a row that could not decide the record.
     """
-    values: dict[str, Any] = {"reason": reason, "seconds": seconds}
+    values: dict[str, Any] = {"reason": reason, "waits_for": waits_for, "seconds": seconds}
     if rounds:
         values["payload"] = json.dumps({ROUNDS_KEY: rounds})
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
 def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Make rows pending again as `defer` does, in the parts in which they were to be claimed before."""
-    values = {"reason": reason, "seconds": seconds, "at_most": None}
+    """Defer rows until writes work, in the parts in which they were to be claimed before."""
+    values = {"reason": reason, "waits_for": WaitsFor.WRITES, "seconds": seconds, "at_most": None}
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
@@ -192,7 +201,7 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
     """
     if not ids:
         return
-    defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
+    defaults = {"error": None, "reason": "", "waits_for": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
     fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
     params = {**defaults, **values, **fixed}
     if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):

@@ -52,7 +52,8 @@ _RETRY = """
     DO UPDATE SET
         priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
         payload = row.payload || excluded.payload,
-        attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = ''
+        attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = '',
+        waits_for = ''
     RETURNING id, {key}
     )
     UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('{retried_as}', current.id)
@@ -74,7 +75,7 @@ _RETRY_ITEMS = _RETRY.format(
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
-        priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
+        waits_for = '', priority = least(priority, %(priority)s), causes = causes | {int(choices.Cause.PERSON)},
         payload = payload || jsonb_build_object('by', %(by)s::text)
             || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
                 THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END

@@ -224,7 +224,8 @@ class Executor:
             elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = write_stop.wait_for_turn(place)
-                answer = calls.WriteAnswer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
+                turn = choices.WaitsFor.TURN
+                answer = calls.WriteAnswer(calls.Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
             else:
                 sent = self._send_document(call, document)
@@ -253,7 +254,7 @@ class Executor:
         judged: ByUnit = {}
         judgements = write_stop.writes_failed(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.failed, judgements, strict=True):
-            detail = f"{judgement.reason} {error.sentence}"
+            detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
             verdict = calls.Verdict.HELD
@@ -265,8 +266,13 @@ class Executor:
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
                     continue
-                wait = judgement.wait_seconds
-                judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
+                judged[write.unit] = replace(
+                    answers[write.unit],
+                    verdict=verdict,
+                    detail=detail,
+                    wait_seconds=judgement.wait_seconds,
+                    waits_for=judgement.waits_for,
+                )
         self.failed_before += len(self.failed)
         self.failed = []
         return judged
@@ -280,9 +286,8 @@ class Executor:
             stop_reason = "Monday is slow: it goes on with the next pass."
         if stop_reason or not writes:
             return {write.unit: calls.WriteAnswer(calls.Verdict.STOPPED, stop_reason) for write in writes}
-        reason, seconds = stops.refusal(self.board.link, call.kind)
-        if reason:
-            return {write.unit: calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
+        if (held := self._held(call.kind)).detail:
+            return dict.fromkeys((write.unit for write in writes), held)
         key = uuid.uuid4().hex
         answers, announced, request = commit_intents(self, call, writes, key)
         if request is None:
@@ -434,7 +439,7 @@ class Executor:
 
     def _held(self, kind: calls.Kind) -> calls.WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
-        return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds)
+        return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds, waits_for=choices.WaitsFor.WRITES)
 
     def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.WriteAnswer:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sync.choices import DeletedRecordPolicy
+from sync.choices import DeletedRecordPolicy, WaitsFor
 from sync.models import ApprovalRequest, Intent
 from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
@@ -79,6 +79,7 @@ class WriteAnswer:
     demanded: frozenset[str] = frozenset()  # columns without which the board takes no new item
     at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
+    waits_for: WaitsFor = WaitsFor.NOTHING  # what ends its wait sooner
 
     def item_of(self, key: str) -> Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""

@@ -65,6 +65,7 @@ class Ending:
     is_processed: bool = False  # its events were read and had nothing new
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
+    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
 
     def __post_init__(self) -> None:
         # People read why a job failed, and the text may quote a request.

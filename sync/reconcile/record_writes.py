@@ -104,6 +104,7 @@ def ending_after(answer: calls.WriteAnswer) -> pass_plan.Ending:
         answer.wait_seconds,
         answer.at_most,
         is_unsent=answer.verdict is calls.Verdict.STOPPED,
+        waits_for=answer.waits_for,
     )
 
 

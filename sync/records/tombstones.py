@@ -273,10 +273,12 @@ def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
         return f"{waits}: together with those of the hour before, that is {limit}.", True
-    kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
+    kept = ["aren't synced to Monday"] if len(sent) < len(linked) else []
     if policy is not DeletedRecordPolicy.ASK:
-        kept.append("it was edited there since the last sync")
-    exception = f", but not where {' or '.join(kept)}" if kept else ""
+        kept.append("were edited there since the last sync")
+    exception = f", except those that {' or '.join(kept)}" if kept else ""
+    if kept and len(linked) == 1:
+        exception = ", unless it was edited there since the last sync"
     return f"{items} {_CONSEQUENCES[policy]}{exception}.", False
 
 

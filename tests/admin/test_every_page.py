@@ -192,7 +192,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
 @pytest.mark.django_db
 def test_a_list_without_records_offers_to_add_one_but_a_search_that_finds_nothing_does_not(browser: Client) -> None:
     def offers(query: str = "") -> str:
-        return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty"')[2]
+        return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty')[2]
 
     assert "Add contact" in offers()
     states.contact("Nora New")

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.limits.stops import WRITES_STOPPED
-from sync.limits.write_stop import FEW, PARTS, TURN, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.write_stop import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -74,7 +74,6 @@ class Monday:
     WRITES_STOPPED = WRITES_STOPPED
     PARTS = PARTS
     FEW = FEW
-    TURN = TURN
     FailedDocument = FailedDocument
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:

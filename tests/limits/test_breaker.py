@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 import responses
 
+from sync.choices import WaitsFor
 from sync.clock import sync_now
 from sync.limits import breaker, stops, write_stop
-from sync.models import Decision, MondayAccount
+from sync.models import Decision, MondayAccount, SyncQueue
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
 from tests.support.clock import stop_clock
@@ -112,3 +113,16 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     monkeypatch.setattr(stops, "monday_account", lambda: before)
     breaker.pass_succeeded(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
+
+
+def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:
+    later = sync_now() + timedelta(hours=1)
+    for number, waits_for in enumerate(WaitsFor):
+        SyncQueue.objects.create(
+            entity_type="contact", remote_id=f"{number}", reason="Later.", waits_for=waits_for, next_retry=later
+        )
+    due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
+    write_stop.next_turns()
+    assert list(due.all()) == [WaitsFor.TURN]
+    stops.release_held()
+    assert list(due.all()) == [WaitsFor.WRITES, WaitsFor.TURN]

@@ -173,7 +173,7 @@ def test_many_items_removed_by_one_person_are_one_line_or_none_if_back(ada: User
     assert not mail.mails
     items.update(**removal)
     notified_after(minutes=3)
-    assert subjects(mail) == ["NPD Sync: 12 items removed on Monday: Archived on the board by Maya Lind"]
+    assert subjects(mail) == ["NPD Sync: 12 removed items: Archived on the board by Maya Lind"]
     assert text(mail).count("and 8 more") == 1
 
 

@@ -343,7 +343,7 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
     if ended.outcome is pass_plan.Outcome.SETTLED:
         finish.complete(rows, token, ended.detail)
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
-        finish.defer(rows, token, ended.wait_seconds, ended.detail, rounds=ended.rounds)
+        finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
     elif run.writes_wait_seconds and ended.is_unsent:
         finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
     else:
