@@ -288,10 +288,7 @@ class ListedBoard(Gatherer):
                 related = getattr(record.record, relation.name)
                 if related is not None and related.pk in self.records_of_others:
                     setattr(record.record, relation.name, self.records_of_others[related.pk])
-        # Skip the wait for items without a match key; show the outcome after it.
-        settings = replace(facts.board.settings, new_item_wait_seconds=0)
-        board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
+        facts, plan = super().gather(replace(facts, related_boards=self.related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
@@ -301,11 +298,14 @@ class ListedBoard(Gatherer):
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
-        return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
+        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
+        stored = [key for key in linked if not key.startswith(NEW_ITEM)]
+        return BatchItems(self.items_by_id(board, stored), named, matched)
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
-        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+        unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
+        return listed | {key: fill_new_columns(board, item) for key, item in unlisted.items()}
 
     def inspect(
         self, board: field_values.BoardContext, *_: Any
