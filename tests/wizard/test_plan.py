@@ -131,6 +131,30 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert len(planned.attention) == 2
 
 
+def test_an_item_without_a_key_is_left_for_as_long_as_passes_wait_for_one(wizard: Wizard, settings: Any) -> None:
+    settings.NEW_ITEM_WAIT_SECONDS = 30 * 86_400
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
+    an_item(wizard.monday, board, "Somebody met at the fair")
+    planned = wizard.planned(board, creates_records="on")
+    assert wizard.plan_shown() == {"new record": 1, "left as it is": 1}
+    [(name, reason)] = planned.samples["left as it is"]
+    assert (name, "Becomes a contact on " in reason) == ("Somebody met at the fair", True)
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.get().name == "Ann"
+
+
+def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
+    set_up(wizard)
+    contact = Contact.objects.exclude(monday_id=None)[:1].get()
+    wizard.monday.act("archive", item_id=contact.monday_id)
+    planned = wizard.change()
+    reasons = [reason for samples in planned.samples.values() for _, reason in samples]
+    assert any("was archived on Monday" in reason for reason in reasons)
+    assert not any("Monday doesn't show" in reason for reason in reasons)
+
+
 def test_a_pause_defers_what_is_planned_and_changes_nothing_of_it(wizard: Wizard) -> None:
     set_up(wizard)
     Contact.objects.filter(email="ann@x.org").update(role_title="Head")

@@ -148,6 +148,18 @@ class BoardPlan:
         return [name for names in self.missing.values() for name in names[:SAMPLES_PER_ROW]]
 
     @property
+    def figures(self) -> str:
+        """The plan in short, for the page of its set-up."""
+        words: dict[str, tuple[str, ...]] = {
+            "linked": (ChangeKind.LINK,),
+            "created": (ChangeKind.CREATE, ChangeKind.NEW_RECORD),
+            "to resolve": (ChangeKind.CONFLICT, ChangeKind.ASK),
+            "left out": tuple(LEFT_ROWS),
+        }
+        numbers = {word: sum(self.counts[row] for row in rows) for word, rows in words.items()}
+        return ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number)
+
+    @property
     def summary(self) -> str:
         create = self.counts[ChangeKind.CREATE]
         return f"{create} to create, {self.counts[ChangeKind.LINK]} to link, {len(self.attention)} to look at"
@@ -276,10 +288,7 @@ class ListedBoard(Gatherer):
                 related = getattr(record.record, relation.name)
                 if related is not None and related.pk in self.records_of_others:
                     setattr(record.record, relation.name, self.records_of_others[related.pk])
-        # Skip the wait for items without a match key; show the outcome after it.
-        settings = replace(facts.board.settings, new_item_wait_seconds=0)
-        board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
+        facts, plan = super().gather(replace(facts, related_boards=self.related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
@@ -289,11 +298,14 @@ class ListedBoard(Gatherer):
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
-        return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
+        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
+        stored = [key for key in linked if not key.startswith(NEW_ITEM)]
+        return BatchItems(self.items_by_id(board, stored), named, matched)
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
-        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+        unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
+        return listed | {key: fill_new_columns(board, item) for key, item in unlisted.items()}
 
     def inspect(
         self, board: field_values.BoardContext, *_: Any
