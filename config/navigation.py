@@ -7,7 +7,7 @@ leads to it is highlighted.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -116,16 +116,15 @@ SECTIONS = (
             about="Your keys with which other programs use the API."),
     Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed."),
-    Section(HOME, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=SETTINGS,
-            about="Items on the boards that no record has."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
     Section(HELP, HELP, "help", url="npd-help-start"),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
-    Section(HOME, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
+    Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
+    Section(SETTINGS, "Unmatched items", "add_link", "sync_unmatcheditem", block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
-    Section(HOME, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
+    Section(SETTINGS, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),
@@ -158,14 +157,18 @@ def section_of(request: HttpRequest) -> Section | None:
 
 
 def _section_at(address: str) -> Section | None:
-    if address == HOME_SECTION.path:
+    # Below it are the questions before its acts.
+    if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
         return HOME_SECTION
     matches = [
         (len(path), section)
         for section in sections()
         if section != HOME_SECTION and not section.is_shortcut and (path := section.path) and address.startswith(path)
     ]
-    return max(matches, key=lambda match: match[0], default=(0, None))[1]
+    section = max(matches, key=lambda match: match[0], default=(0, None))[1]
+    if section is not None and section.model == CONFLICTS and address != section.path:
+        return replace(section, group=HOME)  # Home leads to a conflict's screen
+    return section
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

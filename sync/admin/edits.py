@@ -27,7 +27,7 @@ WAITING = "waiting"
 
 # What is shown beside an edit that wasn't sent: it waits, or its job failed for good.
 PENDING = "Pending"
-NOT_SYNCED = "Not synced: its job failed"
+NOT_SYNCED = "Failed"
 
 # The directions that send NPD's edits.
 SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)

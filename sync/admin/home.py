@@ -37,6 +37,9 @@ SHOWN_AT_ONCE = 5
 # Changes that are pending this long after a set-up started count as its first load.
 LOAD_IS_RECENT = timedelta(days=1)
 
+# With fewer finished records, the set-up's own time would count as theirs.
+FINISHED_TO_FORECAST = 20
+
 
 def kinds_on_home(user: Any) -> attention.ShownKinds:
     """Return the kinds that Home lists for this person; stops are in the banner."""
@@ -89,7 +92,7 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
     if groups:
         things = humanize.count_with_noun(groups, "thing needs", "things need")
-        return StateLine("warn", "front_hand", f"Syncing; {things} attention")
+        return StateLine("warn", "notifications", f"Syncing; {things} attention")
     return _calm_line(request, pending)
 
 
@@ -177,26 +180,32 @@ def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[
                 counts=by_state,
                 blocked=overview.blocked_columns.get(spec.entity_type, ()),
                 slowed_until=overview.slowed_until(board),
-                load=_load_of(board.link, by_state, overview.now),
+                load=_load_of(spec, board.link, by_state, overview.now),
             )
         )
     return lines
 
 
 def _load_of(
-    link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
+    spec: registry.EntitySpec, link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
 ) -> tuple[int, int, str] | None:
-    """Return the progress of the first load after a recent set-up, if changes are still pending."""
+    """Return the progress of the first load after a recent set-up; None once each record was synced."""
     started_text = link.setup.get("started") if link is not None and link.setup else None
-    pending = counts[record_view.RecordState.PENDING]
-    if started_text is None or not pending:
+    if started_text is None or not counts[record_view.RecordState.PENDING]:
         return None
-    seconds = (now - datetime.fromisoformat(started_text)).total_seconds()
-    if seconds > LOAD_IS_RECENT.total_seconds():
+    started = datetime.fromisoformat(started_text)
+    if now - started > LOAD_IS_RECENT:
+        return None
+    # Later edits and records that were added later are no part of the load.
+    never_synced = spec.model._default_manager.filter(monday_last_synced=None, created_at__lte=started)
+    left = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
+    if not left:
         return None
     records = sum(counts.values())
-    finished = records - pending
-    time_left = f"about {humanize.time_span(seconds / finished * pending)} left" if finished else ""
+    finished = records - left
+    time_left = ""
+    if finished >= max(FINISHED_TO_FORECAST, records / 10):
+        time_left = f"about {humanize.time_span((now - started).total_seconds() / finished * left)} left"
     return finished, records, time_left
 
 
@@ -236,7 +245,7 @@ class GroupBox:
     @property
     def title(self) -> str:
         """What the group is about; a job's error stands below it, or in its only row."""
-        return "Could not be synced" if self.group.kind is attention.Kind.FAILED else self.group.text
+        return "Failed" if self.group.kind is attention.Kind.FAILED else self.group.text
 
     @property
     def only_key(self) -> str:
@@ -351,6 +360,8 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     entries = [row.entry for row in open_rows]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
+        if group.number == 1 and handler.act.key and attention.KINDS[group.kind].has_page:
+            continue  # its only row has the button
         is_possible = open_rows and all(handler in row.handlers for row in open_rows)
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
@@ -404,6 +415,9 @@ def _row(
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
+    if values and all(npd == monday for npd, monday in values.values()):
+        # Somebody chose already, and the next pass closes it.
+        return Row(entry, badge=admin_base.badge("wait", "sync", "Being applied"))
     badge: SafeString | str = ""
     if job is not None:
         is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
@@ -450,7 +464,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     home = {
         "home_state": _state_line(request, boards, len(boxes), overview) if boards else None,
         "boards": boards,
+        "is_set_up": any(board.availability.is_chosen for board in boards),
+        "is_idle": is_idle,  # the line above the boards says so
         "boxes": boxes,
+        "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
         "reads_only": shown.reads_only and bool(boxes),
         "others": _others_sentence(shown, boards),
         "sees_nothing": not shown.kinds and not boards,

@@ -203,7 +203,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             return confirmed_action.Report()  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
-            effect = "It waits until somebody resumes it. Edits on both sides are kept, and synced then."
+            effect = "Nothing is synced until somebody resumes it. Edits on both sides are kept, and synced then."
             return confirmed_action.Question(
                 f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others.")
             )

@@ -33,7 +33,10 @@ STATE_BADGES = {
 
 def state_badge(view: record_view.RecordView) -> SafeString:
     icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge(colour, icon, str(view.state.label), title=_reason_text(view))
+    label = str(view.state.label)
+    if view.reason_code is record_view.StateReason.FAILED:
+        icon, colour, label = "error", "bad", str(view.reason_code.label)
+    return admin_base.badge(colour, icon, label, title=_reason_text(view))
 
 
 def _reason_text(view: record_view.RecordView) -> str:
@@ -77,7 +80,8 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         return admin_base.badge(colour, icon, words, title=str(view.state.label))
     reason = _reason_text(view)
     state = state_badge(view)
-    if view.state is record_view.RecordState.ATTENTION and view.entries:
+    is_failed = view.reason_code is record_view.StateReason.FAILED
+    if view.state is record_view.RecordState.ATTENTION and view.entries and not is_failed:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.has_page else ""

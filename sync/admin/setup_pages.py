@@ -31,6 +31,7 @@ from sync.choices import SetupState
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import connector, credentials
+from sync.models import BoardLink
 from sync.monday.errors import MondayError
 from sync.operations.setup import plan, run, selection
 
@@ -91,7 +92,8 @@ class SetupWizardMixin(PageAdmin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        return _redirect_to("connect" if connection_pages.may_see_connection(request.user) else "boards")
+        begins = connection_pages.may_see_connection(request.user) and not _has_boards()
+        return _redirect_to("connect" if begins else "boards")
 
     def get_urls(self) -> list[URLPattern]:
         may_connect = permission_required(connection_pages.MAY_CONNECT, raise_exception=True)
@@ -132,7 +134,9 @@ class SetupWizardMixin(PageAdmin):
             "opts": self.opts,
             "title": "Set up the sync",
             "page_name": "Set up",
-            "steps": steps if selection.may_set_up(request.user) else [],  # other users see only the connection
+            # Other users see only the connection, which is a page of the settings once a board is set up.
+            "steps": steps if selection.may_set_up(request.user) and not (step == "connect" and _has_boards()) else [],
+            "is_set_up_page": True,
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
@@ -289,6 +293,10 @@ class SetupWizardMixin(PageAdmin):
         states = {kind["state"] for kind in kinds}
         context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)
+
+
+def _has_boards() -> bool:
+    return BoardLink.objects.exclude(board_id="").exists()
 
 
 def _after_fields(request: HttpRequest) -> HttpResponse:

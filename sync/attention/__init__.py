@@ -168,7 +168,7 @@ class Entry:
     def sentence(self) -> str:
         """What waits and why, for pages that don't show it below its cause."""
         if self.kind is Kind.FAILED:
-            return self.detail if self.is_being_retried else f"Failed: {self.detail}"
+            return self.detail
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property

@@ -94,7 +94,7 @@ KINDS: Mapping[Kind, KindFacts] = {
         "sync.boardlink", "sync.change_boardlink", has_page=True,
     ),
     Kind.UNMATCHED: KindFacts(
-        Severity.UNMATCHED, ("unmatched item", "unmatched items"), "fiber_new", "Open",
+        Severity.UNMATCHED, ("unmatched item", "unmatched items"), "add_link", "Open",
         "sync.unmatcheditem", "sync.change_unmatcheditem", ("create_record", "ignore"), ("add", "change"),
     ),
 }  # fmt: skip

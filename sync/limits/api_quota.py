@@ -175,17 +175,17 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     usual_left = quota.day_left()
     if limit is None or calls_left is None or usual_left is None:  # without a limit, all three are None
         account = account or MondayAccount.objects.filter(id=1).first()
-        outlook = "Monday doesn't say how many calls a day it allows."
+        outlook = ""
         is_stopped = account and account.stop_code == StopCode.DAY_LIMIT and account.waits_at(quota.now)
         if account and is_stopped and account.stopped_since:
-            outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
+            outlook = f" Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
         return Forecast(
             used=used,
             limit=None,
             calls_left=None,
             reserve=0,
             ends_at=None,
-            words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}",
+            words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today.{outlook}",
             as_of=quota.reported_at,
         )
     until = f"until {humanize.time_of_day(rate_limits.midnight_after(quota.now))}."

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApiQuota, MondayAccount
+from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from sync.state.record_view import RecordState
@@ -38,7 +38,7 @@ PAGES = [
     ("/admin/django_celery_beat/periodictask/", "Schedule"),
 ]
 
-ENTRIES = {"Contacts": "", "Deleted records": "Activity", **dict.fromkeys(("Conflicts", "Unmatched items"), "Home")}
+ENTRIES = {"Contacts": "", "Deleted records": "Activity"}
 """What leads to a list that has no line of its own in the sidebar; to others the settings."""
 
 
@@ -107,6 +107,17 @@ def test_a_reader_of_the_account_sees_the_connection_without_buttons(client: Cli
     main = answer.content.decode().partition('<div class="npd-wizard">')[2]
     assert "Connection to Monday" in main
     assert not re.findall(r"<button|npd-button|Next: Boards|npd-wizard-steps", main.partition("</main>")[0])
+
+
+def test_the_connection_is_a_step_of_the_set_up_until_a_board_is_set_up(
+    browser: Client, world: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = "token"
+    assert "npd-wizard-steps" not in browser.get(GUIDE).content.decode()
+    BoardLink.objects.update(board_id="")
+    page = browser.get(GUIDE).content.decode()
+    assert "npd-wizard-steps" in page
+    assert "Next: Boards" in page
 
 
 @pytest.mark.django_db

@@ -187,7 +187,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     client.force_login(person)
     assert 'npd-badge-wait">Pending' in browser.get("/admin/sync/decision/").content.decode()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="failed")
-    assert 'npd-badge-bad">Not synced: its job failed' in browser.get("/admin/sync/decision/").content.decode()
+    assert 'npd-badge-bad">Failed' in browser.get("/admin/sync/decision/").content.decode()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     assert record.pk not in dict(waiting_entries(client))
     assert not any(act.unsent for act in acts_of(client, record))

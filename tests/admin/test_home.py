@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
+from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
@@ -103,16 +104,23 @@ def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, w
 
 def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_calls_are_used(browser: Client) -> None:
     states.boards()
-    for number in range(3):
+    started = sync_now() - timedelta(minutes=40)
+    BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started.isoformat()})
+    on_its_way = states.waiting("On its way")
+    Contact.objects.filter(pk=on_its_way.pk).update(created_at=started)
+    for number in range(19):
         states.synced(f"Done {number}", f"50{number}")
-    states.waiting("On its way")
-    started = (sync_now() - timedelta(minutes=6)).isoformat()
-    BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started})
+    assert "19 of 20" in text_of(browser)
+    assert "left" not in text_of(browser), "too few are finished to say how long the others take"
+    states.synced("The twentieth", "5100")
     limits = {"day_limit": 10_000, "day": sync_now().date(), "day_calls": 123}
     ApiQuota.objects.update_or_create(id=1, defaults=limits)
     text = re.sub(r"\s+", " ", text_of(browser))
-    assert re.search(r"3 of 4 , about 2 minutes left|3 of 4, about 2 minutes left", text)
+    assert re.search(r"20 of 21 ?, about 2 minutes left", text)
     assert "123 of today's 10,000 calls to Monday are used." in text
+    Contact.objects.filter(pk=on_its_way.pk).update(monday_last_synced=sync_now())
+    states.waiting("Added later")
+    assert "First load" not in html_of(browser), "later edits and new records are no part of the load"
 
 
 # What needs attention

@@ -144,7 +144,8 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
 
 def pauses_of(html: str) -> list[str]:
     """What is paused by the lines above a page."""
-    return re.findall(r'<section\s+class="npd-banner npd-banner-warn npd-stop"\s+aria-label="(.*?): paused"', html)
+    looks = "npd-banner npd-banner-warn npd-stop|npd-home-state npd-badge-warn"
+    return re.findall(rf'<section\s+class="(?:{looks})"\s+aria-label="(.*?): paused"', html)
 
 
 def test_a_pause_is_no_stop_and_every_page_offers_its_resume(browser: Client, stopped: dict[str, Any]) -> None:

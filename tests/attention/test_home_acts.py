@@ -17,6 +17,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
+from sync.admin.confirmed_action import RecordTable
 from sync.attention import OF_BOARDS, Kind
 from sync.choices import ColumnProblem
 from sync.clock import sync_now
@@ -67,7 +68,7 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     html = page(browser)
     assert "Retrying; failed 7 times." in words_of(html)
     assert "Next attempt in 5 minutes" in words_of(html)
-    assert "Could not be synced · Contacts" in words_of(html), "the error stands in the row"
+    assert "Failed · Contacts" in words_of(html), "the error stands in the row"
     assert reverse("admin:npd_contact_change", args=[current.entity_id]) in html, "its page has “Retry now”, too"
 
     pauses.pause("maya", entity_type="contact")
@@ -381,12 +382,13 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
 def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(browser: Client) -> None:
     gone = removed_ones(60)
     Contact.objects.update(email="who@npd.example")
+    Contact.objects.filter(pk=gone[1].pk).update(email="other@npd.example")
     [cause] = attention.groups()
     form = {"action": "delete_record", "cause": cause.cause, "back": HOME}
     question = browser.post(ACT, form).content.decode()
     assert "npd-button-deletes" in question
     # Each with what tells it from another of its name.
-    assert question.count("who@npd.example") == 60
+    assert question.count("who@npd.example") == 59
     assert "Delete 60 contacts in NPD?" in words_of(question)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
     browser.post(ACT, answer_to_question(question) | {"asked_at": "2026-02-30T00:00Z"})
@@ -397,6 +399,14 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
+
+
+def test_what_is_equal_in_all_rows_of_a_question_stands_once_above_its_table() -> None:
+    rows = [(name, "Contacts", "") for name in ("Ann", "Ben", "Cem")]
+    table = RecordTable(("Item", "Board", "Notes"), rows, total=3)
+    assert table.shared == {"Board": "Contacts"}
+    assert table.cells[0] == [("Item", "Ann"), ("Notes", "")]
+    assert not RecordTable(table.heads, rows, total=300).shared, "the rows that are not listed may differ"
 
 
 def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(client: Client, db: None) -> None:

@@ -41,7 +41,7 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     page.clock.install()
     page.goto(HOME)
     expect(row_of(page, "Dead 3")).to_have_count(0)
-    page.locator("summary", has_text="Could not be synced").focus()
+    page.locator("summary", has_text="Failed").focus()
     press(page, "Enter")
     row_of(page, "Dead 3").wait_for()
     row_of(page, "Bob").focus()

@@ -51,7 +51,7 @@ def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_i
     assert (newest.who, columns_of(newest), newest.unsent) == ("Ada Byron", {"role_title"}, "Pending")
     assert (columns_of(first), first.group_id) == ({"phone", "notes"}, newest.group_id)
     SyncQueue.objects.update(status="failed")
-    assert {edit.unsent for edit in waiting_edits([contact.pk], limit=1)} == {"Not synced: its job failed"}
+    assert {edit.unsent for edit in waiting_edits([contact.pk], limit=1)} == {"Failed"}
     assert waiting_edits([uuid.uuid4()], limit=1) == []
     SyncMetadata.objects.update(last_successful_sync=sync_now())
     assert waiting_edits(limit=10) == []

@@ -1,5 +1,6 @@
 """Boards, fields and the filter: what is offered, what can't be, and what is kept."""
 
+import re
 from typing import Any
 
 import pytest
@@ -60,6 +61,16 @@ def test_of_another_board_that_the_environment_names_the_columns_are_suggested_a
     wizard.boards(contact=settings.MONDAY_CONTACTS_BOARD_ID)
     columns = {key: choice.column for key, choice in wizard.choices["contact"].fields.items()}
     assert (columns["email"], columns["phone"], columns["role_title"]) == ("new_mail", "new_tel", "new_job")
+
+
+@pytest.mark.parametrize(("items", "creates"), [(1, False), (3, True)])
+def test_items_become_records_where_the_board_has_more_of_them_than_npd_has_records(
+    wizard: Wizard, items: int, creates: bool
+) -> None:
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"Item {number}"} for number in range(items)])
+    wizard.boards(contact=board)
+    assert wizard.choices["contact"].creates_records is creates
 
 
 def test_a_kind_keeps_what_was_chosen_when_the_boards_are_chosen_again(wizard: Wizard) -> None:
@@ -205,7 +216,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     wizard.drain()
     wizard.change(column_role_title="position")
     assert wizard.plan_shown()["push"] == 1
-    assert "1 item is updated on Monday Ann Ångström (Role" in wizard.get("plan/")
+    assert re.search(r"1 item is updated on Monday Role\b.{0,40} Ann Ångström", wizard.get("plan/"))
     assert not wizard.mutations()
     wizard.apply()
     assert "Role is now in the column position (as chosen)" in started()["done"]

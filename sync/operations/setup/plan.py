@@ -148,6 +148,18 @@ class BoardPlan:
         return [name for names in self.missing.values() for name in names[:SAMPLES_PER_ROW]]
 
     @property
+    def figures(self) -> str:
+        """The plan in short, for the page of its set-up."""
+        words: dict[str, tuple[str, ...]] = {
+            "linked": (ChangeKind.LINK,),
+            "created": (ChangeKind.CREATE, ChangeKind.NEW_RECORD),
+            "to resolve": (ChangeKind.CONFLICT, ChangeKind.ASK),
+            "left out": tuple(LEFT_ROWS),
+        }
+        numbers = {word: sum(self.counts[row] for row in rows) for word, rows in words.items()}
+        return ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number)
+
+    @property
     def summary(self) -> str:
         create = self.counts[ChangeKind.CREATE]
         return f"{create} to create, {self.counts[ChangeKind.LINK]} to link, {len(self.attention)} to look at"

@@ -5,9 +5,9 @@
    (`boards/board_setup.py`), with the person's choices instead of the registered columns.
 3. Then it enqueues the records and items that the plan found. Ordinary passes do the rest.
 
-`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), and the `items_to_check` of the plan;
-`until` while a worker has it or it waits for Monday; `made_board` once a worker has created the board; in the end
-`done` and `problems`, or the `problem` that stopped or delayed it.
+`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the `items_to_check` of the plan, and
+its figures in words as `planned`; `until` while a worker has it or it waits for Monday; `made_board` once a worker has
+created the board; in the end `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -104,6 +104,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "started": sync_now().isoformat(),
         "choices": choices.to_json(),
         "items_to_check": plan.items_to_check,
+        "planned": plan.figures,
     }
     link.save(update_fields=["setup"])
 
@@ -132,6 +133,7 @@ def setup_progress() -> list[dict[str, Any]]:
             "title": spec.board_title,
             "state": state,
             "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED_AFTER,
+            "planned": setup.get("planned", ""),
             "done": setup.get("done", []),
             "problems": [*setup.get("problems", []), *([problem] if problem else [])],
         })  # fmt: skip

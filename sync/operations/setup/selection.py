@@ -269,12 +269,14 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
 def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, str]) -> Choices:
     """Return the initial choices of a set-up: the stored settings, or what the board's columns suggest."""
     spec = registry.entity(entity_type)
+    # A board with more items than NPD has records is where the records are to come from.
+    has_more_items = board is not None and (board.items_count or 0) > spec.model._default_manager.count()
     choices = Choices(
         entity_type=entity_type,
         board_id=board.id if board is not None else "",
         board_name=board.name if board is not None else spec.board_title,
         fields={},
-        creates_records=board is None,
+        creates_records=board is None or has_more_items,
     )
     link = choices.link
     if link is not None:
