@@ -62,7 +62,8 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
-        what = values[0].label if len(values) == 1 else f"{len(values):,} values"
+        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        what = values[0].label if len(values) == 1 else f"{len(values):,} values of {records}"
         effects.append(
             f"{what} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
             f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."

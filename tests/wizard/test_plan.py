@@ -117,6 +117,8 @@ def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     planned = wizard.planned(board)
     assert (wizard.plan_shown()["blocked"], len(planned.attention)) == (1, 1)
+    # Without a number: a record may be in several rows.
+    assert "What then needs attention" in wizard.get("plan/")
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
 
