@@ -13,11 +13,13 @@ const move = (step) => {
   all[next].scrollIntoView({ block: "nearest" });
 };
 
-// Uses a side in the selected rows, by their group's button; without any, in the focused row.
+// Uses a side in the selected rows, by their group's button; without any, in the focused row. A single row's group
+// has no button of its own.
 const press = (key) => {
-  const group = ticked()[0]?.closest(".npd-home-group");
-  const place = ticked().length ? group : here();
-  place?.querySelector(`${ticked().length ? ".npd-home-head " : ""}[data-key="${key}"]`)?.click();
+  const button = `[data-key="${key}"]`;
+  const row = ticked()[0] ?? here();
+  const ofGroup = ticked().length ? row.closest(".npd-home-group").querySelector(`.npd-home-head ${button}`) : null;
+  (ofGroup ?? row?.closest("[data-row]").querySelector(button))?.click();
 };
 
 const keys = {

@@ -102,7 +102,7 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     resting = browser.get(f"{CONTACTS}{records[1].pk}/change/").content.decode()
     assert "Mend the column" in resting
     words = words_of(browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode())
-    assert "Role: the column can't be used" in words
+    assert "The column “Role” was deleted" in words
     assert "I have restored it: check now" in words
     assert "Syncing; 1 column can't be used" in words
 
