@@ -154,9 +154,8 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        """The number of all records and of those in each state, with their lists; Home has what needs attention."""
-        states = (record_view.RecordState.SYNCED, record_view.RecordState.PENDING, record_view.RecordState.OFF)
-        numbers = [(state.label.lower(), self.counts[state], state.value) for state in states]
+        """The number of all records and of those in each state, which add up to it, with their lists."""
+        numbers = [(state.label.lower(), self.counts[state], state.value) for state in record_view.RecordState]
         return [
             (label, number, admin_base.records_url(self.spec, state))
             for label, number, state in [("records", sum(self.counts.values()), ""), *numbers]

@@ -29,7 +29,7 @@ def browser(world: World) -> Client:
 
 
 def board_line(browser: Client) -> tuple[int, ...]:
-    """The records, synced and pending contacts of Home."""
+    """The number of contacts on Home, then of those synced, pending, that need attention, and with sync off."""
     boards = browser.get(HOME).context["boards"]
     line = next(board for board in boards if board.title == "Contacts")
     return tuple(number for _label, number, _url in line.figures)
@@ -52,9 +52,9 @@ def test_a_paused_boards_records_stay_synced_pending_or_in_need(world: World, br
     before = tabs(browser)
     assert before["Needs attention"] == 2
     pauses.pause("eve")
-    assert board_line(browser) == (5, 3, 0, 0)
+    assert board_line(browser) == (5, 3, 0, 2, 0)
     world.save(records[4], role_title="Chair")
-    assert board_line(browser) == (5, 2, 1, 0)
+    assert board_line(browser) == (5, 2, 1, 2, 0)
     assert tabs(browser) == before | {"Pending": 1}
     [group] = [box.group for box in browser.get(HOME).context["boxes"]]
     assert group.records == before["Needs attention"]
@@ -66,14 +66,14 @@ def test_a_conflict_resolved_during_an_outage_needs_nobody(world: World, browser
     world.edit(record, "role_title", "Chief")
     Contact.objects.filter(pk=record.pk).update(role_title="Chair")
     world.hear(record)
-    assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0, 0))
+    assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0, 1, 0))
     conflict = SyncConflict.objects.get(entity_id=record.pk)
     shown_values = {"role_title": {"npd": "Chair", "monday": "Chief"}}
     world.sandbox.faults({"status": 503})
     resolve(conflict.pk, by=world.administrator("pat"), resolution_type="keep_npd", seen=shown_values)
     world.work(record)
     assert record.sync_status == "conflict"
-    assert (tabs(browser).get("Needs attention"), board_line(browser)) == (None, (1, 0, 1, 0))
+    assert (tabs(browser).get("Needs attention"), board_line(browser)) == (None, (1, 0, 1, 0, 0))
     view = describe_one(record)
     [field] = [field for field in view.fields if field.key == "role_title"]
     assert (view.state, field.state) == (RecordState.PENDING, RecordState.PENDING)
@@ -91,7 +91,7 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     world.work()
     assert FieldMapping.objects.get(link=link, key="role_title").problem
     # Only the edit waits, for its column.
-    assert board_line(browser) == (4, 2, 1, 0)
+    assert board_line(browser) == (4, 2, 1, 1, 0)
     assert tabs(browser) == before | {"Pending": 1}
     home = browser.get(HOME)
     first = home.context["boxes"][0].group
