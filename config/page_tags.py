@@ -100,11 +100,3 @@ def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> Sa
     marked = format_html("<{0}>{{}}</{0}>", mark or "ins")
     pieces = [format_html(marked, text) if is_marked else text for text, is_marked in parts]
     return format_html_join("", "{}", ((piece,) for piece in pieces))
-
-
-@register.filter
-def kind_name(entity_type: str) -> str:
-    """Return the name of a type of records for use within a sentence."""
-    from sync.registry import type_name
-
-    return type_name(entity_type)

@@ -92,12 +92,12 @@ class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(Permission.objects.none(), required=False, **kwargs)
 
-    def offer(self, given: Collection[Any]) -> None:
-        """Offer the permissions of the site's pages, and those that are given already: a save would take them away."""
+    def offer(self, present: Collection[Any]) -> None:
+        """Offer the permissions of the site's pages, and the present ones: without a box, a save would remove them."""
         administrators_alone = (User, Group)
         models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
         permissions = Permission.objects.select_related("content_type").order_by("content_type__model", "codename")
-        self.queryset = permissions.filter(Q(content_type__model__in=models) | Q(pk__in=given))
+        self.queryset = permissions.filter(Q(content_type__model__in=models) | Q(pk__in=present))
 
     def label_from_instance(self, permission: Any) -> str:
         return permission_text(permission)

@@ -197,14 +197,14 @@ def _load_of(
         return None
     # Later edits and records that were added later are no part of the load.
     never_synced = spec.model._default_manager.filter(monday_last_synced=None, created_at__lte=started)
-    left = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
-    if not left:
+    pending = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
+    if not pending:
         return None
     records = sum(counts.values())
-    finished = records - left
+    finished = records - pending
     time_left = ""
     if finished >= max(FINISHED_TO_FORECAST, records / 10):
-        time_left = f"about {humanize.time_span((now - started).total_seconds() / finished * left)} left"
+        time_left = f"about {humanize.time_span((now - started).total_seconds() / finished * pending)} left"
     return finished, records, time_left
 
 

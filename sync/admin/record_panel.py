@@ -32,11 +32,11 @@ STATE_BADGES = {
 
 
 def state_badge(view: record_view.RecordView) -> SafeString:
-    icon, colour = STATE_BADGES[view.state]
-    label = str(view.state.label)
+    reason = _reason_text(view)
     if view.reason_code is record_view.StateReason.FAILED:
-        icon, colour, label = "error", "bad", str(view.reason_code.label)
-    return admin_base.badge(colour, icon, label, title=_reason_text(view))
+        return admin_base.badge("bad", "error", str(view.reason_code.label), title=reason)
+    icon, colour = STATE_BADGES[view.state]
+    return admin_base.badge(colour, icon, str(view.state.label), title=reason)
 
 
 def _reason_text(view: record_view.RecordView) -> str:
