@@ -17,8 +17,8 @@ from enum import StrEnum
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
-# The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
-NO_SYNC = "its direction is “No sync”"
+# The reason why a field with the direction “none” is left as it is; “Sync off” is what people choose.
+NO_SYNC = "its direction is “Sync off”"
 
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)

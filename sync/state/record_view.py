@@ -52,7 +52,7 @@ class StateReason(models.TextChoices):
     BLOCKED = "blocked", "Rejected or blocked fields"
     COLUMN = "column", "Fields blocked by their column"
     SYNC_OFF = "sync_off", "Turned off"
-    NO_SYNC = "no_sync", "Direction “no sync”"
+    NO_SYNC = "no_sync", "Direction “Sync off”"
     LEFT_OUT = "left_out", "Left out by the filter"
 
     @property
@@ -454,8 +454,7 @@ class RecordView:
     def explanation(self) -> str:
         """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
         if not self.record.may_sync:
-            is_on = self.record.sync_enabled
-            return "Its direction is “no sync”." if is_on else "Sync is off for this record."
+            return "Sync is off for this record."
         if self.record.is_left_out:
             return self.sync_state.note or "The filter leaves it out."
         if self.status == choices.RecordSyncStatus.SYNCED:
