@@ -214,15 +214,13 @@ def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping])
     return [name for name in names if model._meta.get_field(name).is_relation]
 
 
-def rules_for(mapping: FieldMapping) -> list[Rule]:
+def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
     is_list = isinstance(converter, ListConverter)
     if isinstance(converter, ListConverter) and converter.takes_single_text:
-        spec = _entities.get(mapping.link.entity_type)
-        fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
         # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(field, ArrayField) for field in fields)
+        is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
     return [rule for rule in Rule if is_list or not rule.for_lists]
 
 

@@ -206,7 +206,8 @@ _REMOVED = f"""
 # in conflict, those that a person keeps different, those that wait for an approval, and those whose column can't be
 # used, which the board's row is about.
 _FIELDS = f"""
-    SELECT CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END,
+    SELECT CASE WHEN field.value ->> 'code' IN ('{BlockedCode.REJECTED}', '{BlockedCode.LIMIT}')
+            THEN 'rejected' ELSE 'blocked' END,
         concat_ws(':', sync_state.entity_type, sync_state.entity_id, field.key), coalesce(field.value ->> 'code', ''),
         sync_state.entity_type, sync_state.entity_id::uuid, coalesce(sync_state.remote_id, ''), field.key, '',
         (field.value ->> 'since')::timestamptz, NULL::timestamptz,

@@ -48,7 +48,7 @@ _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
-        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
+        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int) || CASE
             WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept_by')
             THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text)

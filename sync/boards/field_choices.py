@@ -10,7 +10,7 @@ from sync import registry
 from sync.boards import board_columns
 from sync.choices import Rule, SyncDirection
 from sync.kernel.humanize import join_first
-from sync.models import BoardLink, FieldMapping
+from sync.models import BoardLink
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 
@@ -82,7 +82,6 @@ def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
 
 def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
     """Return the type's fields that may be mapped; `chosen_boards` are the boards set up together, by type."""
-    link = registry.link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
     fields = []
     for mapping in spec.mappings:
         relation = registry.relation_of(spec.model, mapping.fields)
@@ -94,9 +93,7 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
             MappableField(
                 **vars(mapping),
                 is_match_key=mapping.key == spec.match_key,
-                rules=registry.rules_for(
-                    FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)
-                ),
+                rules=registry.rules_for(spec.model, mapping),
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),

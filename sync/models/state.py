@@ -388,7 +388,6 @@ class UnmatchedItem(models.Model):
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
-    ignored_by = models.CharField(max_length=150, blank=True, db_default="")
 
     objects = UnmatchedItems.as_manager()
 

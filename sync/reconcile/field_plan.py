@@ -465,7 +465,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     entry = facts.sync_state.blocked_fields.get(field_plan.mapping.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
-    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+    if not entry_in_force or entry_in_force["code"] != BlockedCode.REJECTED:
         return ""
     if not _is_same_value(entry_in_force, field_plan):
         return ""

@@ -77,7 +77,7 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the fields that this pass found blocked, each with its side and since when for this reason."""
+    """Return the fields that this pass found blocked, each with its reason, and since when for this reason."""
     blocked = {}
     for key, field_plan in plan.plans.items():
         if field_plan.blocked_code is None:
@@ -85,7 +85,6 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: 
         entry = {
             "reason": field_plan.blocked_reason,
             "code": field_plan.blocked_code,
-            "side": blocked_fields.SIDES.get(field_plan.blocked_code, blocked_fields.SIDE_NPD),
             "local": field_plan.local_raw,
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,

@@ -224,7 +224,7 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     on = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
-    entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
+    entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw}
     sync_state = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
     facts = removal(contact(organization=acme), sync_state=sync_state)
     assert facts.item is not None
