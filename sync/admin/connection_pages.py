@@ -49,10 +49,10 @@ def may_see_connection(user: Any) -> bool:
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the banners above every page."""
-    is_connected = credentials.is_configured()
+    is_connected = credentials.has_token()
     context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
-        context |= {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
+        context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
     elif registry.is_sandbox():
         context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
     return context
@@ -124,8 +124,8 @@ class ConnectionTest:
 
 def examine_connection(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
-    if not credentials.is_configured():
-        result = ConnectionTest(False, credentials.missing_reason())
+    if not credentials.has_token():
+        result = ConnectionTest(False, credentials.no_token_reason())
     else:
         result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
         apply_test(result)
@@ -266,7 +266,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
     return {
         "configured": token.is_usable,
         "token": token,
-        "token_problem": credentials.unusable_reason(),
+        "token_problem": credentials.unreadable_reason(),
         "may_connect": may_connect(user),
         "on_server": on_server,
         "known": account if is_known else None,
