@@ -23,7 +23,7 @@ from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
 from sync.monday import connection
-from sync.monday.board import url_fingerprint
+from sync.monday.board_events import url_fingerprint
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.connector import MondayConnector
