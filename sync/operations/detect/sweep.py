@@ -25,7 +25,8 @@ from sync.monday import errors
 from sync.monday.board_events import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations import worker
-from sync.operations.detect import boards_to_sweep, missed_events
+from sync.operations.detect import missed_events
+from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,
