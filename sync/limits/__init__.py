@@ -149,7 +149,7 @@ class LimitFacts:
     @cached_property
     def missing_token(self) -> str:
         """Why Monday can't be called; empty if there is a token."""
-        return credentials.missing_reason()
+        return credentials.no_token_reason()
 
     @cached_property
     def pauses(self) -> Sequence[Pause]:

@@ -118,8 +118,8 @@ def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
 
 def run_checks() -> list[CheckResult]:
     """Run all checks; if Monday can't be asked, that is a problem, too."""
-    if not credentials.is_configured():
-        unusable = credentials.unusable_reason()
+    if not credentials.has_token():
+        unusable = credentials.unreadable_reason()
         fix = RESTORE_KEY if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),
