@@ -36,24 +36,27 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "board_waits": (("board", "reason"), "1 for the reason why a board isn't synced now; all 0 if it is."),
     "last_pass_timestamp_seconds": (("board",), "When a pass last called Monday; absent before the first."),
     "last_sweep_timestamp_seconds": (
-        ("board",), "When the board was last checked for missed changes; absent before the first check.",
+        ("board",),
+        "When the board was last checked for missed changes; absent before the first check.",
     ),
     "webhooks_silent": (("board",), "1 where changes were found that no webhook had reported."),
     "account_stopped": (
-        (), "1 while no board calls Monday: after an outage until a probe is answered, or while Monday asks to wait.",
+        (),
+        "1 while no board calls Monday: after an outage until a probe is answered, or while Monday asks to wait.",
     ),
     "api_calls_today": ((), "API calls of this UTC day by everyone who uses the account."),
     "api_calls_limit": ((), "API calls that the plan allows a day; absent where that isn't known."),
     "records": (("board", "status"), "Records by sync status."),
     "attention": (
-        ("board", "kind"), "Things that wait for a person; the board label is empty for what concerns all boards.",
+        ("board", "kind"),
+        "Things that wait for a person; the board label is empty for what concerns all boards.",
     ),
     "last_comparison_timestamp_seconds": (("board",), "When the last nightly comparison ended; absent before it."),
     "records_different": (
         ("board",),
         "Records that said synced and differed in the last nightly comparison: there should be none.",
     ),
-}  # fmt: skip
+}
 
 # By gauge: the values, by the labels' values.
 Samples = dict[str, Mapping[Any, float]]
