@@ -1,4 +1,4 @@
-"""Home: the state of the sync, a line for each board, and what needs attention, grouped by cause."""
+"""Home: the state of the sync, a line for each board, and what needs attention, in the groups of `sync.attention`."""
 
 from __future__ import annotations
 

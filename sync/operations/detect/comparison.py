@@ -22,7 +22,7 @@ from sync.limits import breaker
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
-from sync.operations.detect import boards_to_compare
+from sync.operations.detect.due_boards import boards_to_compare
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,

@@ -18,8 +18,7 @@ from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.models import Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board import EventKind
-from sync.monday.board_events import EVENT_TYPES
+from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, lookups, pass_plan, sides, unconfirmed_writes
 from sync.reconcile.facts import (
