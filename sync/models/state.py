@@ -21,7 +21,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, EventKind, InvalidEvent, ItemEvent, parse_event
+from sync.monday.board_events import ITEM_NAME_PATHS, InvalidEvent, ItemEvent, parse_event
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
@@ -232,11 +232,6 @@ class Intent(models.Model):
         return f"{'Update' if self.item_id else 'Creation'} of a {self.entity_type}: {self.get_state_display()}"
 
 
-class WebhookEvents(models.QuerySet["WebhookEvent"]):
-    def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        return self.filter(type__in=[name for kind in kinds for name in EVENT_TYPES[kind]])
-
-
 def event_item_name() -> Coalesce:
     """Return the expression for the item's name in a delivery, null without one."""
     return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
@@ -258,8 +253,6 @@ class WebhookEvent(models.Model):
     processed_at = models.DateTimeField(null=True, blank=True)
     # Why it led to nothing, or what a pass did with it; empty before.
     outcome = models.CharField(max_length=200, blank=True, db_default="")
-
-    objects = WebhookEvents.as_manager()
 
     class Meta:
         db_table = "sync_webhook_events"
@@ -362,12 +355,6 @@ class IgnoredItem(models.Model):
         return f"Item {self.item_id}: {self.reason}"
 
 
-class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
-    def listed(self) -> UnmatchedItems:
-        """Return all but the ignored ones."""
-        return self.filter(ignored_at=None)
-
-
 class UnmatchedItem(models.Model):
     """An item without a record, as it was last read, with the reason; it decides nothing.
 
@@ -387,8 +374,6 @@ class UnmatchedItem(models.Model):
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
-
-    objects = UnmatchedItems.as_manager()
 
     class Meta:
         db_table = "sync_unmatched_items"

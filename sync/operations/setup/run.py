@@ -317,7 +317,7 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         stored.done.append("changed the filter")
         stored.needs_resync = True
         # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.listed().filter(entity_type=link.entity_type).order_by("id")
+        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
         enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
