@@ -31,8 +31,8 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts import remove_second_factor
 from npd.groups import meaning_of, permission_text
+from npd.sign_in import remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.kernel import mails
