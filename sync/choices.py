@@ -4,8 +4,6 @@ from enum import IntFlag, StrEnum
 
 from django.db import models
 
-from sync.merge import Rule as Rule  # noqa: PLC0414 - exported, so that all choices are here
-
 
 class RecordSyncStatus(models.TextChoices):
     SYNCED = "synced", "Synced"
@@ -21,6 +19,16 @@ class SyncDirection(models.TextChoices):
     NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
     MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
     NONE = "none", "No sync"
+
+
+class Rule(models.TextChoices):
+    """The rules for a field that both sides changed."""
+
+    ASK = "ask", "Ask"
+    NPD_WINS = "npd_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"
+    NEWEST = "newest", "The newer edit wins"
+    UNION = "union", "Merge lists"
 
 
 class SyncStatus(models.TextChoices):
@@ -118,10 +126,6 @@ class Cause(IntFlag):
     FAILURE = 16
     DEPENDENCY = 32
     SETUP = 64
-
-
-# The rules of the merge as a model's choices.
-RULES = [(rule.value, rule.label) for rule in Rule]
 
 
 class SetupState(models.TextChoices):

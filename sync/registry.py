@@ -221,7 +221,7 @@ def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     if isinstance(converter, ListConverter) and converter.takes_single_text:
         # NPD's side is a list only if every mapped field is an array.
         is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
-    return [rule for rule in Rule if is_list or not rule.for_lists]
+    return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 
 def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:

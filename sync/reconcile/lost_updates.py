@@ -432,7 +432,8 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.DELETE
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
-    return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
+    is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
+    return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
 
 
 def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSides, Unknown
+from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
@@ -330,7 +330,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
 
 def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> reports.FieldConflict | None:
     way = field_plan.way_of(facts, mapping)
-    if way is FieldDirection.NONE:
+    if way is choices.SyncDirection.NONE:
         return None
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
@@ -349,7 +349,7 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
-    monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
+    monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
         return None
     before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from sync.choices import RecordSyncStatus, SyncStateDirection, SyncStatus
+from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.kernel.humanize import without_request_id
-from sync.merge import Action, FieldDirection
+from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
@@ -138,7 +138,7 @@ def sync_status(
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in sync_state["altered"].items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
+        mapping.key in altered and way_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left

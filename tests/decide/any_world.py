@@ -28,10 +28,10 @@ from sync.choices import (
     Cause,
     DeletedRecordPolicy,
     RemovedItemPolicy,
+    Rule,
     SyncDirection,
     TombstoneState,
 )
-from sync.merge import Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading
