@@ -55,18 +55,19 @@ class EntitySpec:
     board_title: str
     match_key: str  # the key of the mapping by which unlinked records and unmatched items are matched
     mappings: tuple[MappingSpec, ...] = field(default_factory=tuple)
-    board_setting: str = ""  # the variable that may name its board; by default MONDAY_<the model's plural>_BOARD_ID
     icon: str = "table_rows"  # in the admin's sidebar
     titles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # other names of fields on boards and in files
-
-    def __post_init__(self) -> None:
-        plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")
-        object.__setattr__(self, "board_setting", self.board_setting or f"MONDAY_{plural}_BOARD_ID")
 
     @property
     def entity_type(self) -> str:
         """The model's name in lower case."""
         return self.model.entity_type()
+
+    @property
+    def board_setting(self) -> str:
+        """The variable that may name its board."""
+        plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")
+        return f"MONDAY_{plural}_BOARD_ID"
 
     @property
     def name_field(self) -> str | None:
