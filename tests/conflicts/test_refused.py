@@ -87,8 +87,7 @@ def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: Use
         assert (world.status(contact), contact.email, world.values(contact)["email"]) == ("synced", stored, sent)
         assert not waits()
         undo_answer(answer, by=ada)
-        world.work()
-        contact.refresh_from_db()
+        world.work(contact)
         assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), side
     assert LogEntry.objects.filter(object_id=str(contact.pk), change_message__contains="which was typed here").exists()
 
@@ -153,8 +152,7 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     conflict = SyncConflict.objects.get()
     sides = {"email": {"npd": REFUSED, "monday": "bea@example.com"}}
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=sides)
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
     assert "Monday rejected" in conflict.resolution_problem
     assert not waits()
