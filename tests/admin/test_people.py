@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 
 from npd.groups import meaning_of
-from sync.models import ApiToken, Decision
+from sync.models import Decision
 from tests.support.people import signed_in
 from tests.support.waiting import beside, somebody_waits, wait_for
 
@@ -276,14 +276,3 @@ def test_whoever_may_change_users_and_is_no_administrator_opens_and_changes_none
     assert (clerk.is_superuser, person.password, User.objects.count()) == (False, hashed, 2)
     assert Group.objects.get(name__endswith="hands") == group
     assert not mail.outbox
-
-
-def test_deleting_a_user_deletes_tokens_and_no_page_shows_a_secret(browser: Client, clerk: User) -> None:
-    _token, text = ApiToken.objects.create(clerk)
-    for page in (f"{USERS}{clerk.pk}/change/", f"{USERS}{clerk.pk}/delete/"):
-        html = browser.get(page).content.decode()
-        assert clerk.password not in html
-        assert text not in html
-    browser.post(f"{USERS}{clerk.pk}/delete/", {"post": "yes"})
-    assert not User.objects.filter(pk=clerk.pk).exists()
-    assert not ApiToken.objects.exists()
