@@ -166,8 +166,7 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Monday's")
     with pghistory.context(user=person.pk):
-        Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
-    world.work()
+        world.save(contact, role_title="NPD's")
     conflict = SyncConflict.objects.get()
     choose(conflict, person, "keep_monday")
     world.work()
