@@ -231,15 +231,14 @@ def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
 
 def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
-    text = comparison.verification_text(**verification)
-    if verification["differed"]:
+    if verification.differed:
         fix = (
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult(False, text, fix, "comparison")
+        yield CheckResult(False, verification.sentence, fix, "comparison")
     else:
-        yield CheckResult(True, text, subject="comparison")
+        yield CheckResult(True, verification.sentence, subject="comparison")
 
 
 def _secret_results() -> Iterator[CheckResult]:

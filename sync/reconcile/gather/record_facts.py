@@ -46,7 +46,7 @@ MAX_EVENTS = 2_000
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
-def claimed(
+def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
 ) -> pass_plan.PassFacts:
     """Read what NPD knows about the claims, in a fixed number of queries.
