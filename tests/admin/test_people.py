@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 
 from npd.groups import meaning_of
-from sync.models import Decision
+from sync.models import ApiToken, Decision
 from tests.support.people import signed_in
 from tests.support.waiting import beside, somebody_waits, wait_for
 
