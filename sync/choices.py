@@ -1,6 +1,7 @@
 """The stored values of states. Names and values are contracts (docs/reference/tables.md)."""
 
 from enum import IntFlag, StrEnum
+from functools import cache
 
 from django.db import models
 
@@ -19,6 +20,23 @@ class SyncDirection(models.TextChoices):
     NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
     MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
     NONE = "none", "No sync"
+
+    @property
+    def sends(self) -> bool:
+        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+
+    @property
+    def receives(self) -> bool:
+        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+
+
+@cache  # asked for each field of each record
+def common_direction(record: str, field: str) -> SyncDirection:
+    """Return the direction that both allow."""
+    limits = {record, field} - {SyncDirection.BIDIRECTIONAL}
+    if not limits:
+        return SyncDirection.BIDIRECTIONAL
+    return SyncDirection(*limits) if len(limits) == 1 else SyncDirection.NONE
 
 
 class Rule(models.TextChoices):

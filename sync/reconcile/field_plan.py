@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
-from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
+from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.models import FieldMapping, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -266,7 +266,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
     mapping = field_plan.mapping
     convert = field_plan.convert
     local_raw = field_plan.local_raw
-    if way not in (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY) and mapping.column_id != "name":
+    if not way.sends and mapping.column_id != "name":
         return None
     field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
     if mapping.problem:
@@ -517,13 +517,4 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
-    return _way_of_both(facts.record.sync_direction, mapping.direction)
-
-
-@cache  # for each field of each record
-def _way_of_both(*directions: str) -> SyncDirection:
-    """Return the direction that all of these allow."""
-    limits = set(directions) - {SyncDirection.BIDIRECTIONAL}
-    if not limits:
-        return SyncDirection.BIDIRECTIONAL
-    return SyncDirection(*limits) if len(limits) == 1 else SyncDirection.NONE
+    return common_direction(facts.record.sync_direction, mapping.direction)
