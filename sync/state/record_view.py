@@ -146,12 +146,13 @@ def _rules(
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
         return models.Q(pk__in=rows.values("entity_id"))
 
-    # A column that can't be used has one row for the whole board. Only records edited since then wait for it.
+    # A column that can't be used has one row for the whole board. Only records edited since then wait for it, not those
+    # that were made without it and have no base.
     column_rows = attention.waiting(kinds=[Kind.BLOCKED]).filter(
         entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
     )
     edited = column_rows.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
-        models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
+        ~models.Q(local=models.F("agreed")), local__isnull=False, agreed__isnull=False
     )
     sync_states = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
     only_without_column = sync_states.filter(models.Exists(column_rows), ~models.Exists(edited))

@@ -78,6 +78,7 @@ def everything() -> None:
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("skipped", {"organization": SKIPPED}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
+        ("made without its column", {"notes": {**NO_COLUMN, "local": {"notes": "Call again"}}}),
         ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
         waits(f"No job, {entries}", **blocked_fields)
@@ -159,7 +160,8 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert pairs["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
     assert pairs["Answered, approved"] == pairs["Answered, rejected"] == pending
     # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    assert pairs["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
+    without_column = {pairs["No job, no column"], pairs["No job, made without its column"]}
+    assert without_column == {(RecordState.SYNCED, StateReason.COLUMN)}
     assert pairs["To NPD, no column"] == pending
     assert pairs["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.

@@ -90,12 +90,15 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     browser.post(f"/admin/sync/boardlink/{link.pk}/check/")
     world.work()
     assert FieldMapping.objects.get(link=link, key="role_title").problem
-    # Only the edit waits, for its column.
+    # Only the edit waits, for its column; not a record that is made meanwhile.
     assert board_line(browser) == (4, 2, 1, 1, 0)
     assert tabs(browser) == before | {"Pending": 1}
+    world.contact("New", role_title="Head")
+    world.work()
+    assert board_line(browser) == (5, 3, 1, 1, 0)
     home = browser.get(HOME)
     first = home.context["boxes"][0].group
-    assert (first.kind, first.records) == (Kind.BLOCKED, 4)
+    assert (first.kind, first.records) == (Kind.BLOCKED, 5)
     [line] = [board for board in home.context["boards"] if board.title == "Contacts"]
     assert "npd-badge-warn" in line.badge
     assert "Syncing; 1 column can&#x27;t be used" in line.badge
