@@ -174,7 +174,7 @@ PAUSED = "Monday was not asked, because all boards are paused. Resume them first
 
 # The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
 )
 
 
@@ -199,7 +199,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
-    if not credentials.is_configured():
+    if not credentials.has_token():
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
@@ -211,7 +211,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return JUST_ASKED
     try:
         if asks_for_account:
-            fetch_account_info(timeout=ASK_SECONDS)
+            refresh_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
@@ -262,7 +262,7 @@ def check_soon(links: models.QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Read the token's user, plan, version, limits and today's usage for a person, and store them.
 
     Raises MondayError.
@@ -273,7 +273,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
+    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """
@@ -310,7 +310,7 @@ def store_account_info(info: AccountInfo) -> None:
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
     api_quota.delete_old_usage()
-    if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:
         # Urgent, because this call finds out that a limit was raised.
