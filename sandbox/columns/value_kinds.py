@@ -187,7 +187,8 @@ class Link(_Address):
     graphql_type = "LinkValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # A simple string is the address, a space, and the text that is shown (reference/link).
+        # A simple string is the address, a space, and the text that is shown
+        # (developer.monday.com/api-reference/reference/link).
         url, _, words = text.partition(" ")
         return self._value(url, words, writing)
 
@@ -225,7 +226,7 @@ class Email(_Address):
     graphql_type = "EmailValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # As a link's (reference/email).
+        # As a link's (developer.monday.com/api-reference/reference/email).
         address, _, label = text.strip().partition(" ")
         return self._value(address, label.strip(), writing)
 
@@ -252,7 +253,8 @@ class Phone(ColumnKind):
     clearings = ("",)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # "+19175998722 US" (reference/phone); the last word is a country only if it looks like one.
+        # "+19175998722 US" (developer.monday.com/api-reference/reference/phone); the last word is a country only if
+        # it looks like one.
         number, _, country = text.strip().rpartition(" ")
         if not re.fullmatch(r"[A-Z]{2}", country):
             number = text.strip()

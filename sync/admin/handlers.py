@@ -242,7 +242,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         is_over = "Nothing was done, because nothing of this group waits any more."
-        otherwise = "Nothing was done: that is not possible there." if entries else is_over
+        otherwise = "Nothing was done: it is not possible for what you chose." if entries else is_over
         for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
             messages.warning(request, sentence)
         return see_other(back_url)
@@ -266,7 +266,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         page = handler.question(request, fitting)
         effects = list(page.effects)
         if waiting > len(fitting):
-            limit = f"At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{waiting:,} wait. {limit}")
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 

@@ -416,7 +416,7 @@ def _row(
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
         # Somebody chose already, and the next pass closes it.
-        return Row(entry, badge=admin_base.badge("wait", "sync", "Being applied"))
+        return Row(entry, badge=admin_base.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
         is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused

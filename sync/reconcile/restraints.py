@@ -330,8 +330,8 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
 
 
 def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
-) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
+    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Loss]
+) -> dict[pass_plan.Loss, tuple[bool, choices.ApprovalState | None]]:
     """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
     Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated

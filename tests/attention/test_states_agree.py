@@ -100,7 +100,7 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     assert "npd-badge-warn" in line.badge
     assert "Syncing; 1 column can&#x27;t be used" in line.badge
     resting = browser.get(f"{CONTACTS}{records[1].pk}/change/").content.decode()
-    assert "Mend the column" in resting
+    assert "Fix the column" in resting
     words = words_of(browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode())
     assert "The column “Role” was deleted" in words
     assert "I have restored it: check now" in words
@@ -123,10 +123,10 @@ def test_deletions_that_wait_for_approval_are_announced_so(world: World, browser
     records = world.linked_together(6)
     archive(world, *records[:2])
     [box] = browser.get(HOME).context["boxes"]
-    assert "Then each record is deleted in NPD, too" in box.lead
+    assert "After that, NPD Sync deletes the records in NPD" in box.lead
     archive(world, *records[2:5], action="delete")
     leads = " ".join(box.lead for box in browser.get(HOME).context["boxes"])
-    assert leads.count("Then so many at once wait for your approval before they are deleted in NPD;") == 1, "said once"
+    assert leads.count("After that, the records wait for approval before NPD Sync deletes them") == 1, "said once"
     world.work(seconds=601)
     [box] = browser.get(HOME).context["boxes"]
     assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)

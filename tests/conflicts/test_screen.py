@@ -69,7 +69,7 @@ def test_the_status_turns_from_applied_to_settled(browser: Client, conflict: Syn
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
     applying = browser.get(screen(conflict, "status")).content.decode()
     assert ('data-state="applying"' in applying, "hx-get" in applying) == (True, True)
-    assert "Being applied" in text_of(browser.get(screen(conflict)))
+    assert "Saving" in text_of(browser.get(screen(conflict)))
     record(finding(contact, applied={"phone": PHONE.monday, "role_title": "Admiral"}))
     settled = browser.get(screen(conflict, "status"))
     assert ('data-state="settled"' in settled.content.decode(), "hx-get" in settled.content.decode()) == (True, False)

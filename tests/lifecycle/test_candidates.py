@@ -79,7 +79,7 @@ def test_nor_does_it_become_a_record_there_once_that_record_is_deleted(world: Wo
     world.work(minutes=1)
     assert not Organization.objects.exists()
     job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")
-    assert "deleted in NPD. The item stays, and makes no new record." in job.error_message
+    assert "deleted in NPD. The item stays, and becomes no new record." in job.error_message
 
 
 def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:
