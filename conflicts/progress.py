@@ -68,7 +68,7 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         problem = conflict.resolution_problem.replace("\n", " ")
-        sentence = f"{_applied_sentence(conflict)} Not applied: {problem}".strip()
+        sentence = f"{_applied_sentence(conflict)} Not saved: {problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")

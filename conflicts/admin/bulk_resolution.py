@@ -28,8 +28,8 @@ MAX_CONFLICTS = MAX_PER_REQUEST
 # A message names this many records at most.
 MAX_NAMED = 20
 
-CHANGED = "It changed after you were shown it. Look at it again."
-NOT_OFFERED = "This option is not possible there. Open it to see which are."
+CHANGED = "It has changed since you saw it. Look at it again."
+NOT_OFFERED = "This isn't possible for this conflict. Open it to see what is."
 
 # Singular and plural of each effect, the most serious first.
 EFFECTS = {

@@ -52,7 +52,7 @@ _MARKS = {
     "conflict_chosen": ("call_split", "Resolution chosen"),
     _RESOLVED: ("call_split", "Resolved"),
     "conflict_over": ("call_split", "Conflict closed"),
-    "conflict_returned": ("call_split", "Resolution not applied"),
+    "conflict_returned": ("call_split", "Resolution not saved"),
     "conflict_undo": ("undo", "Undo of a resolution"),
 }
 

@@ -127,7 +127,7 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     operate.discard(SyncQueue.objects.filter(status="failed"), "eve")
     assert "Nothing was done. Its job was discarded by eve." in answer(Kind.FAILED, "retry")
     approvals.reject(ApprovalRequest.objects.all(), eve)
-    assert "Dan: rejected, being put back, as eve decided." in answer(Kind.APPROVAL, "approve")
+    assert "Dan: rejected, not put back yet, as eve decided." in answer(Kind.APPROVAL, "approve")
     conflict = SyncConflict.objects.get(pk=kinds[Kind.CONFLICT][0].partition(":")[2])
     resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
     assert "Nothing was done. Ann: Saving: Phone =" in answer(Kind.CONFLICT, "keep_monday")

@@ -137,7 +137,7 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     assert (settled.resolution_type, settled.npd_data) == ("auto", {"role_title": "Admiral"})
     assert "The item is on the board again." in conflict_progress(settled).sentence
     lines = {line.kind: line.sentence for line in Decision.objects.exclude(kind="conflict_chosen")}
-    assert "Ada's choice was not applied: The item is on the board again." in lines["conflict_returned"]
+    assert "Ada's choice was not saved: The item is on the board again." in lines["conflict_returned"]
     assert WHAT in lines["conflict_over"]
 
 

@@ -120,7 +120,7 @@ def test_a_rejected_choice_stays_chosen(browser: Client, conflict: SyncConflict,
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
     response = browser.get(screen(conflict))
-    assert "Ada's choice has to be made again. Not applied: The values changed." in text_of(response)
+    assert "Ada's choice has to be made again. Not saved: The values changed." in text_of(response)
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
