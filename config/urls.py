@@ -27,7 +27,7 @@ from npd.admin import user_pages
 from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
-from sync.api import record_endpoints, service_endpoints
+from sync.api import metrics, record_endpoints, service_endpoints
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +121,7 @@ urlpatterns = [
     re_path("^(?:api|webhooks|cron)(?:/|$)", middleware.unknown_address),
     path("healthz", service_endpoints.healthz),
     path("readyz", service_endpoints.readyz),
-    path("metrics", service_endpoints.metrics),
+    path("metrics", metrics.show_metrics),
 ]
 
 handler400 = "config.middleware.bad_request"

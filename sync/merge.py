@@ -1,8 +1,8 @@
 """The three-way merge of one field: a pure function of its base, both sides' values and its rules.
 
 The base is the pair of values when both sides last agreed. NPD's value is compared with the base's NPD half, Monday's
-with its Monday half. All values here are canonical. The merge gets no unknown value; FieldSides also serves callers
-that have some.
+with its Monday half. All values here are canonical: monday/columns decides which ones count as equal. The merge gets no
+unknown value; FieldSides also serves callers that have some.
 
 reconcile/field_plan.py has the first and the last word: before, on fields that nothing changed and on unknown values;
 after, on relations that name the same record, and on values that a side can't take.

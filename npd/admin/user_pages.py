@@ -31,8 +31,8 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts import remove_second_factor
 from npd.groups import meaning_of, permission_text
+from npd.sign_in import remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.kernel import mails
@@ -42,6 +42,10 @@ from sync.records.authors import full_name, log_action
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
+IN_AUDIT_LOG = (
+    "The audit log says what {} did, and would lose that. Turn “Active” off on the user's page instead: then the "
+    "account can't sign in, and its API tokens don't work."
+)
 LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
 admin.site.unregister([User, Group])
@@ -251,12 +255,14 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return what is deleted with these users.
 
-        The last administrator is reported as protected, as Django does for rows that others depend on.
+        The last administrator, and users of the audit log, are reported as protected, as Django does for rows that
+        others depend on.
         """
         listed, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
+        reasons = [IN_AUDIT_LOG.format(full_name(user)) for user in objs if user.logentry_set.exists()]
         if includes_every_administrator({user.pk for user in objs}):
-            protected = [*protected, LAST_ADMINISTRATOR]
-        return listed, counts, perms_needed, protected
+            reasons = [LAST_ADMINISTRATOR]
+        return listed, counts, set() if reasons else perms_needed, [*protected, *reasons]
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's
         """Set another user's password. Your own password has a page that asks for the old one."""
@@ -281,7 +287,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
-        self.log_to_activity(request, f"Made a link by which {full_name(user)} sets a password.")
+        self.log_to_activity(request, f"Made a password link for {full_name(user)}.")
         link = set_password_link(user)
         problem = mail_link(user, link)
         if not problem:
@@ -402,8 +408,8 @@ def set_password_link(user: User) -> str:
 
 def mail_link(user: User, link: str) -> str:
     """Send somebody the link; return the problem, or an empty string if it was sent."""
-    if mails.are_emails_files():  # nobody gets them
-        return mails.NO_EMAIL_SERVER
+    if mails.are_emails_files():
+        return mails.EMAILS_ARE_FILES
     if not user.email:
         return "The user has no email address."
     text = (

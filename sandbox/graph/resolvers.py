@@ -107,7 +107,7 @@ class OpenCursors:
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
     def next(self, world: World, cursor: str, limit: int) -> Page:
-        """Return the page after `cursor`, which may be used again; raises CursorException when it has expired."""
+        """Return the page after `cursor`, which stays usable; raises FieldError (CursorException) if it has expired."""
         with self._lock:
             state = self._open.get(cursor)
         if state is None or state.expires_at <= self._clock.time():
@@ -176,7 +176,7 @@ def page_of(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
 
 
 def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
-    """Return where the page that `limit` and `page` name starts and ends; raises InvalidArgumentException."""
+    """Return where the page of `limit` and `page` starts and ends; raises FieldError (InvalidArgumentException)."""
     limit = arguments.get("limit")
     page = arguments.get("page")
     # A null in the variables is no default, so it is replaced here.
@@ -290,9 +290,9 @@ def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
         "column": column,
         "is_leaf": True,
         "text": kind.api_text(column, raw),
-        "value": kind.value(raw),
+        "value": kind.api_value(raw),
         "updated_at": changed,
-        **kind.fields(column, raw),
+        **kind.api_fields(column, raw),
     }
 
 

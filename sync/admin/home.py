@@ -1,4 +1,4 @@
-"""Home: the state of the sync, a line for each board, and what needs attention, grouped by cause."""
+"""Home: the state of the sync, a line for each board, and what needs attention, in the groups of `sync.attention`."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
-    checked = comparison.verification_text(**comparison.latest_verification())
+    checked = comparison.latest_verification().sentence
     return StateLine("ok", "check_circle", "All is well", checked)
 
 

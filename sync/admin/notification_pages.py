@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from sync.admin.admin_base import badge, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.mails import NO_EMAIL_SERVER, are_emails_files, is_email_configured
+from sync.kernel.mails import EMAILS_ARE_FILES, NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.models import NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
@@ -105,7 +105,7 @@ def _about_email(user: User) -> str:
     if problem := _email_problem(user):
         return problem
     if are_emails_files():
-        return f"No email server is set up: what would go to {user.email} is written as a file into var/mail."
+        return EMAILS_ARE_FILES
     return f"They go to {user.email}, the address of your account."
 
 
@@ -178,11 +178,11 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
         if not user.is_superuser:
             raise PermissionDenied
         receiver = _chat(request)
-        place = f"“{receiver}”"
+        where = f"sent to “{receiver}”"
     else:
         receiver = NotificationReceiver.objects.get_or_create(user=user)[0]
-        place = "a file in var/mail" if are_emails_files() else user.email
+        where = "written into var/mail" if are_emails_files() else f"sent to {user.email}"
     if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
         return see_other(reverse("npd-notifications"))
-    return _redirect(request, f"The test was sent to {place}.")
+    return _redirect(request, f"The test was {where}.")

@@ -120,7 +120,7 @@ class SetupWizardMixin(PageAdmin):
         is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
             ("connect", "Token", step_url("connect"), connection_pages.may_see_connection(request.user)),
-            ("boards", "Boards", step_url("boards"), credentials.is_configured()),
+            ("boards", "Boards", step_url("boards"), credentials.has_token()),
             ("fields", "Fields", step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", step_url("plan"), is_mapped),
         ]
@@ -184,7 +184,7 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
-        if not credentials.is_configured():
+        if not credentials.has_token():
             return _redirect_to("connect")
         try:
             # Urgent, because a person waits: the call may use the quota's reserve.

@@ -67,6 +67,9 @@ _SEVERITY = models.Case(
     output_field=models.IntegerField(),
 )
 
+# Of the groups on Home, and of the cases behind “next”.
+_ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
+
 
 @dataclass(frozen=True)
 class ShownKinds:
@@ -285,8 +288,9 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     return rows.annotate(
         severity=_SEVERITY,
         size=models.Window(models.Count("pk"), partition_by=cause),
+        kind_place=ORDER,
         oldest=models.Window(models.Min("since"), partition_by=cause),
-    ).order_by("severity", "-size", ORDER, "oldest", "cause", "since", "source")
+    ).order_by(*_ORDER_OF_GROUPS, "since", "source")
 
 
 def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
@@ -315,17 +319,17 @@ def groups(
         rows.order_by()
         .values("kind", "cause")
         .annotate(
-            number=models.Count("pk"),
+            size=models.Count("pk"),
             first=models.Min("pk"),
             oldest=models.Min("since"),
             sentences=models.Count(KT("values__error"), distinct=True),
             removed=ArrayAgg(KT("values__removed"), filter=models.Q(kind=Kind.APPROVAL), distinct=True, default=[]),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
-            place=_SEVERITY,
+            severity=_SEVERITY,
             kind_place=ORDER,
         )
     )
-    group_rows = list(grouped.order_by("place", "-number", "kind_place", "oldest", "cause")[:limit])
+    group_rows = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
     # An entry may have ended between the two queries.
@@ -336,7 +340,7 @@ def groups(
 
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     kind = Kind(first.kind)
-    number = row["number"]
+    number = row["size"]
     has_one_sentence = kind is Kind.FAILED and row["sentences"] == 1
     records = number
     if _is_column(first):

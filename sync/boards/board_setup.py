@@ -59,7 +59,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
 
     `requested` names optional columns to be created, such as "contact.organization".
     """
-    if not credentials.is_configured():
+    if not credentials.has_token():
         raise ActionError(NOT_CONFIGURED)
     optional = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
     if unknown := [name for name in requested if name not in optional]:

@@ -6,7 +6,7 @@ tells the same without calling Monday; through `sync.records.availability`, page
 
 `connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
 `write_stop` does so for writes, `stops` has what both store. `credentials` holds the secrets, `api_quota` the day's
-usage. Code elsewhere doesn't import the other modules.
+usage, `rate_limits` the figures: limits, reserves, batching. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -149,7 +149,7 @@ class LimitFacts:
     @cached_property
     def missing_token(self) -> str:
         """Why Monday can't be called; empty if there is a token."""
-        return credentials.missing_reason()
+        return credentials.no_token_reason()
 
     @cached_property
     def pauses(self) -> Sequence[Pause]:

@@ -200,7 +200,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
-    if not credentials.is_configured():
+    if not credentials.has_token():
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
@@ -321,7 +321,7 @@ def store_account_info(info: AccountInfo) -> None:
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
     api_quota.delete_old_usage()
-    if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:
         # Urgent, because this call finds out that a limit was raised.

@@ -21,8 +21,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.monday.board import EventKind, InvalidEvent, ItemEvent
-from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
+from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, EventKind, InvalidEvent, ItemEvent, parse_event
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"

@@ -48,7 +48,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     link = link_of(record.entity_type())
     # A stop that may be over is probed at once.
     breaker.ask_again_after_commit()
-    if missing := credentials.missing_reason():
+    if missing := credentials.no_token_reason():
         raise ActionError(missing, code="not_configured")
     if link is None or not link.board_id:
         raise ActionError(

@@ -29,7 +29,7 @@ from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
 from sync.reconcile.record_writes import changed_records_of, created_records_of
@@ -120,7 +120,7 @@ def decide_pass(
 
     Answers that were carried out in `answered` are no longer open.
     """
-    facts = claimed(board, claims, records)
+    facts = read_facts(board, claims, records)
     if answered is not None:
         after_answers = []
         for record in facts.records:

@@ -179,6 +179,13 @@ def test_only_administrators_make_others_tokens(of_clerk: Client, of_ada: Client
     assert [token.user for token in ApiToken.objects.all()] == [clerk, clerk]
 
 
+def test_a_token_says_which_program_has_it(of_ada: Client) -> None:
+    program = User.objects.create_user("billing", first_name="Billing", last_name="export")
+    assert "Billing export (program)" in of_ada.get(f"{TOKENS}add/").content.decode()
+    pages = [of_ada.post(f"{TOKENS}add/", {"days": "30", "user": program.pk}), of_ada.get(f"{TOKENS}?q=billing")]
+    assert all("Billing export (program)" in page.content.decode() for page in pages)
+
+
 def with_bearer(user: User) -> APIClient:
     return by_text(ApiToken.objects.create(user)[1])
 

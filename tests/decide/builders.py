@@ -25,7 +25,7 @@ from sync.models import (
     Tombstone,
     WebhookEvent,
 )
-from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state

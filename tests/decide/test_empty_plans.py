@@ -12,7 +12,7 @@ from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
-from sync.operations.detect.comparison import divergences
+from sync.operations.detect.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
@@ -90,7 +90,7 @@ def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, exp
 def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Item, expected: list[str]) -> None:
     on = board({"notes": {"direction": SyncDirection.NONE}})
     [plan] = World(on, records=[facts], items={ITEM: shown}).plan().records.values()
-    assert [entry["key"] for entry in divergences(plan) or ()] == expected, case
+    assert [entry["key"] for entry in differing_fields(plan) or ()] == expected, case
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:

@@ -41,14 +41,14 @@ def test_an_unmapped_fields_save_keeps_a_webhook(world: World, monkeypatch: pyte
     organization = Organization.objects.create(name="O", sync_enabled=False)
     Contact.objects.filter(pk=contact.pk).update(organization=organization)
     world.edit(contact, "role_title", "Edited")
-    original = reconcile.claimed
+    original = reconcile.read_facts
 
     def late(*args: Any) -> Any:
-        monkeypatch.setattr(reconcile, "claimed", original)
+        monkeypatch.setattr(reconcile, "read_facts", original)
         world.deliver()
         return original(*args)
 
-    monkeypatch.setattr(reconcile, "claimed", late)
+    monkeypatch.setattr(reconcile, "read_facts", late)
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 

@@ -18,7 +18,7 @@ from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
 from sync.monday.graphql import Answer
-from sync.operations.detect import boards_to_sweep
+from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.person_requests import push_record
 from sync.outbox import pauses
 from sync.queue import resume

@@ -118,7 +118,7 @@ def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     planned = wizard.planned(board)
     assert (wizard.plan_shown()["blocked"], len(planned.attention)) == (1, 1)
     # Without a number: a record may be in several rows.
-    assert "What then needs attention" in wizard.get("plan/")
+    assert "What needs attention afterwards" in wizard.get("plan/")
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
 

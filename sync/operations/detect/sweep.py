@@ -22,10 +22,11 @@ from sync.clock import SyncNow, sync_now
 from sync.limits import breaker, connector, stops
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.monday import errors
-from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
+from sync.monday.board_events import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations import worker
-from sync.operations.detect import boards_to_sweep, missed_events
+from sync.operations.detect import missed_events
+from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,

@@ -26,7 +26,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
-from sync.monday.board import EventKind
+from sync.monday.board_events import EventKind
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, RecordFacts, RemovalFacts

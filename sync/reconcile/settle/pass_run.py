@@ -26,7 +26,7 @@ from sync.models import (
 )
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.state import approval_payload_key
-from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue
