@@ -100,7 +100,7 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     restore_by_person(stone, by="ada")
     assert [Contact.objects.get(pk=contact.pk).organization for contact in (ann, bob, eve)] == [acme, other, None]
     question = away.get(f"/admin/npd/contact/{ann.pk}/delete/").content.decode()
-    assert "1 organization loses its billing contact; restoring" in question
+    assert "1 organization loses its billing contact. Restoring" in question
     key = ann.pk
     ann.delete()  # as a script does
     restore_by_person(Tombstone.objects.get(entity_id=key), by="ada")
