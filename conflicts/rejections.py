@@ -252,9 +252,7 @@ def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: st
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
-            raise resolution.NotOpen(
-                f"{who} has left {label} of {record} as it is on both sides. Undo that first.", current
-            )
+            raise resolution.NotOpen(f"{who} has left both sides of {label} as they are. Undo that first.", current)
         if not record.may_sync:
             raise resolution.InvalidResolution(
                 f"Sync is off for {record}, so nothing is sent. Turn it on at the record."
