@@ -257,7 +257,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         """Show what undoing a batch would write; on POST, undo it."""
         rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
-            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+            raise Http404("That sync changed nothing that can be undone, or it is too old.")
         file_name = rows[0].cause.get("file")
         title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
         return self._undo_page(request, rows, title, "")

@@ -190,7 +190,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     view = record_view.describe_one(record)
     if view.reason_code is record_view.StateReason.SYNC_OFF:
         by = person_requests.sync_turned_off(record).get("by")
-        return f"The sync of “{record}” was turned off{f' by {by}' if by else ''}, so nothing of it is synced."
+        return f"{by or 'Somebody'} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
         record_view.RecordState.PENDING: "is pending",

@@ -127,7 +127,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
     (Kind.STOP, "board"): CauseFacts("The board can't be synced"),
     (Kind.DIFFERENCE, ""): CauseFacts(
-        "{differed} of {compared} checked records said “synced” and differed", "The nightly comparison found it."
+        "{differed} of {compared} checked records were shown as synced, but differed",
+        "The nightly comparison found it.",
     ),
     (Kind.FAILED, ""): CauseFacts("No reason is known"),
     (Kind.NOTIFICATION, ""): CauseFacts("Notifications by email don't arrive"),

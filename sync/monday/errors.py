@@ -74,7 +74,7 @@ ITEM_NOT_FOUND = ErrorKind(
 ITEM_INACTIVE = ErrorKind(
     "item_inactive",
     Scope.RECORD,
-    "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it.",
+    "The item is archived or deleted on Monday; restore it there, or choose here what to do.",
 )
 ITEM_LOCKED = ErrorKind(
     "item_locked",  # the item, or one that it is connected with, is being changed

@@ -94,7 +94,7 @@ def restore_record(
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
-        raise RestoreError(f"“{tombstone_name(tombstone)}” is there again already. Look for it in the list.")
+        raise RestoreError(f"“{tombstone_name(tombstone)}” was restored already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     record.monday_id = item_id or None
     if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:

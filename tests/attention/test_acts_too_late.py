@@ -46,7 +46,7 @@ def turn_off(name: str) -> str:
     """Turn its sync off, with what the pass then does with its conflict."""
     Contact.objects.filter(name=name).update(sync_enabled=False)
     close_conflicts(name, "Sync is off for this record.")
-    return f"The sync of “{name}” was turned off"
+    return f"has turned sync off for “{name}”"
 
 
 def delete(name: str) -> str:
@@ -197,7 +197,7 @@ def test_sync_now_sends_nothing_of_a_record_whose_sync_was_turned_off_meanwhile(
     SyncQueue.objects.all().delete()
     url = f"/admin/npd/contact/{contact.pk}/sync-now/"
     text = answer_of(browser, {"shown": "on"}, url)
-    assert "Nothing was sent. The sync of “Ann” was turned off" in text
+    assert "Nothing was sent. Somebody has turned sync off for “Ann”" in text
     assert not SyncQueue.objects.exists()
 
 
