@@ -139,9 +139,7 @@ class _ItemRule:
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
             kind = owner._meta.verbose_name
-            return self._end(
-                f"It is the item of the {kind} “{owner}”, which somebody moved here. Home asks what to do with it."
-            )
+            return self._end(f"It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.")
         if (waiting := self._wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:

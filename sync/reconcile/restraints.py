@@ -137,8 +137,8 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     """Return why nothing is sent to the field, and what a person can do; pages add the time."""
     often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
     return (
-        f"{loop.by or 'Somebody'} on the board rewrote “{label}” {often} after NPD Sync had sent it, so nothing is sent "
-        "to it for some time. Stop the automation that rewrites it, or change the field's direction. Then press “Sync "
+        f"{loop.by or 'Somebody'} on the board rewrote “{label}” {often} after NPD Sync had sent it. So nothing "
+        "is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. Then press “Sync "
         "now”."
     )
 
