@@ -138,8 +138,8 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
     return (
         f"{loop.by or 'Somebody'} on the board rewrote “{label}” {often} after NPD Sync had sent it. So nothing "
-        "is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. Then press “Sync "
-        "now”."
+        "is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. Then "
+        "press “Sync now”."
     )
 
 
