@@ -1,6 +1,6 @@
 """What waits for a person: the rows of `sync_attention`, as entries, groups by cause, and counts.
 
-Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `sources` defines
+Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `definitions` says
 what waits. `cause_table` has the label, the severity and the acts of each kind and cause. Home, the record's page, the
 sidebar, the API, notifications and metrics read from here, each for what a person may see (`kinds_shown_to`).
 """

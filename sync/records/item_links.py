@@ -11,7 +11,7 @@ from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.messages import NotPossible
 from sync.models import IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
-from sync.models.state import event_item_name
+from sync.models.journal import event_item_name
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import person_line
 

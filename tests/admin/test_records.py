@@ -84,6 +84,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
     again = post_action(browser, "turn_sync_off", record, confirmed="yes")
     assert "Nothing was changed: sync was off already." in again
     assert "Sync turned on for 1 contact." in post_action(browser, "turn_sync_on", record)
+    assert "Nothing was changed: sync was on already." in post_action(browser, "turn_sync_on", record)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()

@@ -86,7 +86,7 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     answer = confirm(browser, question)
     assert "It takes effect within seconds." in answer
     assert "Not resolved: A. It has changed since you saw it." in answer
-    assert "Not resolved: B. Ada chose for B already" in answer
+    assert "Not resolved: B. Ada has just resolved the conflict of B." in answer
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
 
 

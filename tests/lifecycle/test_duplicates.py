@@ -1,14 +1,12 @@
 """merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
 
-from datetime import timedelta
 from typing import Any
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
-from sync.clock import sync_now
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncQueue
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.admin import states
 from tests.lifecycle.conftest import choose, open_conflict
@@ -92,22 +90,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
-
-
-def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:
-    """As of a worker that was killed while it archived it: whoever takes the board over comes by at once."""
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.sandbox.act("edit", item_id=copy, column_id="npd_id", text="")  # the first of the two calls was answered
-    states.intent(contact, item_id=copy, body={"copy": True}, deadline=sync_now() + timedelta(seconds=90))
-    hear(world)
-    assert not SyncConflict.objects.exists()
-    assert SyncQueue.objects.get(remote_id=copy, status="pending").next_retry > sync_now() + timedelta(seconds=60)
-    world.sandbox.act("archive", item_id=copy)
-    world.pass_time(seconds=91)
-    hear(world)
-    assert not SyncConflict.objects.exists()
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
 
 
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:

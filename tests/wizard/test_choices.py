@@ -224,17 +224,6 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_field_that_is_left_out_keeps_its_values_on_both_sides(wizard: Wizard) -> None:
-    set_up(wizard)
-    wizard.change(direction_phone="none")
-    wizard.apply()
-    Contact.objects.filter(email="ann@x.org").update(phone="+12025550123")
-    wizard.drain()
-    assert wizard.monday.item_named("Ann Ångström")["values"]["tel"] == ""
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-
-
 def test_a_field_without_a_column_gets_one_later(wizard: Wizard) -> None:
     people()
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE), column_notes="")
