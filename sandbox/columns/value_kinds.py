@@ -200,7 +200,7 @@ def is_email(address: str) -> bool:
 
 
 class Email(_Address):
-    """An address and its label, both of which filters see (developer.monday.com/api-reference/reference/email)."""
+    """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
 
     type = old_type = key = "email"
     graphql_type = "EmailValue"

@@ -142,7 +142,7 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(False, credentials.no_token_reason())
     else:
-        result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -232,7 +232,7 @@ def removal_question() -> confirmed_action.Question:
 
 def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
-    if overview.missing_token:
+    if overview.no_token_reason:
         return False
     return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
 

@@ -447,7 +447,7 @@ def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Fo
     is_low = calls_left is not None and (
         overview.quota.is_tight or calls_left <= (1 - api_quota.WARN_AT_USED_SHARE) * (overview.quota.day_limit or 0)
     )
-    if overview.missing_token or not (is_loading or is_low):
+    if overview.no_token_reason or not (is_loading or is_low):
         return None
     return api_quota.forecast(overview.quota, overview.account)
 

@@ -66,7 +66,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(optional) or 'none'}."
         )
-    breaker.fetch_account_info()
+    breaker.refresh_account_info()
     connector = limits.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():

@@ -175,7 +175,7 @@ PAUSED = "All boards are paused. Resume them first."
 
 # The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
 )
 
 
@@ -212,7 +212,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return JUST_ASKED
     try:
         if asks_for_account:
-            fetch_account_info(timeout=ASK_SECONDS)
+            refresh_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
@@ -273,7 +273,7 @@ def check_soon(links: models.QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Read the token's user, plan, version, limits and today's usage for a person, and store them.
 
     Raises MondayError.
@@ -284,7 +284,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
+    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """
