@@ -109,7 +109,9 @@ class MondayAccountAdmin(DiagnosticsAdmin):
             was_slowed = availability.is_slowed()
             answer = sentence = breaker.ask_again(is_slowed=was_slowed)
             if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
-                sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
+                sentence = "The API quota is as tight as before. “Sync now” still works."
+            if answer == breaker.STOPPED:
+                sentence = breaker.still_stopped()
             authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
             is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
             return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
@@ -222,9 +224,9 @@ def removal_question() -> confirmed_action.Question:
     if not token.is_stored:
         return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
-        "Nothing changes in the sync: it uses the token of the environment."
+        "Sync goes on with the token that is set on the server."
         if settings.MONDAY_API_KEY
-        else "Nothing is synced any more until a token is entered. Then it goes on."
+        else "Nothing is synced until you enter another token."
     )
     return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
@@ -241,9 +243,9 @@ def is_token_answered(account: MondayAccount) -> bool:
 
 
 _NEXT_STEPS = {
-    "run": ("NPD Sync applies the plan that was confirmed.", "See how far it is"),
+    "run": ("The set-up that you started is running.", "See how far it is"),
     "boards": ("You see a plan before anything is written.", "Choose boards"),
-    "connect": ("It takes an API token, which is tested at once.", "Connect Monday"),
+    "connect": ("You need an API token. NPD Sync tests it at once.", "Connect Monday"),
 }
 
 

@@ -98,8 +98,8 @@ class Verification(NamedTuple):
                 "sides."
             )
         return (
-            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records said “synced” and "
-            "differed. They are synced again, or you are asked."
+            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records were shown as "
+            "synced, but differed. They are synced again, or you are asked."
         )
 
 
