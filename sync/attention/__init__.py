@@ -572,6 +572,7 @@ class Wording:
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
             numbers = {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}
+            names["label"] = humanize.within_sentence(row.values.get("details", {}).get("label", "value"))
             title = cause_of(kind, row.code).title.format(**names, **numbers)
         if kind is Kind.REMOVED and row.actor:
             # The title names Monday already.

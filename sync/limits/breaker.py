@@ -14,6 +14,7 @@ from django.db import models, transaction
 from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
@@ -165,12 +166,12 @@ ASK_INTERVAL = timedelta(seconds=5)
 ASK_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+NOT_STOPPED = "Sync isn't stopped any more."
 RESUMED = "Monday answers, and sync goes on."
-STOPPED = "Monday was asked just now, and sync is still stopped."
-WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
-JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
-PAUSED = "Monday was not asked, because all boards are paused. Resume them first."
+STOPPED = "Sync is still stopped."
+WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
+JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
+PAUSED = "All boards are paused. Resume them first."
 
 # The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
@@ -219,6 +220,16 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     stops.release_held()
     row.refresh_from_db()
     return RESUMED if is_over and not row.waits_at(sync_now()) else STOPPED
+
+
+def still_stopped() -> str:
+    """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
+    account = stops.monday_account()
+    now = sync_now()
+    board_stops = [stop.until for link in _stopped_links() if (stop := link.stop_of())]
+    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
 def ask_again_after_commit() -> None:

@@ -843,8 +843,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("pending", "Waits for approval"),
-                            ("approved", "Approved, being applied"),
-                            ("rejected", "Rejected, being put back"),
+                            ("approved", "Approved, not done yet"),
+                            ("rejected", "Rejected, not put back yet"),
                             ("released", "Not needed any more"),
                             ("done", "Done"),
                             ("kept", "Rejected, left as it is"),

@@ -324,8 +324,9 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     altered = {}
     if sent_value != stored_value:
         is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
-        advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
-        reason = f"Monday made “{name_invisible(convert.display(stored_value))}” of “{name_invisible(after)}”. {advice}"
+        advice = "Nothing is lost." if is_lossless else "Change it on either side."
+        stored_text = name_invisible(convert.display(stored_value))
+        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
     transfer = (PUSH, "sent to Monday", before, after)

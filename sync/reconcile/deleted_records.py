@@ -145,7 +145,7 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
+        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
@@ -217,7 +217,7 @@ def ask_about_item(
         removing = f"{removing.removesuffix('.')} for 30 days."
         remove = reports.Option(REMOVE_OPTION, f"Delete the item{again}", removing, does=reports.DELETE_ITEM)
     restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
-    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
+    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and becomes no new record."
     options = [
         remove,
         reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),

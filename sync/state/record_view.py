@@ -329,7 +329,7 @@ class RecordView:
             self.reason_code is StateReason.PENDING and self.record.sync_status == choices.RecordSyncStatus.CONFLICT
         )
         if is_resolved and not self.stop:
-            return "What was chosen for its conflict is being applied."
+            return "Saving what was chosen for its conflict."
         sentence = humanize.without_request_id(self.explanation)
         # The page shows the rest of the stop's reason above all records.
         if self.stop and self.state is not RecordState.SYNCED and sentence.startswith(self.stop):
@@ -464,7 +464,7 @@ class RecordView:
             return self.sync_state.note or "The filter leaves it out."
         if self.state is RecordState.SYNCED and self.reason_code is not StateReason.COLUMN:
             return " ".join(
-                f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
+                f"{self.labels.get(key, key)} differs: {entry[KEPT_BY].get('who', '')} left both as they are."
                 for key, entry in self.sync_state.blocked_fields.items()
                 if KEPT_BY in entry
             )

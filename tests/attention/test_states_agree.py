@@ -51,10 +51,10 @@ def test_deletions_that_wait_for_approval_are_announced_so(world: World, browser
     records = world.linked_together(6)
     archive(world, *records[:2])
     [box] = browser.get(HOME).context["boxes"]
-    assert "Then each record is deleted in NPD, too" in box.lead
+    assert "After that, NPD Sync deletes the records in NPD" in box.lead
     archive(world, *records[2:5], action="delete")
     leads = " ".join(box.lead for box in browser.get(HOME).context["boxes"])
-    assert leads.count("Then so many at once wait for your approval before they are deleted in NPD;") == 1, "said once"
+    assert leads.count("After that, the records wait for approval before NPD Sync deletes them") == 1, "said once"
     world.work(seconds=601)
     [box] = browser.get(HOME).context["boxes"]
     assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)

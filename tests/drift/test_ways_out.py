@@ -114,7 +114,7 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     pauses.pause("anna", entity_type="contact", why="Moving")
     calls = world.calls()
     message, _ = answer_to(admin, CHECK)
-    assert "Monday was not asked: Paused by anna" in message
+    assert "NPD Sync didn't ask Monday: Paused by anna" in message
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
     states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC), "A column is refused.")

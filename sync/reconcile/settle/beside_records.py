@@ -89,14 +89,14 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         # Keeps the records with its key from matching it again.
-        reason = "A person said that it is none of the records with the same key."
+        reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
         unmatched_items.reopen_item(run.link, answer.item_id)
         payload = {unmatched_items.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
-        ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
+        ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
 def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
