@@ -147,7 +147,7 @@ def die() -> None:
 def check(sandbox: Sandbox, entity_type: str, records: int) -> str:
     """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
-    from sync.models.state import Intent
+    from sync.models import Intent
     from sync.registry import link_of
 
     link = link_of(entity_type)

@@ -11,7 +11,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -139,10 +139,6 @@ def record_samples() -> Samples:
     return {"records": records, "attention": waiting}
 
 
-METRICS_REGISTRY = CollectorRegistry(auto_describe=False)
-METRICS_REGISTRY.register(InstallationCollector())
-
-
 @never_cache
 @require_safe
 def show_metrics(request: HttpRequest) -> HttpResponse:
@@ -151,7 +147,7 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
         return refused
     try:
         # Every scraper reads this format, and the library fails on an Accept header with a version that is no number.
-        return HttpResponse(generate_latest(METRICS_REGISTRY), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return HttpResponse(generate_latest(InstallationCollector()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     except (OperationalError, InterfaceError) as error:
         log.warning("database not reachable", error=type(error).__name__)
         return error_response(503, "no_database", DATABASE_DOWN)

@@ -34,18 +34,6 @@ def list_action(client: Client, record: Any, action: str) -> str:
     return words_of(answer.content.decode())
 
 
-def test_sync_that_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    assert "Sync turned off for 1 contact." in list_action(browser, record, "turn_sync_off")
-    before = LogEntry.objects.count()
-    again = list_action(browser, record, "turn_sync_off")
-    assert "Nothing was changed: sync was off already." in again
-    assert "Turned off by Dora Demo" in again
-    assert "Sync turned on for 1 contact." in list_action(browser, record, "turn_sync_on")
-    assert "Nothing was changed: sync was on already." in list_action(browser, record, "turn_sync_on")
-    assert LogEntry.objects.count() == before + 1
-
-
 def test_the_page_s_menu_asks_before_sync_is_turned_off_and_leads_back(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     menu = browser.get(change_page(record)).content.decode().split('<div id="npd-turn_sync_off">')[1].split("</div>")[0]

@@ -193,18 +193,6 @@ def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(wor
     assert back.sync_status == "synced"
 
 
-def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_history(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    contact.refresh_from_db()
-    item_id, key = contact.monday_id, contact.pk
-    contact.delete()
-    edit = {"item_id": item_id, "column_id": "role_title", "value": "Chair"}
-    world.meanwhile(lambda: world.sandbox.act("edit", **edit), before="mutation")
-    world.work()
-    assert world.sandbox.item(str(item_id))["state"] == "archived"
-    assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
-
-
 def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:
     states.boards()
     contact = states.synced("Ann", "70", role_title="Buyer")

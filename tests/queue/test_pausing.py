@@ -106,18 +106,6 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypat
     assert world.status(ann) == "synced"
 
 
-def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> None:
-    ann = world.linked("Ann", role_title="Buyer")
-    world.edit(ann, "role_title", "Head")
-    world.deliver()
-    world.meanwhile(lambda: pause("mary", **BOARD), after="read")
-    world.work(ann)
-    assert ann.role_title == "Buyer"
-    resume("mary", **BOARD)
-    world.work(ann)
-    assert (ann.role_title, ann.sync_status) == ("Head", "synced")
-
-
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None) -> None:
     for steer in (pause, resume):
         with pytest.raises(NotPossible, match="no board for “deals”"):

@@ -71,19 +71,16 @@ DONE_ROWS = {
 ASKED_ROWS = {
     ChangeKind.CONFLICT: ("record has a conflict to resolve", "records have conflicts to resolve"),
     ChangeKind.ASK: ("record or item needs your choice", "records or items need your choice"),
-    ChangeKind.BLOCKED: (
-        "record has a field that can't be synced; its other fields are",
-        "records have fields that can't be synced; their other fields are",
-    ),
+    ChangeKind.BLOCKED: ("record syncs without its blocked fields", "records sync without their blocked fields"),
     ChangeKind.FAILED: ("record can't be synced", "records can't be synced"),
     SAME_NAME: (
-        "record gets a new item though an item that nothing is matched with has its name",
-        "records get new items though items that nothing is matched with have their names",
+        "record gets a new item, although an unmatched item has its name",
+        "records get new items, although unmatched items have their names",
     ),
 }
 LEFT_ROWS = {
     FILTERED: ("record is left out by the filter", "records are left out by the filter"),
-    SYNC_OFF: ("record has sync turned off", "records have sync turned off"),
+    SYNC_OFF: ("record's sync is off", "records' sync is off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
 ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
@@ -143,9 +140,8 @@ class BoardPlan:
             "left out": tuple(LEFT_ROWS),
         }
         numbers = {word: sum(self.counts[row] for row in rows) for word, rows in words.items()}
-        return (
-            ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number) or "nothing to link or create"
-        )
+        texts = [f"{number:,} {word}" for word, number in numbers.items() if number]
+        return ", ".join(texts) or "nothing to link or create"
 
 
 class Planner:
@@ -292,7 +288,7 @@ class Planner:
         """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
         if plan is not None and plan.id in self.twins:
-            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
+            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” looks the same, and gets an item first."
         row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
         if row in DONE_ROWS:
             return row, change.field

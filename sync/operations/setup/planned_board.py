@@ -13,6 +13,7 @@ from uuid import UUID
 from sync import registry
 from sync.boards import board_columns, field_choices
 from sync.choices import RemovedItemPolicy
+from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.columns import empty_reading
@@ -54,6 +55,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
     if link.group_id not in chosen.groups:
         link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
     mappings = []
+    now = sync_now()
     for position, mappable in enumerate(chosen.fields):
         choice = choices.choice_of(mappable)
         if not choice.is_synced:
@@ -81,6 +83,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
             first_match=choices.first_match,
             required=mappable.required,
             version=1,
+            mapped_at=now,
             options=options,
             **board_columns.NO_PROBLEM,
         )
@@ -88,6 +91,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
         if stored is not None:
             is_moved = (stored.column_id, stored.converter) != (column_id, converter)
             mapping.version = stored.version + is_moved
+            mapping.mapped_at = now if is_moved else stored.mapped_at
         mappings.append(mapping)
     return field_values.BoardContext(link, mappings, spec.model, load_settings())
 
