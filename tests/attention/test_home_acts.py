@@ -422,6 +422,27 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
     assert "who may" not in group.lead
 
 
+def test_a_removed_item_is_restored_first_or_created_again_by_menu(browser: Client) -> None:
+    removed_ones(2, removal="deleted")
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert [button.code for button in box.buttons] == ["", "create_item", "unlink", "delete_record"]
+    [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
+    assert words_of(main).startswith("Restore on Monday")
+
+
+def test_who_may_only_resolve_reads_the_number_of_the_lists_tab(client: Client, db: None) -> None:
+    [gone] = removed_ones(1)
+    states.mark(gone, states.RecordSyncStatus.PENDING, gone.monday_id)
+    states.dead("Failed")
+    client.force_login(staff_who_may("view_contact", "view_syncconflict", "change_syncconflict"))
+    page = client.get(HOME)
+    [box] = page.context["boxes"]
+    tabs = {tab.label: tab.count for tab in client.get("/admin/npd/contact/").context["cl"].tabs}
+    assert tabs["Needs attention"] == box.group.records + 1
+    assert "1 more record needs somebody else." in words_of(page.content.decode())
+
+
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
 def test_odd_acts_do_nothing(browser: Client, kinds: Kinds, form: dict[str, str]) -> None:
     assert browser.post(ACT, form).status_code in (302, 303)
