@@ -57,7 +57,7 @@ class FieldsForm(forms.Form):
 
     creates_records = forms.BooleanField(label="Create records from items that NPD doesn't have", required=False)
     first_match = forms.ChoiceField(
-        label="Where a record and its item have different values when they are first linked",
+        label="If a record and its item differ when they are first linked",
         choices=[(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     )
 

@@ -44,7 +44,7 @@ def turn_off(name: str) -> str:
     """Turn its sync off, with what the pass then does with its conflict."""
     Contact.objects.filter(name=name).update(sync_enabled=False)
     close_conflicts(name, "Sync is off for this record.")
-    return f"The sync of “{name}” was turned off"
+    return f"has turned sync off for “{name}”"
 
 
 def delete(name: str) -> str:
@@ -124,10 +124,10 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     operate.discard(SyncQueue.objects.filter(status="failed"), "eve")
     assert "Nothing was done. Its job was discarded by eve." in answer(Kind.FAILED, "retry")
     approvals.reject(ApprovalRequest.objects.all(), eve)
-    assert "Dan: rejected, being put back, as eve decided." in answer(Kind.APPROVAL, "approve")
+    assert "Dan: rejected, not put back yet, as eve decided." in answer(Kind.APPROVAL, "approve")
     conflict = SyncConflict.objects.get(pk=kinds[Kind.CONFLICT][0].partition(":")[2])
     resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
-    assert "Nothing was done. Ann: Being applied: Phone becomes" in answer(Kind.CONFLICT, "keep_monday")
+    assert "Nothing was done. Ann: Saving: Phone =" in answer(Kind.CONFLICT, "keep_monday")
     UnmatchedItem.objects.update(ignored_at=states.sync_now())
     assert "Nothing was done. “Item 7001” was ignored already." in answer(Kind.UNMATCHED, "create_record")
     UnmatchedItem.objects.all().delete()
@@ -190,7 +190,7 @@ def test_sync_now_sends_nothing_of_a_record_whose_sync_was_turned_off_meanwhile(
     SyncQueue.objects.all().delete()
     url = f"/admin/npd/contact/{contact.pk}/sync-now/"
     text = answer_of(browser, {"shown": "on"}, url)
-    assert "Nothing was sent. The sync of “Ann” was turned off" in text
+    assert "Nothing was sent. Somebody has turned sync off for “Ann”" in text
     assert not SyncQueue.objects.exists()
 
 

@@ -220,7 +220,7 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "Kept different: Ann." in words_of(page(browser))
+    assert "Both left as they are: Ann." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]

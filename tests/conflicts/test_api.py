@@ -42,7 +42,7 @@ def test_resolve_answers_the_conflict_with_its_choice(api: APIClient, conflict: 
     answer = response.json()
     assert response.status_code == 200
     assert (answer["state"], answer["left_open"], answer["resolved_at"]) == ("applying", ["role_title"], None)
-    assert answer["message"] == "Being applied: Phone becomes “+44 20 7946 0999”."
+    assert answer["message"] == "Saving: Phone = “+44 20 7946 0999”."
 
 
 def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:

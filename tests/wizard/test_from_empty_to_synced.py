@@ -20,7 +20,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "The board “Organizations” is created" in page
     assert "API calls" in page
     assert not wizard.mutations()
-    assert "The set-up is being applied" in wizard.start()
+    assert "The set-up is running" in wizard.start()
     assert not wizard.mutations()
     wizard.work()
     assert started()["state"] == "done", started()

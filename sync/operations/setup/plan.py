@@ -85,19 +85,16 @@ DONE_ROWS = {
 ASKED_ROWS = {
     ChangeKind.CONFLICT: ("record has a conflict to resolve", "records have conflicts to resolve"),
     ChangeKind.ASK: ("record or item needs your choice", "records or items need your choice"),
-    ChangeKind.BLOCKED: (
-        "record has a field that can't be synced; its other fields are",
-        "records have fields that can't be synced; their other fields are",
-    ),
+    ChangeKind.BLOCKED: ("record syncs without its blocked fields", "records sync without their blocked fields"),
     ChangeKind.FAILED: ("record can't be synced", "records can't be synced"),
     SAME_NAME: (
-        "record gets a new item though an item that nothing is matched with has its name",
-        "records get new items though items that nothing is matched with have their names",
+        "record gets a new item, although an unmatched item has its name",
+        "records get new items, although unmatched items have their names",
     ),
 }
 LEFT_ROWS = {
     FILTERED: ("record is left out by the filter", "records are left out by the filter"),
-    SYNC_OFF: ("record has sync turned off", "records have sync turned off"),
+    SYNC_OFF: ("record's sync is off", "records' sync is off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
 ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
@@ -189,6 +186,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
     if link.group_id not in chosen.groups:
         link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
     mappings = []
+    now = sync_now()
     for position, mappable in enumerate(chosen.fields):
         choice = choices.choice_of(mappable)
         if not choice.is_synced:
@@ -216,6 +214,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
             first_match=choices.first_match,
             required=mappable.required,
             version=1,
+            mapped_at=now,
             options=options,
             **board_columns.NO_PROBLEM,
         )
@@ -223,6 +222,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
         if stored is not None:
             is_moved = (stored.column_id, stored.converter) != (column_id, converter)
             mapping.version = stored.version + is_moved
+            mapping.mapped_at = now if is_moved else stored.mapped_at
         mappings.append(mapping)
     return field_values.BoardContext(link, mappings, spec.model, load_settings())
 
@@ -492,7 +492,7 @@ class Planner:
         """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
         if plan is not None and plan.id in self.twins:
-            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
+            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” looks the same, and gets an item first."
         row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
         if row in DONE_ROWS:
             return row, change.field
