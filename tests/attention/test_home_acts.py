@@ -422,10 +422,10 @@ def test_deletions_that_wait_for_approval_are_announced_so(browser: Client, sett
     gone = removed_ones(2)
     BoardLink.objects.update(removed_item_policy="delete")
     [box] = browser.get(HOME).context["boxes"]
-    assert "Then each record is deleted in NPD, too" in box.lead
+    assert "After that, NPD Sync deletes the records in NPD" in box.lead
     gone += [states.removed(f"Deleted {n}", f"7{n:03}", removal="deleted") for n in range(3)]
     leads = " ".join(box.lead for box in browser.get(HOME).context["boxes"])
-    assert leads.count("Then so many at once wait for your approval before they are deleted in NPD;") == 1, "said once"
+    assert leads.count("After that, the records wait for approval before NPD Sync deletes them") == 1, "said once"
     for contact in gone:
         states.approval(contact, "records")
     [box] = browser.get(HOME).context["boxes"]
