@@ -52,9 +52,15 @@ def kinds(boards: None) -> Kinds:
     label = "Notes “met at the fair” of Dan"
     approval = states.approval(unread, "clear_monday", key="notes", label=label, values=values)
     question = SyncConflict.objects.create(
-        entity_type="contact", entity_id=dead.pk, monday_item_id="5005", conflict_fields=[], kind="identity",
-        npd_data={}, monday_data={}, about={"what": "Is it the same Bob?"},
-    )  # fmt: skip
+        entity_type="contact",
+        entity_id=dead.pk,
+        monday_item_id="5005",
+        conflict_fields=[],
+        kind="identity",
+        npd_data={},
+        monday_data={},
+        about={"what": "Is it the same Bob?"},
+    )
     item = unmatched("7001")
     gone = states.removed("Fay", "5020")
     failing = NotificationReceiver.objects.create(
