@@ -149,7 +149,7 @@ class Cause(IntFlag):
 class SetupState(models.TextChoices):
     """How far a started set-up is."""
 
-    RUNNING = "running", "Being applied"
+    RUNNING = "running", "Running"
     STOPPED = "stopped", "Stopped"
     DONE = "done", "Applied"
 
@@ -223,8 +223,8 @@ class ApprovalKind(models.TextChoices):
 
 class ApprovalState(models.TextChoices):
     PENDING = "pending", "Waits for approval"
-    APPROVED = "approved", "Approved, being applied"
-    REJECTED = "rejected", "Rejected, being put back"
+    APPROVED = "approved", "Approved, not done yet"
+    REJECTED = "rejected", "Rejected, not put back yet"
     RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
     KEPT = "kept", "Rejected, left as it is"

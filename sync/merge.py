@@ -22,6 +22,9 @@ Canonical = str | tuple[str, ...] | None
 # The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
 NO_SYNC = "its direction is “No sync”"
 
+# The reason of a conflict about which nothing more is known.
+BOTH_CHANGED = "changed on both sides"
+
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
@@ -228,7 +231,7 @@ def _decide_both_ways(field: Field) -> FieldDecision:
     """Decide by the rule if both sides changed; without a base an empty side takes the other's value."""
     if field.base is not None:
         if field.sides.local_changed and field.sides.remote_changed:
-            return _decide_by_rule(field, field.rule, "changed on both sides")
+            return _decide_by_rule(field, field.rule, BOTH_CHANGED)
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
         return FieldDecision(field.key, Action.PULL, "changed on Monday", is_ordinary_pull=True)

@@ -389,11 +389,11 @@ class RejectionView(CaseView):
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
         is_waiting = rejection.needs_answer and progress.is_final
         kept_by = str(rejection.kept_by.get("who", ""))
-        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
+        tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
             tag = ("Rejected by Monday", "cfl-warn")
         elif progress.state == UNDOING:
-            tag = ("Being undone", "")
+            tag = ("Undoing", "")
         fields = self.fields()
         return {
             "kind": case.REJECTED,

@@ -112,6 +112,11 @@ def shorten(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
+def within_sentence(label: str) -> str:
+    """Return a field's label as within a sentence: “email” of “Email”, but “URL” of “URL”."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
 def first_sentences(text: str, limit: int) -> str:
     """Return the whole sentences that fit into `limit` characters, or the beginning of a longer one."""
     if len(text) <= limit:

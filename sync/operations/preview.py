@@ -239,10 +239,10 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            same = len(page.settled)
+            same = len(page.in_sync)
             board.checked += same
             board.unchanged += same
-            ids += page.unsettled
+            ids += page.not_in_sync
     except MondayError as error:  # only linked records are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])

@@ -324,8 +324,9 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     altered = {}
     if sent_value != stored_value:
         is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
-        advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
-        reason = f"Monday made “{name_invisible(convert.display(stored_value))}” of “{name_invisible(after)}”. {advice}"
+        advice = "Nothing is lost." if is_lossless else "Change it on either side."
+        stored_text = name_invisible(convert.display(stored_value))
+        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
     transfer = (PUSH, "sent to Monday", before, after)
@@ -420,7 +421,13 @@ def _transfer_line(
     if kind == PUSH:
         raws = values_of_push(field_plan)
     is_refilled = False
-    if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
+    # A column that was only lost for a time, or another type, is the same one.
+    entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
+    is_new_column = resolutions.is_column_replaced(plan.facts, field_plan) and entry["column"] not in (
+        "",
+        mapping.column_id,
+    )
+    if kind == PUSH and not before and is_new_column:
         by = plan.facts.claim.payload.get(mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)

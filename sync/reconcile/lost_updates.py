@@ -409,7 +409,7 @@ def with_history_lines(board: BoardContext, plan: AnyPlan, *, asks: bool = True)
         line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
         if asks and mapping.key not in asked_keys and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
-            line = replace(line, kind=ASKED_LINE, sentence=f"{line.sentence} Choose which of them is right.")
+            line = replace(line, kind=ASKED_LINE, sentence=f"{line.sentence} Choose the right one.")
         else:
             line = replace(line, sentence=f"{line.sentence} You can restore it from here.")
         kept.append(replace(lost_update, line=line))

@@ -424,7 +424,7 @@ class RecordPlan:
 
 
 # A delete or clear that a pass wants to carry out: its record and, for a clear, the field; else an empty text.
-Act: TypeAlias = tuple[UUID, str]
+Loss: TypeAlias = tuple[UUID, str]
 
 
 @dataclass(frozen=True)

@@ -137,10 +137,7 @@ def approve_deletions(
         # Neither asked nor carried out: a choice of this deletion stays with its conflict.
         options = removal.options if facts.is_asked else ()
         waiting = replace(removal, act=None, options=options)
-        reason = (
-            f"{removal.sentence} Its deletion in NPD waits for approval: too many records would go at once. See "
-            "“Waiting for approval” in the admin."
-        )
+        reason = f"{removal.sentence} So many records would be deleted at once that this waits for approval on Home."
         plans.append(replace(plan, removal=waiting).end_settled(reason))
     return plans
 
@@ -224,7 +221,7 @@ def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> pass_
     elif unreadable:
         description = sentence
     if unreadable:
-        description += f" What Monday says can't be read, so it may have been edited there: {', '.join(unreadable)}."
+        description += f" These fields can't be read on Monday and may have edits: {', '.join(unreadable)}."
     return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
@@ -238,22 +235,21 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
     if direction != choices.SyncDirection.MONDAY_TO_NPD:
         label = "Keep the record and create its item again"
         effect = (
-            f"A new item is created on the board from what “{name}” says in NPD now, and linked with it. A removed "
-            f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
-            "itself."
+            f"NPD Sync creates a new item with NPD's values, and links it with “{name}”. To get the old item back "
+            f"instead, {RESTORE_HINTS[state]}: this question then closes by itself."
         )
         options.append(reports.Option(CREATE_OPTION, label, effect, does=reports.CREATE_ITEM))
     if state != pass_plan.MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         label = "Delete the record in NPD too"
         effect = (
-            f"“{name}” is deleted in NPD, with what was edited here.{facts.loss} For {settings.tombstone_days} days it "
-            "can be restored from the list of deleted records."
+            f"NPD Sync deletes “{name}” in NPD, with all that was edited there.{facts.loss} You can restore it for "
+            f"{settings.tombstone_days} days, under “Deleted records”."
         )
         options.append(reports.Option(DELETE_OPTION, label, effect, does=reports.DELETE_RECORD))
     label = "Keep the record and end its sync"
     effect = (
-        f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
-        "matched nor made into a record until a person says so."
+        f"“{name}” stays in NPD as it is, with its sync off. The item is unlinked: if somebody restores it, it "
+        "becomes no record by itself."
     )
     return (*options, reports.Option(UNLINK_OPTION, label, effect, UNLINK_VALUE, reports.UNLINK))
 
@@ -320,9 +316,9 @@ def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPo
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
-    If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
-    Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
-    read.
+    If a field never agreed, its values are edits that the other side doesn't have, unless it was mapped since. None
+    means empty, or not edited: Monday's value is there only if it was edited too and never reached NPD. `reason` says
+    why Monday's value can't be read.
     """
     edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -336,7 +332,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
     cell: Any = field_bases.UNREAD
-    if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+    is_new = mapping.is_newer_than(facts.sync_state.removed_since)
+    if facts.item is not None and not is_new and mapping.problem_code != choices.ColumnProblem.MISSING:
         cell = field_bases.cell_of(convert, mapping, facts.item)
         # Another board has other columns, so it says nothing that a cell can't be read there.
         if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
@@ -349,6 +346,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
+    if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
+        return None
     monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
         return None
@@ -433,7 +432,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
     """
-    result = "The record is kept, and its item is created again from what NPD says now."
+    result = "The record stays, and its item is created again with NPD's values."
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)

@@ -136,8 +136,8 @@ def resume_sentence(entity_type: str = "") -> str:
 
 def is_slowed() -> bool:
     """Whether any board waits long for the quota."""
-    now = overview()
-    return any(now.slowed_until(board) for board in now.boards)
+    boards = overview()
+    return any(boards.slowed_until(board) for board in boards.boards)
 
 
 def overview() -> Overview:
@@ -147,9 +147,9 @@ def overview() -> Overview:
 
 def stops_overview() -> Overview:
     """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
-    now = overview()
-    now.skip_idle_limits()
-    return now
+    boards = overview()
+    boards.skip_idle_limits()
+    return boards
 
 
 @dataclass

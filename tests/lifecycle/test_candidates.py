@@ -65,7 +65,7 @@ def test_an_item_moved_to_another_types_board_makes_no_record_there_once_its_rec
     world.work(minutes=1)
     assert not Organization.objects.exists()
     job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")
-    assert "deleted in NPD. The item stays, and makes no new record." in job.error_message
+    assert "deleted in NPD. The item stays, and becomes no new record." in job.error_message
 
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:

@@ -18,7 +18,7 @@ def test_the_accounts_boards_are_offered_up_to_a_limit(wizard: Wizard, monkeypat
     board = a_board(wizard.monday, "Customers")
     assert f"Customers ({board})" in wizard.get("boards/")
     monkeypatch.setattr(connector, "MAX_LISTED_BOARDS", 0)
-    assert "There are more boards than can be listed." in wizard.get("boards/")
+    assert "This list doesn't show all boards." in wizard.get("boards/")
 
 
 def test_boards_that_can_not_be_listed_are_asked_for_again(away: Wizard) -> None:

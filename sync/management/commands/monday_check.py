@@ -146,7 +146,7 @@ def run_checks() -> list[CheckResult]:
 def _monday_results() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info()
+        account_info = breaker.refresh_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             # Monday answered, but with another version: the checks of that answer say with which one.

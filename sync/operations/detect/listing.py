@@ -89,16 +89,16 @@ class ListedPage:
         return sorted(self.changed | self.unread)
 
     @property
-    def unsettled(self) -> list[UUID]:
-        """The records that `sync_reconcile` passes over: also those that are not in sync or have a job."""
+    def not_in_sync(self) -> list[UUID]:
+        """The records to which `sync_reconcile` gives a pass: also those that are not in sync or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
         return sorted(open_ids.union(self.need_pass))
 
     @property
-    def settled(self) -> list[UUID]:
+    def in_sync(self) -> list[UUID]:
         """The records that are in sync and that a pass would leave unchanged."""
-        return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
+        return sorted({plan.id for plan in self.syncing} - set(self.not_in_sync))
 
 
 class _ListedItems(Gatherer):

@@ -324,7 +324,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
             wait = ended.wait_seconds
             is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
-                reason = f"Your resolution could not be applied: {ended.detail}"
+                reason = f"Your resolution could not be saved: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         elif not ended.is_open:  # a duplicate's job ends with its calls
             together.setdefault(ended, []).extend(claim.rows)
