@@ -240,6 +240,8 @@ def _erase_rows(person: Person) -> int:
     for rows in person.rows():
         kept_values = KEPT.get(rows.model)
         number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
+    # A deleted record that had the item before is restored without it.
+    Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
     marks = [
         IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, unlinked=True, erased=True)
         for item_id in item_ids

@@ -452,13 +452,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         """Restore the records of this address after a question."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
+        rows = self.get_queryset(request).filter(pk__in=keys.split(","))
         back_url = admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED)
         return self._ask_and_restore(request, rows, back_url)
 
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
+        queryset = queryset.exclude(_NOT_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 

@@ -140,7 +140,7 @@ class ConnectionTest:
 def examine_connection(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
     if not credentials.has_token():
-        result = ConnectionTest(False, credentials.no_token_reason())
+        result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
     else:
         result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
         apply_test(result)
@@ -167,7 +167,8 @@ def try_connection(
         then()
     except MondayError as error:
         sentence = humanize.without_request_id(error.sentence)
-        return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
+        advice = [error.kind.for_administrator]
+        return ConnectionTest(is_ok=False, message=sentence, error=error, for_administrator=advice)
     name = info.user_name or info.user_id
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}

@@ -33,7 +33,6 @@ from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
-from sync.monday.texts import drop_from_label
 from sync.operations.person_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
@@ -191,10 +190,8 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             if errors:
                 raise serializers.ValidationError(errors, code="read_only")
             # Before the validation of addresses, which refuses invisible characters.
-            data = data.copy()
-            for name in self.Meta.model.addresses.intersection(data):
-                if isinstance(data[name], str):
-                    data[name] = drop_from_label(data[name])
+            model: type[SyncedModel] = self.Meta.model
+            data = data | {name: model.tidied(name, data[name]) for name in model.addresses.intersection(data)}
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sync import limits, registry
 from sync.boards import board_columns, field_choices
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
+from sync.clock import SyncNow
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
@@ -415,7 +416,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
     converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
     changed: dict[str, Any] = {}
     if column.id != mapping.column_id:
-        changed["column_id"] = column.id
+        changed |= {"column_id": column.id, "mapped_at": SyncNow()}
         # A new version invalidates the base, which belongs to the old column.
         if mapping.column_id:
             changed["version"] = models.F("version") + 1

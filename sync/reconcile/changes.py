@@ -421,7 +421,13 @@ def _transfer_line(
     if kind == PUSH:
         raws = values_of_push(field_plan)
     is_refilled = False
-    if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
+    # A column that was only lost for a time, or another type, is the same one.
+    entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
+    is_new_column = resolutions.is_column_replaced(plan.facts, field_plan) and entry["column"] not in (
+        "",
+        mapping.column_id,
+    )
+    if kind == PUSH and not before and is_new_column:
         by = plan.facts.claim.payload.get(mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)

@@ -287,13 +287,14 @@ def edits_since_base(
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
     Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
-    the history. Columns that the board lacks don't count. Without a base, a filled cell counts if it differs from the
-    record's value.
+    the history. Columns that the board lacks, or that were mapped since the deletion, don't count. Without a base, a
+    filled cell counts if it differs from the record's value.
     """
     edits = [
         _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
         for mapping in board.mapped
         if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
+        if not mapping.is_newer_than(facts.tombstone.deleted_at)
     ]
     return tuple(edit for edit in edits if edit is not None)
 

@@ -321,9 +321,9 @@ def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPo
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
-    If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
-    Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
-    read.
+    If a field never agreed, its values are edits that the other side doesn't have, unless it was mapped since. None
+    means empty, or not edited: Monday's value is there only if it was edited too and never reached NPD. `reason` says
+    why Monday's value can't be read.
     """
     edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -337,7 +337,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
     cell: Any = field_bases.UNREAD
-    if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+    is_new = mapping.is_newer_than(facts.sync_state.removed_since)
+    if facts.item is not None and not is_new and mapping.problem_code != choices.ColumnProblem.MISSING:
         cell = field_bases.cell_of(convert, mapping, facts.item)
         # Another board has other columns, so it says nothing that a cell can't be read there.
         if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
@@ -350,6 +351,8 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
+    if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
+        return None
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
         return None

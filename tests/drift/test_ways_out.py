@@ -77,6 +77,7 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
     contact = world.linked(role_title="Analyst")
     gone(owner)
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
+    made_meanwhile = world.contact("New", role_title="Boss")
     world.work()
     text = shown(admin)
     assert owner.mapping().problem.split(".")[0] in text
@@ -95,6 +96,8 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
     assert "Role: the column is back. Its field is synced again." in answer_to(admin, CHECK)[0]
     world.work()
     assert world.values(contact)["role_title"] == "Head"
+    line = Decision.objects.get(entity_id=made_meanwhile.pk, kind="push", key="role_title")
+    assert (line.sentence, line.actor) == ("Role “Boss” sent to Monday: empty on Monday.", "a script")
     assert EMPTY in shown(admin)
 
 

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from django.utils.dateparse import parse_datetime
 
 from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import LONGEST_DELAY
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
@@ -56,7 +55,7 @@ class ComparisonResult:
 
     items: int = 0
     linked: int = 0
-    need_pass: int = 0
+    need_pass: int = 0  # records that differ, or have something open
     unlisted: int = 0
     unmatched: int = 0
     without_item: int = 0
@@ -108,7 +107,7 @@ class DriftedRecord(NamedTuple):
     """A record that says `synced` though it differs from its item."""
 
     facts: RecordFacts  # as it was compared
-    fields: list[dict[str, str]]  # as in `BoardLink.differences`
+    fields: list[dict[str, str]]  # as `BoardLink.differences` has them
 
 
 def compare_due_boards() -> list[ComparisonResult]:
@@ -275,7 +274,6 @@ def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
 
 def _may_be_on_its_way(facts: RecordFacts) -> bool:
     """Whether the item's last change or the last pass is so recent that a webhook may still arrive."""
-    item = facts.item
-    edited = parse_datetime(item.updated_at) if item and item.updated_at else None
+    edited = parse_moment(facts.item.updated_at) if facts.item else None
     moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)

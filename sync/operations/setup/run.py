@@ -73,7 +73,7 @@ def start(
             filter_text = " ".join(chosen.filter_lines) or "everything is synced."
             remapped = ", ".join(chosen.changed_labels) or "none"
             sentences = [
-                f"Set-up started: {board_plan.summary}. Changed mappings: {remapped}. Filter: {filter_text}",
+                f"Set-up started: {board_plan.figures}. Changed mappings: {remapped}. Filter: {filter_text}",
                 f"Where both sides differ at first: {chosen.choices.first_match_text}.",
             ]
             if entity_type in creating_related:

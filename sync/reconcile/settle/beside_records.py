@@ -33,7 +33,7 @@ from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import ignore_item
+from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
 
 
@@ -300,10 +300,23 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     # A restored record's own pass reports its lost values.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in finished if deleted.id in still_deleted]
+    _leave_asked_items(run, checked)
     events = [event.pk for deleted in checked for event in deleted.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
     return settled
+
+
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan | pass_plan.DeletedPlan]) -> None:
+    """Leave the second items of deleted records to people, and have them listed."""
+    left = []
+    for plan in (plan for plan in plans if plan.record.monday_id):
+        asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == KIND_IDENTITY}
+        second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
+        name = field_values.record_name(plan.record)
+        left += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
+    IgnoredItem.objects.bulk_create(left, ignore_conflicts=True)
+    run.wake(items=sorted(row.item_id for row in left))
 
 
 def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
@@ -337,6 +350,7 @@ def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 def finish_deleted(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """End the tombstones, waiting relations and intents of records that this pass deleted."""
     ids = [plan.id for plan in plans]
+    _leave_asked_items(run, plans)
     for plan in plans:
         assert plan.removal is not None
         is_reported = plan.removal.state in pass_plan.REPORTED_STATES
