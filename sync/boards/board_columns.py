@@ -225,9 +225,9 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     )
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
     return (
-        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "
-        "no record is created, because a copy could not be recognized; linked records are synced. Restore it on the "
-        "board, or run the set-up again (Boards, “Set up…”), which creates a new one."
+        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, NPD Sync "
+        "creates no items and no records, because it couldn't recognize copies. Linked records are synced. Restore the "
+        "column on the board, or run the set-up again (Boards, “Set up…”), which creates a new one."
     )
 
 

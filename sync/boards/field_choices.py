@@ -241,9 +241,7 @@ def choice_problems(
         if choice.is_synced and choice.column != NEW_COLUMN:
             if owner := owners.get(choice.column):
                 title = columns[choice.column].title if choice.column in columns else choice.column
-                field_problems.append(
-                    f"“{title}” is the column of {owner} already. A column serves one field; choose another."
-                )
+                field_problems.append(f"“{title}” is already the column of {owner}. Choose another.")
             owners.setdefault(choice.column, mappable.label)
         if mappable.key in filtered and not choice.is_synced:
             field_problems.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
