@@ -20,10 +20,10 @@ setup: ## make .venv with all packages, including those for tests
 	@$(VENV) development && echo "Ready: .venv/bin/python"
 
 run: ## start the whole demo here: database, Monday sandbox, web, worker, beat (PORT=8000 SANDBOX_PORT=8001)
-	@$(VENV) embedded && exec .venv/bin/python -m config.embedded.demo run
+	@$(VENV) embedded && exec .venv/bin/python -m config.embedded.launcher run
 
 stop: ## end what `make run` started in this folder, from another terminal
-	@if [ -x .venv/bin/python ]; then exec .venv/bin/python -m config.embedded.demo stop; else echo "Nothing runs in this folder."; fi
+	@if [ -x .venv/bin/python ]; then exec .venv/bin/python -m config.embedded.launcher stop; else echo "Nothing runs in this folder."; fi
 
 test: ## run the tests that a change needs (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
 	@$(VENV) development && exec .venv/bin/python -m pytest $(PROCESSES) -m "not hostile" $(ARGS)
@@ -66,7 +66,7 @@ logs: ## follow the logs of `make run`
 	@exec tail -n 30 -F var/*.log
 
 reset: ## delete the local data (asks first)
-	@$(VENV) embedded && exec .venv/bin/python -m config.embedded.demo reset
+	@$(VENV) embedded && exec .venv/bin/python -m config.embedded.launcher reset
 
 bench: ## run all benches and print one table (ARGS="latency webhooks" chooses)
 	@$(VENV) development && .venv/bin/python -m bench $(ARGS)

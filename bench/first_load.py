@@ -30,7 +30,7 @@ RECONCILE = "sync.reconcile"
 ACT = "sync.reconcile.act"
 # The function before which the worker dies, or the seconds after the function's begin.
 DEATHS = {
-    "when records are claimed and nothing is read": (f"{RECONCILE}.claimed", 0.0),
+    "when records are claimed and nothing is read": (f"{RECONCILE}.read_facts", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
     "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
     "when Monday has answered, before that is stored": (f"{ACT}.after_answer", 0.0),
@@ -147,7 +147,7 @@ def die() -> None:
 def check(sandbox: Sandbox, entity_type: str, records: int) -> str:
     """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
-    from sync.models.state import Intent
+    from sync.models import Intent
     from sync.registry import link_of
 
     link = link_of(entity_type)

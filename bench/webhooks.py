@@ -75,14 +75,14 @@ def arrived(text: str) -> int:
 
 def in_inbox() -> int:
     """Return the number of processed deliveries."""
-    from sync.models.state import WebhookEvent
+    from sync.models import WebhookEvent
 
     return WebhookEvent.objects.exclude(processed_at=None).count()
 
 
 def wait_until_processed() -> None:
     """Wait until all deliveries are processed; after a long wait, continue, and the counts show it."""
-    from sync.models.state import WebhookEvent
+    from sync.models import WebhookEvent
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     while WebhookEvent.objects.filter(processed_at=None).exists() and time.monotonic() < deadline:

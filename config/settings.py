@@ -116,7 +116,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "npd.accounts.RequireTwoFactorMiddleware",
+    "npd.sign_in.RequireTwoFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.middleware.LiveFetchMiddleware",
     "config.middleware.LostActMiddleware",
@@ -179,14 +179,14 @@ REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
-ACCOUNT_ADAPTER = "npd.accounts.AccountAdapter"
+ACCOUNT_ADAPTER = "npd.sign_in.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresses
 ACCOUNT_SESSION_REMEMBER = True
 # For one address, and for one user from all addresses: too few to guess, enough for typing errors.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
 # How long a link to set a password works. Administrators send it, and its receiver may be away.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
-MFA_ADAPTER = "npd.accounts.MFAAdapter"
+MFA_ADAPTER = "npd.sign_in.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
@@ -195,7 +195,7 @@ MFA_TOTP_ISSUER = "NPD Sync"
 OIDC_SERVER_URL = env("OIDC_SERVER_URL")
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
-SOCIALACCOUNT_ADAPTER = "npd.accounts.ProviderAdapter"
+SOCIALACCOUNT_ADAPTER = "npd.sign_in.ProviderAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 # By a link, because our policy (form-action) forbids forms that redirect to another site.
@@ -401,11 +401,11 @@ CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 SCHEDULE = (
     Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
         description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
-    # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/detect/__init__.py).
+    # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/detect/due_boards.py).
     Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
-    # Once a night (sync/operations/detect/__init__.py); the task runs often, in case Monday is away.
+    # Once a night (sync/operations/detect/due_boards.py); the task runs often, in case Monday is away.
     Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
     Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),

@@ -11,7 +11,7 @@ class NpdConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.sessions.backends.db import SessionStore
 
-        from npd import accounts, groups, models  # noqa: F401 - accounts connects its signals
+        from npd import groups, models, sign_in  # noqa: F401 - sign_in connects its signals
         from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
 

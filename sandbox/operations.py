@@ -65,7 +65,7 @@ def column_of(board: model.Board, column_id: str) -> model.Column:
 
 
 def target_group(board: model.Board, group_id: str | None) -> model.Group:
-    """Return the group with this id, or the top group for None; raises ResourceNotFoundException."""
+    """Return the group with this id, or the top group for None; raises FieldError (ResourceNotFoundException)."""
     if group_id is None:
         return board.visible_groups()[0]
     group = board.group(group_id)
@@ -88,7 +88,7 @@ TITLE_LIMIT = 255  # our guess, as for names
 
 
 def create_column(world: World, user_id: int, board_id: int, column: model.Column) -> model.Column:
-    """Add a column, whose id was never used on this board; raises InvalidArgumentException."""
+    """Add a column, whose id was never used on this board; raises FieldError (InvalidArgumentException)."""
     with world.transaction():
         board = world.active_board(board_id)
         column_type = kind_of(column.type).old_type
@@ -135,7 +135,7 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
 
 
 def json_in(text: Any) -> Any:
-    """Return an argument of type JSON, which may be JSON in a string; raises JsonParseException."""
+    """Return an argument of type JSON, which may be JSON in a string; raises FieldError (JsonParseException)."""
     if not isinstance(text, str):
         return text
     try:
@@ -298,7 +298,7 @@ def create_item(
 
 
 def _new_item(world: World, user_id: int, board: model.Board, group: model.Group, name: str) -> model.Item:
-    """Return an item without values for the end of a board; raises ItemsLimitationException when that is full."""
+    """Return an empty item for the end of a board; raises FieldError (ItemsLimitationException) if that is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
@@ -311,7 +311,7 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     board = world.boards[item.board_id]
     item.cells = {key: model.Cell(raw, item.created_at) for key, raw in raws.items() if raw is not None}
     world.put_items([item])
-    values = payloads(board, raws)
+    values = event_values(board, raws)
     group = group_of(board, item)
     details = {
         "group_name": group.title,
@@ -450,7 +450,7 @@ def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, 
         if raw is not None and column.type == "status":
             raw = Status().named(other, kind.text(column, raw), writing)
         elif raw is not None and column.type == "dropdown":
-            labels = [label["label"] for label in kind.fields(column, raw)["values"]]
+            labels = [label["label"] for label in kind.api_fields(column, raw)["values"]]
             raw = kind.parse_object(other, {"labels": labels}, writing)
         if raw is not None:
             cells[other.id] = model.Cell(raw, stamp)
@@ -494,7 +494,7 @@ def check_name(name: Any) -> None:
 
 def check_size(item: model.Item | None, changes: RawValues) -> None:
     """Refuse values that make the item larger than 64 KB."""
-    # Monday counts all values of an item together (reference/text).
+    # Monday counts all values of an item together (developer.monday.com/api-reference/reference/text).
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
     raws = before | changes
     if sum(len(str(raw)) for raw in raws.values()) * MOST_BYTES <= ITEM_BYTES:
@@ -518,8 +518,8 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     if kind.same(old, raw):
         return False
     item.cells[column_id] = model.Cell(raw, world.clock.stamp())
-    value = kind.payload(column, raw)
-    previous = kind.payload(column, old)
+    value = kind.event_value(column, raw)
+    previous = kind.event_value(column, old)
     log(
         world,
         "update_column_value",
@@ -552,7 +552,7 @@ def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
     return True
 
 
-def payloads(board: model.Board, raws: RawValues) -> dict[str, Any]:
+def event_values(board: model.Board, raws: RawValues) -> dict[str, Any]:
     """Return raw values as webhooks and logs show them."""
     columns = {key: column_of(board, key) for key in raws}
-    return {key: kind_of(columns[key].type).payload(columns[key], raw) for key, raw in raws.items()}
+    return {key: kind_of(columns[key].type).event_value(columns[key], raw) for key, raw in raws.items()}

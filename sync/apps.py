@@ -14,13 +14,13 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
-        from sync.attention import sources
+        from sync.attention import definitions
         from sync.outbox import notify
 
         register(registry.check_synced_models)
         pre_migrate.connect(check_encoding, sender=self)
         pre_migrate.connect(create_clock, sender=self)
-        post_migrate.connect(sources.install, sender=self)
+        post_migrate.connect(definitions.install, sender=self)
         notify.connect_signals()
 
 

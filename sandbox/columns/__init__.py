@@ -1,11 +1,12 @@
 """The sandbox's column types by Monday's names, and the settings of columns."""
 
 import json
+import re
 from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import value_kinds
-from sandbox.columns.value_kinds import ColumnKind
+from sandbox.columns.value_kinds import ColumnKind, Writing
 from sandbox.model import Column, Item
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
@@ -17,7 +18,7 @@ EMPTY_INDEX = 5
 COLOURS = ("#fdab3d", "#00c875", "#df2f4a", "#007eb5", "#9d50dd", "#c4c4c4", "#037f4c", "#579bfc", "#caffb6", "#bb3354")
 
 
-class Status(value_kinds.ColumnKind):
+class Status(ColumnKind):
     """One label by index (developer.monday.com/api-reference/reference/status).
 
     Digits are read as an index, in a simple string and in `{"label"}` alike, so a label that is a number must be
@@ -62,12 +63,12 @@ class Status(value_kinds.ColumnKind):
         ]
         return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": entries}
 
-    def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         if text.isdecimal():
             return self._by_index(column, text)
         return self._by_label(column, text, writing)
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         if content.get("index") is not None:
             return self._by_index(column, str(content["index"]))
         label = content.get("label")
@@ -75,7 +76,7 @@ class Status(value_kinds.ColumnKind):
             raise self.bad("an index or a label is expected")
         return self.parse_simple(column, label, writing)
 
-    def named(self, column: Column, label: str, writing: value_kinds.Writing) -> Any:
+    def named(self, column: Column, label: str, writing: Writing) -> Any:
         """Return the raw value of a label by its text, also where that is digits; None for an empty one."""
         return self._by_label(column, label, writing) if label else None
 
@@ -84,7 +85,7 @@ class Status(value_kinds.ColumnKind):
             raise self._unknown(column, index)
         return {"index": int(index)}
 
-    def _by_label(self, column: Column, label: str, writing: value_kinds.Writing) -> Any:
+    def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
         for index, text in column.settings["labels"].items():
             if text == label:
                 return {"index": int(index)}
@@ -115,10 +116,10 @@ class Status(value_kinds.ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return str(column.settings["labels"].get(str(raw["index"]), "")) if raw else ""
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"index": raw["index"], "label": self.text(column, raw)} if raw else {}
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         if raw is None:
             return None
         colour = COLOURS[raw["index"] % len(COLOURS)]
@@ -131,7 +132,7 @@ class Status(value_kinds.ColumnKind):
         return {"label": label, "post_id": None}
 
 
-class Dropdown(value_kinds.ColumnKind):
+class Dropdown(ColumnKind):
     """Several labels by id."""
 
     type = old_type = "dropdown"
@@ -157,7 +158,7 @@ class Dropdown(value_kinds.ColumnKind):
         entries = [{"id": label["id"], "label": label["name"], "is_deactivated": False} for label in labels]
         return settings | {"labels": entries}
 
-    def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         numbers = [part for part in parts if part.isdecimal()]
         if parts and len(numbers) == len(parts):
@@ -167,7 +168,7 @@ class Dropdown(value_kinds.ColumnKind):
             raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         ids = content.get("ids")
         choices = content.get("labels") if ids is None else ids
         if not isinstance(choices, list):
@@ -183,9 +184,9 @@ class Dropdown(value_kinds.ColumnKind):
         for label_id in ids:
             if label_id not in existing:
                 raise self._unknown(column, label_id)
-        return self._value(column, [int(label_id) for label_id in ids])
+        return self._raw(column, [int(label_id) for label_id in ids])
 
-    def _by_labels(self, column: Column, names: list[str], writing: value_kinds.Writing) -> Any:
+    def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
         ids = {label["name"]: label["id"] for label in column.settings["labels"]}
         missing = [name for name in names if name not in ids]
         if missing and not writing.create_labels:
@@ -193,9 +194,9 @@ class Dropdown(value_kinds.ColumnKind):
         for name in missing:
             ids[name] = max(ids.values(), default=0) + 1
             column.settings["labels"].append({"id": ids[name], "name": name})
-        return self._value(column, [ids[name] for name in names])
+        return self._raw(column, [ids[name] for name in names])
 
-    def _value(self, column: Column, ids: list[int]) -> Any:
+    def _raw(self, column: Column, ids: list[int]) -> Any:
         """Return the raw value of these labels, each once; the column's settings may limit their number."""
         unique = list(dict.fromkeys(ids))
         limit = column.settings.get("label_limit_count")
@@ -219,14 +220,14 @@ class Dropdown(value_kinds.ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return ", ".join(label["name"] for label in self._names(column, raw))
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"values": [{"id": label["id"], "label": label["name"]} for label in self._names(column, raw)]}
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
 
-class BoardRelation(value_kinds.ColumnKind):
+class BoardRelation(ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
     `value` and `text` are always null since 2025-04: clients read `linked_item_ids` and `display_value`. The column's
@@ -237,7 +238,7 @@ class BoardRelation(value_kinds.ColumnKind):
     type = "board_relation"
     old_type = "board-relation"
     graphql_type = "BoardRelationValue"
-    clearings = value_kinds.EMPTY_OBJECT
+    clearings = ({},)
     empty_text = None
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -246,13 +247,16 @@ class BoardRelation(value_kinds.ColumnKind):
             raise api_errors.invalid_argument("boardIds must be a list of board ids")
         return settings | {"boardIds": list(dict.fromkeys(int(board) for board in boards))}
 
-    def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         values = content.get("item_ids")
         if values is None:
             return None
         if not isinstance(values, list):
             raise self.bad('"item_ids" must be a list')
-        ids = value_kinds.ids_in(self, values)
+        for item_id in values:
+            if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
+                raise self.bad("an id must be a number")
+        ids = list(dict.fromkeys(int(item_id) for item_id in values))
         boards = board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
@@ -276,13 +280,13 @@ class BoardRelation(value_kinds.ColumnKind):
     def api_text(self, column: Column, raw: Any) -> str | None:
         return None
 
-    def value(self, raw: Any) -> str | None:
+    def api_value(self, raw: Any) -> str | None:
         return None
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"linked_item_ids": [item.id for item in self.linked(column, raw)]}
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
         if raw is None:
             return None
@@ -319,7 +323,7 @@ KINDS: dict[str, ColumnKind] = {
 
 
 def kind_of(column_type: str) -> ColumnKind:
-    """Return the column type; raises InvalidColumnTypeException for one that the sandbox does not play."""
+    """Return the column type; raises FieldError (InvalidColumnTypeException) for one that the sandbox does not play."""
     try:
         return KINDS[column_type]
     except KeyError:
@@ -327,9 +331,10 @@ def kind_of(column_type: str) -> ColumnKind:
 
 
 def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
-    """Return the settings of a new column: `defaults` over its type's own; raises InvalidArgumentException."""
+    """Return a new column's settings: `defaults` over its type's own; raises FieldError (InvalidArgumentException)."""
     kind = KINDS.get(column_type, ColumnKind())
-    # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not (reference/columns).
+    # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not
+    # (developer.monday.com/api-reference/reference/columns).
     if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
         defaults = defaults["settings"]
     if not isinstance(defaults, dict):

@@ -1,4 +1,4 @@
-"""The base class of column types, and the types whose values people type: texts, addresses, numbers and dates.
+"""The base class of column types, and all types but those of labels and relations.
 
 Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
 """
@@ -17,16 +17,13 @@ import phonenumbers
 from sandbox import api_errors
 from sandbox.model import Column
 
-EMPTY: tuple[Any, ...] = ({}, "")
-EMPTY_OBJECT: tuple[Any, ...] = ({},)
-
 
 @dataclass(frozen=True)
 class Writing:
-    """The time of a write, and what it may do."""
+    """When a value is written, and what the write may do."""
 
     stamp: str
-    create_labels: bool = False  # that a column lacks
+    create_labels: bool = False  # may add labels to a column
     unchecked_phones: bool = False  # may write numbers that Monday would refuse
 
 
@@ -36,12 +33,12 @@ class ColumnKind:
     type = "unsupported"
     old_type = "unsupported"
     graphql_type = "UnsupportedValue"
-    empty_text: str | None = ""  # `text` of an empty cell: null for some types
+    empty_text: str | None = ""  # the API's `text` of an empty cell
     # Values in `column_values` that clear a cell, besides null.
-    clearings: tuple[Any, ...] = EMPTY
+    clearings: tuple[Any, ...] = ({}, "")
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
-        """Return the raw value of an entry of `column_values`; raises ColumnValueException."""
+        """Return the raw value of an entry of `column_values`; raises FieldError (ColumnValueException)."""
         if content is None or content in self.clearings:
             return None
         if isinstance(content, str):
@@ -51,7 +48,7 @@ class ColumnKind:
         return self.parse_object(column, content, writing)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        """Return the raw value of a simple string; "" clears every type."""
+        """Return the raw value of a string, which Monday's documentation calls a simple value."""
         raise self.bad("simple strings are not supported for this column type")
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
@@ -62,17 +59,18 @@ class ColumnKind:
         raise NotImplementedError
 
     def api_text(self, column: Column, raw: Any) -> str | None:
+        """Return the API's `text`."""
         return self.text(column, raw) or self.empty_text
 
-    def value(self, raw: Any) -> str | None:
+    def api_value(self, raw: Any) -> str | None:
         """Return the API's `value`: JSON in a string, or null."""
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        """Return the fields of the column's own GraphQL type, as far as clients read them."""
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        """Return the fields that only this column's GraphQL type has, as far as clients read them."""
         return {}
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         """Return the value in webhooks and activity logs."""
         return raw
 
@@ -80,7 +78,7 @@ class ColumnKind:
         return {}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return a caller's settings in the form that is stored; raises InvalidArgumentException."""
+        """Return a caller's settings in the form that is stored; raises FieldError (InvalidArgumentException)."""
         return settings
 
     def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -88,39 +86,22 @@ class ColumnKind:
         return settings
 
     def same(self, raw: Any, other: Any) -> bool:
-        """Return whether two raw values are equal apart from the time of writing."""
-        return bool(_undated(raw) == _undated(other))
+        """Return whether two raw values are equal, apart from the time of the write that most types store in them."""
+        if isinstance(raw, dict) and isinstance(other, dict):
+            return raw | {"changed_at": ""} == other | {"changed_at": ""}
+        return bool(raw == other)
 
     def bad(self, reason: str) -> api_errors.FieldError:
         return api_errors.bad_value(reason, self.old_type)
 
-
-def _undated(raw: Any) -> Any:
-    # Monday stores the time of the write within most values; it makes no change of them.
-    if isinstance(raw, dict):
-        return {key: value for key, value in raw.items() if key != "changed_at"}
-    return raw
-
-
-def text_in(kind: ColumnKind, content: dict[str, Any], key: str) -> str:
-    """Return the text under `key`, "" when it is missing or null; refuse anything else."""
-    text = content.get(key)
-    if text is None:
-        return ""
-    if not isinstance(text, str):
-        raise kind.bad(f'"{key}" must be a string')
-    return text
-
-
-def ids_in(kind: ColumnKind, ids: list[Any]) -> list[int]:
-    """Return the ids in a list of numbers or digits, each once, in order."""
-    for number in ids:
-        if isinstance(number, bool) or not re.fullmatch(r"\d{1,18}", str(number)):
-            raise kind.bad("an id must be a number")
-    return list(dict.fromkeys(int(number) for number in ids))
-
-
-LONG_TEXT_LIMIT = 2_000  # developer.monday.com/api-reference/reference/long-text
+    def text_in(self, content: dict[str, Any], key: str) -> str:
+        """Return the text under `key`, "" when it is missing or null; refuse anything else."""
+        text = content.get(key)
+        if text is None:
+            return ""
+        if not isinstance(text, str):
+            raise self.bad(f'"{key}" must be a string')
+        return text
 
 
 class Text(ColumnKind):
@@ -137,24 +118,23 @@ class Text(ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return raw or ""
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"value": raw}
 
 
 class LongText(ColumnKind):
-    """At most 2,000 characters."""
-
+    max_length = 2_000  # developer.monday.com/api-reference/reference/long-text
     type = "long_text"
     old_type = "long-text"
     graphql_type = "LongTextValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        if len(text) > LONG_TEXT_LIMIT:
-            raise self.bad(f"text is too long, the limit is {LONG_TEXT_LIMIT} characters")
+        if len(text) > self.max_length:
+            raise self.bad(f"text is too long, the limit is {self.max_length} characters")
         return {"text": text, "changed_at": writing.stamp} if text else None
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        return self.parse_simple(column, text_in(self, content, "text"), writing)
+        return self.parse_simple(column, self.text_in(content, "text"), writing)
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["text"]) if raw else ""
@@ -166,17 +146,17 @@ class _Address(ColumnKind):
     key = ""
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        return self._value(text_in(self, content, self.key), text_in(self, content, "text"), writing)
+        return self._raw(self.text_in(content, self.key), self.text_in(content, "text"), writing)
 
-    def _value(self, address: str, words: str, writing: Writing) -> Any:
+    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
         raise NotImplementedError
 
     def text(self, column: Column, raw: Any) -> str:
         if not raw:
             return ""
         address = str(raw[self.key])
-        words = str(raw["text"])
-        return address if words == address else f"{words} - {address}"
+        shown_text = str(raw["text"])
+        return address if shown_text == address else f"{shown_text} - {address}"
 
 
 class Link(_Address):
@@ -187,11 +167,12 @@ class Link(_Address):
     graphql_type = "LinkValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # A simple string is the address, a space, and the text that is shown (reference/link).
-        url, _, words = text.partition(" ")
-        return self._value(url, words, writing)
+        # A simple string is the address, a space, and the text that is shown
+        # (developer.monday.com/api-reference/reference/link).
+        url, _, shown_text = text.partition(" ")
+        return self._raw(url, shown_text, writing)
 
-    def _value(self, address: str, words: str, writing: Writing) -> Any:
+    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
         if not address:
             return None
         try:
@@ -200,7 +181,7 @@ class Link(_Address):
             scheme = ""
         if not scheme or "//" not in address:
             raise self.bad("the url needs a scheme such as https://")
-        return {"url": address, "text": words or address, "changed_at": writing.stamp}
+        return {"url": address, "text": shown_text or address, "changed_at": writing.stamp}
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
@@ -219,28 +200,28 @@ def is_email(address: str) -> bool:
 
 
 class Email(_Address):
-    """An address with a label; filters see the label (developer.monday.com/api-reference/reference/email)."""
+    """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
 
     type = old_type = key = "email"
     graphql_type = "EmailValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # As a link's (reference/email).
-        address, _, label = text.strip().partition(" ")
-        return self._value(address, label.strip(), writing)
+        # The same as for a link (developer.monday.com/api-reference/reference/email).
+        address, _, shown_text = text.strip().partition(" ")
+        return self._raw(address, shown_text.strip(), writing)
 
-    def _value(self, address: str, words: str, writing: Writing) -> Any:
+    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
         # A label alone is refused, not taken for an empty cell.
-        if not address and not words:
+        if not address and not shown_text:
             return None
         if not is_email(address):
             raise api_errors.email_not_valid()
-        return {"email": address, "text": words or address, "changed_at": writing.stamp}
+        return {"email": address, "text": shown_text or address, "changed_at": writing.stamp}
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"email": raw["email"], "label": raw["text"]} if raw else {}
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"email": raw["email"], "text": raw["text"]}
 
 
@@ -252,40 +233,41 @@ class Phone(ColumnKind):
     clearings = ("",)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # "+19175998722 US" (reference/phone); the last word is a country only if it looks like one.
+        # "+19175998722 US" (developer.monday.com/api-reference/reference/phone); the last word is a country only if
+        # it looks like one.
         number, _, country = text.strip().rpartition(" ")
         if not re.fullmatch(r"[A-Z]{2}", country):
             number = text.strip()
             country = ""
-        return self._value(number, country, writing)
+        return self._raw(number, country, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         if "phone" not in content:
             raise self.bad('"phone" is missing')
-        country = text_in(self, content, "countryShortName")
-        return self._value(text_in(self, content, "phone"), country, writing)
+        country = self.text_in(content, "countryShortName")
+        return self._raw(self.text_in(content, "phone"), country, writing)
 
-    def _value(self, number: str, country: str, writing: Writing) -> Any:
+    def _raw(self, number: str, country: str, writing: Writing) -> Any:
         if not number:
             return None
         if country and country not in phonenumbers.SUPPORTED_REGIONS:
             raise self.bad(f'"{country}" is not a country code of two capital letters')
-        if not writing.unchecked_phones and not _plausible(number, country):
+        if not writing.unchecked_phones and not _is_possible(number, country):
             raise self.bad("the phone number is not valid for its country")
         return {"phone": number, "countryShortName": country}
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["phone"]) if raw else ""
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         """Leave out the country, as recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""
         return None if raw is None else {"phone": raw["phone"]}
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"phone": raw["phone"], "country_short_name": raw["countryShortName"] or None} if raw else {}
 
 
-def _plausible(number: str, country: str) -> bool:
+def _is_possible(number: str, country: str) -> bool:
     """Return whether a number is possible: with a plus, without it (`12025550172`), or as dialled in its country."""
     spellings = [(number, country or None)]
     if not number.startswith("+"):
@@ -322,7 +304,7 @@ class Numbers(ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return raw or ""
 
-    def payload(self, column: Column, raw: Any) -> Any:
+    def event_value(self, column: Column, raw: Any) -> Any:
         if raw is None:
             return None
         # Events have floating-point numbers where items have texts, so long ones arrive rounded (published captures).
@@ -344,13 +326,13 @@ class Date(ColumnKind):
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         day, _, clock = text.strip().replace("T", " ").partition(" ")
-        return self._value(day, clock, None, writing)
+        return self._raw(day, clock, None, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        icon = text_in(self, content, "icon") or None
-        return self._value(text_in(self, content, "date"), text_in(self, content, "time"), icon, writing)
+        icon = self.text_in(content, "icon") or None
+        return self._raw(self.text_in(content, "date"), self.text_in(content, "time"), icon, writing)
 
-    def _value(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
+    def _raw(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
         if not day:
             return None
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) or not re.fullmatch(r"(\d{2}:\d{2}(:\d{2})?)?", clock):
@@ -384,7 +366,7 @@ class Checkbox(ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return "v" if raw else ""
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+    def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"checked": bool(raw)}
 
 

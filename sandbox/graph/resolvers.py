@@ -70,9 +70,9 @@ def served_version(header: str | None) -> Version:
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
 
 
-# A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
+# A cursor ends an hour after the first page, not the last (developer.monday.com/api-reference/reference/items-page).
 CURSOR_SECONDS = 3600
-# The most items of a page (reference/items-page).
+# The most items of a page (developer.monday.com/api-reference/reference/items-page).
 PAGE_LIMIT = 500
 
 
@@ -107,7 +107,7 @@ class OpenCursors:
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
     def next(self, world: World, cursor: str, limit: int) -> Page:
-        """Return the page after `cursor`, which may be used again; raises CursorException when it has expired."""
+        """Return the page after `cursor`, which stays usable; raises FieldError (CursorException) if it has expired."""
         with self._lock:
             state = self._open.get(cursor)
         if state is None or state.expires_at <= self._clock.time():
@@ -176,7 +176,7 @@ def page_of(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
 
 
 def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
-    """Return where the page that `limit` and `page` name starts and ends; raises InvalidArgumentException."""
+    """Return where the page of `limit` and `page` starts and ends; raises FieldError (InvalidArgumentException)."""
     limit = arguments.get("limit")
     page = arguments.get("page")
     # A null in the variables is no default, so it is replaced here.
@@ -290,9 +290,9 @@ def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
         "column": column,
         "is_leaf": True,
         "text": kind.api_text(column, raw),
-        "value": kind.value(raw),
+        "value": kind.api_value(raw),
         "updated_at": changed,
-        **kind.fields(column, raw),
+        **kind.api_fields(column, raw),
     }
 
 
@@ -302,7 +302,8 @@ USERS_DEFAULT_LIMIT = 200
 
 def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
     """Return a page of users, all of whom are active."""
-    # Unlike other listings, which have 25 rows where the query names no limit (reference/users).
+    # Unlike other listings, which have 25 rows where the query names no limit
+    # (developer.monday.com/api-reference/reference/users).
     limit = arguments.get("limit") or USERS_DEFAULT_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
@@ -601,7 +602,7 @@ def create_group(context: Context, board_id: int, group_name: str, **arguments: 
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
-# A column id that a caller chooses (reference/columns of Monday's API).
+# A column id that a caller chooses (developer.monday.com/api-reference/reference/columns).
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 
 

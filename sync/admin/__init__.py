@@ -5,6 +5,7 @@ from sync.admin import (  # noqa: F401 - each registers its admins or handlers
     api_token_pages,
     approval_pages,
     board_pages,
+    connection_pages,
     diagnostics,
     engine_handlers,
     notification_pages,

@@ -20,10 +20,17 @@ from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.kernel.humanize import DASH
 from sync.models import ApiToken
+from sync.records.authors import full_name
 
 LIFETIMES = ((30, "30 days"), (90, "90 days"), (365, "A year"))
 
 admin.site.unregister(AuthToken)
+
+
+def owner_name(user: User) -> str:
+    """Return a token's owner, who is a person or a program: a program's user can't sign in."""
+    name = full_name(user)
+    return name if user.is_staff else f"{name} (program)"
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -48,19 +55,19 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
-    list_display = ("begins_with", "owner", "created_at", "ends")
-    search_fields = ("token_key", "user__username")
+    list_display = ("owner", "begins_with", "created_at", "ends")
+    search_fields = ("token_key", "user__username", "user__first_name", "user__last_name")
     search_help_text = "How a token begins, or its owner"
     ordering = ("-created",)
 
     begins_with = admin_base.plain_column("Begins with", str, "token_key")
-    owner = admin_base.plain_column("Owner", lambda token: token.user.get_username(), "user__username")
+    owner = admin_base.plain_column("Owner", lambda token: owner_name(token.user), "user__username")
     created_at = admin_base.time_column("created", "Made")
     ends = admin_base.plain_column(
         "Ends", lambda token: date_format(localtime(token.expiry), "j M Y") if token.expiry else DASH, "expiry"
     )
     empty_title = "No API tokens yet"
-    empty_words = "With a token another program reads and writes records through the API, by the rights of its owner."
+    empty_words = "With a token, another program reads and writes records through the API, by the rights of its owner."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
@@ -101,13 +108,18 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         kwargs |= {"queryset": User.objects.filter(is_active=True).order_by("username")}
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         field.label = "Owner"
-        field.help_text = "The program may do what the token's owner may, and nothing else."
+        field.label_from_instance = owner_name
+        field.help_text = (
+            "The program may do what the token's owner may, and nothing else. To know later which program has which "
+            "token, add a user named after the program, without “May sign in here”."
+        )
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Create the token; its text goes to `response_add` only."""
         owner = form.cleaned_data.get("user", request.user)
         token, text = ApiToken.objects.create(owner, timedelta(days=form.cleaned_data["days"]))
+        obj.user = owner
         obj.digest = token.digest
         obj.token_key = token.token_key
         obj.text = text
@@ -115,7 +127,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the text in the response itself, so that no message, cookie or cache keeps it."""
         context: dict[str, Any] = {
-            "before": "This is the token. Copy it now: it can't be shown again.",
+            "before": "Copy the token now: it can't be shown again.",
             "text": obj.text,
             "after": (
                 "The program sends it with each call, in the header “Authorization: Bearer” followed by the token."
@@ -123,7 +135,8 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
             "back": reverse("admin:sync_apitoken_changelist"),
             "back_label": "Back to the API tokens",
         }
-        answer = admin_base.render_admin_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
+        title = f"A token of {owner_name(obj.user)}"
+        answer = admin_base.render_admin_page(self, request, "npd/shown_once.html", title, **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 

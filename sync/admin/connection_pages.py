@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
+from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address
+from sync.admin.diagnostics import DiagnosticsAdmin
 from sync.boards import board_setup
 from sync.choices import StopCode
 from sync.clock import sync_now
@@ -49,10 +52,10 @@ def may_see_connection(user: Any) -> bool:
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the banners above every page."""
-    is_connected = credentials.is_configured()
+    is_connected = credentials.has_token()
     context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
-        context |= {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
+        context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
     elif registry.is_sandbox():
         context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
     return context
@@ -85,24 +88,36 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     }
 
 
-def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Ask Monday once whether the stop is over, and go back to the page with the button."""
-    user = cast("User", request.user)
-    if not is_allowed(user, "retry"):
-        raise PermissionDenied
+@admin.register(MondayAccount)
+class MondayAccountAdmin(DiagnosticsAdmin):
+    """The account's row for superusers, and “Try again” for everybody who may retry jobs."""
 
-    def run() -> confirmed_action.Report:
-        # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
-        was_slowed = availability.is_slowed()
-        answer = sentence = breaker.ask_again(is_slowed=was_slowed)
-        if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
-            sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
-        authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-        is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
-        return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
+    list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
 
-    back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
-    return confirmed_action.run_action(model_admin, request, run, back_url)
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_POST(self.try_again))
+        return [path("try-again/", view, name="sync_try_again"), *super().get_urls()]
+
+    def try_again(self, request: HttpRequest) -> HttpResponse:
+        """Ask Monday once whether the stop is over, and go back to the page with the button."""
+        user = cast("User", request.user)
+        if not is_allowed(user, "retry"):
+            raise PermissionDenied
+
+        def run() -> confirmed_action.Report:
+            # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
+            was_slowed = availability.is_slowed()
+            answer = sentence = breaker.ask_again(is_slowed=was_slowed)
+            if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
+                sentence = "The API quota is as tight as before. “Sync now” still works."
+            if answer == breaker.STOPPED:
+                sentence = breaker.still_stopped()
+            authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
+            is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
+            return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
+
+        back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
+        return confirmed_action.run_action(self, request, run, back_url)
 
 
 @dataclass(frozen=True)
@@ -124,10 +139,10 @@ class ConnectionTest:
 
 def examine_connection(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
-    if not credentials.is_configured():
-        result = ConnectionTest(False, credentials.missing_reason())
+    if not credentials.has_token():
+        result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
     else:
-        result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -152,7 +167,8 @@ def try_connection(
         then()
     except MondayError as error:
         sentence = humanize.without_request_id(error.sentence)
-        return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
+        advice = [error.kind.for_administrator]
+        return ConnectionTest(is_ok=False, message=sentence, error=error, for_administrator=advice)
     name = info.user_name or info.user_id
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
@@ -208,16 +224,16 @@ def removal_question() -> confirmed_action.Question:
     if not token.is_stored:
         return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
-        "Nothing changes in the sync: it uses the token of the environment."
+        "Sync goes on with the token that is set on the server."
         if settings.MONDAY_API_KEY
-        else "Nothing is synced any more until a token is entered. Then it goes on."
+        else "Nothing is synced until you enter another token."
     )
     return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
 def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
-    if overview.missing_token:
+    if overview.no_token_reason:
         return False
     return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
 
@@ -227,9 +243,9 @@ def is_token_answered(account: MondayAccount) -> bool:
 
 
 _NEXT_STEPS = {
-    "run": ("NPD Sync applies the plan that was confirmed.", "See how far it is"),
+    "run": ("The set-up that you started is running.", "See how far it is"),
     "boards": ("You see a plan before anything is written.", "Choose boards"),
-    "connect": ("It takes an API token, which is tested at once.", "Connect Monday"),
+    "connect": ("You need an API token. NPD Sync tests it at once.", "Connect Monday"),
 }
 
 
@@ -266,7 +282,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
     return {
         "configured": token.is_usable,
         "token": token,
-        "token_problem": credentials.unusable_reason(),
+        "token_problem": credentials.unreadable_reason(),
         "may_connect": may_connect(user),
         "on_server": on_server,
         "known": account if is_known else None,

@@ -1,14 +1,11 @@
 """Technical tables for superusers, and django-celery-beat's schedule."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import URLPattern, path
-from django.views.decorators.http import require_POST
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
@@ -16,9 +13,8 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin
-from sync.admin.connection_pages import try_again
 from sync.kernel import humanize
-from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import Intent, SyncMetadata, WebhookEvent
 
 
 class DiagnosticsAdmin(ReadOnlyAdmin):
@@ -53,18 +49,10 @@ class WebhookEventAdmin(DiagnosticsAdmin):
     ordering = ("-id",)
 
 
-@admin.register(MondayAccount)
-class MondayAccountAdmin(DiagnosticsAdmin):
-    list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
-
-    def get_urls(self) -> list[URLPattern]:
-        try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))
-        return [path("try-again/", try_again_view, name="sync_try_again"), *super().get_urls()]
-
-
 @admin.register(LogEntry)
 class LogEntryAdmin(DiagnosticsAdmin):
-    empty_value_display = humanize.DASH  # plain text, because the filter puts it into an HTML attribute
+    # PageAdmin's is HTML, which the filter by content type would show as it is.
+    empty_value_display = humanize.DASH
     list_display = ("action_time", "user", "content_type", "about", "change")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")
@@ -81,7 +69,7 @@ class LogEntryAdmin(DiagnosticsAdmin):
         return entry.get_change_message()
 
 
-# The schedule is django-celery-beat's admin in unfold's look, without clocked and solar schedules.
+# The admins below replace django-celery-beat's, for unfold's look; clocked and solar schedules have none.
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
 
@@ -101,7 +89,7 @@ class UnfoldPeriodicTaskForm(PeriodicTaskForm):
 class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
     form = UnfoldPeriodicTaskForm
     change_form_template = None  # beat's own template has an inline script, which our CSP blocks
-    date_hierarchy = None
+    date_hierarchy = None  # beat's is by start_time, which is rarely set
     list_display = ("name", "enabled", "scheduler", "last_run_at")
     list_filter = ("enabled",)
     fieldsets = (
@@ -113,7 +101,7 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
     readonly_fields = ("last_run_at",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        # A deployment writes the jobs (config/settings.py).
+        # `migrate` adds the tasks of SCHEDULE (config/settings.py); people only change them.
         return False
 
 
@@ -124,4 +112,4 @@ class IntervalScheduleAdmin(PageAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, PageAdmin):
-    inlines = ()
+    inlines = ()  # beat's list of its tasks isn't in unfold's look

@@ -32,9 +32,6 @@ WAITING = "waiting"
 PENDING = "Pending"
 NOT_SYNCED = "Failed"
 
-# The directions that send NPD's edits.
-SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
-
 
 def board_mappings() -> QuerySet[FieldMapping]:
     types = [spec.entity_type for spec in registry.entities()]
@@ -53,7 +50,7 @@ def keys_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
 
 def sent_keys(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return `keys_of` the fields that are sent to a board."""
-    return keys_of(mapping for mapping in mappings if mapping.column_id and mapping.direction in SENDING_DIRECTIONS)
+    return keys_of(mapping for mapping in mappings if mapping.column_id and SyncDirection(mapping.direction).sends)
 
 
 def history_fields(model: type[SyncedModel]) -> list[Any]:
@@ -125,7 +122,7 @@ def edits_of(
     edits = []
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
-        is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
+        is_sent = events[0].sync_enabled and SyncDirection(events[0].sync_direction).sends
         save = saves.get((entity_type, entity_id)) if is_sent else None
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.

@@ -1,5 +1,6 @@
 """The import and export pages of records, by django-import-export."""
 
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -29,10 +30,10 @@ from sync.records.authors import log_model_action
 # A preview lists this many rows of each kind at most.
 LISTED_ROWS = 50
 
-# The parameter of the import's address that names the file of a preview's refused rows.
-REFUSED = "refused"
+# The parameter of the import's address that names the file of a preview's refused or warned rows.
+ROWS = "rows"
 
-FILE_GONE = "The file was imported already (see the activity), or an hour is over. Choose it again."
+FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
 
 class Uploads(CacheStorage):
@@ -52,7 +53,9 @@ class Uploads(CacheStorage):
 
 class FileForm(ImportForm):
     create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
-    clear_empty = forms.BooleanField(required=False, label="Empty cells empty their field", widget=UnfoldBooleanWidget)
+    clear_empty = forms.BooleanField(
+        required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +64,16 @@ class FileForm(ImportForm):
 
     def clean_import_file(self) -> Any:
         file = self.cleaned_data["import_file"]
+        is_workbook = file_formats.is_workbook(file.read(8))
+        file.seek(0)
+        extension = Path(file.name).suffix.lower()
+        if extension == ".xlsx" and not is_workbook:
+            raise forms.ValidationError(
+                "The file is named .xlsx, but is no XLSX file, or has a password. If it is CSV, rename it to .csv; "
+                "otherwise open it in a spreadsheet program and save it as XLSX without a password."
+            )
+        if extension == ".csv" and is_workbook:
+            raise forms.ValidationError("The file is named .csv, but is an XLSX file. Rename it to .xlsx.")
         if file.size > file_formats.MAX_BYTES:
             raise forms.ValidationError(f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it.")
         return file
@@ -78,6 +91,9 @@ class ConfirmForm(ConfirmImportForm):
     create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
     clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
     shown_digest = forms.CharField(widget=forms.HiddenInput)
+    leave_out_warned = forms.BooleanField(
+        required=False, label="Leave out the rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
+    )
 
 
 class RecordFilesMixin(ImportExportMixin):
@@ -135,8 +151,8 @@ class RecordFilesMixin(ImportExportMixin):
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others, and can be downloaded."""
-        if REFUSED in request.GET:
-            return self._download_refused(request)
+        if ROWS in request.GET:
+            return self._download_rows(request)
         response = super().import_action(request, **kwargs)
         context = response.context_data
         # The library offers the confirmation even if nothing would be written.
@@ -146,32 +162,41 @@ class RecordFilesMixin(ImportExportMixin):
             context["form"].add_error("import_file", _first_error(result))
             del context["result"]
         elif result is not None:
-            context |= {"valid_rows": result.valid_rows(), "limit": f":{LISTED_ROWS}", "listed": LISTED_ROWS}
-            if result.invalid_rows:
-                file = Uploads()
-                file.save(file_formats.CSV().export_data(result.refused).encode(self.to_encoding))
-                context["refused_url"] = f"?{urlencode({REFUSED: file.name})}"
+            unwarned = [row for row in result.valid_rows() if not row.reasons]
+            context |= {"unwarned_rows": unwarned, "limit": f":{LISTED_ROWS}", "listed": LISTED_ROWS}
+            context["refused_url"] = self._rows_url(result.refused_file)
+            context["warned_url"] = self._rows_url(result.warned_file)
             context["to_write"] = result.totals["new"] + result.totals["update"]
             if context["to_write"]:
                 context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
                 context["confirm_form"].initial["shown_digest"] = result.digest
+                if len(unwarned) == context["to_write"]:
+                    del context["confirm_form"].fields["leave_out_warned"]
         labels = [field.column_name for field in resource_of(self.model)().fields.values()]
         context["known_columns"] = f"The first row has titles: {', '.join(labels)}, or other usual names for these."
         context["title"] = f"Import {self.opts.verbose_name_plural}"
         answer: HttpResponse = response
         return answer
 
-    def _download_refused(self, request: HttpRequest) -> HttpResponse:
-        """Return the rows that a preview listed as not imported, to be corrected and imported."""
+    def _rows_url(self, rows: Any) -> str:
+        """Keep rows of a preview for their download, and return its address; empty without rows."""
+        if not rows:
+            return ""
+        file = Uploads()
+        file.save(file_formats.CSV().export_data(rows).encode(self.to_encoding))
+        return f"?{urlencode({ROWS: file.name})}"
+
+    def _download_rows(self, request: HttpRequest) -> HttpResponse:
+        """Return the rows that a preview refused or warned of, to be corrected and imported."""
         if not self.has_import_permission(request):
             raise PermissionDenied
-        key = as_uuid(request.GET[REFUSED])
+        key = as_uuid(request.GET[ROWS])
         try:
             rows = Uploads(name=key.hex if key else "").read()
         except file_formats.FileError as why:
             messages.warning(request, str(why))
             return HttpResponseRedirect(request.path)
-        name = f"{self.opts.model_name}s-not-imported.csv"
+        name = f"{self.opts.model_name}s-to-check.csv"
         return HttpResponse(rows, "text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
@@ -197,10 +222,12 @@ class RecordFilesMixin(ImportExportMixin):
         if result.has_errors():
             messages.error(request, f"Nothing was imported. {_first_error(result)} Preview the file again.")
             return changelist
-        totals = result.totals
-        sentence = f"Imported: {totals['new']:,} new, {totals['update']:,} changed, {totals['skip']:,} unchanged."
+        sentence = f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."
         if result.invalid_rows:
             sentence += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
+        if result.left_out:
+            left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
+            sentence += f" {left_out} left out."
         messages.success(
             request,
             format_html('{} <a class="npd-link" href="{}">Undo…</a>', sentence, batch_undo_url(result.batch_id)),

@@ -190,7 +190,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     view = record_view.describe_one(record)
     if view.reason_code is record_view.StateReason.SYNC_OFF:
         by = person_requests.sync_turned_off(record).get("by")
-        return f"The sync of “{record}” was turned off{f' by {by}' if by else ''}, so nothing of it is synced."
+        return f"{by or 'Somebody'} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
         record_view.RecordState.PENDING: "is pending",
@@ -242,7 +242,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         is_over = "Nothing was done, because nothing of this group waits any more."
-        otherwise = "Nothing was done: that is not possible there." if entries else is_over
+        otherwise = "Nothing was done: it is not possible for what you chose." if entries else is_over
         for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
             messages.warning(request, sentence)
         return see_other(back_url)
@@ -266,7 +266,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         page = handler.question(request, fitting)
         effects = list(page.effects)
         if waiting > len(fitting):
-            limit = f"At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{waiting:,} wait. {limit}")
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 

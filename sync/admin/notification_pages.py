@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from sync.admin.admin_base import badge, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.mails import NO_EMAIL_SERVER, are_emails_files, is_email_configured
+from sync.kernel.mails import EMAILS_ARE_FILES, NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.models import NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
@@ -45,6 +45,7 @@ class MailForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         self.user = user
         super().__init__(*args, **kwargs)
+        self.label_suffix = ""
 
     def clean_frequency(self) -> Frequency:
         frequency: Frequency = self.cleaned_data["frequency"]
@@ -105,7 +106,7 @@ def _about_email(user: User) -> str:
     if problem := _email_problem(user):
         return problem
     if are_emails_files():
-        return f"No email server is set up: what would go to {user.email} is written as a file into var/mail."
+        return EMAILS_ARE_FILES
     return f"They go to {user.email}, the address of your account."
 
 
@@ -116,7 +117,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
     own = NotificationReceiver.objects.filter(user=user).first()
     mail_form = MailForm(user, initial={"frequency": own.frequency} if own else {})
-    chat_form = ChatForm(auto_id="chat_%s")
+    chat_form = ChatForm(auto_id="chat_%s", label_suffix="")
     if request.method == "POST":
         act = request.POST.get("act", "")
         if act in ("add", "remove") and not user.is_superuser:
@@ -127,7 +128,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
                 notifications.choose(user, mail_form.cleaned_data["frequency"])
                 return _redirect(request, "Your notifications were saved.")
         elif act == "add":
-            chat_form = ChatForm(request.POST, auto_id="chat_%s")
+            chat_form = ChatForm(request.POST, auto_id="chat_%s", label_suffix="")
             if chat_form.is_valid():
                 receiver = notifications.add_chat(**chat_form.cleaned_data)
                 authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)
@@ -178,11 +179,11 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
         if not user.is_superuser:
             raise PermissionDenied
         receiver = _chat(request)
-        place = f"“{receiver}”"
+        where = f"sent to “{receiver}”"
     else:
         receiver = NotificationReceiver.objects.get_or_create(user=user)[0]
-        place = "a file in var/mail" if are_emails_files() else user.email
+        where = "written into var/mail" if are_emails_files() else f"sent to {user.email}"
     if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
         return see_other(reverse("npd-notifications"))
-    return _redirect(request, f"The test was sent to {place}.")
+    return _redirect(request, f"The test was {where}.")

@@ -284,7 +284,7 @@ def sync_stats() -> dict[str, Any]:
         "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
         "verified": latest_verification(),
         "quota": api_quota.forecast(),
-        "monday_configured": credentials.is_configured(),
+        "monday_configured": credentials.has_token(),
         "stop_reason": account.stop_reason if until or account.needs_probe else "",
         "stopped_until": until,
         "last_synced": max(latest, default=None),

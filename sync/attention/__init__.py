@@ -1,6 +1,6 @@
 """What waits for a person: the rows of `sync_attention`, as entries, groups by cause, and counts.
 
-Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `sources` defines
+Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `definitions` says
 what waits. `cause_table` has the label, the severity and the acts of each kind and cause. Home, the record's page, the
 sidebar, the API, notifications and metrics read from here, each for what a person may see (`kinds_shown_to`).
 """
@@ -66,6 +66,9 @@ _SEVERITY = models.Case(
     *(models.When(kind=kind.value, then=models.Value(int(facts.severity))) for kind, facts in KINDS.items()),
     output_field=models.IntegerField(),
 )
+
+# Of the groups on Home, and of the cases behind “next”.
+_ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
 
 
 @dataclass(frozen=True)
@@ -285,8 +288,9 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     return rows.annotate(
         severity=_SEVERITY,
         size=models.Window(models.Count("pk"), partition_by=cause),
+        kind_place=ORDER,
         oldest=models.Window(models.Min("since"), partition_by=cause),
-    ).order_by("severity", "-size", ORDER, "oldest", "cause", "since", "source")
+    ).order_by(*_ORDER_OF_GROUPS, "since", "source")
 
 
 def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
@@ -314,17 +318,17 @@ def groups(
         rows.order_by()
         .values("kind", "cause")
         .annotate(
-            number=models.Count("pk"),
+            size=models.Count("pk"),
             first=models.Min("pk"),
             oldest=models.Min("since"),
             sentences=models.Count(KT("values__error"), distinct=True),
             removed=ArrayAgg(KT("values__removed"), filter=models.Q(kind=Kind.APPROVAL), distinct=True, default=[]),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
-            place=_SEVERITY,
+            severity=_SEVERITY,
             kind_place=ORDER,
         )
     )
-    group_rows = list(grouped.order_by("place", "-number", "kind_place", "oldest", "cause")[:limit])
+    group_rows = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
     # An entry may have ended between the two queries.
@@ -335,10 +339,10 @@ def groups(
 
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     kind = Kind(first.kind)
-    number = row["number"]
+    number = row["size"]
     has_one_sentence = kind is Kind.FAILED and row["sentences"] == 1
     records = number
-    if _is_column(first):
+    if _is_about_column(first):
         is_blocked = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
         records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**is_blocked).count()
     return Group(
@@ -415,7 +419,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         entity_type=row.entity_type,
         entity_id=row.entity_id,
         item_id=row.item_id,
-        name=wording.label(row.entity_type, row.field) if _is_column(row) else name,
+        name=wording.label(row.entity_type, row.field) if _is_about_column(row) else name,
         board=registry.board_title(row.entity_type) if row.entity_type else "",
         since=row.since,
         cause=row.cause,
@@ -438,7 +442,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
     )
 
 
-def _is_column(row: Attention) -> bool:
+def _is_about_column(row: Attention) -> bool:
     return row.kind == Kind.BLOCKED and row.entity_id is None
 
 
@@ -460,7 +464,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
             until = f", so nothing is sent to it until {humanize.day_and_time(row.until)}" if row.until else ""
             detail = f"Rewritten on the board by {values['by'] or 'somebody'}{until}."
-        case Kind.BLOCKED if _is_column(row):
+        case Kind.BLOCKED if _is_about_column(row):
             detail = detail or NO_COLUMN
     return detail
 
@@ -512,13 +516,13 @@ def _url(row: Attention, *, has_record: bool) -> str:
         return registry.record_url(row.entity_type, row.entity_id)
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
         return f"{reverse('admin:index')}?cause={row.cause}"
-    name = _PAGES[kind]
-    if name.startswith(":"):
-        return reverse(name.removeprefix(":"))
+    page = _PAGES[kind]
+    if page.startswith(":"):
+        return reverse(page.removeprefix(":"))
     if kind is Kind.REJECTED:
-        return registry.page_url(name, *row.source.split(":"))
+        return registry.page_url(page, *row.source.split(":"))
     keys = (row.values.get(name) for name in ("job", "conflict", "board"))
-    return registry.page_url(name, str(next(filter(None, keys), row.source)))
+    return registry.page_url(page, str(next(filter(None, keys), row.source)))
 
 
 # The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
@@ -561,12 +565,13 @@ class Wording:
         # Monday's own words, or a column's problem, which all rows of the cause have.
         if not title and kind is Kind.FAILED:
             title = row.values["common"]
-        elif not title and (_is_column(row) or kind is Kind.STOP):
+        elif not title and (_is_about_column(row) or kind is Kind.STOP):
             title = row.values["reason"]
         # Only our own titles are formatted, because Monday's words may have braces.
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
             numbers = {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}
+            names["label"] = humanize.within_sentence(row.values.get("details", {}).get("label", "value"))
             title = cause_of(kind, row.code).title.format(**names, **numbers)
         if kind is Kind.REMOVED and row.actor:
             # The title names Monday already.

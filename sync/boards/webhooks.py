@@ -16,7 +16,7 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
-from sync.monday.board import LOG_PREFIX, url_fingerprint
+from sync.monday.board_events import LOG_PREFIX, url_fingerprint
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.registry import EntitySpec

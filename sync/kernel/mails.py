@@ -8,6 +8,7 @@ from django.core.mail import EmailMessage
 from sync.kernel.humanize import one_line, shorten
 
 NO_EMAIL_SERVER = "No email server is set up. Whoever runs NPD Sync can add one."
+EMAILS_ARE_FILES = "Emails are only written as files into var/mail here, so nobody gets them."
 
 MAX_SUBJECT = 160  # characters
 

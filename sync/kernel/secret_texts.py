@@ -89,7 +89,7 @@ SHAPES = [
     ),
 ]
 
-SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
+SHORTEST_REMOVED = 6  # a shorter text would black out ordinary words
 
 
 def _spellings(secret: str) -> set[str]:
@@ -115,7 +115,7 @@ class Redactor:
         count, pattern = self._known
         if count != len(self._secrets):
             secrets = list(self._secrets)
-            long_enough = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+            long_enough = [secret for secret in secrets if len(secret) >= SHORTEST_REMOVED]
             # The longest first, because one secret may begin as another one.
             spellings = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
             pattern = re.compile("|".join(map(re.escape, spellings))) if spellings else None

@@ -14,6 +14,7 @@ from django.db import models, transaction
 from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
@@ -165,16 +166,16 @@ ASK_INTERVAL = timedelta(seconds=5)
 ASK_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+NOT_STOPPED = "Sync isn't stopped any more."
 RESUMED = "Monday answers, and sync goes on."
-STOPPED = "Monday was asked just now, and sync is still stopped."
-WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
-JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
-PAUSED = "Monday was not asked, because all boards are paused. Resume them first."
+STOPPED = "Sync is still stopped."
+WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
+JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
+PAUSED = "All boards are paused. Resume them first."
 
 # The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
 )
 
 
@@ -199,7 +200,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
-    if not credentials.is_configured():
+    if not credentials.has_token():
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
@@ -211,7 +212,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return JUST_ASKED
     try:
         if asks_for_account:
-            fetch_account_info(timeout=ASK_SECONDS)
+            refresh_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
@@ -219,6 +220,16 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     stops.release_held()
     row.refresh_from_db()
     return RESUMED if is_over and not row.waits_at(sync_now()) else STOPPED
+
+
+def still_stopped() -> str:
+    """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
+    account = stops.monday_account()
+    now = sync_now()
+    board_stops = [stop.until for link in _stopped_links() if (stop := link.stop_of())]
+    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
 def ask_again_after_commit() -> None:
@@ -262,7 +273,7 @@ def check_soon(links: models.QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Read the token's user, plan, version, limits and today's usage for a person, and store them.
 
     Raises MondayError.
@@ -273,7 +284,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
+    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """
@@ -310,7 +321,7 @@ def store_account_info(info: AccountInfo) -> None:
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
     api_quota.delete_old_usage()
-    if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
+    if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:
         # Urgent, because this call finds out that a limit was raised.

@@ -20,10 +20,12 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import stops
 from sync.models import StoredSecret
 
-LONGEST_SECRET = 4_096  # characters
+# Bounds of what people enter, in characters.
+SHORTEST_SECRET = 8
+LONGEST_SECRET = 4_096
 
-# In characters. Shorter texts are no secrets of Monday's, and hiding them would hide ordinary words.
-SHORTEST_SECRET = 16
+# Shorter texts are not concealed: that would hide ordinary words, and Monday's secrets are longer.
+SHORTEST_CONCEALED = 16
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class TokenState:
     """What pages may show about the token; never the token itself."""
 
     is_in_environment: bool = False
-    is_stored: bool = False  # also if the environment's is used
-    is_unreadable: bool = False  # it is stored, but no current key decrypts it
+    is_stored: bool = False
+    is_unreadable: bool = False  # only the stored one can be used, and no current key decrypts it
     set_by: str = ""
     set_at: datetime | None = None
 
@@ -43,11 +45,11 @@ class TokenState:
 
 def api_token() -> str:
     """Return the token to call Monday with; empty if none can be used."""
-    return settings.MONDAY_API_KEY or _stored(API_TOKEN)
+    return settings.MONDAY_API_KEY or _read_secret(API_TOKEN)
 
 
 def token_mark() -> str:
-    """Return a hash that identifies the token; empty if there is none."""
+    """Return a hash by which `MondayAccount.answered_mark` names the token; empty if there is none."""
     token = api_token()
     return salted_hmac("sync.token_mark", token).hexdigest() if token else ""
 
@@ -57,62 +59,68 @@ def webhook_secrets() -> tuple[str, str]:
     # If the environment has one of them, both are from there: halves of two pairs would not fit together.
     if settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET:
         return settings.MONDAY_WEBHOOK_TOKEN, settings.MONDAY_SIGNING_SECRET
-    return _stored(WEBHOOK_TOKEN), ""
+    return _read_secret(WEBHOOK_TOKEN), ""
 
 
-def is_configured() -> bool:
+def has_token() -> bool:
+    """Whether there is a token to call Monday with."""
     return bool(api_token())
 
 
-def missing_reason() -> str:
+def no_token_reason() -> str:
     """Return why Monday can't be called, as a sentence; empty if there is a token."""
-    return "" if is_configured() else unusable_reason() or NOT_CONNECTED
+    if has_token():
+        return ""
+    return unreadable_reason() or NOT_CONNECTED
 
 
-def unusable_reason() -> str:
-    """Return why the stored token can't be used; empty if there is none, or it can."""
+def unreadable_reason() -> str:
+    """Return why the stored token can't be read; empty if it can, or isn't needed."""
     return NOT_READABLE if token_state().is_unreadable else ""
 
 
 def token_state() -> TokenState:
     """Return where the API token is from and since when, by one query."""
-    row = StoredSecret.objects.filter(name=API_TOKEN).select_related("set_by").first()
     is_in_environment = bool(settings.MONDAY_API_KEY)
+    row = StoredSecret.objects.filter(name=API_TOKEN).select_related("set_by").first()
     if row is None:
         return TokenState(is_in_environment)
     user = row.set_by
-    set_by = ""
-    if user is not None:
-        set_by = user.get_full_name() or user.get_username()
-    is_unreadable = not (is_in_environment or _decrypted(row))
-    return TokenState(is_in_environment, True, is_unreadable, set_by=set_by, set_at=row.set_at)
+    return TokenState(
+        is_in_environment,
+        is_stored=True,
+        is_unreadable=not is_in_environment and not _decrypted(row),
+        set_by=user.get_full_name() or user.get_username() if user else "",
+        set_at=row.set_at,
+    )
 
 
 def check_secret(text: str, label: str) -> str:
     """Return a typed secret without blanks around it; raises ActionError if it can't be one."""
-    conceal(text, text.strip())
     secret = text.strip()
+    conceal(text, secret)
     if not secret:
         raise ActionError(f"{label}: nothing was entered.")
-    if not secret.isascii() or not secret.isprintable() or " " in secret or not 8 <= len(secret) <= LONGEST_SECRET:
+    is_plain = secret.isascii() and secret.isprintable() and " " not in secret
+    if not is_plain or not SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET:
         raise ActionError(
-            f"{label}: this can't be one. It has 8 to {LONGEST_SECRET:,} letters, digits and signs without blanks; "
-            "copy it on Monday again."
+            f"{label}: this can't be one. It has {SHORTEST_SECRET} to {LONGEST_SECRET:,} letters, digits and signs "
+            "without blanks; copy it on Monday again."
         )
     return secret
 
 
 def store_token(token: str, user: User) -> None:
-    """Store a token in place of the former one.
+    """Store a token in place of the former one, and end a stop because of that.
 
-    A stop because of the former token ends; the new token's user isn't known until Monday answers. Webhooks need a
-    secret, so one is made if there is none.
+    Webhooks need a secret, so one is made if there is none.
     """
     with transaction.atomic():
-        _store(API_TOKEN, token, user)
+        _write_secret(API_TOKEN, token, user)
+        # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
         stops.end_account_stop(by=user.get_username(), user_id="", answered_mark="")
         if not any(webhook_secrets()):
-            _store(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
+            _write_secret(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
 
 
 def remove_token() -> None:
@@ -122,11 +130,11 @@ def remove_token() -> None:
 
 def conceal(*texts: str) -> None:
     """Hide these texts from now on in this process's logs, error pages and stored errors."""
-    secret_texts = settings.SECRET_TEXTS
-    secret_texts += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in secret_texts]
+    known = settings.SECRET_TEXTS
+    known.extend([text for text in texts if len(text) >= SHORTEST_CONCEALED and text not in known])
 
 
-def _stored(name: str) -> str:
+def _read_secret(name: str) -> str:
     """Return a stored secret; empty if there is none, or no current key decrypts it."""
     row = StoredSecret.objects.filter(name=name).first()
     return _decrypted(row) if row else ""
@@ -142,7 +150,7 @@ def _decrypted(row: StoredSecret) -> str:
     return text
 
 
-def _store(name: str, text: str, user: User) -> None:
+def _write_secret(name: str, text: str, user: User) -> None:
     conceal(text)
     values = {"sealed": encrypt(text), "set_at": SyncNow(), "set_by": user}
     StoredSecret.objects.update_or_create(name=name, defaults=values)

@@ -1,12 +1,9 @@
-"""Each record's sync state, and the rows that a crash must not lose: intents, webhooks, tombstones, ignored items."""
+"""Each record's sync state, and what holds its fields back: approvals, loops of writes, awaited relations."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
-from datetime import datetime
-from functools import cached_property
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -14,15 +11,10 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
-from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
 
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.monday.board import EventKind, InvalidEvent, ItemEvent
-from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
@@ -182,246 +174,6 @@ class SyncMetadata(models.Model):
 
 # The name under which code of other systems knows the table.
 SyncState = SyncMetadata
-
-
-class IntentState(models.TextChoices):
-    OPEN = "open", "Not confirmed yet"
-    APPLIED = "applied", "Done"
-    CONFIRMED = "confirmed", "Done, confirmed afterwards"
-    REJECTED = "rejected", "Rejected by Monday"
-    VOID = "void", "Had no effect"
-
-
-class Intent(models.Model):
-    """A mutation, committed before it is sent."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    entity_type = models.CharField("type of record", max_length=50)
-    entity_id = models.UUIDField("NPD ID")
-    board_id = models.CharField(max_length=50)
-    item_id = models.CharField(max_length=50, blank=True, db_default="")
-    lease_token = models.UUIDField("worker that has it")
-    idempotency_key = models.CharField(max_length=64)
-    alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
-    # By a mapping's key: {read, read_at, local, base, column, version, united}.
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    # Of a create: the whole document with its variables, which is sent again with the same `idempotency_key`.
-    body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
-    created_at = models.DateTimeField(db_default=SyncNow())
-    deadline = models.DateTimeField()
-    lookups = models.SmallIntegerField("how often it was looked for", db_default=0)
-    # The values in Monday's answer, by a mapping's key.
-    answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    request_id = models.CharField(max_length=100, blank=True, db_default="")
-    settled_at = models.DateTimeField("done at", null=True, blank=True)
-
-    class Meta:
-        db_table = "sync_intents"
-        verbose_name = "API write"
-        verbose_name_plural = "API writes"
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the claim, which skips records with an open intent before its deadline.
-            models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
-            models.Index(fields=["idempotency_key"], name="sync_intents_document"),
-            models.Index(fields=["created_at"], name="sync_intents_age"),
-            # Serves "our recent writes to this record", for the detection of lost updates.
-            models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{'Update' if self.item_id else 'Creation'} of a {self.entity_type}: {self.get_state_display()}"
-
-
-class WebhookEvents(models.QuerySet["WebhookEvent"]):
-    def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        return self.filter(type__in=[name for kind in kinds for name in EVENT_TYPES[kind]])
-
-
-def event_item_name() -> Coalesce:
-    """Return the expression for the item's name in a delivery, null without one."""
-    return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
-
-
-class WebhookEvent(models.Model):
-    """A delivery as received, stored once, processed under the board's lease."""
-
-    id = models.BigAutoField(primary_key=True)
-    # Monday's id, or a hash of a body without one. A sweep's rows have `log:` and the entry's id, or `touched:` and the
-    # item's time of last update.
-    trigger_id = models.CharField(max_length=64)
-    board_id = models.CharField(max_length=50)
-    item_id = models.CharField(max_length=50, null=True, blank=True)
-    column_id = models.CharField(max_length=50, null=True, blank=True)
-    type = models.CharField(max_length=50)
-    body: models.JSONField[Any, Any] = models.JSONField()
-    received_at = models.DateTimeField(db_default=SyncNow())
-    processed_at = models.DateTimeField(null=True, blank=True)
-    # Why it led to nothing, or what a pass did with it; empty before.
-    outcome = models.CharField(max_length=200, blank=True, db_default="")
-
-    objects = WebhookEvents.as_manager()
-
-    class Meta:
-        db_table = "sync_webhook_events"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=["trigger_id", "item_id", "column_id", "type"],
-                nulls_distinct=False,
-                name="sync_webhook_events_once",
-            )
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the processing of all unprocessed events of an item together.
-            models.Index(
-                fields=["board_id", "item_id"], condition=models.Q(processed_at=None), name="sync_webhook_events_new"
-            ),
-            # Serves "when did this item last change", for the quiet time of a new item.
-            models.Index(fields=["item_id", "-received_at"], name="sync_webhook_events_item"),
-            # Serves "when did the board's last webhook arrive" on Home.
-            models.Index(fields=["board_id", "-received_at"], name="sync_webhook_events_board"),
-        ]
-
-    def __str__(self) -> str:
-        return f"Webhook {self.pk} about item {self.item_id}"
-
-    @cached_property
-    def event(self) -> ItemEvent | None:
-        """The delivery's event, or None if it can't be parsed."""
-        with suppress(InvalidEvent):
-            return parse_event(self.body)
-        return None
-
-    @property
-    def user_id(self) -> str:
-        """The id of Monday's user, or an empty text if the delivery has none."""
-        return (self.event and self.event.user_id) or ""
-
-    @property
-    def happened_at(self) -> datetime:
-        """When it happened on Monday, or when it arrived if the delivery has no time."""
-        return (self.event and self.event.happened_at) or self.received_at
-
-
-class Tombstone(models.Model):
-    """A deleted record, written by a trigger and kept so that its item creates no new record."""
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("type of record", max_length=50)
-    entity_id = models.UUIDField("NPD ID")
-    monday_id = models.CharField(max_length=50, null=True, blank=True)
-    # The record's row, by column; without values once the person was erased.
-    data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    deleted_at = models.DateTimeField(db_default=SyncNow())
-    # What became of its item, as a sentence and as a TombstoneReason.
-    note = models.TextField("reason", blank=True, db_default="")
-    reason_code = models.CharField(max_length=30, blank=True, db_default="")
-    state = models.CharField(
-        max_length=20, choices=choices.TombstoneState.choices, db_default=choices.TombstoneState.WAITING
-    )
-    settled_at = models.DateTimeField("done at", null=True, blank=True)
-    # Shared by the records deleted in one act; null for those deleted by a script.
-    context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
-
-    class Meta:
-        db_table = "sync_tombstones"
-        verbose_name = "deleted record"
-        verbose_name_plural = "deleted records"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["entity_type", "entity_id"], name="sync_tombstones_one_a_record")
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["entity_type", "monday_id"], name="sync_tombstones_item")
-        ]
-
-    def __str__(self) -> str:
-        return f"Deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
-
-
-class IgnoredItem(models.Model):
-    """An item that must not become a record, with the reason, so that nobody is asked again."""
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    item_id = models.CharField(max_length=50)
-    reason = models.TextField()
-    unlinked = models.BooleanField("unlinked by a policy or a person", db_default=False)
-    entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
-    # Then no delivery about it is stored, and pages don't show that it is ignored.
-    erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)
-    at = models.DateTimeField(db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_ignored_items"
-        verbose_name = "ignored item"
-        verbose_name_plural = "ignored items"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_ignored_items_once")
-        ]
-
-    def __str__(self) -> str:
-        return f"Item {self.item_id}: {self.reason}"
-
-
-class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
-    def listed(self) -> UnmatchedItems:
-        """Return all but the ignored ones."""
-        return self.filter(ignored_at=None)
-
-
-class UnmatchedItem(models.Model):
-    """An item without a record, as it was last read, with the reason; it decides nothing.
-
-    It is deleted when a record gets the item (by a trigger of the synced tables), or the item leaves the board.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("type of record", max_length=50)
-    board_id = models.CharField(max_length=50, blank=True, db_default="")
-    item_id = models.CharField("Monday item", max_length=50)
-    name = models.TextField(blank=True, db_default="")
-    reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
-    # The arguments of the reason's sentence.
-    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    # The item's values by field.
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    first_seen = models.DateTimeField("since", db_default=SyncNow())
-    last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
-    ignored_at = models.DateTimeField("ignored", null=True, blank=True)
-    ignored_by = models.CharField(max_length=150, blank=True, db_default="")
-
-    objects = UnmatchedItems.as_manager()
-
-    class Meta:
-        db_table = "sync_unmatched_items"
-        verbose_name = "unmatched item"
-        verbose_name_plural = "unmatched items"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The item first, because the trigger that deletes a row knows no type.
-            models.UniqueConstraint(fields=["item_id", "entity_type"], name="sync_unmatched_items_once")
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the list, newest first, and its counts.
-            models.Index(
-                fields=["-first_seen", "-id"],
-                include=["reason_code", "entity_type"],
-                condition=models.Q(ignored_at=None),
-                name="sync_unmatched_items_listed",
-            ),
-            # Serves "what was ignored last", for the undo and the version of open pages.
-            models.Index(
-                fields=["ignored_at"], condition=models.Q(ignored_at__isnull=False), name="sync_unmatched_items_ignored"
-            ),
-            # Serves "which items were not in the listing".
-            models.Index(fields=["entity_type", "last_seen"], name="sync_unmatched_items_seen"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name or f"Item {self.item_id}"
-
-    @property
-    def reason_sentence(self) -> str:
-        return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
 
 def approval_payload_key(key: str) -> str:

@@ -1,10 +1,7 @@
-"""Boards: their columns and groups, how set-up finds or makes them, and the events on boards."""
+"""Boards: their columns and groups, and how set-up finds or makes them."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sync.monday import errors
@@ -106,95 +103,6 @@ class BoardSetup:
     unfit: Mapping[str, str]  # by key, why a column with the id or title was not adopted
 
 
-def url_fingerprint(url: str) -> str:
-    """Return a short hash of an address, because the address may hold a secret."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
-
-
-class EventKind(StrEnum):
-    """What happened to an item; OTHER events concern no record (updates, subitems, columns)."""
-
-    CREATED = "created"
-    COLUMN = "column"
-    RENAMED = "renamed"
-    ARCHIVED = "archived"
-    DELETED = "deleted"
-    RESTORED = "restored"
-    MOVED = "moved"
-    OTHER = "other"
-
-
-# Prefix of the trigger id of a delivery that comes from the activity log instead of a webhook.
-LOG_PREFIX = "log:"
-
-
-class InvalidEvent(ValueError):
-    """The body is not a webhook event; the message says why."""
-
-
-class InvalidSignature(Exception):
-    """A delivery may not be Monday's; the message never shows the token or the secret."""
-
-
-@dataclass(frozen=True)
-class ItemEvent:
-    """One delivery. Ids are texts here, numbers on the wire."""
-
-    kind: EventKind
-    type: str
-    trigger_id: str | None
-    board_id: str
-    item_id: str | None
-    column_id: str | None = None  # "name" for a renamed item, and `value` has that key
-    column_type: str | None = None  # GraphQL's name of the type
-    value: Any = None
-    previous_value: Any = None
-    user_id: str | None = None
-    item_name: str | None = None
-    column_values: Mapping[str, Any] | None = None
-    happened_at: datetime | None = None  # when the trigger fired (triggerTime)
-    changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
-    has_previous: bool = False  # whether the body has a previous value, even an empty one
-    column_title: str | None = None
-
-
-@dataclass(frozen=True)
-class UpdatedItem:
-    """An item and when it was last updated, by Monday's clock; None where Monday doesn't say."""
-
-    item_id: str
-    at: datetime | None
-
-
-# Items, the last updated first, and the cursor of the next page, None at the end.
-UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
-
-
-@dataclass(frozen=True)
-class ActivityEntry:
-    """A row of the log. Ids are texts."""
-
-    id: str
-    event: str
-    user_id: str
-    at: datetime  # when it happened, by Monday's clock
-    item_ids: Sequence[str] = ()  # one, several in a batch action, or none; without sub-items
-    data: Mapping[str, Any] = field(default_factory=dict)  # the event's details
-
-
-@dataclass(frozen=True)
-class BoardActivity:
-    """The answer to `board_activity_query`."""
-
-    board: Board
-    log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
-    recently_updated: UpdatedItemsPage
-    hooks: Mapping[str, str] | None  # None where they can't be read
-    log_problem: str = ""  # why there is no log
-    user_id: str = ""  # the token's user
-    log_cursor: str | None = None  # of the log's next page
-
-
 # 25 boards a page unless asked otherwise, and only active ones; `settings` since 2025-10
 # (developer.monday.com/api-reference/reference/boards).
 BOARD_FIELDS = """id name state items_count items_limit
@@ -233,7 +141,7 @@ def parse_column(node: Mapping[str, Any]) -> BoardColumn:
 
 
 def parse_board(node: Mapping[str, Any]) -> Board:
-    """Parse a board with BOARD_FIELDS; raises UNREADABLE_ANSWER where its parts are missing."""
+    """Parse a board with BOARD_FIELDS; raises MondayError (UNREADABLE_ANSWER) where its parts are missing."""
     groups = [group for group in _parts_of(node, "groups") if not group.get("archived") and not group.get("deleted")]
     columns = [column for column in _parts_of(node, "columns") if not column.get("archived")]
     return Board(
@@ -248,7 +156,7 @@ def parse_board(node: Mapping[str, Any]) -> Board:
 
 
 def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return the groups or columns of a board; raises UNREADABLE_ANSWER where they are missing."""
+    """Return the groups or columns of a board; raises MondayError (UNREADABLE_ANSWER) where they are missing."""
     parts = node.get(name)
     if isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts):
         return parts

@@ -4,31 +4,70 @@ The `type` in a delivery differs from the event's name in the subscription, and 
 archived, deleted and restored items (developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import jwt
 
 from sync.monday import graphql
-from sync.monday.board import (
-    BOARD_FIELDS,
-    LOG_PREFIX,
-    ActivityEntry,
-    BoardActivity,
-    EventKind,
-    InvalidEvent,
-    InvalidSignature,
-    ItemEvent,
-    UpdatedItem,
-    UpdatedItemsPage,
-    parse_board,
-)
+from sync.monday.board import BOARD_FIELDS, Board, parse_board
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
+
+
+class EventKind(StrEnum):
+    """What happened to an item; OTHER events concern no record (updates, subitems, columns)."""
+
+    CREATED = "created"
+    COLUMN = "column"
+    RENAMED = "renamed"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+    RESTORED = "restored"
+    MOVED = "moved"
+    OTHER = "other"
+
+
+# Prefix of the trigger id of a delivery that comes from the activity log instead of a webhook.
+LOG_PREFIX = "log:"
+
+
+class InvalidEvent(ValueError):
+    """The body is not a webhook event; the message says why."""
+
+
+class InvalidSignature(Exception):
+    """A delivery may not be Monday's; the message never shows the token or the secret."""
+
+
+@dataclass(frozen=True)
+class ItemEvent:
+    """One delivery. Ids are texts here, numbers on the wire."""
+
+    kind: EventKind
+    type: str
+    trigger_id: str | None
+    board_id: str
+    item_id: str | None
+    column_id: str | None = None  # "name" for a renamed item, and `value` has that key
+    column_type: str | None = None  # GraphQL's name of the type
+    value: Any = None
+    previous_value: Any = None
+    user_id: str | None = None
+    item_name: str | None = None
+    column_values: Mapping[str, Any] | None = None
+    happened_at: datetime | None = None  # when the trigger fired (triggerTime)
+    changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
+    has_previous: bool = False  # whether the body has a previous value, even an empty one
+    column_title: str | None = None
+
 
 # Each has a webhook, all to the same address.
 WEBHOOK_EVENTS = (
@@ -52,6 +91,12 @@ CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: W
 
 DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
 
+
+def url_fingerprint(url: str) -> str:
+    """Return a short hash of an address, because the address may hold a secret."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
 _EVENT_KINDS = {
     "create_pulse": EventKind.CREATED,
     "update_column_value": EventKind.COLUMN,
@@ -66,6 +111,7 @@ _EVENT_KINDS = {
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
     kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
+REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
 
 # Keys in stored deliveries, from outside in, for queries.
 USER_ID_PATH = ("event", "userId")
@@ -187,8 +233,45 @@ def _parse_timestamp(claim: Any) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True)
+class UpdatedItem:
+    """An item and when it was last updated, by Monday's clock; None where Monday doesn't say."""
+
+    item_id: str
+    at: datetime | None
+
+
+# Items, the last updated first, and the cursor of the next page, None at the end.
+UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
+
+
+@dataclass(frozen=True)
+class ActivityEntry:
+    """A row of the log. Ids are texts."""
+
+    id: str
+    event: str
+    user_id: str
+    at: datetime  # when it happened, by Monday's clock
+    item_ids: Sequence[str] = ()  # one, several in a batch action, or none; without sub-items
+    data: Mapping[str, Any] = field(default_factory=dict)  # the event's details
+
+
+@dataclass(frozen=True)
+class BoardActivity:
+    """The answer to `board_activity_query`."""
+
+    board: Board
+    log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
+    recently_updated: UpdatedItemsPage
+    hooks: Mapping[str, str] | None  # None where they can't be read
+    log_problem: str = ""  # why there is no log
+    user_id: str = ""  # the token's user
+    log_cursor: str | None = None  # of the log's next page
+
+
 class LogForm(NamedTuple):
-    """How an API version asks for a page of a board's log; any further form would raise LOG_SHAPE_CHANGED."""
+    """How an API version asks for a page of a board's log; any further form is a LOG_SHAPE_CHANGED error."""
 
     time: str  # the type of `from` and `to`
     turn: str  # the argument that names the page, and its type
@@ -368,7 +451,7 @@ _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
 
 
 def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
-    """Parse a row in the shape of version 2026-10; raises LOG_SHAPE_CHANGED."""
+    """Parse a row in the shape of version 2026-10; raises MondayError (LOG_SHAPE_CHANGED)."""
     try:
         data = row["data"]
         details = graphql.mapping_or_empty(json.loads(data) if isinstance(data, str) else data)

@@ -16,19 +16,15 @@ from sync.monday.board import (
     NOT_BOARDS,
     READ_BOARDS,
     RELATION,
-    ActivityEntry,
     Board,
-    BoardActivity,
     BoardColumn,
     BoardSetup,
     BoardSummary,
     ColumnSpec,
-    UpdatedItemsPage,
     adoptable_column,
     parse_board,
     parse_column,
     unfit_reasons,
-    url_fingerprint,
 )
 from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
@@ -85,7 +81,7 @@ class MondayConnector:
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
-        """Yield a board's active items, one request for each page; raises CURSOR_EXPIRED if that takes too long."""
+        """Yield a board's active items page by page; raises MondayError (CURSOR_EXPIRED) if that takes too long."""
         first = items.first_page_query(board_id, column_ids, types=types)
         page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
         yield page
@@ -109,8 +105,8 @@ class MondayConnector:
         results = items.parse_written_items(answer, request.aliases, request.column_ids)
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
-    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        """Return everything that a sweep needs to know about a board; raises BOARD_NOT_FOUND where it is not active.
+    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board_events.BoardActivity:
+        """Return all that a sweep needs to know about a board; raises MondayError (BOARD_NOT_FOUND) if it isn't active.
 
         If the API's version refuses the form in which the log is asked for, a second request uses the other form,
         because Monday may replace the version behind a name.
@@ -124,7 +120,9 @@ class MondayConnector:
             answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, alternative))
         return board_events.parse_board_activity(answer)
 
-    def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
+    def log_pages(
+        self, board_id: str, since: datetime, first: board_events.BoardActivity
+    ) -> Iterator[list[board_events.ActivityEntry]]:
         """Yield the log's further pages in the form of the first one, newest first, one request for each."""
         cursor = first.log_cursor
         while cursor is not None:
@@ -135,8 +133,8 @@ class MondayConnector:
             yield from self._numbered_pages(board_id, since, first.log or [])
 
     def _numbered_pages(
-        self, board_id: str, since: datetime, entries: list[ActivityEntry]
-    ) -> Iterator[list[ActivityEntry]]:
+        self, board_id: str, since: datetime, entries: list[board_events.ActivityEntry]
+    ) -> Iterator[list[board_events.ActivityEntry]]:
         """Yield pages by number; beyond 10,000 rows a new query starts at the oldest row."""
         form = board_events.NUMBERED_PAGES
         number = 1
@@ -154,7 +152,7 @@ class MondayConnector:
             entries, _ = board_events.parse_log_page(graphql.ask(self.api, query))
             yield entries
 
-    def updated_items(self, cursor: str) -> UpdatedItemsPage:
+    def updated_items(self, cursor: str) -> board_events.UpdatedItemsPage:
         """Return a further page of the items updated last."""
         return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
@@ -281,7 +279,7 @@ class MondayConnector:
         most = board_events.MAX_URL_CHARACTERS
         if len(url) > most:
             raise ValueError(f"A webhook's address can have {most} characters; this one has {len(url)}.")
-        fingerprint = url_fingerprint(url)
+        fingerprint = board_events.url_fingerprint(url)
         existing = self.webhooks(board_id)
         ours: Hooks = {
             hook_id: {"event": event, "fingerprint": str(own[hook_id]["fingerprint"])}

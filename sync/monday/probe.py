@@ -222,7 +222,7 @@ class Probe:
             reason = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
             raise Unanswered(reason) from error
 
-    def has_webhook(self, item: Item, kind: board.EventKind) -> bool:
+    def has_webhook(self, item: Item, kind: board_events.EventKind) -> bool:
         """Return whether a webhook of this kind arrives for an item; a later rename shows whether any arrive."""
         last = self.create("Last")
         self.change(last.id, {"name": "Last, renamed"})
@@ -230,16 +230,16 @@ class Probe:
             events = self._events()
             if any(event.item_id == item.id and event.kind is kind for event in events):
                 return True
-            if any(event.item_id == last.id and event.kind is board.EventKind.RENAMED for event in events):
+            if any(event.item_id == last.id and event.kind is board_events.EventKind.RENAMED for event in events):
                 self.wait(10)  # they have no order
                 return any(event.item_id == item.id and event.kind is kind for event in self._events())
             self.wait(1)
         raise Unanswered(f"no webhook arrived within {WEBHOOK_SECONDS} s")
 
-    def _events(self) -> list[board.ItemEvent]:
+    def _events(self) -> list[board_events.ItemEvent]:
         return [board_events.parse_event(body) for body in self._deliveries(self.board_id)]
 
-    def logged_change(self, item: Item, column_id: str) -> board.ItemEvent:
+    def logged_change(self, item: Item, column_id: str) -> board_events.ItemEvent:
         """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
             activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
@@ -422,7 +422,7 @@ def webhook_echo(probe: Probe) -> str:
     probe.subscribe()
     item = probe.create("Reported")
     _item(probe.change(item.id, {probe.column_id("text"): "x"}))
-    return "sent" if probe.has_webhook(item, board.EventKind.COLUMN) else "not sent"
+    return "sent" if probe.has_webhook(item, board_events.EventKind.COLUMN) else "not sent"
 
 
 @assumption("sent", "A board filtered by group would notice moves minutes later, by the check for missed changes.")
@@ -433,4 +433,4 @@ def webhook_move(probe: Probe) -> str:
     group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
     group_id = (group.data or {})["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
-    return "sent" if probe.has_webhook(item, board.EventKind.MOVED) else "not sent"
+    return "sent" if probe.has_webhook(item, board_events.EventKind.MOVED) else "not sent"

@@ -6,6 +6,7 @@ PostgreSQL computes the same key by `MATCH_KEY_SQL`, for indexes and triggers.
 import re
 import unicodedata
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 # Invisible: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
 _INVISIBLE = (
@@ -131,6 +132,25 @@ def label_key(text: str) -> str:
 def drop_invisible(text: str) -> str:
     """Remove invisible characters from an address or a number."""
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub("", text)
+
+
+_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
+
+
+def email_address(text: str) -> str:
+    """Return the form in which a typed address is stored: its domain in its own letters, never in the xn-- form.
+
+    Without invisible characters, the scheme and subject of a mailto link, and a domain's last dot. Case stays, except
+    in a domain with other letters than ASCII's.
+    """
+    bare = plain_letters(text)
+    while _MAILTO.match(bare):
+        bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
+    name, at_sign, domain = bare.rpartition("@")
+    lower = domain.lower()
+    if at_sign and (not domain.isascii() or "xn--" in lower):
+        domain = readable_domain(lower)
+    return canonical_text(name + at_sign + (domain.rstrip(".") if at_sign else domain)) or ""
 
 
 def drop_from_label(text: str) -> str:

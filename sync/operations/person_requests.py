@@ -48,7 +48,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     link = link_of(record.entity_type())
     # A stop that may be over is probed at once.
     breaker.ask_again_after_commit()
-    if missing := credentials.missing_reason():
+    if missing := credentials.no_token_reason():
         raise ActionError(missing, code="not_configured")
     if link is None or not link.board_id:
         raise ActionError(
@@ -158,7 +158,7 @@ def check_board(link: BoardLink) -> str:
     """Read the board's columns now and return the result as a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
-        raise NotPossible(f"Monday was not asked: {reason}")
+        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
@@ -182,8 +182,8 @@ def check_board(link: BoardLink) -> str:
     if lost := sorted(after - before):
         return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
     if after:
-        return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
-    return "The board was asked: every mapped column is there."
+        return f"NPD Sync asked Monday: nothing has changed. Still blocked: {', '.join(sorted(after))}."
+    return "NPD Sync asked Monday: every mapped column is there."
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

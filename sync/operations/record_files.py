@@ -31,7 +31,7 @@ from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND, fold_alike
-from sync.monday.texts import drop_from_label, key_spellings, match_key
+from sync.monday.texts import key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
 from sync.reconcile import field_values
@@ -138,6 +138,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         options = options or {}
         self.creates_missing = bool(options.get("create_missing"))
         self.clears_empty = bool(options.get("clear_empty"))
+        self.leaves_out_warned = bool(options.get("leave_out_warned"))
         self.shown_digest = options.get("shown_digest", "")  # of the preview that the person confirmed
         self.model: type[SyncedModel] = self._meta.model
         self.spec = registry.entity(self.model.entity_type())
@@ -151,7 +152,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.batch_id = uuid.uuid4()
         self.titles: list[str] = []  # of the file's columns
         self.ignored: list[str] = []  # titles of columns that no field takes
-        self.warnings: list[tuple[int, str]] = []  # with the row's number
+        self.warnings: list[str] = []  # of the row that is read
+        self.warned_rows: list[Any] = []
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
 
     def get_queryset(self) -> Any:
@@ -195,6 +197,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         self.number = row[ROW_NUMBER]
+        self.warnings = []
         if row[SURPLUS]:
             raise ValidationError(
                 "It has more cells than there are titles. Put a value that holds a separator in quotes."
@@ -224,8 +227,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return
             text = ""
         if field.attribute not in self.relations:
-            text = drop_from_label(text) if field.attribute in instance.addresses else text
-            setattr(instance, field.attribute, field.widget.clean(text))
+            tidied = instance.tidied(field.attribute, text) if field.attribute in instance.addresses else text
+            setattr(instance, field.attribute, field.widget.clean(tidied))
         elif not text:
             setattr(instance, field.attribute, None)
         elif target := self._related(field.attribute, text):
@@ -267,40 +270,43 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         ]
         if not row_result.diff:  # validation gave the number its country, which it has
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
+        elif row_result.is_update():
+            self._warn_of_another_record(row, changed)
+        row_result.reasons = self.warnings
+        if self.warnings:
+            self.warned_rows.append(row_result)
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
         if result.has_errors():
             return
         rows = dataset.dict
-        result.refused = tablib.Dataset(headers=[*self.titles, "Why", ""])
         for invalid in result.invalid_rows:
-            place = invalid.number - 1
-            row = rows[place]
+            row = rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
             invalid.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
             invalid.reasons = [
                 f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
                 for name, texts in invalid.error_dict.items()
             ]
-            cells = dataset[place][: len(self.titles)]
-            # Cells beyond the titles stay beyond them, so that the row isn't imported without them.
-            result.refused.append([*cells, " ".join(invalid.reasons), row[SURPLUS]])
-        written = result.valid_rows()
-        targets = [getattr(row.instance, name) for row in written for name in self.relations]
-        new_related = list({target.pk: target for target in targets if target and target._state.adding}.values())
-        refused = {invalid.number for invalid in result.invalid_rows}
-        result.warnings = [(number, text) for number, text in self.warnings if number not in refused]
+        result.refused_file = self._file_of(result.invalid_rows, dataset)
+        result.warned_rows = self.warned_rows
+        result.warned_file = self._file_of(self.warned_rows, dataset)
         result.ignored = self.ignored
         result.batch_id = self.batch_id
         # Two runs that write the same have the same digest. It has no ids, because each run makes new ones.
+        written = result.valid_rows()
         changes = [(row.number, row.import_type, row.diff) for row in written]
-        names = sorted(map(field_values.record_name, new_related))
+        names = sorted(map(field_values.record_name, self._new_related(written)))
         result.digest = sha256(json.dumps([changes, names]).encode()).hexdigest()
         if self.is_preview:
             return
         if self.shown_digest != result.digest:
             raise FileError("Records were changed since the preview, and the file would do something else now.")
-        self._write(written, new_related)
+        kept = [row for row in written if not (row.reasons and self.leaves_out_warned)]
+        result.new = sum(row.is_new() for row in kept)
+        result.changed = len(kept) - result.new
+        result.left_out = len(written) - len(kept)
+        self._write(kept)
 
     # --- columns ---
 
@@ -397,16 +403,43 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return lookup.create(text)
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
-        self.warnings.append(
-            (self.number, f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
-        )
+        self.warnings.append(f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
         return None
+
+    def _warn_of_another_record(self, row: Mapping[str, Any], changed: Collection[str]) -> None:
+        """Warn if a row may be about another record than the one that it changes."""
+        name = self.spec.name_field or ""
+        key = self.key_names[0]
+        found_by = "id" if self._cell(row, "id") else key if self._cell(row, key) else name
+        if found_by == name != key:
+            value = self.fields[key].export(self.original)
+            has = f"has the {self._label(key).lower()} {value}" if value else f"has no {self._label(key).lower()}"
+            self.warnings.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")
+        elif name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
+            label = NPD_ID if found_by == "id" else self._label(key).lower()
+            self.warnings.append(f"Found by its {label}, and renamed.")
 
     # --- writing ---
 
-    def _write(self, rows: Sequence[Any], new_related: Sequence[SyncedModel]) -> None:
+    def _file_of(self, rows: Iterable[Any], dataset: Any) -> tablib.Dataset:
+        """Return these rows as the file has them, each with its reasons."""
+        width = len(self.titles)
+        cells_by_number = {cells[width]: cells for cells in dataset}
+        file = tablib.Dataset(headers=[*self.titles, "Why", ""])
+        for row in rows:
+            cells = cells_by_number[row.number]
+            # Cells beyond the titles stay beyond them, so that the row isn't imported without them.
+            file.append([*cells[:width], " ".join(row.reasons), cells[width + 1]])
+        return file
+
+    def _new_related(self, rows: Iterable[Any]) -> list[SyncedModel]:
+        targets = [getattr(row.instance, name) for row in rows for name in self.relations]
+        return list({target.pk: target for target in targets if target and target._state.adding}.values())
+
+    def _write(self, rows: Sequence[Any]) -> None:
         """Write the rows' records and their activity."""
         entity_type = self.spec.entity_type
+        new_related = self._new_related(rows)
         new = [row.instance for row in rows if row.is_new()]
         changed = [row.instance for row in rows if row.is_update()]
         changed_names = {name for row in rows if row.is_update() for name in self._changed_names(row)}

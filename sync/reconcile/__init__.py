@@ -22,7 +22,7 @@ from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import unread
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan
@@ -43,7 +43,7 @@ def reconcile(
     """
     started = time.monotonic()
     gatherer = Gatherer()
-    facts = claimed(load_board(lease.link), claims)
+    facts = read_facts(load_board(lease.link), claims)
     stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)

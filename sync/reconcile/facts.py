@@ -11,7 +11,7 @@ from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConfl
 from sync import choices
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board import EventKind
+from sync.monday.board_events import EventKind
 from sync.monday.board_items import Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.outbox.claim import Claim

@@ -24,8 +24,15 @@ from sync.clock import sync_now
 from sync.kernel.db import fetch_prepared, storable_json
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
-from sync.monday import board
-from sync.monday.board_events import parse_event, verify_jwt
+from sync.monday.board_events import (
+    LOG_PREFIX,
+    EventKind,
+    InvalidEvent,
+    InvalidSignature,
+    ItemEvent,
+    parse_event,
+    verify_jwt,
+)
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
 from sync.registry import configured_board_id
@@ -154,11 +161,11 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
         return  # the path's token is proof enough
     try:
         verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())
-    except board.InvalidSignature as error:
+    except InvalidSignature as error:
         raise DeliveryRefused(401, "bad_signature", str(error)) from error
 
 
-def _parse_body(raw_body: bytes) -> tuple[Any, board.ItemEvent]:
+def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
     def finite(text: str) -> float:
         # Rejects NaN and Infinity, which are not JSON, and numbers that are too large.
         number = float(text)
@@ -172,7 +179,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, board.ItemEvent]:
         raise DeliveryRefused(*NOT_JSON) from error
     try:
         event = parse_event(body)
-    except board.InvalidEvent as error:
+    except InvalidEvent as error:
         raise _not_an_event(str(error)) from error
     texts = (event.board_id, event.item_id, event.column_id, event.type)
     if not event.type or any(len(text or "") > MAX_ID_CHARACTERS for text in texts):
@@ -184,12 +191,12 @@ def _not_an_event(problem: str) -> DeliveryRefused:
     return DeliveryRefused(400, "not_an_event", f"The webhook's body is not an event. {problem}")
 
 
-def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
+def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     """Store the delivery and enqueue its record or item; return the outcome for the answer."""
     # A hash identifies a delivery without a usable id. Ids with LOG_PREFIX are our own, of the activity log.
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
     trigger_id = event.trigger_id or ""
-    if len(trigger_id) > max_length or trigger_id.startswith(board.LOG_PREFIX):
+    if len(trigger_id) > max_length or trigger_id.startswith(LOG_PREFIX):
         trigger_id = ""
     models = {spec.entity_type: spec.model for spec in registry.entities()}
     # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
@@ -202,11 +209,11 @@ def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
         "type": event.type,
         "body": Jsonb(body),
         # An event without an item is stored and answered with 200 too, or Monday would repeat it.
-        "outcome": NO_ITEM if event.kind is board.EventKind.OTHER or event.item_id is None else "",
+        "outcome": NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else "",
         "no_board": NO_BOARD,
         "name": event.item_name or "",
         # An item that leaves the board isn't listed.
-        "notes": event.kind not in (board.EventKind.ARCHIVED, board.EventKind.DELETED),
+        "notes": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
         "column_title": event.column_title,
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),

@@ -11,7 +11,7 @@ from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.messages import NotPossible
 from sync.models import IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
-from sync.models.state import event_item_name
+from sync.models.journal import event_item_name
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import person_line
 
@@ -38,6 +38,15 @@ def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) 
     IgnoredItem.objects.get_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "entity_id": entity_id}
     )
+
+
+def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> IgnoredItem:
+    """Return the unsaved row of a second item, such as a copy, whose question ended with its record's deletion.
+
+    It doesn't bring the record back by itself; it is listed, and a person may create a record from it.
+    """
+    reason = f"It was not known yet whether it is “{name}” when that record was deleted in NPD."
+    return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, unlinked=False)
 
 
 def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:

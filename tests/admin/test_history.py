@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
-from sync.admin.activity import Act
+from sync.admin.activity import ActLines
 from sync.clock import sync_now
 from sync.limits import breaker, stops
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
@@ -251,7 +251,7 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
     assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
 
 
-def acts_of(client: Client, record: Any) -> Sequence[Act]:
+def acts_of(client: Client, record: Any) -> Sequence[ActLines]:
     return client.get(change_page(record)).context["activity"]["acts"]
 
 
@@ -307,14 +307,17 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     assert activity_lines() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 
-def test_who_was_added_and_whose_rights_changed_is_told_to_who_may_see_users(client: Client, browser: Client) -> None:
+def test_accounts_that_are_made_changed_or_deleted_are_told_to_who_may_see_users(db: None, client: Client) -> None:
     client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
     form = {"username": "maya", "email": "maya@example.com", "is_active": "on", "is_staff": "on"}
     client.post("/admin/auth/user/add/", form | {"first_name": "Maya"})
     page = f"/admin/auth/user/{User.objects.get(username='maya').pk}/change/"
     client.post(page, form | {"first_name": "Maya", "last_name": "Lind"})
     client.post(page, form | {"first_name": "Maya", "last_name": "Lind", "is_superuser": "on"})
-    assert activity_lines() == [("people", "", "boss"), ("people", "", "boss")]
-    assert "Changed what Maya Lind may do: Administrator" in client.get(ACTIVITY).content.decode()
+    client.post(page.replace("change", "delete"), {"post": "yes"})
+    assert activity_lines() == [("people", "", "boss")] * 3
+    told = client.get(ACTIVITY).content.decode()
+    assert "Changed what Maya Lind may do: Administrator" in told
+    assert "Deleted the account of Maya Lind." in told
     client.force_login(staff_who_may("view_decision"))
     assert "Maya" not in client.get(ACTIVITY).content.decode()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
@@ -158,6 +158,8 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     answer = browser.post(f"{USERS}{clerk.pk}/send-link/")
     link = answer.context["text"]
     html = answer.content.decode()
+    assert ("Emails are only written as files" in html) == (why == "files")
+    assert ("No email server is set up" in html) == (why == "no server")
     assert link in html
     assert "user@mail.test" not in html
     assert "no-store" in answer.headers["Cache-Control"]
@@ -218,6 +220,7 @@ def test_the_last_administrator_stays_one(browser: Client, person: User, clerk: 
     # Who can't sign in doesn't administer.
     User.objects.create_superuser("gone", is_active=False)
     User.objects.create_user("program", is_superuser=True)
+    LogEntry.objects.log_actions(person.pk, [clerk], CHANGE, "Was changed.")
     answer = browser.post(f"{USERS}{person.pk}/change/", form_of(person, **{lost: ""}))
     assert "last administrator" in answer.content.decode()
     assert "last administrator" in browser.post(f"{USERS}{person.pk}/delete/", {"post": "yes"}).content.decode()
@@ -278,12 +281,15 @@ def test_whoever_may_change_users_and_is_no_administrator_opens_and_changes_none
     assert not mail.outbox
 
 
-def test_deleting_a_user_deletes_tokens_and_no_page_shows_a_secret(browser: Client, clerk: User) -> None:
-    _token, text = ApiToken.objects.create(clerk)
-    for page in (f"{USERS}{clerk.pk}/change/", f"{USERS}{clerk.pk}/delete/"):
-        html = browser.get(page).content.decode()
-        assert clerk.password not in html
-        assert text not in html
+def test_a_user_is_deleted_with_their_tokens_unless_the_audit_log_names_them(browser: Client, clerk: User) -> None:
+    ApiToken.objects.create(clerk)
+    # Who is in the audit log stays.
+    [line] = LogEntry.objects.log_actions(clerk.pk, [clerk], CHANGE, "Set a password by a link.")
+    several = {"action": "delete_selected", "post": "yes", "_selected_action": [str(clerk.pk)]}
+    for page in (browser.post(f"{USERS}{clerk.pk}/delete/", {"post": "yes"}), browser.post(USERS, several)):
+        assert "The audit log says what clerk did" in page.content.decode()
+        assert "log entr" not in page.content.decode()
+    LogEntry.objects.filter(pk=line.pk).delete()
     browser.post(f"{USERS}{clerk.pk}/delete/", {"post": "yes"})
     assert not User.objects.filter(pk=clerk.pk).exists()
     assert not ApiToken.objects.exists()

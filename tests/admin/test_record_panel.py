@@ -34,18 +34,6 @@ def list_action(client: Client, record: Any, action: str) -> str:
     return words_of(answer.content.decode())
 
 
-def test_sync_that_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    assert "Sync turned off for 1 contact." in list_action(browser, record, "turn_sync_off")
-    before = LogEntry.objects.count()
-    again = list_action(browser, record, "turn_sync_off")
-    assert "Nothing was changed: sync was off already." in again
-    assert "Turned off by Dora Demo" in again
-    assert "Sync turned on for 1 contact." in list_action(browser, record, "turn_sync_on")
-    assert "Nothing was changed: sync was on already." in list_action(browser, record, "turn_sync_on")
-    assert LogEntry.objects.count() == before + 1
-
-
 def test_the_page_s_menu_asks_before_sync_is_turned_off_and_leads_back(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     menu = browser.get(change_page(record)).content.decode().split('<div id="npd-turn_sync_off">')[1].split("</div>")[0]
@@ -119,6 +107,17 @@ def test_a_field_without_a_column_says_so_and_leads_whoever_may_choose_one_there
     assert reverse("admin:sync_boardlink_change", args=[board.pk]) in marked["phone"]
     browser.force_login(staff_who_may("view_contact", "change_contact"))
     assert "href" not in browser.get(url).context["adminform"].form.fields["phone"].help_text
+
+
+def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, world: dict[str, Any]) -> None:
+    record = states.synced("Ann", "6001", role_title="Buyer", notes="same")
+    page = browser.get(change_page(record))
+    assert page.context["sides"] == []
+    assert "Both sides are the same." in words_of(page.content.decode())
+    Contact.objects.filter(pk=record.pk).update(notes="ours")
+    [side] = browser.get(change_page(record)).context["sides"]
+    assert (side["field"].label, side["field"].local, side["field"].remote) == ("Notes", "ours", "same")
+    assert "Changed in NPD" in side["badge"]
 
 
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:

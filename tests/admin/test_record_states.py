@@ -1,5 +1,6 @@
 """The four states of a record: told of one record and asked of the database they are the same, and what each means."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -54,11 +55,11 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
         )  # fmt: skip
 
 
-REJECTED = {"reason": "Monday refused it.", "side": "monday"}
-BLOCKED = {"reason": "The column is gone.", "side": "npd"}
-KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
-NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
-SKIPPED = {"reason": "It has no item.", "side": "npd", "code": "relation_skipped"}
+REJECTED = {"reason": "Monday refused it.", "code": "rejected"}
+BLOCKED = {"reason": "The column is gone."}
+KEPT = {"reason": "Monday refused it.", "code": "rejected", "kept_by": {"who": "Ada"}}
+NO_COLUMN = {"reason": "The column is gone.", "code": "column"}
+SKIPPED = {"reason": "It has no item.", "code": "relation_skipped"}
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def everything() -> None:
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("skipped", {"organization": SKIPPED}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
+        ("made without its column", {"notes": {**NO_COLUMN, "local": {"notes": "Call again"}}}),
         ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
         waits(f"No job, {entries}", **blocked_fields)
@@ -92,6 +94,8 @@ def everything() -> None:
         blocked_fields = {"blocked_fields": {"notes": NO_COLUMN}} if gone == "archived" else {}
         states.sync_state(record, "pending", remote_state=gone, removed_since=sync_now(), **blocked_fields)
         asked_about(f"Asked, {gone}", f"53{number}", gone, delete=["It was archived."])
+    _, conflict = states.conflicting("Conflict, answered", "5005")
+    SyncConflict.objects.filter(pk=conflict.pk).update(resolution={"fields": {"phone": {"choose": "npd"}}})
     asked_about("Asked, and in conflict", "5398", "archived", delete=["It was archived."], fields=["phone"])
     answered = waits("Removed, answered")
     states.mark(answered, RecordSyncStatus.PENDING, "5299")
@@ -152,14 +156,15 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     conflict = (attention, StateReason.CONFLICT)
     assert (gone, pairs["Asked, missing"]) == ({(attention, StateReason.GONE)}, conflict)
     assert pairs["Asked, and in conflict"] == conflict
-    assert pairs["Removed, answered"] == pending
+    assert pairs["Removed, answered"] == pairs["Conflict, answered"] == pending
     # What would be deleted or emptied waits for an answer; an answered one is on its way.
     awaiting = {pairs[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
     assert (awaiting, pairs["Asks, failed"]) == ({(attention, StateReason.APPROVAL)}, (attention, StateReason.FAILED))
     assert pairs["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
     assert pairs["Answered, approved"] == pairs["Answered, rejected"] == pending
     # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    assert pairs["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
+    without_column = {pairs["No job, no column"], pairs["No job, made without its column"]}
+    assert without_column == {(RecordState.SYNCED, StateReason.COLUMN)}
     assert pairs["To NPD, no column"] == pending
     assert pairs["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
@@ -170,6 +175,27 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
 def ann(db: None) -> Contact:
     states.boards()
     return states.synced("Ann", "5001")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state", "reason"),
+    [
+        ("pending", {"sync_status": "synced"}, RecordState.SYNCED, ""),
+        ("synced", {"sync_status": "pending"}, RecordState.PENDING, "A change is waiting for its next sync."),
+        ("synced", {"sync_enabled": False}, RecordState.OFF, "Sync is off for this record."),
+        ("disabled", {"sync_status": "synced"}, RecordState.SYNCED, ""),
+    ],
+)
+def test_state_and_sentence_are_of_one_moment(
+    ann: Contact, before: str, after: dict[str, Any], state: RecordState, reason: str
+) -> None:
+    """Of a record that a pass or a person changes while its page is made."""
+    Contact.objects.filter(pk=ann.pk).update(sync_status=before)
+    ann.refresh_from_db()
+    Contact.objects.filter(pk=ann.pk).update(**after)
+    SyncQueue.objects.all().delete()
+    view = record_view.describe_one(ann)
+    assert (view.state, view.reason) == (state, reason)
 
 
 def test_each_field_says_its_state_and_why(ann: Contact) -> None:
@@ -196,6 +222,18 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
         "organization": (RecordState.OFF, FieldReason.NOT_SYNCED),
     }
     assert {key: (fields[key].state, fields[key].reason_code) for key in expected} == expected
+
+
+def test_a_field_whose_conflict_is_resolved_says_until_the_next_pass_that_both_changed(ann: Contact) -> None:
+    Contact.objects.filter(pk=ann.pk).update(role_title="Chief")
+    later = sync_now() + timedelta(minutes=1)
+    SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(
+        conflicts={"fields": ["role_title"]}, seen={"role_title": [["Head", later.isoformat()]]}
+    )
+    ann.refresh_from_db()
+    fields = {field.key: field for field in record_view.describe_one(ann).fields}
+    role = fields["role_title"]
+    assert (role.state, role.reason_code) == (RecordState.PENDING, FieldReason.BOTH_CHANGED)
 
 
 def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:

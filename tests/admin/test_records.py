@@ -84,6 +84,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
     again = post_action(browser, "turn_sync_off", record, confirmed="yes")
     assert "Nothing was changed: sync was off already." in again
     assert "Sync turned on for 1 contact." in post_action(browser, "turn_sync_on", record)
+    assert "Nothing was changed: sync was on already." in post_action(browser, "turn_sync_on", record)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
@@ -110,9 +111,9 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
     selected = post_action(browser, "delete_selected", synced)
     assert f"{synced.email} · Example Ltd" in selected
-    assert "Its item on Monday will be deleted" in selected
+    assert "Its item is deleted on Monday" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
-    assert "Its item on Monday will stay" in consequence(synced)
+    assert "Its item stays on Monday" in consequence(synced)
 
 
 @pytest.mark.parametrize(("limit", "waits"), [(2, False), (1, True)])

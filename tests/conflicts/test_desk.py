@@ -177,14 +177,12 @@ def test_its_resolution_tells_what_was_written_and_can_be_undone(world: World, a
     record(lost(contact, LOST_ROLE))
     conflict = conflict_of(contact)
     resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen=values_seen(LOST_ROLE))
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Lost", "Lost")
     assert not conflict_of(contact).is_open
     assert "written in NPD and on Monday" in conflict_progress(conflict_of(contact)).sentence
     undo(conflict.pk, by=ada)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Stands", "Stands")
     again = SyncConflict.objects.get()
     assert (again.is_open, again.resolution) == (True, None)

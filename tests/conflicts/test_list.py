@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pghistory
@@ -57,7 +56,7 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     first, last = conflicting("first", PHONE), conflicting("last", PHONE)
     rejected = rejected_too("Ann", "75")
     blocked = states.synced("Bea", "76")
-    blocked_fields = {"phone": {"reason": "NPD can't take it.", "side": "npd", "code": "invalid"}}
+    blocked_fields = {"phone": {"reason": "NPD can't take it.", "code": "invalid"}}
     SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=blocked_fields)
 
     screens = [f"{LIST}{conflict.pk}/screen/" for conflict in (first, last)] + [page_of(rejected)]
@@ -100,14 +99,6 @@ def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
 def names(browser: Client, query: str) -> list[str]:
     rows = browser.get(f"{LIST}?{query}").context["cl"].result_list
     return [row.page_record for row in rows]
-
-
-def test_the_list_is_narrowed_by_state_type_and_kind(browser: Client, ada: User) -> None:
-    states.boards()
-    conflicting("c1", PHONE, ROLE)
-    organization = Organization.objects.create(name="Org", monday_id="5")
-    record(replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk))
-    assert names(browser, "state=open&entity_type=organization&kind__exact=fields") == ["Org"]
 
 
 def test_counts_and_pages_of_the_list_are_read_by_their_indexes(api: APIClient) -> None:

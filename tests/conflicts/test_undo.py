@@ -9,12 +9,12 @@ from django.test import Client
 from conflicts.case import RecordContext, fields_in_conflict
 from conflicts.models import SyncConflict
 from conflicts.progress import conflict_progress
-from conflicts.reports import FieldSelection
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact
 from sync.models import Decision
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
+from tests.engine.conftest import choose, clash
 from tests.support.world import World, staged
 
 
@@ -23,42 +23,34 @@ def person(world: World) -> Any:
     return world.administrator("lead")
 
 
-def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
-    keys = conflict.conflict_fields
-    return {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in keys}
+TYPED = {"role_title": {"choose": "custom", "value": "Typed"}}
 
 
-def undone(world: World, conflict: SyncConflict, person: Any) -> SyncConflict:
-    """What becomes of the conflict once its undo was asked for and a pass has been there."""
+def undone(world: World, conflict: SyncConflict, person: Any, *records: Contact) -> None:
+    """Its undo is asked for, and a pass has been there; the conflict and these records are read anew."""
     undo(conflict.pk, by=person)
-    world.work()
-    return SyncConflict.objects.get(pk=conflict.pk)
+    world.work(conflict, *records)
 
 
 @staged
 def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -> tuple[Contact, SyncConflict]:
     """A contact whose role both sides had changed differently, until a person chose."""
-    contact = world.linked(role_title="Old", notes="old")
-    world.edit(contact, "role_title", "Monday's")
-    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
+    contact, conflict = clash(world)
+    choose(conflict, person, type_, **selection)
     world.work()
-    conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    chosen = {key: FieldSelection(**selected) for key, selected in selection.items()}
-    resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen_of(conflict))
-    world.work()
-    world.hear()
+    world.hear(conflict)
     assert world.status(contact) == "synced"
-    return contact, SyncConflict.objects.get(pk=conflict.pk)
+    return contact, conflict
 
 
 def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: World, person: Any) -> None:
-    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    contact, conflict = settled(world, person, **TYPED)
     assert undo(conflict.pk, by=person).is_being_undone
     with pytest.raises(NotOpen, match="asked for this already"):
         undo(conflict.pk, by=person)
-    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
-    world.work()
     conflict.refresh_from_db()
+    assert conflict_progress(conflict).state == "undoing"
+    world.work(conflict)
     assert (conflict.is_open, conflict.resolution, conflict.resolution_type) == (True, None, None)
     assert conflict.npd_data == {"role_title": "NPD's"}
     assert conflict.monday_data == {"role_title": "Monday's"}
@@ -73,9 +65,8 @@ def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: Wor
     world.look(contact)
     conflict.refresh_from_db()
     assert (conflict.is_open, world.calls("mutation")) == (True, before)
-    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
-    world.work()
-    conflict.refresh_from_db()
+    choose(conflict, person, "keep_monday")
+    world.work(conflict)
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
     assert conflict.resolution_type == "keep_monday"
     assert SyncConflict.objects.count() == 1
@@ -112,16 +103,13 @@ def partly_settled(world: World, person: Any) -> tuple[Contact, SyncConflict]:
     contact = world.linked(role_title="Old", notes="old")
     world.edit(contact, "role_title", "Monday's")
     world.edit(contact, "notes", "M notes")
-    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's", notes="N notes")
-    world.work()
+    world.save(contact, role_title="NPD's", notes="N notes")
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    chosen = {"role_title": FieldSelection("npd")}
-    resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
+    choose(conflict, person, role_title={"choose": "npd"})
     with pytest.raises(NotOpen):
         undo(conflict.pk, by=person)
     world.work()
-    world.hear()
-    conflict.refresh_from_db()
+    world.hear(conflict)
     assert (conflict_progress(conflict).state, conflict.conflict_fields) == ("partly", ["notes"])
     return contact, conflict
 
@@ -132,11 +120,10 @@ def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_o
     undo(conflict.pk, by=person)
     conflict.refresh_from_db()
     assert (conflict.is_open, conflict_progress(conflict).state) == (True, "undoing")
-    for again in (lambda: undo(conflict.pk, by=person), lambda: keep_npd(conflict, person)):
+    for again in (lambda: undo(conflict.pk, by=person), lambda: choose(conflict, person, "keep_npd")):
         with pytest.raises(NotOpen):
             again()
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (conflict.is_open, conflict.resolution) == (True, None)
     assert sorted(conflict.conflict_fields) == ["notes", "role_title"]
     assert conflict.npd_data == {"notes": "N notes", "role_title": "NPD's"}
@@ -146,7 +133,7 @@ def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_o
     assert Decision.objects.filter(kind="undo", key="role_title").count() == 1
     with pytest.raises(NotOpen):
         undo(conflict.pk, by=person)
-    keep_npd(conflict, person)
+    choose(conflict, person, "keep_npd")
     world.work()
     assert (world.status(contact), SyncConflict.objects.count()) == ("synced", 1)
 
@@ -155,22 +142,16 @@ def test_a_part_is_undone_although_the_rest_closed_by_itself_meanwhile(world: Wo
     contact, conflict = partly_settled(world, person)
     undo(conflict.pk, by=person)
     world.edit(contact, "notes", "N notes")
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["role_title"], None)
     assert world.values(contact)["role_title"] == "Monday's"
-
-
-def keep_npd(conflict: SyncConflict, person: Any) -> None:
-    resolve(conflict.pk, by=person, resolution_type="keep_npd", seen=seen_of(conflict))
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_a_moved_side_is_not_put_back_but_asked_about(world: World, person: Any, *, is_whole: bool) -> None:
     contact, conflict = settled(world, person, "keep_npd") if is_whole else partly_settled(world, person)
     world.edit(contact, "role_title", "Later")
-    conflict = undone(world, conflict, person)
-    contact.refresh_from_db()
+    undone(world, conflict, person, contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
     assert (conflict.is_open, conflict.resolution) == (not is_whole, None)
     assert conflict.conflict_fields == (["role_title"] if is_whole else ["notes"])
@@ -185,21 +166,18 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Monday's")
     with pghistory.context(user=person.pk):
-        Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
-    world.work()
+        world.save(contact, role_title="NPD's")
     conflict = SyncConflict.objects.get()
-    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
+    choose(conflict, person, "keep_monday")
     world.work()
-    undone(world, conflict, person)
-    contact.refresh_from_db()
+    undone(world, conflict, person, contact)
     assert contact.role_title == "NPD's"
-    reopened = SyncConflict.objects.get(pk=conflict.pk)
-    [field] = fields_in_conflict(reopened, RecordContext.of(reopened))
+    [field] = fields_in_conflict(conflict, RecordContext.of(conflict))
     assert (field.key, field.editors["npd"].who) == ("role_title", "lead")
 
 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:
-    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    contact, conflict = settled(world, person, **TYPED)
     Contact.objects.filter(pk=contact.pk).update(role_title="Later")
     undone(world, conflict, person)
     new = SyncConflict.objects.get(kind="overwritten")
@@ -208,12 +186,11 @@ def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: W
 
 
 def test_a_save_during_the_call_that_puts_back_is_kept(world: World, person: Any) -> None:
-    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    contact, conflict = settled(world, person, **TYPED)
     undo(conflict.pk, by=person)
     saved = Contact.objects.filter(pk=contact.pk, role_title="Typed")
     world.meanwhile(lambda: saved.update(role_title="Saved meanwhile"), before="mutation")
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Saved meanwhile", "Monday's")
     open_one = SyncConflict.objects.get(resolved_at=None)
     assert (open_one.npd_data, open_one.monday_data) == ({"role_title": "Saved meanwhile"}, {"role_title": "Monday's"})
@@ -221,16 +198,13 @@ def test_a_save_during_the_call_that_puts_back_is_kept(world: World, person: Any
 
 
 def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(world: World, person: Any) -> None:
-    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    contact, conflict = settled(world, person, **TYPED)
     undo(conflict.pk, by=person)
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert conflict.is_being_undone
     world.wait_out()
-    world.work()
-    conflict.refresh_from_db()
-    contact.refresh_from_db()
+    world.work(conflict, contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
 
@@ -238,14 +212,12 @@ def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(world: World
 def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     world.edit(contact, "notes", "M notes")
-    Contact.objects.filter(pk=contact.pk).update(notes="N notes")
-    world.work()
+    world.save(contact, notes="N notes")
     undone(world, conflict, person)
     open_one = SyncConflict.objects.get(resolved_at=None)
     assert sorted(open_one.conflict_fields) == ["notes", "role_title"]
     assert open_one.npd_data == {"notes": "N notes", "role_title": "NPD's"}
     assert open_one.monday_data == {"notes": "M notes", "role_title": "Monday's"}
-    conflict.refresh_from_db()
     assert "in conflict again" in conflict_progress(conflict).sentence
     assert sorted(world.sync_state(contact).conflicts["fields"]) == ["notes", "role_title"]
 
@@ -253,8 +225,7 @@ def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(w
 def test_turning_sync_off_before_the_look_ends_the_wish_with_its_reason(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     undo(conflict.pk, by=person)
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
+    world.save(contact, sync_enabled=False)
     conflict.refresh_from_db()
     assert (conflict.is_being_undone, conflict.is_open) == (False, False)
     assert "Sync was turned off" in conflict_progress(conflict).sentence
@@ -283,21 +254,14 @@ def test_what_cant_be_undone_is_said_in_words(contact: Contact, ada: Any) -> Non
 
 
 def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(world: World, person: Any) -> None:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "Monday's")
-    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
-    world.work()
-    conflict = SyncConflict.objects.get()
-    chosen = {"role_title": FieldSelection("custom", "Typed")}
-    resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
+    contact, conflict = clash(world)
+    choose(conflict, person, **TYPED)
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
     world.work()
     world.wait_out()
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (world.status(contact), contact.role_title) == ("synced", "Typed")
     assert world.values(contact)["role_title"] == "Typed"
     assert (conflict.resolution_type, conflict.resolved_data) == ("merge", {"role_title": "Typed"})
-    undone(world, conflict, person)
-    contact.refresh_from_db()
+    undone(world, conflict, person, contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")

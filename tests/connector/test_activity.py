@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sync.monday.board import EventKind
 from sync.monday.board_events import (
     NUMBERED_PAGES,
+    EventKind,
     board_activity_query,
     changes_without_values,
     parse_board_activity,

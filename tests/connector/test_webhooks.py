@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.monday.board import EventKind, InvalidEvent, InvalidSignature
-from sync.monday.board_events import parse_event, verify_jwt
+from sync.monday.board_events import EventKind, InvalidEvent, InvalidSignature, parse_event, verify_jwt
 from tests.inbox.conftest import body
 
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -12,7 +12,7 @@ from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
-from sync.operations.detect.comparison import divergences
+from sync.operations.detect.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
@@ -24,7 +24,7 @@ CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
 ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})
-REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
+REFUSED = {ROLE: {"reason": "no", "local": {}, "column": ROLE, "version": 1}}
 
 
 def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
@@ -90,7 +90,7 @@ def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, exp
 def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Item, expected: list[str]) -> None:
     on = board({"notes": {"direction": SyncDirection.NONE}})
     [plan] = World(on, records=[facts], items={ITEM: shown}).plan().records.values()
-    assert [entry["key"] for entry in divergences(plan) or ()] == expected, case
+    assert [entry["key"] for entry in differing_fields(plan) or ()] == expected, case
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:

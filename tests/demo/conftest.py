@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from config.embedded.demo import NEW_ITEM_WAIT
+from config.embedded.launcher import NEW_ITEM_WAIT
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.prepared import Prepared

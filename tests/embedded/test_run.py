@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.embedded import demo
-from config.embedded.demo import check_data, check_ports, run_lock, variables_of
+from config.embedded import launcher
+from config.embedded.launcher import check_data, check_ports, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import load_or_create_secrets
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
@@ -33,7 +33,7 @@ def _bare() -> dict[str, str]:
     return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
 
 
-COMMAND = [sys.executable, "-m", "config.embedded.demo"]
+COMMAND = [sys.executable, "-m", "config.embedded.launcher"]
 
 
 class Run:
@@ -219,7 +219,7 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     run = begun
     run.begin_by_make()
     family = run.children()
-    assert demo.stop(run.folder / "var") == 0
+    assert launcher.stop(run.folder / "var") == 0
     assert not [process for process in family if process.is_running() and process.name() == "postgres"]
     assert not (run.folder / "var" / "run.json").exists()
     assert run.process
@@ -228,10 +228,10 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
 
 def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.lock"
-    assert demo.stop(tmp_path) == 0
+    assert launcher.stop(tmp_path) == 0
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         path.write_text(str(process.pid))
-        assert demo.stop(tmp_path) == 0
+        assert launcher.stop(tmp_path) == 0
         assert process.poll() is None
         process.kill()
     assert capsys.readouterr().out.splitlines() == ["Nothing runs in this folder."] * 2
@@ -239,7 +239,7 @@ def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.
 
 def test_stop_does_not_end_a_reset_that_asks_its_question(tmp_path: Path) -> None:
     with run_lock(tmp_path), pytest.raises(StartError, match="make reset"):
-        demo.stop(tmp_path)
+        launcher.stop(tmp_path)
 
 
 def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:

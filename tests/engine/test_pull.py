@@ -41,14 +41,14 @@ def test_an_unmapped_fields_save_keeps_a_webhook(world: World, monkeypatch: pyte
     organization = Organization.objects.create(name="O", sync_enabled=False)
     Contact.objects.filter(pk=contact.pk).update(organization=organization)
     world.edit(contact, "role_title", "Edited")
-    original = reconcile.claimed
+    original = reconcile.read_facts
 
     def late(*args: Any) -> Any:
-        monkeypatch.setattr(reconcile, "claimed", original)
+        monkeypatch.setattr(reconcile, "read_facts", original)
         world.deliver()
         return original(*args)
 
-    monkeypatch.setattr(reconcile, "claimed", late)
+    monkeypatch.setattr(reconcile, "read_facts", late)
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 
@@ -56,7 +56,7 @@ def test_an_unmapped_fields_save_keeps_a_webhook(world: World, monkeypatch: pyte
 def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is_not_synced(world: World) -> None:
     contact = world.linked(role_title="Boss")
     sync_state = world.sync_state(contact)
-    sync_state.altered = {"role_title": {"reason": "Monday made “x” of “y”. Change it on either side."}}
+    sync_state.altered = {"role_title": {"reason": "Monday stored “y” as “x”. Change it on either side."}}
     sync_state.save()
     mapping = FieldMapping.objects.filter(key="role_title", link__entity_type="contact")
     mapping.update(direction="none")

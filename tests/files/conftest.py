@@ -19,10 +19,12 @@ def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
-def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:
+def preview(
+    client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", name: str = "", **options: str
+) -> Any:
     """The page of what a file would do."""
     data = content.encode() if isinstance(content, str) else content
-    name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
+    name = name or ("people.xlsx" if data.startswith(b"PK") else "people.csv")
     return client.post(
         f"/admin/{app}/{kind}/import/",
         {"import_file": SimpleUploadedFile(name, data), "resource": "0", "format": "0"} | options,
@@ -58,7 +60,12 @@ def counts(page: Any) -> dict[str, int]:
 
 
 def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
-    return {row.number: row.diff for row in page.context["valid_rows"]}
+    return {row.number: row.diff for row in page.context["result"].valid_rows()}
+
+
+def warnings(page: Any) -> dict[int, str]:
+    """Why rows may not be what the file's author means, by their numbers."""
+    return {row.number: " ".join(row.reasons) for row in page.context["result"].warned_rows}
 
 
 def exported(

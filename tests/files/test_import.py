@@ -19,7 +19,7 @@ from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import resource_of
 from tests.admin.test_records import words_of
-from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused
+from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
 from tests.support.people import staff_who_may
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
@@ -93,7 +93,7 @@ def test_rows_that_are_refused_can_be_downloaded_corrected_and_imported(browser:
     refused_url = page.context["refused_url"]
     assert f'href="{refused_url}"' in page.content.decode()
     answer = browser.get(f"/admin/npd/contact/import/{refused_url}")
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="contacts-not-imported.csv"'
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="contacts-to-check.csv"'
     titles, bob, dan, too = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert titles == ["First name", "Last name", "E-Mail-Adresse", "Shoe size", "Why", ""]
     assert bob == ["Bob", "Bo", "nowhere", "41", "Email: Enter a valid email address.", ""]
@@ -106,14 +106,14 @@ def test_rows_that_are_refused_can_be_downloaded_corrected_and_imported(browser:
     page = preview(browser, corrected)
     assert counts(page) == {"new": 2, "invalid": 1}
     assert page.context["result"].ignored == ["Shoe size", "Why"]
-    assert "refused_url" not in preview(browser, "Name\nFay\n").context
+    assert not preview(browser, "Name\nFay\n").context["refused_url"]
 
 
 def test_refused_rows_are_for_who_may_import_and_for_an_hour(browser: Client, client: Client, person: User) -> None:
     refused_url = preview(browser, "Name,Email\nBob,nowhere\n").context["refused_url"]
     cache.clear()
-    for gone in (refused_url, "?refused=0"):
-        assert "an hour is over" in messages(browser.get(f"/admin/npd/contact/import/{gone}"))
+    for gone in (refused_url, "?rows=0"):
+        assert "over an hour ago" in messages(browser.get(f"/admin/npd/contact/import/{gone}"))
     client.force_login(staff_who_may("view_contact", "add_contact", "change_contact"))
     assert client.get(f"/admin/npd/contact/import/{refused_url}").status_code == 403
 
@@ -132,8 +132,8 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
         "Cid,cid@x.org,acmé\nDan,dan@x.org,Acme\nEve,eve@x.org,unknown\n"
     )
     page = preview(browser, file)
-    assert (3, "No organization is called “Unknown”: Organization is left out.") in page.context["result"].warnings
-    assert "Row 3: No organization is called “Unknown”" in page.content.decode()
+    assert warnings(page)[3] == "No organization is called “Unknown”: Organization is left out."
+    assert warnings(page)[3] in page.content.decode()
     imported(browser, file)
     assert Contact.objects.get(name="Ann").organization == nova
     assert Contact.objects.get(name="Bob").organization is None
@@ -145,7 +145,46 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
 
 def test_of_a_row_that_is_refused_no_warning_says_that_it_is_imported(browser: Client) -> None:
     page = preview(browser, "Name,Email,Company\nBob,not an address,Unknown\nEve,eve@x.org,Unknown\n")
-    assert [number for number, _ in page.context["result"].warnings] == [3]
+    assert set(warnings(page)) == {3}
+
+
+def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_out(browser: Client) -> None:
+    ann, bob = contact("Ann", "ann@x.org"), contact("Bob", "bob@x.org")
+    cid, eve = contact("Cid", "cid@x.org"), contact("Eve")
+    Organization.objects.create(name="Nova", aliases=["N"])
+    file = (
+        "NPD ID,Name,Email,Role,Company\n"
+        f"{ann.pk},Anne,ann@x.org,Chair,\n,Bo,bob@x.org,,Orbit\n,Cid,,Cook,\n,eve,,Chef,\n"
+        f",Dan,dan@x.org,,\n{ann.pk.hex[::-1]},,,,\n"
+    )
+    page = preview(browser, file, create_missing="on")
+    expected = {
+        2: "Found by its NPD ID, and renamed.",
+        3: "Found by its email, and renamed.",
+        4: "Found by its name alone. The contact of this name in NPD has the email cid@x.org.",
+        5: "Found by its name alone. The contact of this name in NPD has no email.",
+    }
+    assert warnings(page) == expected
+    html = words_of(page.content.decode())
+    assert "With a warning: 4" in html
+    assert "New: 1" in html
+    assert "Changed:" not in html
+    rows = browser.get(f"/admin/npd/contact/import/{page.context['warned_url']}").content.decode("utf-8-sig")
+    assert [row["Why"] for row in csv.DictReader(io.StringIO(rows))] == list(expected.values())
+    said = messages(confirm(browser, page, leave_out_warned="on"))
+    assert (
+        said
+        == "Imported: 1 new, 0 changed, 0 unchanged. 1 row was not imported. 4 rows with a warning were left out. Undo…"
+    )
+    assert names() == {"Ann", "Bob", "Cid", "Eve", "Dan"}
+    assert not Organization.objects.filter(name="Orbit").exists()
+    assert imported(browser, file).startswith("Imported: 0 new, 4 changed, 1 unchanged.")
+    for record, name in ((ann, "Anne"), (bob, "Bo"), (cid, "Cid"), (eve, "Eve")):
+        record.refresh_from_db()
+        assert record.name == name
+    unwarned = "Name,Email,Role\nANNE,ann@x.org,Head\nNova,nova@x.org,\n"
+    assert "leave_out_warned" not in preview(browser, unwarned).context["confirm_form"].fields
+    assert not warnings(preview(browser, "Name,Aliases\nNova,O\n", "organization"))
 
 
 def test_a_relation_to_another_record_of_the_same_name_is_a_change(browser: Client) -> None:
@@ -347,7 +386,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "Yes, undo it and delete 3 records" in question
     answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer
-    assert "Delete it yourself where it should go." in answer
+    assert "If it should go, delete it yourself." in answer
     ann.refresh_from_db()
     assert ann.role_title == "CEO"
     assert names() == {"Ann", "Cid"}

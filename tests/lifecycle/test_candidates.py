@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.db.models.signals import post_save
-
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
@@ -55,19 +53,7 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_none_there_moved_here_from_another_types_board_stays_that_records_item(world: World) -> None:
-    contact = world.linked(email="ann@example.com")
-    link = BoardLink.objects.get(entity_type="organization")
-    world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id)
-    enqueue("organization", items=[contact.monday_id], cause=Cause.SWEEP, priority=Priority.SWEEP)
-    world.work()
-    assert not Organization.objects.exists()
-    assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)
-    contact.refresh_from_db()
-    assert contact.monday_id
-
-
-def test_nor_does_it_become_a_record_there_once_that_record_is_deleted(world: World) -> None:
+def test_an_item_moved_to_another_types_board_makes_no_record_there_once_its_record_is_deleted(world: World) -> None:
     contact = world.linked(email="ann@example.com")
     link = BoardLink.objects.get(entity_type="organization")
     item = contact.monday_id
@@ -79,28 +65,7 @@ def test_nor_does_it_become_a_record_there_once_that_record_is_deleted(world: Wo
     world.work(minutes=1)
     assert not Organization.objects.exists()
     job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")
-    assert "deleted in NPD. The item stays, and makes no new record." in job.error_message
-
-
-def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:
-    others = {"ann@example.com": "bob@example.com", "bob@example.com": "ann@example.com"}
-
-    def add_the_other(sender: Any, instance: Contact, **_: Any) -> None:
-        if instance.email in others:
-            email = others.pop(instance.email)
-            others.clear()
-            Contact.objects.create(name="By the API", email=email)
-
-    world.add("Ann", email=mail("ann@example.com"))
-    world.add("Bob", email=mail("bob@example.com"))
-    post_save.connect(add_the_other, sender=Contact)
-    try:
-        newcomers(world)
-    finally:
-        post_save.disconnect(add_the_other, sender=Contact)
-    newcomers(world)
-    assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
-    assert not Contact.objects.filter(monday_id=None).exists()
+    assert "deleted in NPD. The item stays, and becomes no new record." in job.error_message
 
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:

@@ -1,15 +1,17 @@
 """merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
 
-from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
-from sync.clock import sync_now
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncQueue
+from sync.kernel.messages import UnmatchedReason
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, UnmatchedItem
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from sync.records.unmatched_items import request_creation
 from tests.admin import states
 from tests.lifecycle.conftest import choose, open_conflict
 from tests.support.world import World, mail
@@ -61,6 +63,30 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
+@pytest.mark.parametrize("deleted", ["by a person", "with its own item"])
+def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world: World, deleted: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True, removed_item_policy="delete")
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    assert open_conflict(contact.pk, "identity").monday_item_id == copy
+    if deleted == "by a person":
+        contact.delete()
+    else:
+        world.sandbox.act("archive", item_id=contact.monday_id)
+    for _ in range(2):
+        hear(world)
+    world.pass_time(minutes=11)
+    world.work()
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
+    hear(world)
+    assert not Contact.objects.exists()
+    row = UnmatchedItem.objects.get(item_id=copy)
+    assert row.reason_code == UnmatchedReason.RECORD_DELETED
+    request_creation([row], "pat")
+    world.work()
+    assert Contact.objects.get().monday_id == copy, "unless a person wants it"
+
+
 def ran_twice(world: World) -> tuple[Contact, str]:
     """A create whose first run Monday's search didn't show, so that it was made once more; returns the first's id."""
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
@@ -92,22 +118,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
-
-
-def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:
-    """As of a worker that was killed while it archived it: whoever takes the board over comes by at once."""
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.sandbox.act("edit", item_id=copy, column_id="npd_id", text="")  # the first of the two calls was answered
-    states.intent(contact, item_id=copy, body={"copy": True}, deadline=sync_now() + timedelta(seconds=90))
-    hear(world)
-    assert not SyncConflict.objects.exists()
-    assert SyncQueue.objects.get(remote_id=copy, status="pending").next_retry > sync_now() + timedelta(seconds=60)
-    world.sandbox.act("archive", item_id=copy)
-    world.pass_time(seconds=91)
-    hear(world)
-    assert not SyncConflict.objects.exists()
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
 
 
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:

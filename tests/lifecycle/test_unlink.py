@@ -76,20 +76,6 @@ def unlinking_fails() -> Iterator[None]:
         yield
 
 
-def test_an_unlinking_that_failed_together_with_an_older_job_is_tried_again(world: World) -> None:
-    contact = world.linked("Ann")
-    world.edit(contact, "role_title", "Chair")
-    with world.broken(contact):
-        world.hear(contact)
-        world.work(minutes=2)
-    world.pass_time(minutes=30)
-    with unlinking_fails():
-        unlink(contact)
-        world.work()
-    world.work(minutes=120)
-    assert (world.status(contact), contact.monday_id) == ("disabled", None)
-
-
 def test_an_unlinking_that_failed_for_good_is_not_forgotten_when_the_record_is_synced(world: World) -> None:
     contact = world.linked("Ann")
     unlink(contact)
@@ -100,17 +86,6 @@ def test_an_unlinking_that_failed_for_good_is_not_forgotten_when_the_record_is_s
     assert (contact.role_title, contact.sync_status) == ("Chair", "pending")
     failed = SyncQueue.objects.get(status="failed")
     world.queue.manual_retry(failed.pk, "pat")
-    world.work()
-    assert (world.status(contact), contact.monday_id) == ("disabled", None)
-    assert not SyncQueue.objects.exclude(status="completed").exists()
-
-
-def test_an_unlinking_that_failed_for_good_ends_with_the_next_one(world: World) -> None:
-    contact = world.linked("Ann")
-    unlink(contact)
-    with unlinking_fails():
-        world.give_up_on(contact)
-    unlink(contact)
     world.work()
     assert (world.status(contact), contact.monday_id) == ("disabled", None)
     assert not SyncQueue.objects.exclude(status="completed").exists()

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,15 @@ def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, 
     stored = " ".join([str(session.get_decoded()) for session in Session.objects.all()] + entries)
     assert stored.count("Slack, channel ops") >= 2
     assert TOKEN not in stored
+
+
+def test_where_emails_are_files_the_page_says_so(browser: Client, settings: Any, tmp_path: Path) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = tmp_path
+    text = words(send(browser, "test"))
+    assert "Emails are only written as files into var/mail here" in text
+    assert "The test was written into var/mail." in text
+    assert "No email server" not in text
 
 
 @pytest.mark.parametrize("problem", ["", "Your account has no email address.", "No email server is set up."])

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db import connection
 
-from sync.attention.sources import COLUMNS, DEFINITIONS
+from sync.attention.definitions import COLUMNS, DEFINITIONS
 
-_DEFINED = " UNION ALL ".join(f"({definition.sql.replace('{wanted}', 'true')})" for definition in DEFINITIONS)
+_DEFINED = " UNION ALL ".join(f"({definition.select('true')})" for definition in DEFINITIONS)
 
 # Not the moment and the act, which a row keeps as it got them.
 _COMPARED = ", ".join(column for column in COLUMNS if column != "since")

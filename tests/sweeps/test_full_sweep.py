@@ -240,12 +240,12 @@ def test_an_item_without_a_record_becomes_one_and_a_record_without_an_item_gets_
     item = {"name": "Bo", "values": {"email": mail("bo@x.test")}}
     world.sandbox.control("items", board_id=world.board_id(), items=[item])
     result = compared(post)
-    assert (result.items, result.linked, result.without_record, result.without_item) == (1, 0, 1, 1)
+    assert (result.items, result.linked, result.unmatched, result.without_item) == (1, 0, 1, 1)
     world.work(minutes=1)
     assert world.status(contact) == "synced"
     assert Contact.objects.filter(name="Bo").count() == 1
     result = compared(post)
-    assert (result.linked, result.without_record, result.without_item) == (2, 0, 0)
+    assert (result.linked, result.unmatched, result.without_item) == (2, 0, 0)
 
 
 def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_deleted(world: World, post: Post) -> None:
@@ -266,7 +266,7 @@ def test_a_relation_that_was_emptied_gets_its_pass_which_asks_why(connected: Wor
     connected.edit(contact, "organization", None)
     post.lose()
     calls = connected.calls()
-    assert (compared(post).differing, connected.calls() - calls) == (1, 2)
+    assert (compared(post).need_pass, connected.calls() - calls) == (1, 2)
     connected.work(contact)
     assert (contact.organization, connected.status(contact)) == (None, "synced")
 
@@ -276,7 +276,7 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
         world.linked(name)
     world.sandbox.faults({"listing": 0, "on": "items_page", "count": 2})
     result = compared(post)
-    assert (result.unlisted, result.differing) == (0, 0)
+    assert (result.unlisted, result.need_pass) == (0, 0)
     assert not SyncQueue.objects.filter(status="pending").exists()
     assert result.items == 0
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sync.limits import MeteredClient, metered_client
-from sync.monday.board import UpdatedItem
-from sync.monday.board_events import UPDATED_PAGE
+from sync.monday.board_events import UPDATED_PAGE, UpdatedItem
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import UNREADABLE_ANSWER
 from sync.monday.graphql import Answer

@@ -40,11 +40,11 @@ def away(away: Wizard, unnamed: None) -> Wizard:
 
 
 def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, settings: Any) -> None:
-    assert not credentials.is_configured()
+    assert not credentials.has_token()
     page = bare.post("token/", token=f"  {bare.monday.token}\n")
     assert "Connected" in page
     assert "Set by Dora Demo" in page
-    assert credentials.is_configured()
+    assert credentials.has_token()
     assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
     assert "Next: Boards" in page
     # Deliveries need a secret too: it is made, and part of the address that boards are told.
@@ -153,7 +153,7 @@ def test_a_changed_key_is_told_and_an_older_key_brings_the_token_back(away: Wiza
     away.post("token/", token=TOKEN)
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]
-    assert not credentials.is_configured()
+    assert not credentials.has_token()
     assert credentials.token_state().is_unreadable
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
         assert "encryption key was changed" in page

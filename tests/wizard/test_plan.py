@@ -102,15 +102,6 @@ def test_an_item_given_in_an_earlier_chunk_is_taken(wizard: Wizard, monkeypatch:
     assert wizard.plan_shown() == {row: 1, "ask": 1}
 
 
-def test_the_second_item_of_a_key_makes_no_record(wizard: Wizard) -> None:
-    items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
-    assert wizard.plan_shown() == {"new record": 1, "ask": 1}
-    wizard.apply()
-    settle(wizard)
-    assert Contact.objects.count() == 1
-
-
 def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
     Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
@@ -119,7 +110,7 @@ def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     planned = wizard.planned(board)
     assert (wizard.plan_shown()["blocked"], len(planned.attention)) == (1, 1)
     # Without a number: a record may be in several rows.
-    assert "What then needs attention" in wizard.get("plan/")
+    assert "What needs attention afterwards" in wizard.get("plan/")
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
 

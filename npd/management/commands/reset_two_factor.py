@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.accounts import remove_second_factor
+from npd.sign_in import remove_second_factor
 
 
 class Command(BaseCommand):

@@ -23,14 +23,13 @@ from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
 from sync.monday import connection
-from sync.monday.board import url_fingerprint
+from sync.monday.board_events import url_fingerprint
 from sync.monday.columns import selectable_labels
 from sync.monday.connection import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
-from sync.operations import detect
-from sync.operations.detect import comparison
+from sync.operations.detect import comparison, due_boards
 from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
@@ -119,8 +118,8 @@ def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
 
 def run_checks() -> list[CheckResult]:
     """Run all checks; if Monday can't be asked, that is a problem, too."""
-    if not credentials.is_configured():
-        unusable = credentials.unusable_reason()
+    if not credentials.has_token():
+        unusable = credentials.unreadable_reason()
         fix = RESTORE_KEY if unusable else NOT_CONFIGURED
         return [
             CheckResult(False, unusable or "There is no API token.", fix, "token"),
@@ -147,7 +146,7 @@ def run_checks() -> list[CheckResult]:
 def _monday_results() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info()
+        account_info = breaker.refresh_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             # Monday answered, but with another version: the checks of that answer say with which one.
@@ -232,15 +231,14 @@ def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
 
 def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
-    text = comparison.verification_text(**verification)
-    if verification["differed"]:
+    if verification.differed:
         fix = (
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult(False, text, fix, "comparison")
+        yield CheckResult(False, verification.sentence, fix, "comparison")
     else:
-        yield CheckResult(True, text, subject="comparison")
+        yield CheckResult(True, verification.sentence, subject="comparison")
 
 
 def _secret_results() -> Iterator[CheckResult]:
@@ -308,13 +306,13 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
-    interval = interval_text(detect.sweep_interval().total_seconds())
+    interval = interval_text(due_boards.sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)
         # One or two missed sweeps are normal.
-        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
+        if sync_now() - link.swept_at > 3 * due_boards.sweep_interval():
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
@@ -335,5 +333,5 @@ def _queue_results() -> Iterator[CheckResult]:
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
         message = f"{failed} failed after all attempts."
-        fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
+        fix = "Open Settings, Jobs in the admin: each job says why. Fix that, then choose Retry."
         yield CheckResult(True, message, fix, "queue", is_warning=True)

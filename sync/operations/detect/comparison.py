@@ -1,28 +1,27 @@
-"""The nightly comparison of whole boards: both sides with each other and with the base, outside of passes.
+"""The nightly comparison of whole boards, outside of passes.
 
-It also proves that the records that say “synced” are.
+It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
+nothing on its way: those that differ from their items have drifted, which people and logs are told.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from django.utils.dateparse import parse_datetime
 
 from sync import choices, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import store_inspection
 from sync.boards.webhooks import LONGEST_DELAY
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
-from sync.operations.detect import boards_to_compare
+from sync.operations.detect.due_boards import boards_to_compare
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,
@@ -36,17 +35,17 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
-from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.record_facts import read_facts
 
 log = structlog.get_logger(__name__)
 
 # Records without a listed item that are loaded at once.
 PAGE = 500
 
-# Differences that are stored for the board's page.
+# Drifted records that are stored for the board's page.
 MAX_DIFFERENCES = 20
 
-# The difference of a record whose item isn't listed, in the form of `BoardLink.differences`.
+# Takes the place of the fields of a drifted record whose item isn't listed.
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
@@ -56,13 +55,13 @@ class ComparisonResult:
 
     items: int = 0
     linked: int = 0
-    differing: int = 0
+    need_pass: int = 0  # records that differ, or have something open
     unlisted: int = 0
-    without_record: int = 0
+    unmatched: int = 0
     without_item: int = 0
     problem: str = ""  # why it could not be finished
     verified: int = 0  # records that said `synced` and had nothing on its way
-    differed: int = 0  # those of them that weren't in sync
+    drifted: int = 0  # those of them that weren't in sync
     differences: list[dict[str, Any]] = field(default_factory=list)  # the first of these, with their fields
 
     @property
@@ -71,14 +70,44 @@ class ComparisonResult:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
         unlisted = humanize.count_with_noun(self.unlisted, "linked item is", "linked items are")
         clauses = {
-            f"{self.differing:,} differed from the last synced values, or had something open": self.differing,
+            f"{self.need_pass:,} differed from the last synced values, or had something open": self.need_pass,
             f"{unlisted} not on the board any more: archived, deleted or moved": self.unlisted,
-            f"{humanize.count_with_noun(self.without_record, 'item')} had no record": self.without_record,
+            f"{humanize.count_with_noun(self.unmatched, 'item')} had no record": self.unmatched,
             f"{humanize.count_with_noun(self.without_item, 'record')} had no item": self.without_item,
         }
         differences = "; ".join(clause for clause, number in clauses.items() if number) or "nothing differed"
         items = humanize.count_with_noun(self.items, "item")
         return f"{items} on the board, {self.linked:,} of them linked: {differences}."
+
+
+class Verification(NamedTuple):
+    """The last verification of one or several boards; the API shows it by these names."""
+
+    at: datetime | None  # the latest
+    compared: int  # records
+    differed: int  # those of them that had drifted
+
+    @property
+    def sentence(self) -> str:
+        if self.at is None or not self.compared:
+            return "Not verified yet: both sides are compared every night."
+        span = humanize.time_span((sync_now() - self.at).total_seconds())
+        if not self.differed:
+            return (
+                f"Verified {span} ago: {self.compared:,} of {self.compared:,} checked records were the same on both "
+                "sides."
+            )
+        return (
+            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records were shown as "
+            "synced, but differed. They are synced again, or you are asked."
+        )
+
+
+class DriftedRecord(NamedTuple):
+    """A record that says `synced` though it differs from its item."""
+
+    facts: RecordFacts  # as it was compared
+    fields: list[dict[str, str]]  # as `BoardLink.differences` has them
 
 
 def compare_due_boards() -> list[ComparisonResult]:
@@ -91,7 +120,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
         result = _compare(link)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
-            # It is due again. The differences found so far are in the queue.
+            # Undo the claim, which `link` doesn't have, so that it is due again. Its passes so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
             return ComparisonResult(problem=error.sentence)
         breaker.stop_if_shared(error)
@@ -101,26 +130,13 @@ def compare_board(link: BoardLink) -> ComparisonResult:
     return result
 
 
-def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
-    """Return when these boards (or all) were last verified, and how many records were compared and differed."""
+def latest_verification(links: Iterable[BoardLink] | None = None) -> Verification:
+    """Return the last verification of these boards, or of all."""
     links = list(BoardLink.objects.all() if links is None else links)
-    return {
-        "at": max((link.verified_at for link in links if link.verified_at), default=None),
-        "compared": sum(link.verified_records for link in links),
-        "differed": sum(link.differed_records for link in links),
-    }
-
-
-def verification_text(at: datetime | None, compared: int, differed: int) -> str:
-    """Return the verification as a sentence."""
-    if at is None or not compared:
-        return "Not verified yet: both sides are compared every night."
-    span = humanize.time_span((sync_now() - at).total_seconds())
-    if not differed:
-        return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
-    return (
-        f"Differences, found {span} ago: {differed:,} of {compared:,} checked records said “synced” and differed. They "
-        "are synced again, or you are asked."
+    return Verification(
+        at=max((link.verified_at for link in links if link.verified_at), default=None),
+        compared=sum(link.verified_records for link in links),
+        differed=sum(link.differed_records for link in links),
     )
 
 
@@ -133,15 +149,15 @@ def _compare(link: BoardLink) -> ComparisonResult:
     listing = BoardListing(link)
     for page in listing.pages(structure.items_count):
         if page.facts.columns is not None:
-            store_inspection(link, page.facts.columns)
-        _verify(result, page)
-        enqueue_comparison(link.entity_type, page.differing)
+            board_columns.store_inspection(link, page.facts.columns)
+        _verify_page(result, page)
+        enqueue_comparison(link.entity_type, page.need_pass)
         result.linked += len(page.plan.records)
-        result.differing += len(page.differing)
-    # A listing doesn't prove that an item is gone, so passes read the missing items by id, unless the listing itself
-    # was cut short.
-    is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
-    unlisted = listing.unlisted() if is_complete else []
+        result.need_pass += len(page.need_pass)
+    # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
+    # nothing is concluded.
+    is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
+    unlisted = [] if is_cut_short else listing.unlisted()
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
     enqueue_comparison(link.entity_type, unlisted)
@@ -149,117 +165,115 @@ def _compare(link: BoardLink) -> ComparisonResult:
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched
-    # A pass of an item without a record makes sense only if it can create or match a record.
+    # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(spec, listing.matchable(unmatched))
     BoardLink.objects.filter(pk=link.pk).update(
         verified_at=SyncNow(),
         verified_records=result.verified,
-        differed_records=result.differed,
+        differed_records=result.drifted,
         differences=result.differences,
     )
-    if result.differed:
-        log.error("drift", board=link.entity_type, compared=result.verified, differed=result.differed)
+    if result.drifted:
+        log.error("drift", board=link.entity_type, compared=result.verified, differed=result.drifted)
     result.items = len(listing.listed)
     result.unlisted = len(unlisted)
-    result.without_record = len(unmatched)
+    result.unmatched = len(unmatched)
     result.without_item = len(without_item)
     return result
 
 
-def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
+def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
+    """Verify the records of a page that say `synced` and have nothing on its way."""
+    drifted = []
+    for plan in page.syncing:
+        if plan.id in page.unread or not _is_verifiable(plan.facts, page.busy):
+            continue
+        fields = differing_fields(plan) if plan.id in page.changed else []
+        if fields is None:
+            continue
+        if not fields:
+            result.verified += 1
+        # A difference proves nothing if the filter leaves the record out with the next pass.
+        elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts):
+            drifted.append(DriftedRecord(plan.facts, fields))
+    _add_drifted(result, page.facts.board, drifted)
+
+
+def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
     compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.sync_state.blocked_fields]
     if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
-    differences = []
+    differing = []
     for field_plan in compared:
         # Equal on both sides and never synced: only the base is missing.
         is_first_agreement = field_plan.decision.action is Action.AGREED and field_plan.base is None
         if field_plan.decision.action is Action.NOTHING or is_first_agreement:
             continue
-        remote = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
-        values = {"npd": field_plan.display_local(field_plan.local_raw), "monday": remote}
-        agreed = "; it was never synced."
-        if field_plan.base is not None:
-            values["agreed"] = field_plan.display_local(field_plan.base["local"])
-            agreed = f", last synced was “{values['agreed']}”."
-        label = field_plan.mapping.label
-        text = f"{label}: NPD says “{values['npd']}”, Monday “{values['monday']}”{agreed}"
-        differences.append({"key": field_plan.mapping.key, "words": text} | values)
-    return differences
-
-
-def _verify(result: ComparisonResult, page: ListedPage) -> None:
-    """Verify the records of a page that say `synced` and have nothing on its way."""
-    differing = dict[UUID, tuple[RecordFacts, list[dict[str, str]]]]()
-    verifiable = _verifiable((plan.facts for plan in page.syncing), page.busy) - page.unread
-    for plan in page.syncing:
-        if plan.id not in verifiable:
-            continue
-        fields = divergences(plan) if plan.id in page.changed else []
-        # A difference proves nothing if the filter leaves the record out with the next pass.
-        if fields is None or (fields and (plan.left_out_after_pass or _is_fresh(plan.facts))):
-            continue
-        result.verified += 1
-        if fields:
-            differing[plan.id] = plan.facts, fields
-    _record_differing(result, page.facts.board, differing)
+        npd = field_plan.display_local(field_plan.local_raw)
+        monday = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
+        entry = {"key": field_plan.mapping.key, "npd": npd, "monday": monday}
+        words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
+        if field_plan.base is None:
+            entry["words"] = f"{words}; it was never synced."
+        else:
+            entry["agreed"] = field_plan.display_local(field_plan.base["local"])
+            entry["words"] = f"{words}, last synced was “{entry['agreed']}”."
+        differing.append(entry)
+    return differing
 
 
 def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
-    """Count the records that say `synced` though a complete listing lacks their items."""
-    records = {facts.id: facts for facts in _load(board, ids) if facts.record.may_sync}
-    missing = {
-        key
-        for key in _verifiable(records.values(), records_with_jobs(board.link, records))
-        if not _is_fresh(records[key]) and record_verdict(board, records[key].record).holds is not False
-    }
-    result.verified += len(missing)
-    _record_differing(result, board, {key: (records[key], [UNLISTED]) for key in missing})
+    """Verify the records whose items a complete listing lacks: those that say `synced` have drifted."""
+    drifted = [
+        DriftedRecord(facts, [UNLISTED])
+        for facts in _verifiable_records(board, ids).values()
+        if facts.record.may_sync
+        and not _may_be_on_its_way(facts)
+        # It is drift, too, if the filter can't tell.
+        and record_verdict(board, facts.record).holds is not False
+    ]
+    _add_drifted(result, board, drifted)
 
 
-def _record_differing(
-    result: ComparisonResult, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[dict[str, str]]]]
-) -> None:
-    """Add the differences, except for records that a pass or a save may have changed since they were loaded."""
-    reloaded = {facts.id: facts for facts in _load(board, differing)} if differing else {}
-    verifiable = _verifiable(reloaded.values(), records_with_jobs(board.link, reloaded))
-    for key, (before, fields) in differing.items():
-        later = reloaded.get(key)
+def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequence[DriftedRecord]) -> None:
+    """Count the drifted records, except those that a pass or a save may have changed since they were loaded."""
+    if not drifted:
+        return
+    reloaded = _verifiable_records(board, [before.id for before, _ in drifted])
+    for before, fields in drifted:
+        later = reloaded.get(before.id)
         is_unchanged = (
-            key in verifiable
-            and later is not None
+            later is not None
             and later.record.monday_id == before.record.monday_id
             and later.sync_state.base == before.sync_state.base
             and all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
         )
         if not is_unchanged:
-            result.verified -= 1
             continue
-        result.differed += 1
+        result.verified += 1
+        result.drifted += 1
         if len(result.differences) < MAX_DIFFERENCES:
-            result.differences.append({"record": str(key), "name": str(before.record), "fields": fields})
+            result.differences.append({"record": str(before.id), "name": str(before.record), "fields": fields})
 
 
-def _load(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
-    return claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
+def _verifiable_records(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordFacts]:
+    """Load those of the records that can be verified now."""
+    records = read_facts(board, [Claim(record_id, None, []) for record_id in sorted(ids)]).records
+    busy = records_with_jobs(board.link, [facts.id for facts in records])
+    return {facts.id: facts for facts in records if _is_verifiable(facts, busy)}
 
 
-def _verifiable(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:
-    """Return the records that say `synced` and have no open job, intent or event."""
-    return {
-        facts.id
-        for facts in records
-        if facts.id not in busy and not facts.intents and not facts.events
-        if facts.record.monday_id and facts.record.sync_status == choices.RecordSyncStatus.SYNCED
-    }
+def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
+    """Whether the record says `synced` and has no open job, intent or event."""
+    says_synced = facts.record.monday_id and facts.record.sync_status == choices.RecordSyncStatus.SYNCED
+    return bool(says_synced) and facts.id not in busy and not facts.intents and not facts.events
 
 
-def _is_fresh(facts: RecordFacts) -> bool:
-    """Whether a side changed so recently that the change, or its webhook, may still be on its way."""
-    item = facts.item
-    edited = parse_datetime(item.updated_at) if item and item.updated_at else None
+def _may_be_on_its_way(facts: RecordFacts) -> bool:
+    """Whether the item's last change or the last pass is so recent that a webhook may still arrive."""
+    edited = parse_moment(facts.item.updated_at) if facts.item else None
     moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)

@@ -25,7 +25,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import EmptiedCell, claimed
+from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
@@ -84,21 +84,21 @@ class ListedPage:
         return [plan for plan in self.plan.records.values() if plan.is_synced]
 
     @property
-    def differing(self) -> list[UUID]:
+    def need_pass(self) -> list[UUID]:
         """The records that a pass would change, or may change."""
         return sorted(self.changed | self.unread)
 
     @property
-    def unsettled(self) -> list[UUID]:
-        """The records that `sync_reconcile` passes over: also those that are not in sync or have a job."""
+    def not_in_sync(self) -> list[UUID]:
+        """The records to which `sync_reconcile` gives a pass: also those that are not in sync or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
-        return sorted(open_ids.union(self.differing))
+        return sorted(open_ids.union(self.need_pass))
 
     @property
-    def settled(self) -> list[UUID]:
+    def in_sync(self) -> list[UUID]:
         """The records that are in sync and that a pass would leave unchanged."""
-        return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
+        return sorted({plan.id for plan in self.syncing} - set(self.not_in_sync))
 
 
 class _ListedItems(Gatherer):
@@ -142,8 +142,8 @@ class BoardListing:
         self._notes_unmatched = not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
-        self._filtered: set[str] = set()
-        self._ownerless: list[str] = []
+        self._left_out: set[str] = set()
+        self._without_record: list[str] = []
 
     def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
         """Yield each page with its records, loaded as a pass loads them; raises MondayError.
@@ -156,13 +156,13 @@ class BoardListing:
             board = self.board
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
-            facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
-            ownerless = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
-            self._ownerless += [item.id for item in ownerless]
+            facts = read_facts(board, [Claim(None, item_id, []) for item_id in fresh])
+            without_record = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
+            self._without_record += [item.id for item in without_record]
             if self._notes_unmatched:
-                note_unmatched(link, [listed_finding(board, item) for item in ownerless])
+                note_unmatched(link, [listed_finding(board, item) for item in without_record])
             if board.sync_filter.items:
-                self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
+                self._left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             gatherer = _ListedItems(fresh)
             facts, plan = gatherer.gather(replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
@@ -179,22 +179,22 @@ class BoardListing:
             read_at = sync_now()
 
     def forget_unlisted(self, expected: int | None) -> None:
-        """Forget unmatched items that were not listed, if the listing is complete."""
+        """Forget the unmatched items that were not listed, unless fewer than `expected` were, or that isn't known."""
         if expected is not None and len(self.listed) >= expected:
             clear_unlisted(self.board.link, self.started_at, self.listed)
 
     @property
     def unmatched(self) -> list[str]:
         """The listed items that have no record and aren't ignored."""
-        ids = list(dict.fromkeys(self._ownerless))
+        ids = list(dict.fromkeys(self._without_record))
         owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
         ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
         excluded = {*owned, *ignored.values_list("item_id", flat=True)}
         return [item_id for item_id in ids if item_id not in excluded]
 
     def matchable(self, unmatched: Iterable[str]) -> list[str]:
-        """Return the items that the filter includes."""
-        return [item_id for item_id in unmatched if item_id not in self._filtered]
+        """Return those of the unmatched items that the filter doesn't leave out."""
+        return [item_id for item_id in unmatched if item_id not in self._left_out]
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""

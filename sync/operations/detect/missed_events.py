@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.kernel.db import fetch_rows, storable_json
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday import board_events
-from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.monday.board_events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
 from sync.outbox.queue_rows import enqueue
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import item_names

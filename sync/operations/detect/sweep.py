@@ -22,10 +22,11 @@ from sync.clock import SyncNow, sync_now
 from sync.limits import breaker, connector, stops
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.monday import errors
-from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
+from sync.monday.board_events import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations import worker
-from sync.operations.detect import boards_to_sweep, missed_events
+from sync.operations.detect import missed_events
+from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.detect.listing import (
     BoardListing,
     ListedPage,
@@ -75,7 +76,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         result = _Sweep(link, grace).run()
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
-            # It is due again at once. Its cursor has not moved.
+            # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
             return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
@@ -105,7 +106,7 @@ class _Sweep:
         # A board's first cursor is our time; after that, Monday's own times move it.
         self.newest = link.swept_to or now
         self.begin = self.newest - OVERLAP
-        self.settled_before = now - grace
+        self.end = now - grace
         # Earlier changes are found only by the items' times of last update.
         self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem = ""
@@ -122,9 +123,7 @@ class _Sweep:
             for entries in chain([changes.log], further):
                 for entry in entries:
                     self._advance_cursor(entry.at)
-                rows += missed_events.replay_entries(
-                    self.link, [entry for entry in entries if entry.at <= self.settled_before]
-                )
+                rows += missed_events.replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
         updated = self._enqueue_updated(changes)
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
@@ -161,8 +160,8 @@ class _Sweep:
             self._advance_cursor(item.at)
         try:
             for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
-                settled = [item for item in items if item.at and item.at <= self.settled_before]
-                enqueued += enqueue_unexplained(self.link, settled)
+                until_end = [item for item in items if item.at and item.at <= self.end]
+                enqueued += enqueue_unexplained(self.link, until_end)
         except errors.MondayError as short:
             if short.kind is not errors.LISTING_TRUNCATED:
                 raise
@@ -311,10 +310,10 @@ def _compare(listing: BoardListing) -> int:
     spec = registry.entity(listing.board.link.entity_type)
     same = 0
     for page in listing.pages():
-        settled = page.settled
-        _enqueue(spec, page.unsettled)
-        _store_found_same(page, settled)
-        same += len(settled)
+        in_sync = page.in_sync
+        _enqueue(spec, page.not_in_sync)
+        _store_found_same(page, in_sync)
+        same += len(in_sync)
     return same
 
 

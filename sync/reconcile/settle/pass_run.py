@@ -26,7 +26,7 @@ from sync.models import (
 )
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.state import approval_payload_key
-from sync.monday.board import EventKind, ItemEvent
+from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue
@@ -114,7 +114,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.CREATE
+        is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
             creation, actor = self._creator(line, plan)
             cause |= creation
@@ -324,7 +324,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
             wait = ended.wait_seconds
             is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
-                reason = f"Your resolution could not be applied: {ended.detail}"
+                reason = f"Your resolution could not be saved: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         elif not ended.is_open:  # a duplicate's job ends with its calls
             together.setdefault(ended, []).extend(claim.rows)

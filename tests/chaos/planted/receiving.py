@@ -7,7 +7,7 @@ from typing import Any
 from sync.clock import SyncNow
 from sync.merge import Field, Values
 from sync.models import Intent, MondayAccount
-from sync.monday.board import ItemEvent
+from sync.monday.board_events import ItemEvent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from tests.chaos import drills

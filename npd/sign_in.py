@@ -1,4 +1,6 @@
-"""Users: allauth's adapters, the mandatory second factor, and what else changes with an account.
+"""Sign-in: allauth's adapters, the mandatory second factor, and what else changes with a user.
+
+The limits of wrong passwords are a setting, ACCOUNT_RATE_LIMITS.
 
 allauth has no public function for some of this. So this module imports from its `internal` packages and overrides a
 private method; requirements.txt pins the version that this was written for.
