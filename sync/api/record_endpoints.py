@@ -33,7 +33,7 @@ from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
-from sync.monday.texts import drop_from_label
+from sync.monday.texts import drop_invisible_from_label
 from sync.operations.person_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
@@ -194,7 +194,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             data = data.copy()
             for name in self.Meta.model.addresses.intersection(data):
                 if isinstance(data[name], str):
-                    data[name] = drop_from_label(data[name])
+                    data[name] = drop_invisible_from_label(data[name])
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pghistory.core import event_models
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
-from sync.monday.texts import drop_from_label
+from sync.monday.texts import drop_invisible_from_label
 
 # The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
 LONG_TEXT_CHARACTERS = 32_767
@@ -111,9 +111,9 @@ class SyncedModel(models.Model):
         for name in self.addresses.difference(exclude or ()):
             value = getattr(self, name)
             if isinstance(value, str):
-                setattr(self, name, drop_from_label(value))
+                setattr(self, name, drop_invisible_from_label(value))
             elif isinstance(value, list):
-                setattr(self, name, [drop_from_label(element) for element in value])
+                setattr(self, name, [drop_invisible_from_label(element) for element in value])
         super().clean_fields(exclude=exclude)
 
     def changed_fields(self) -> list[str]:
