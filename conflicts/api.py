@@ -130,7 +130,7 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     unresolved = serializers.IntegerField()
     resolved = serializers.IntegerField()
     total = serializers.IntegerField()
-    applying = serializers.IntegerField(help_text="Of the unresolved: chosen, and being applied.")
+    applying = serializers.IntegerField(help_text="Of the unresolved: chosen, and being saved.")
     by_kind = serializers.DictField(
         child=serializers.IntegerField(), help_text="The unresolved by kind: fields, overwritten, delete, identity."
     )

@@ -14,6 +14,7 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind
 from conflicts.reports import FieldSelection
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
+from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of
@@ -172,8 +173,8 @@ class CaseField:
         npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
         monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
         if self.kind == REJECTED:
-            npd["hint"] = "Keep different, don't sync"
-            npd["leads"] = "Kept different: it isn't sent until it or its column changes"
+            npd["hint"] = "Leave both as they are"
+            npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
             monday["hint"] = "Use Monday's"
             monday["leads"] = "NPD changes, Monday stays"
             monday["off"] = self.monday_problem
@@ -226,7 +227,7 @@ class CaseField:
 
     def effect_of(self, choose: str, typed: str | None = None) -> Effect:
         if self.kind == REJECTED and choose == NPD:
-            # “Keep different” changes nothing.
+            # “Leave both as they are” changes nothing.
             return Effect(self.npd, npd_changes=False, monday_changes=False)
         values = {NPD: self.npd, BASE: self.base, MONDAY: self.monday}
         return effect_of(choose, values, typed, kind=self.kind)
@@ -272,6 +273,7 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
 
 def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseField:
     mapping = context.mapped.get(key)
+    note = conflict.notes.get(key, "")
     return CaseField(
         key,
         mapping.label if mapping else conflict.label(key),
@@ -280,7 +282,8 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
         base=conflict.base_data.get(key),
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
-        note=conflict.notes.get(key, ""),
+        # That both sides changed it goes without saying.
+        note="" if note == BOTH_CHANGED else note,
     )
 
 

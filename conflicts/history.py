@@ -18,7 +18,7 @@ TEMPLATES = {
     "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
     "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
     "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
-    "record_chosen": ("conflict_chosen", "Chose “{option}” where this was asked: {question}"),
+    "record_chosen": ("conflict_chosen", "Chose “{option}”. The question was: {question}"),
     "applied": (
         "conflict_settled",
         "Resolved {label} as {by} chose: {result}, {written}. NPD had {npd}, Monday had {monday}.",
@@ -27,16 +27,13 @@ TEMPLATES = {
     "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
     "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
     # The record was deleted on one side, and this field is no longer edited on the other.
-    "unedited": (
-        "conflict_over",
-        "{label} is not among the edited fields any more. NPD had {npd}, Monday had {monday}.",
-    ),
+    "unedited": ("conflict_over", "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
     "overwritten_again": (
         "conflict_lost_again",
-        "Of {label} another edit was overwritten: {second}. The one before it, {monday}, stays in this history.",
+        "Another edit of {label} was overwritten: {second}. The activity keeps the one before it, {monday}.",
     ),
-    "rejected": ("conflict_returned", "{by}'s choice{of_field} could not be applied: {why}"),
-    "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not applied: {why}"),
+    "rejected": ("conflict_returned", "{by}'s choice{of_field} could not be saved: {why}"),
+    "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not saved: {why}"),
     "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
     "undone": ("undo", "{by} undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
     "not_undone": ("conflict_undo_refused", "{by} asked to undo how {label} was resolved, which was not done: {why}"),

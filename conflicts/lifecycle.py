@@ -22,7 +22,7 @@ from conflicts.models import (
     SyncConflict,
 )
 
-OVER_BEFORE = "The conflict closed before it could be."
+OVER_BEFORE = "The conflict had closed by then."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 
 # The key of `notes` for the reason why the conflict was closed.

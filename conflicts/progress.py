@@ -53,10 +53,10 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
     if state in (UNDOING, APPLYING):
-        sentence = f"Being applied: {_resolution_sentence(conflict)}"
+        sentence = f"Saving: {_resolution_sentence(conflict)}"
         if state == UNDOING:
             labels = conflict.labels(conflict.stored_resolution.fields)
-            sentence = f"Being undone: {labels}. The next sync checks that neither side has changed since."
+            sentence = f"Undoing: {labels}. The next sync first checks that neither side has changed."
         # Why no pass can apply the choice now: the account, the board, or unreadable fields.
         delay_reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         if not delay_reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
@@ -68,7 +68,7 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         problem = conflict.resolution_problem.replace("\n", " ")
-        sentence = f"{_applied_sentence(conflict)} Not applied: {problem}".strip()
+        sentence = f"{_applied_sentence(conflict)} Not saved: {problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")
@@ -114,7 +114,7 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
         option = chosen_option(conflict, chosen[RECORD_KEY])
         return f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
     phrases = [
-        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
+        f"{conflict.label(key)} = {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
         for key in conflict.in_order(chosen)
     ]
     return f"{'; '.join(phrases)}."

@@ -22,7 +22,7 @@ from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from sync import registry
-from sync.choices import Cause, QueueStatus
+from sync.choices import BlockedCode, Cause, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
@@ -78,7 +78,7 @@ class Rejection:
     @property
     def is_unsent(self) -> bool:
         """Whether NPD didn't send the value, because the column can't take it."""
-        return self.entry.get("side") == blocked_fields.SIDE_LIMIT
+        return self.entry.get("code") == BlockedCode.LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:
@@ -162,7 +162,7 @@ class Rejection:
         if self.base and not self.base.get(AS_SENT):
             # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
             same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
-            local = self.display.display_npd(self.record, self.field, self.base["local"]) or None
+            local = self.display.display_local(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
                 return dict(self.base["local"])
         try:
@@ -252,7 +252,7 @@ def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: st
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
-            raise resolution.NotOpen(f"{who} has left {label} of {record} different already. Undo that first.", current)
+            raise resolution.NotOpen(f"{who} has left both sides of {label} as they are. Undo that first.", current)
         if not record.may_sync:
             raise resolution.InvalidResolution(
                 f"Sync is off for {record}, so nothing is sent. Turn it on at the record."
@@ -282,7 +282,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         rejection = _lock_rejection(field_ref_of(answer))
         if not _is_kept_by(answer, rejection) or rejection.context.sync_state is None:
             raise resolution.InvalidResolution(
-                "The value is not kept different any more: since then it was changed, sent, or became a conflict."
+                "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
         blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
@@ -325,8 +325,8 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
     blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
     sentence = (
-        f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "
-        f"changes. Monday keeps {quote_value(rejection.sides[MONDAY])}."
+        f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
+        f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
     )
     return _save_answer(rejection, by, sentence, {"choose": NPD, blocked_fields.KEPT_BY: mark})
 
@@ -352,7 +352,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
-    after = rejection.display.display_npd(record, rejection.field, now)
+    after = rejection.display.display_local(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:

@@ -292,9 +292,9 @@ def resolve(
             raise NotOpen(f"The conflict of {context.name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
             who = conflict.stored_resolution.by
-            did = "asked to undo a part of" if conflict.is_being_undone else "chose for"
-            message = f"{who} {did} {context.name} already, and that is being applied."
-            raise NotOpen(f"{message} Wait for it, then check again.", current_values(conflict))
+            did = "asked to undo a part of" if conflict.is_being_undone else "resolved"
+            message = f"{who} has just {did} the conflict of {context.name}."
+            raise NotOpen(f"{message} Look at it again in a minute.", current_values(conflict))
         if record is not None and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")

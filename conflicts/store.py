@@ -93,6 +93,14 @@ def reject_resolutions(
     history.save()
 
 
+def records_asked_about(entity_type: str, item_ids: Iterable[str]) -> dict[str, UUID]:
+    """Return the records whose open identity conflicts are about these items, by item."""
+    rows = SyncConflict.objects.filter(
+        entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id__in=list(item_ids), resolved_at=None
+    )
+    return dict(rows.values_list("monday_item_id", "entity_id"))
+
+
 def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> list[UUID]:
     """Close the open identity conflicts about this item; return the ids of their records."""
     rows = SyncConflict.objects.filter(

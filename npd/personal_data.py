@@ -57,13 +57,9 @@ LEASE_SECONDS = 300
 OWNER_COLUMNS = ("entity_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
-BOARD_BUSY = (
-    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
-    "in a minute."
-)
+BOARD_BUSY = "Nothing was erased, because the board is being synced at this moment. Try again in a minute."
 OUTCOME_UNKNOWN = (
-    "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing was done. "
-    "Try again in some minutes."
+    "Nothing was erased, because Monday hasn't answered a call about this person yet. Try again in some minutes."
 )
 ITEM_STAYS = "Nothing was erased in NPD. Try again, or leave the item on the board."
 
@@ -138,10 +134,6 @@ class Person:
         yield Notification.objects.filter(key__contains=str(self.id))
         # The log about an unmatched item has only the record's name.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
-
-    def row_count(self) -> int:
-        """Return how many rows there are about the person; a row may be found twice."""
-        return len({(rows.model, key) for rows in self.rows() for key in rows.values_list("pk", flat=True)})
 
     def _condition(self, model: type[models.Model]) -> models.Q | None:
         """Return the filter for a table's rows with the record's id or, if they name no record, its item's id."""
@@ -248,6 +240,8 @@ def _erase_rows(person: Person) -> int:
     for rows in person.rows():
         kept_values = KEPT.get(rows.model)
         number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
+    # A deleted record that had the item before is restored without it.
+    Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
     marks = [
         IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, unlinked=True, erased=True)
         for item_id in item_ids

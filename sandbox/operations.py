@@ -494,7 +494,7 @@ def check_name(name: Any) -> None:
 
 def check_size(item: model.Item | None, changes: RawValues) -> None:
     """Refuse values that make the item larger than 64 KB."""
-    # Monday counts all values of an item together (reference/text).
+    # Monday counts all values of an item together (developer.monday.com/api-reference/reference/text).
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
     raws = before | changes
     if sum(len(str(raw)) for raw in raws.values()) * MOST_BYTES <= ITEM_BYTES:

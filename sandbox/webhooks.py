@@ -493,7 +493,7 @@ class Deliveries:
             else:
                 if order == "double":
                     for delivery in held:
-                        changed.extend([delivery, *self._duplicates(delivery, 1, False)])
+                        changed.extend([delivery, *self._duplicates(delivery, 1, fresh_uuid=False)])
                 else:
                     changed.extend(shuffle(held, seed) if order == "shuffle" else held)
                 self._schedule(list(changed), self._clock.time())

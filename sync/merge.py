@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sync.choices import Rule, SyncDirection
+
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
 # The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
 NO_SYNC = "its direction is “No sync”"
+
+# The reason of a conflict about which nothing more is known.
+BOTH_CHANGED = "changed on both sides"
 
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -90,36 +95,6 @@ def _differ(value: Side, other: Side) -> bool:
     return _are_known(value, other) and value != other
 
 
-class FieldDirection(StrEnum):
-    """The ways in which a field may be synced, which both the record's and the mapping's direction allow."""
-
-    BOTH = "both"
-    TO_MONDAY = "to_monday"
-    TO_NPD = "to_npd"
-    NONE = "none"
-
-
-class Rule(StrEnum):
-    """The rules for a field that both sides changed: the stored name, and the label that admin and API show."""
-
-    label: str
-    for_lists: bool
-
-    def __new__(cls, value: str, label: str = "", for_lists: bool = False) -> Rule:
-        """Create a member; a rule `for_lists` fits only fields with several values."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.label = label
-        member.for_lists = for_lists
-        return member
-
-    ASK = "ask", "Ask"
-    NPD_WINS = "npd_wins", "NPD wins"
-    MONDAY_WINS = "monday_wins", "Monday wins"
-    NEWEST = "newest", "The newer edit wins"
-    UNION = "union", "Merge lists", True
-
-
 class Action(StrEnum):
     """What to do with a field."""
 
@@ -165,7 +140,7 @@ class Field:
     local: Canonical
     remote: Canonical
     base: Values | None = None
-    direction: FieldDirection = FieldDirection.BOTH
+    direction: SyncDirection = SyncDirection.BIDIRECTIONAL  # which both the record's and the mapping's allow
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule if there is no base and both sides have values
     required: bool = False
@@ -197,7 +172,7 @@ class FieldDecision:
 
 def decide_field(field: Field) -> FieldDecision:
     """Return what to do with a field; a required field is never emptied."""
-    if field.direction is FieldDirection.NONE:
+    if field.direction is SyncDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, NO_SYNC)
     decision = _decide_ignoring_required(field)
     if not field.required:
@@ -214,7 +189,7 @@ def decide_field(field: Field) -> FieldDecision:
 
 def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
-    if field.restore_reason and field.direction is FieldDirection.BOTH:
+    if field.restore_reason and field.direction is SyncDirection.BIDIRECTIONAL:
         if field.chosen_value == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, f"{field.restore_reason}; both sides have it again")
         return _give_both_sides(field, field.chosen_value, field.restore_reason)
@@ -224,7 +199,7 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
     if field.local == field.remote:
         return FieldDecision(field.key, Action.AGREED)
     # A one-way field ignores a person's choice: its source always wins.
-    if field.direction is not FieldDirection.BOTH:
+    if field.direction is not SyncDirection.BIDIRECTIONAL:
         return _decide_one_way(field)
     return _apply_choice(field) if field.choice else _decide_both_ways(field)
 
@@ -232,7 +207,7 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
 def _decide_one_way(field: Field) -> FieldDecision:
     """Overwrite the target by the source; the target's own edit is kept in the history."""
     base = field.base or Values(None, None)
-    if field.direction is FieldDirection.TO_MONDAY:
+    if field.direction is SyncDirection.NPD_TO_MONDAY:
         action = Action.PUSH
         source = field.local
         target = field.remote
@@ -256,7 +231,7 @@ def _decide_both_ways(field: Field) -> FieldDecision:
     """Decide by the rule if both sides changed; without a base an empty side takes the other's value."""
     if field.base is not None:
         if field.sides.local_changed and field.sides.remote_changed:
-            return _decide_by_rule(field, field.rule, "changed on both sides")
+            return _decide_by_rule(field, field.rule, BOTH_CHANGED)
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
         return FieldDecision(field.key, Action.PULL, "changed on Monday", is_ordinary_pull=True)

@@ -25,7 +25,7 @@ from sync.kernel.messages import ActionError
 LONGEST_VALUE = 80
 BADGES = {
     OPEN: ("warn", "call_split", "Open"),
-    APPLYING: ("go", "sync", "Being applied"),
+    APPLYING: ("go", "sync", "Saving"),
     SETTLED: ("ok", "check_circle", "Resolved"),
 }
 

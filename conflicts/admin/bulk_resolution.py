@@ -28,8 +28,8 @@ MAX_CONFLICTS = MAX_PER_REQUEST
 # A message names this many records at most.
 MAX_NAMED = 20
 
-CHANGED = "It changed after you were shown it. Look at it again."
-NOT_OFFERED = "This option is not possible there. Open it to see which are."
+CHANGED = "It has changed since you saw it. Look at it again."
+NOT_OFFERED = "This isn't possible for this conflict. Open it to see what is."
 
 # Singular and plural of each effect, the most serious first.
 EFFECTS = {
@@ -144,7 +144,7 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
-        return f"{conflict.stored_resolution.by} resolved it already, and that is being applied."
+        return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
     if option is None and (conflict.is_about_record or choice not in resolution.SIDE_OF_TYPE):
         return NOT_OFFERED
     return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""

@@ -107,7 +107,6 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
     next_key = next_key or next(filter(_still_asks, others), "")
     previous_key = next(filter(_still_asks, reversed(others if ends_kind else circle)), "")
     return {
-        "label": kind.label,
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(next_key) if next_key else "",
@@ -389,11 +388,11 @@ class RejectionView(CaseView):
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
         is_waiting = rejection.needs_answer and progress.is_final
         kept_by = str(rejection.kept_by.get("who", ""))
-        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
+        tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
             tag = ("Rejected by Monday", "cfl-warn")
         elif progress.state == UNDOING:
-            tag = ("Being undone", "")
+            tag = ("Undoing", "")
         fields = self.fields()
         return {
             "kind": case.REJECTED,

@@ -29,18 +29,10 @@ from sync.reconcile.field_values import as_uuid
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
 
-# The button's and the effect's text by act, where they differ from the act's own: of rejected values, and of conflicts
-# about lost edits. The cause code of a conflict is its kind (reports.KIND_…).
-REJECTED_WORDS = {
-    "keep_npd": (
-        "Keep different",
-        "Leaves the field different on both sides. It is not sent until somebody changes it.",
-    )
-}
-LOST_WORDS = {
-    "keep_npd": ("Keep current value", "Both sides stay as they are."),
-    "keep_monday": ("Restore edit", "Writes it to both sides, over the current value."),
-}
+# The button's label by act, where it differs from the act's own: of rejected values, and of conflicts about lost edits.
+# The cause code of a conflict is its kind (reports.KIND_…).
+REJECTED_LABELS = {"keep_npd": "Leave both as they are"}
+LOST_LABELS = {"keep_npd": "Keep current value", "keep_monday": "Restore edit"}
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
@@ -108,7 +100,7 @@ class UseSide(Resolve):
         """Return the values that would be removed."""
         if self.code == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
-        # “Keep different” and “Keep current value” change neither side.
+        # “Leave both as they are” and “Keep current value” change neither side.
         is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == reports.KIND_OVERWRITTEN
         return [] if is_unchanged else [value for value in entry.values if value.monday and not value.npd]
 
@@ -124,13 +116,13 @@ class UseSide(Resolve):
     def takes_away(self, entry: Entry) -> bool:
         return bool(self.emptied(entry))
 
-    def _words(self, entry: Entry) -> tuple[str, str]:
-        own_words: Mapping[str, tuple[str, str]] = {}
+    def _side_label(self, entry: Entry) -> str:
+        labels: Mapping[str, str] = {}
         if entry.kind is Kind.REJECTED:
-            own_words = REJECTED_WORDS
+            labels = REJECTED_LABELS
         elif entry.cause_code == reports.KIND_OVERWRITTEN:
-            own_words = LOST_WORDS
-        return own_words.get(self.code, (self.act.button, self.act.effect))
+            labels = LOST_LABELS
+        return labels.get(self.code, self.act.button)
 
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
@@ -138,17 +130,20 @@ class UseSide(Resolve):
             if entry.cause_code == reports.KIND_OVERWRITTEN:
                 where = "on both sides"
             return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
-        return self._words(entry)[0]
+        return self._side_label(entry)
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = self._words(entries[0])[0]
+        label = self._side_label(entries[0])
         # The act's text for many fits only its own words.
         if group.number > 1 and label != self.act.button:
             return f"{label}: all {group.number:,}…"
         return super().group_label(group, entries)
 
     def effect(self, entry: Entry) -> str:
-        return self._words(entry)[1]
+        """Return what the choice does with a rejected value; `bulk_question` says it of conflicts."""
+        if self.code == ResolutionType.KEEP_NPD:
+            return "Changes nothing. NPD's value isn't sent until somebody changes it or its column."
+        return "" if self.emptied(entry) else self.act.effect
 
     def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
@@ -200,12 +195,10 @@ class UseSide(Resolve):
         entry_type = handlers.common_type(entries)
         whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
         if self.code == ResolutionType.KEEP_NPD:
-            return f"Kept different: {whose}."
+            return f"Both left as they are: {whose}."
         labels = {value.label for entry in entries for value in entry.values}
         label = labels.pop() if len(labels) == 1 else "value"
-        # “Email” within a sentence, but not the “URL” of an acronym.
-        label = label if label[1:2].isupper() else label[:1].lower() + label[1:]
-        return f"Monday's {label} taken: {whose}."
+        return f"Monday's {humanize.within_sentence(label)} taken: {whose}."
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""

@@ -61,6 +61,9 @@ class ContactAdmin(SyncedModelAdmin):
         if act == "erase" and "confirmed" not in request.POST:
             return confirmed_action.question_page(self, request, self._erase_question(request, person), request.path)
         if act == "erase":
+            where = "here"
+            if person.items:
+                where = "here and on Monday" if "delete_items" in request.POST else "here. Its item stays on Monday"
             try:
                 number = erase(person, delete_items="delete_items" in request.POST)
             except NotPossible as why:
@@ -69,18 +72,17 @@ class ContactAdmin(SyncedModelAdmin):
             log_model_action(
                 request.user, Contact, f"A person was erased: {number:,} rows.", name="[erased]", key=person.id
             )
-            messages.success(request, f"The person is erased: {number:,} rows.")
+            messages.success(request, f"Erased {where}. This can't be undone.")
             return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
         return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
 
     def _erase_question(self, request: HttpRequest, person: Person) -> confirmed_action.Question:
-        rows = humanize.count_with_noun(person.row_count(), "row")
-        effects = [f"The contact and {rows} about it are deleted in NPD. It can't be undone."]
-        items = f"{'Item' if len(person.items) == 1 else 'Items'} {', '.join(person.items)}"
-        if "delete_items" in request.POST:
-            effects.append(f"Deleted on Monday: {items}.")
+        effects = ["NPD deletes the contact and everything that it stores about it. You can't undo this."]
+        items = f"{humanize.plural(len(person.items), 'item', 'items')} {', '.join(person.items)}"
+        if person.items and "delete_items" in request.POST:
+            effects.append(f"NPD also deletes the {items} on Monday.")
         elif person.items:
-            effects.append(f"Stays on Monday: {items}.")
+            effects.append(f"The {items} {humanize.plural(len(person.items), 'stays', 'stay')} on Monday.")
         hidden = [(name, request.POST[name]) for name in ("act", "delete_items") if name in request.POST]
         return confirmed_action.Question(
             f"Erase “{person.name}” permanently?", effects, "Erase permanently", hidden=hidden, deletes=True

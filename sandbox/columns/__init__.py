@@ -333,7 +333,8 @@ def kind_of(column_type: str) -> ColumnKind:
 def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
     """Return a new column's settings: `defaults` over its type's own; raises FieldError."""
     kind = KINDS.get(column_type, ColumnKind())
-    # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not (reference/columns).
+    # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not
+    # (developer.monday.com/api-reference/reference/columns).
     if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
         defaults = defaults["settings"]
     if not isinstance(defaults, dict):

@@ -168,7 +168,8 @@ class Link(_Address):
     graphql_type = "LinkValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # A simple string is the address, a space, and the text that is shown (reference/link).
+        # A simple string is the address, a space, and the text that is shown
+        # (developer.monday.com/api-reference/reference/link).
         url, _, shown_text = text.partition(" ")
         return self.parse_object(column, {"url": url, "text": shown_text}, writing)
 
@@ -202,13 +203,13 @@ def is_email(address: str) -> bool:
 
 
 class Email(_Address):
-    """An address and its label, both of which filters see (developer.monday.com/api-reference/reference/email)."""
+    """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
 
     type = old_type = key = "email"
     graphql_type = "EmailValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # The same as for a link (reference/email).
+        # The same as for a link (developer.monday.com/api-reference/reference/email).
         address, _, shown_text = text.strip().partition(" ")
         return self.parse_object(column, {"email": address, "text": shown_text.strip()}, writing)
 
@@ -237,7 +238,8 @@ class Phone(ColumnKind):
     clearings = ("",)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # "+19175998722 US" (reference/phone); the last word is a country only if it looks like one.
+        # "+19175998722 US" (developer.monday.com/api-reference/reference/phone); the last word is a country only if
+        # it looks like one.
         number, _, country = text.strip().rpartition(" ")
         if not re.fullmatch(r"[A-Z]{2}", country):
             number = text.strip()

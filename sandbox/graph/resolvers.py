@@ -70,9 +70,9 @@ def served_version(header: str | None) -> Version:
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
 
 
-# A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
+# A cursor ends an hour after the first page, not the last (developer.monday.com/api-reference/reference/items-page).
 CURSOR_SECONDS = 3600
-# The most items of a page (reference/items-page).
+# The most items of a page (developer.monday.com/api-reference/reference/items-page).
 PAGE_LIMIT = 500
 
 
@@ -302,7 +302,8 @@ USERS_DEFAULT_LIMIT = 200
 
 def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
     """Return a page of users, all of whom are active."""
-    # Unlike other listings, which have 25 rows where the query names no limit (reference/users).
+    # Unlike other listings, which have 25 rows where the query names no limit
+    # (developer.monday.com/api-reference/reference/users).
     limit = arguments.get("limit") or USERS_DEFAULT_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
@@ -601,7 +602,7 @@ def create_group(context: Context, board_id: int, group_name: str, **arguments: 
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
-# A column id that a caller chooses (reference/columns of Monday's API).
+# A column id that a caller chooses (developer.monday.com/api-reference/reference/columns).
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 
 

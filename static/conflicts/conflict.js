@@ -63,7 +63,7 @@
     if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
     shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");
-    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open;
+    line.textContent = choice ? leads(row) || where(outcome(row)) : "";
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
@@ -85,12 +85,11 @@
     }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
-    const written = (side, noun) => {
-      const number = chosen.filter((changes) => changes[side]).length;
-      return number ? count(number, noun) : "nothing";
-    };
+    const npd = chosen.some((changes) => changes.npd);
+    const monday = chosen.some((changes) => changes.monday);
+    const sentence = npd && monday ? "Changes NPD and Monday." : npd ? "Changes NPD only." : monday ? "Changes Monday only." : "Changes nothing.";
     const left = open ? ` ${count(open, "field")} ${open === 1 ? "stays" : "stay"} open.` : "";
-    say(chosen.length ? `Writes ${written("npd", "field")} in NPD, ${written("monday", "column")} on Monday.${left}` : ask);
+    say(chosen.length ? `${sentence}${left}` : ask);
   };
 
   const mark = (index) => {

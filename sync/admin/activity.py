@@ -52,7 +52,7 @@ _MARKS = {
     "conflict_chosen": ("call_split", "Resolution chosen"),
     _RESOLVED: ("call_split", "Resolved"),
     "conflict_over": ("call_split", "Conflict closed"),
-    "conflict_returned": ("call_split", "Resolution not applied"),
+    "conflict_returned": ("call_split", "Resolution not saved"),
     "conflict_undo": ("undo", "Undo of a resolution"),
 }
 
@@ -217,7 +217,7 @@ def _part_that_differs(text: str, other: str) -> str:
 
 
 @dataclass(frozen=True)
-class Act:
+class ActLines:
     """The lines of one act on a record."""
 
     row: Decision  # its first entry
@@ -265,7 +265,7 @@ class Act:
         return list(dict.fromkeys(text for line in self.lines for text in decisions.reasons_of(line.row)))
 
 
-def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], request: HttpRequest) -> list[Act]:
+def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], request: HttpRequest) -> list[ActLines]:
     """Return the acts of a page's entries, in the order of their first ones; `labels` are as in `labels_of`."""
     offers = _UndoOffers(rows, request)
     groups: dict[tuple[object, ...], list[ActivityLine]] = {}
@@ -281,7 +281,7 @@ def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], req
     for lines in groups.values():
         group_rows = [line.row for line in lines]
         in_order = sorted(lines, key=lambda line: place.get(line.label, len(place)))
-        acts.append(Act(group_rows[0], in_order, offers.of(group_rows)))
+        acts.append(ActLines(group_rows[0], in_order, offers.of(group_rows)))
     return acts
 
 

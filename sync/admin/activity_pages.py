@@ -138,7 +138,7 @@ class ActivityList(admin_base.PageChangeList):
             self.result_count = len(acts)
 
     @staticmethod
-    def _offer_of(act: activity.Act, request: HttpRequest) -> activity.UndoOffer:
+    def _offer_of(act: activity.ActLines, request: HttpRequest) -> activity.UndoOffer:
         """Return what takes the whole act back: the restore of deleted records, else its undo."""
         row: Any = act.row
         back_url = request.get_full_path()
@@ -185,7 +185,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
-    empty_words = "Everything that a sync sent, updated or asked is listed here."
+    empty_words = "This list shows everything that a sync sent, updated or asked."
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
@@ -257,7 +257,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         """Show what undoing a batch would write; on POST, undo it."""
         rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
-            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+            raise Http404("That sync changed nothing that can be undone, or it is too old.")
         file_name = rows[0].cause.get("file")
         title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
         return self._undo_page(request, rows, title, "")
@@ -368,7 +368,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     actions = ("bring_back",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
-    empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
+    empty_words = "This list shows the records that somebody deleted in NPD. You can restore them for 30 days."
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -407,7 +407,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
     what_now = admin_base.plain_column(
-        "What happened", lambda row: row.note or "Deleted in NPD. Its item has not been checked yet."
+        "What happened", lambda row: row.note or "Deleted in NPD. The next sync checks its item."
     )
 
     @admin.display(description="Restore")
@@ -452,17 +452,19 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         """Restore the records of this address after a question."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
+        rows = self.get_queryset(request).filter(pk__in=keys.split(","))
         back_url = admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED)
         return self._ask_and_restore(request, rows, back_url)
 
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
+        queryset = queryset.exclude(_NOT_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 
         def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, "bring_back", queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
@@ -470,17 +472,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            hidden = confirmed_action.selection(request, "bring_back", table.total)
-            item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
+            item = "If its item is still on the board, NPD Sync links both again. If not, it creates a new item."
             if table.total > 1:
-                item = (
-                    "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
-                )
+                item = "Records whose items are still on the board are linked again. The others get new items."
             subject = humanize.plural(table.total, "It", "Each")
-            them = humanize.plural(table.total, "it", "one")
+            them = humanize.plural(table.total, "it", "them")
             effects = [
                 f"{subject} comes back with its id and the values that it had when it was deleted.",
-                f"Records that referred to {them} refer to it again, unless they have another.",
+                f"Links to {them} come back, unless they point elsewhere by now.",
                 f"{item} To undo it, delete {humanize.plural(table.total, 'the record', 'the records')} again.",
             ]
             return confirmed_action.Question(title, effects, label, [table], hidden)

@@ -59,7 +59,7 @@ ANSWERS = {
     ),
     ("reject", ApprovalKind.RECORDS): Answer(
         "Keep {records} in NPD",
-        "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
+        "The records stay in NPD. For each, a conflict asks you what to do with it.",
         "{records} {stay} in NPD",
     ),
     ("reject", ApprovalKind.CLEAR_MONDAY): Answer(

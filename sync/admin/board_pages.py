@@ -94,7 +94,7 @@ def _board_url(link: BoardLink) -> str:
 def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     """Ask Monday whether the board's columns are back, and return the result; raises ActionError."""
     if throttle_text := monday_throttle_reason(request):
-        raise NotPossible(f"Monday was not asked: {throttle_text}")
+        raise NotPossible(f"NPD Sync didn't ask Monday: {throttle_text}")
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
         return check_board(registry.link_of(link.entity_type) or link)
@@ -114,7 +114,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     empty_title = "No boards yet"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        words = "A board on Monday and a list in NPD that are kept the same stand here once they are set up."
+        words = "Once the sync is set up, its boards are listed here."
         return words, [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
 
     def get_urls(self) -> list[URLPattern]:
@@ -133,7 +133,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         @transaction.atomic
         def run() -> str:
             set_create_obstacle(link, "creates_held", "")
-            log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
+            log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
             return "New items and records are created now."
 
         return run_action(self, request, run, _board_url(link))
@@ -210,7 +210,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         buttons = [admin_base.Button(ACTS["check_column"].label, post_to=check_url)]
         if entry.cause_code == "creates_held":
             url = reverse("admin:sync_boardlink_create_all", args=[link.pk])
-            buttons.append(admin_base.Button("Create new ones all the same", post_to=url))
+            buttons.append(admin_base.Button("Create new ones anyway", post_to=url))
         return buttons
 
     @admin.display(description="What is synced")

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.models import SyncedModel
-from sync.monday.texts import drop_invisible_from_label, unix_lines
+from sync.monday.texts import drop_invisible_from_label, email_address, unix_lines
 from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,11 @@ class AddressField(forms.Field):
         return super().to_python(drop_invisible_from_label(value) if isinstance(value, str) else value)
 
 
-class EmailAddressField(AddressField, forms.EmailField):
-    pass
+class EmailAddressField(forms.EmailField):
+    """Takes an address in any form in which browsers and people write it."""
+
+    def to_python(self, value: Any) -> Any:
+        return email_address(str(value or ""))
 
 
 class WebAddressField(AddressField, forms.URLField):
@@ -183,9 +186,10 @@ class ConcurrentForm(_ModelForm):
         return self._comparable(name, text) == self._comparable(name, other)
 
     def _comparable(self, name: str, text: str) -> str:
-        """Return the text without line ends and outer white space, which browsers change."""
-        lines = unix_lines(text)
-        one_line = not isinstance(self.fields[name].widget, forms.Textarea)
+        """Return the text without what browsers change: line ends, outer white space, the form of an email's domain."""
+        field = self.fields[name]
+        lines = email_address(text) if isinstance(field, EmailAddressField) else unix_lines(text)
+        one_line = not isinstance(field.widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
 
     def _conflict_message(self, name: str, submitted: str) -> SafeString:

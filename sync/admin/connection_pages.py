@@ -109,7 +109,9 @@ class MondayAccountAdmin(DiagnosticsAdmin):
             was_slowed = availability.is_slowed()
             answer = sentence = breaker.ask_again(is_slowed=was_slowed)
             if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
-                sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
+                sentence = "The API quota is as tight as before. “Sync now” still works."
+            if answer == breaker.STOPPED:
+                sentence = breaker.still_stopped()
             authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
             is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
             return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
@@ -138,9 +140,9 @@ class ConnectionTest:
 def examine_connection(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
     if not credentials.has_token():
-        result = ConnectionTest(False, credentials.no_token_reason())
+        result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
     else:
-        result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -165,7 +167,8 @@ def try_connection(
         then()
     except MondayError as error:
         sentence = humanize.without_request_id(error.sentence)
-        return ConnectionTest(False, sentence, error=error, for_administrator=[error.kind.for_administrator])
+        advice = [error.kind.for_administrator]
+        return ConnectionTest(is_ok=False, message=sentence, error=error, for_administrator=advice)
     name = info.user_name or info.user_id
     results = check_account(info, settings.MONDAY_API_VERSION)
     levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
@@ -221,16 +224,16 @@ def removal_question() -> confirmed_action.Question:
     if not token.is_stored:
         return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
-        "Nothing changes in the sync: it uses the token of the environment."
+        "Sync goes on with the token that is set on the server."
         if settings.MONDAY_API_KEY
-        else "Nothing is synced any more until a token is entered. Then it goes on."
+        else "Nothing is synced until you enter another token."
     )
     return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
 def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
-    if overview.missing_token:
+    if overview.no_token_reason:
         return False
     return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
 
@@ -240,9 +243,9 @@ def is_token_answered(account: MondayAccount) -> bool:
 
 
 _NEXT_STEPS = {
-    "run": ("NPD Sync applies the plan that was confirmed.", "See how far it is"),
+    "run": ("The set-up that you started is running.", "See how far it is"),
     "boards": ("You see a plan before anything is written.", "Choose boards"),
-    "connect": ("It takes an API token, which is tested at once.", "Connect Monday"),
+    "connect": ("You need an API token. NPD Sync tests it at once.", "Connect Monday"),
 }
 
 

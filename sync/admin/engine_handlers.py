@@ -155,7 +155,7 @@ class AnswerApproval(handlers.Handler):
         decide = approvals.approve if self.code == "approve" else approvals.reject
         number = decide(pending, cast("User", request.user))
         if not number:
-            none_waits = "None of these waits any more: they were decided, or their cause has ended."
+            none_waits = "None of these waits for approval any more."
             return confirmed_action.Report(problems=[none_waits])
         template = ANSWERS[self.code, ApprovalKind(alike[0].cause_code)].outcome
         outcome = template.replace("{stay}", humanize.plural(number, "stays", "stay"))
@@ -303,7 +303,7 @@ class CreateAgain(RemovalAnswer):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems: list[str] = []
         for entity_type, ids in _ids_by_type(entries).items():
-            _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
+            _log_on_records(request, entity_type, ids, "Asked to create its item again.")
             problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
         # Each problem is about one record.
         number = len(entries) - len(problems)
@@ -319,7 +319,7 @@ class Unlink(RemovalAnswer):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _ids_by_type(entries).items():
-            _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
+            _log_on_records(request, entity_type, ids, "Asked to unlink it from Monday.")
             item_links.request_unlink_many(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
         return confirmed_action.Report(f"{_record_count(entries)} will be unlinked. {wait}".rstrip())
@@ -341,7 +341,9 @@ class DeleteRecord(RemovalAnswer):
             rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
             if edited := len(ids) - rows.count():
                 records = registry.count_of_type(edited, entity_type)
-                problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
+                problems.append(
+                    f"{records} not deleted: somebody has edited or deleted them meanwhile. Check them again."
+                )
             deleted += _delete_records(request, rows)
         if not deleted:
             return confirmed_action.Report(problems=problems)

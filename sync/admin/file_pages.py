@@ -33,7 +33,7 @@ LISTED_ROWS = 50
 # The parameter of the import's address that names the file of a preview's refused or warned rows.
 ROWS = "rows"
 
-FILE_GONE = "The file was imported already (see the activity), or an hour is over. Choose it again."
+FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
 
 class Uploads(CacheStorage):
@@ -53,7 +53,9 @@ class Uploads(CacheStorage):
 
 class FileForm(ImportForm):
     create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
-    clear_empty = forms.BooleanField(required=False, label="Empty cells empty their field", widget=UnfoldBooleanWidget)
+    clear_empty = forms.BooleanField(
+        required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -4,7 +4,6 @@ A handler does one act with entries of some kinds. The engine's handlers are in 
 `conflicts.admin.conflict_handlers`.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -190,7 +189,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     view = record_view.describe_one(record)
     if view.reason_code is record_view.StateReason.SYNC_OFF:
         by = person_requests.sync_turned_off(record).get("by")
-        return f"The sync of “{record}” was turned off{f' by {by}' if by else ''}, so nothing of it is synced."
+        return f"{by or 'Somebody'} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
         record_view.RecordState.PENDING: "is pending",
@@ -211,11 +210,6 @@ def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
         if now := ENDED[attention.Kind(kind)](row_id):
             sentences[place] = f"Nothing was done. {now}"
     return sentences
-
-
-def _digest(entries: Sequence[attention.Entry]) -> str:
-    """Return a hash of which entries a question was about."""
-    return hashlib.sha256(" ".join(sorted(entry.key for entry in entries)).encode()).hexdigest()[:16]
 
 
 @require_POST
@@ -242,7 +236,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         is_over = "Nothing was done, because nothing of this group waits any more."
-        otherwise = "Nothing was done: that is not possible there." if entries else is_over
+        otherwise = "Nothing was done: it is not possible for what you chose." if entries else is_over
         for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
             messages.warning(request, sentence)
         return see_other(back_url)
@@ -257,8 +251,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = fitting[: handler.act.max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
     shown = _shown_values(request, () if keys else fitting)
+    asked = confirmed_action.digest_of_rows(entry.key for entry in fitting)
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
-    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", _digest(fitting))]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", asked)]
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
@@ -266,12 +261,12 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         page = handler.question(request, fitting)
         effects = list(page.effects)
         if waiting > len(fitting):
-            limit = f"At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{waiting:,} wait. {limit}")
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 
     def run() -> confirmed_action.Report:
-        if asks and not keys and request.POST.get("asked") != _digest(fitting):
+        if asks and not keys and request.POST.get("asked") != asked:
             raise CountChanged(confirmed_action.expected_count(request), len(fitting))
         report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
         problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]

@@ -81,7 +81,7 @@ def _state_line(
         span = humanize.time_span(max(board.seconds for board in stalled))
         titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
         on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
-        words = f"Nothing is synced: changes haven't moved for {span}"
+        words = f"Nothing is synced: changes have waited for {span}"
         return StateLine("bad", "block", words, titles, on_server=on_server)
     pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
@@ -101,7 +101,7 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     others = attention.tallies(attention.ShownKinds(kinds_on_home(request.user).others))
     if number := sum(tally.causes for tally in others.values()):
         things = humanize.count_with_noun(number, "thing needs", "things need")
-        return StateLine("off", "group", f"Nothing needs you; {things} somebody else")
+        return StateLine("off", "group", f"Nothing to do for you; {things} somebody else")
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
@@ -118,7 +118,7 @@ def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> li
         if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
     # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(overview.first_job_of(board) for board in resting):
+    if not any(overview.due_since(board) or overview.claimed_since(board) for board in resting):
         return []
     return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
 
@@ -417,7 +417,7 @@ def _row(
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
         # Somebody chose already, and the next pass closes it.
-        return Row(entry, badge=admin_base.badge("wait", "sync", "Being applied"))
+        return Row(entry, badge=admin_base.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
         is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
@@ -448,7 +448,7 @@ def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Fo
     is_low = calls_left is not None and (
         overview.quota.is_tight or calls_left <= (1 - api_quota.WARN_AT_USED_SHARE) * (overview.quota.day_limit or 0)
     )
-    if overview.missing_token or not (is_loading or is_low):
+    if overview.no_token_reason or not (is_loading or is_low):
         return None
     return api_quota.forecast(overview.quota, overview.account)
 

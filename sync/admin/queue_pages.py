@@ -169,12 +169,12 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             number = jobs.count()
             if not number:
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
+            hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = confirmed_action.RecordTable(("Record", "Why"), cells, number)
             title = act.title(number=humanize.count_with_noun(number, "job"))
-            hidden = confirmed_action.selection(request, act.code, number)
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:
@@ -198,12 +198,12 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
             pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
-                return confirmed_action.Report(problems=[f"{label}: It is paused already."])
+                return confirmed_action.Report(problems=[f"{label}: already paused."])
             authors.log_model_action(request.user, SyncQueue, f"Paused: {label}. {pause.why}".strip())
             return confirmed_action.Report()  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
-            effect = "Nothing is synced until somebody resumes it. Edits on both sides are kept, and synced then."
+            effect = "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then."
             return confirmed_action.Question(
                 f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others.")
             )

@@ -39,24 +39,21 @@ from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 
-_OFF_EFFECTS = (
-    "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in history.",
-    (
-        "Once sync is on again, what one side changed meanwhile is synced, and what both changed differently becomes a "
-        "conflict."
-    ),
+_ON_EFFECT = (
+    "Fields that one side has changed meanwhile are synced. Fields that both sides have changed differently become "
+    "conflicts."
 )
-_ON_EFFECT = "What one side changed meanwhile is synced now; what both changed differently becomes a conflict."
-
+_CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
+_OFF_EFFECTS = (
+    f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
+    f"When you turn sync on again: {_ON_EFFECT}",
+)
 _UNLINK_EFFECTS = (
     (
-        "Each item's NPD ID is cleared, then the record's sync is turned off. Both sides keep what they have, and "
-        "neither changes the other any more; open conflicts close, their values stay in the history."
+        "NPD Sync clears the NPD ID on the item and turns the record's sync off. Both sides keep their values. "
+        f"{_CONFLICTS_CLOSE}"
     ),
-    (
-        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the "
-        "record's page undoes it: what changed meanwhile is then synced, or asked about."
-    ),
+    (f"The item becomes no other record by itself. To undo it, press “Link again…” on the record's page. {_ON_EFFECT}"),
 )
 
 
@@ -82,9 +79,9 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Turn sync off…", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, "turn_sync_off", queryset)
             rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
             table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            hidden = confirmed_action.selection(request, "turn_sync_off", table.total)
             label = self._count_text(table.total)
             return confirmed_action.Question(
                 f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden
@@ -100,14 +97,17 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
-            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            hidden = confirmed_action.selection(request, "unlink", table.total)
+            hidden = confirmed_action.selection(request, "unlink", queryset, "monday_id")
+            records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+            rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+            table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
             label = f"Unlink {self._count_text(table.total)}"
             return confirmed_action.Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
-            records = confirmed_action.confirmed_rows(request, queryset)
+            if not queryset.exists():
+                return self._nothing_done(queryset)
+            records = confirmed_action.confirmed_rows(request, queryset, "monday_id")
             linked = records.exclude(monday_id=None)
             without_item = [
                 f"“{record}” has no item on Monday, so there is nothing to unlink."
@@ -116,7 +116,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             ids = list(linked.values_list("pk", flat=True))
             if not ids:
                 return self._nothing_done(queryset, *without_item)
-            authors.log_action_many(request.user, linked, "Unlink from Monday was asked for.")
+            authors.log_action_many(request.user, linked, "Asked to unlink it from Monday.")
             item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
             return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
@@ -146,11 +146,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
 
 _LINK_EFFECTS = (
-    "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
-    (
-        "What changed on one side since is synced to the other; what both sides changed differently becomes a "
-        "conflict. To undo it, unlink the record again."
-    ),
+    "NPD Sync links the record with its former item again, and turns its sync on.",
+    f"{_ON_EFFECT} To undo it, unlink the record again.",
 )
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]

@@ -96,10 +96,10 @@ def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeSt
 
 
 _AFTER_QUIET_TIME = {
-    RemovedItemPolicy.ASK: "you are asked here",
-    RemovedItemPolicy.UNLINK: "each record is unlinked, as the board's setting says",
-    RemovedItemPolicy.DELETE: "each record is deleted in NPD, too, as the board's setting says",
-    RemovedItemPolicy.CREATE: "each item is created again, as the board's setting says",
+    RemovedItemPolicy.ASK: "you choose here what happens",
+    RemovedItemPolicy.UNLINK: "NPD Sync unlinks the records, as the board's setting says",
+    RemovedItemPolicy.DELETE: "NPD Sync deletes the records in NPD, as the board's setting says",
+    RemovedItemPolicy.CREATE: "NPD Sync creates the items again, as the board's setting says",
 }
 
 
@@ -108,16 +108,16 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     # The quiet time: who removed items by mistake can restore them before anything follows.
     until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
     if until <= now or link is None:
-        return "Nothing is changed or synced until somebody answers, or what was removed is restored on Monday."
+        return "Nothing is synced until somebody chooses here, or restores the item on Monday."
     # The board's setting doesn't cover moved items: a person decides.
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
-    edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
+    edited = "" if policy is RemovedItemPolicy.ASK else " If a record was edited since, you are asked."
     then = _AFTER_QUIET_TIME[policy]
     if policy is RemovedItemPolicy.DELETE and do_record_deletions_wait(link):
-        then = "so many at once wait for your approval before they are deleted in NPD"
+        then = "the records wait for approval before NPD Sync deletes them, because they are so many"
     return (
-        f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "
-        f"{then}{edited}."
+        f"Nothing changes until {humanize.due_time(until)}. What is restored on Monday by then is synced as before. "
+        f"After that, {then}.{edited}"
     )
 
 
@@ -125,7 +125,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
 FIELD_BADGES = {
     # Only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
-    record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
+    record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Left as it is"),
     record_view.FieldReason.RELATION_SKIPPED: ("off", "block", "Not sent"),
     record_view.FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
     record_view.FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
@@ -232,7 +232,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
-        yield Button("Mend the column", "map_field", url, icon="view_column")
+        yield Button("Fix the column", "map_field", url, icon="view_column")
     elif not offered and entry.url != page_url:
         yield Button(door_label(entry, user), entry.kind.value, entry.url, icon=kind.icon)
     act_url = reverse("npd-home-act")
@@ -302,10 +302,10 @@ def _field_mark(
 DIRECTION_EFFECTS = {
     SyncDirection.BIDIRECTIONAL: "What either side changes is synced to the other.",
     SyncDirection.NPD_TO_MONDAY: (
-        "NPD's values are mirrored: an edit on the board is overwritten at the next sync, and kept in the activity."
+        "NPD's values go to Monday. The next sync overwrites edits on the board; the activity keeps them."
     ),
     SyncDirection.MONDAY_TO_NPD: (
-        "The board's values are mirrored: an edit in NPD is overwritten at the next sync, and kept in the activity."
+        "Monday's values go to NPD. The next sync overwrites edits in NPD; the activity keeps them."
     ),
     SyncDirection.NONE: "Nothing is synced; both sides keep what they have.",
 }
@@ -323,9 +323,9 @@ def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | Non
         and field.local != field.remote
     ]
     if direction == SyncDirection.NPD_TO_MONDAY:
-        heads = ("Field", "On Monday, is overwritten", "In NPD")
+        heads = ("Field", "On Monday, will be overwritten", "In NPD")
         rows = [(field.label, field.remote or "(empty)", field.local or "(empty)") for field in differing]
     else:
-        heads = ("Field", "In NPD, is overwritten", "On Monday")
+        heads = ("Field", "In NPD, will be overwritten", "On Monday")
         rows = [(field.label, field.local or "(empty)", field.remote or "(empty)") for field in differing]
     return RecordTable(heads, rows, len(rows))

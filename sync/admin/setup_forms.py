@@ -16,7 +16,7 @@ from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.operations.setup.plan import planned_board
+from sync.operations.setup.planned_board import planned_board
 from sync.reconcile.field_values import stored_values
 
 # Separates the values that a person types; doubled, it is part of a value.
@@ -57,7 +57,7 @@ class FieldsForm(forms.Form):
 
     creates_records = forms.BooleanField(label="Create records from items that NPD doesn't have", required=False)
     first_match = forms.ChoiceField(
-        label="Where a record and its item have different values when they are first linked",
+        label="If a record and its item differ when they are first linked",
         choices=[(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
     )
 

@@ -148,7 +148,7 @@ class SetupWizardMixin(PageAdmin):
             raise PermissionDenied
         if connection_pages.REGION in request.POST:
             connection_pages.store_region(request)
-            messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+            messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
         result = connection_pages.examine_connection(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, result)
@@ -277,7 +277,7 @@ class SetupWizardMixin(PageAdmin):
             shown_plan = plan.stored_plan(token)
             if shown_plan is None or request.POST.get("plan") != token:
                 raise NotPossible(
-                    "The plan has changed since your page was opened, so nothing was begun. Look at it again."
+                    "Nothing was started, because the plan has changed since you opened this page. Check it again."
                 )
             boards = [_read(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
@@ -290,6 +290,8 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
+        if not kinds:
+            return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
         context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)

@@ -30,10 +30,9 @@ from sync import registry
 from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
-from sync.choices import RULES, RecordSyncStatus, SyncDirection
+from sync.choices import RecordSyncStatus, Rule, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
-from sync.monday.texts import drop_invisible_from_label
 from sync.operations.person_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
@@ -115,7 +114,7 @@ class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
     blocked = serializers.SerializerMethodField(help_text="Whether it isn't synced until a person acts.")
     to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
     to_npd = serializers.BooleanField(help_text="Whether Monday's changes are applied.")
-    rule = serializers.ChoiceField(choices=RULES, help_text="What decides if both sides changed it.")
+    rule = serializers.ChoiceField(choices=Rule.choices, help_text="What decides if both sides changed it.")
 
     def get_blocked(self, view: record_view.FieldView) -> bool:
         return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)
@@ -191,10 +190,8 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             if errors:
                 raise serializers.ValidationError(errors, code="read_only")
             # Before the validation of addresses, which refuses invisible characters.
-            data = data.copy()
-            for name in self.Meta.model.addresses.intersection(data):
-                if isinstance(data[name], str):
-                    data[name] = drop_invisible_from_label(data[name])
+            model: type[SyncedModel] = self.Meta.model
+            data = data | {name: model.tidied(name, data[name]) for name in model.addresses.intersection(data)}
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -343,7 +343,7 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     number = row["size"]
     has_one_sentence = kind is Kind.FAILED and row["sentences"] == 1
     records = number
-    if _is_column(first):
+    if _is_about_column(first):
         is_blocked = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
         records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**is_blocked).count()
     return Group(
@@ -420,7 +420,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         entity_type=row.entity_type,
         entity_id=row.entity_id,
         item_id=row.item_id,
-        name=wording.label(row.entity_type, row.field) if _is_column(row) else name,
+        name=wording.label(row.entity_type, row.field) if _is_about_column(row) else name,
         board=registry.board_title(row.entity_type) if row.entity_type else "",
         since=row.since,
         cause=row.cause,
@@ -443,7 +443,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
     )
 
 
-def _is_column(row: Attention) -> bool:
+def _is_about_column(row: Attention) -> bool:
     return row.kind == Kind.BLOCKED and row.entity_id is None
 
 
@@ -465,7 +465,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
             until = f", so nothing is sent to it until {humanize.day_and_time(row.until)}" if row.until else ""
             detail = f"Rewritten on the board by {values['by'] or 'somebody'}{until}."
-        case Kind.BLOCKED if _is_column(row):
+        case Kind.BLOCKED if _is_about_column(row):
             detail = detail or NO_COLUMN
     return detail
 
@@ -517,13 +517,13 @@ def _url(row: Attention, *, has_record: bool) -> str:
         return registry.record_url(row.entity_type, row.entity_id)
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
         return f"{reverse('admin:index')}?cause={row.cause}"
-    name = _PAGES[kind]
-    if name.startswith(":"):
-        return reverse(name.removeprefix(":"))
+    page = _PAGES[kind]
+    if page.startswith(":"):
+        return reverse(page.removeprefix(":"))
     if kind is Kind.REJECTED:
-        return registry.page_url(name, *row.source.split(":"))
+        return registry.page_url(page, *row.source.split(":"))
     keys = (row.values.get(name) for name in ("job", "conflict", "board"))
-    return registry.page_url(name, str(next(filter(None, keys), row.source)))
+    return registry.page_url(page, str(next(filter(None, keys), row.source)))
 
 
 # The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
@@ -566,12 +566,13 @@ class Wording:
         # Monday's own words, or a column's problem, which all rows of the cause have.
         if not title and kind is Kind.FAILED:
             title = row.values["common"]
-        elif not title and (_is_column(row) or kind is Kind.STOP):
+        elif not title and (_is_about_column(row) or kind is Kind.STOP):
             title = row.values["reason"]
         # Only our own titles are formatted, because Monday's words may have braces.
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
             numbers = {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}
+            names["label"] = humanize.within_sentence(row.values.get("details", {}).get("label", "value"))
             title = cause_of(kind, row.code).title.format(**names, **numbers)
         if kind is Kind.REMOVED and row.actor:
             # The title names Monday already.

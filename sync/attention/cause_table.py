@@ -129,7 +129,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
     (Kind.STOP, "board"): CauseFacts("The board can't be synced"),
     (Kind.DIFFERENCE, ""): CauseFacts(
-        "{differed} of {compared} checked records said “synced” and differed", "The nightly comparison found it."
+        "{differed} of {compared} checked records were shown as synced, but differed",
+        "The nightly comparison found it.",
     ),
     (Kind.FAILED, ""): CauseFacts("No reason is known"),
     (Kind.NOTIFICATION, ""): CauseFacts("Notifications by email don't arrive"),
@@ -178,8 +179,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BLOCKED, ""): CauseFacts("{field} is blocked"),
     (Kind.BLOCKED, choices.BlockedCode.COLUMN): CauseFacts(
         "{field}: its column can't be used",
-        "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, "
-        "where they are synced to Monday.",
+        "If you restore the column on the board (by undo, or from its trash), its field is synced as before. If you "
+        "choose another column, NPD's values are written into its empty cells, unless the field is synced to NPD only.",
         severity=Severity.COLUMN,
         acts=("check_column",),
     ),
@@ -189,19 +190,18 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BLOCKED, choices.BlockedCode.REQUIRED): CauseFacts("{field} is required in NPD and was emptied on Monday"),
     (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
         "{field} is in an update loop",
-        "After each of our writes, somebody or an automation writes another value on the board, so nothing is sent to "
-        "this field of these records for a while; then it is tried once. All other fields are synced. Once that is "
-        "stopped, retry.",
+        "Each time NPD Sync writes this field, somebody or an automation writes another value on the board. So it "
+        "waits before it writes again. All other fields are synced. Stop the automation, then press “Retry”.",
     ),
-    (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field}: its direction lets nothing be sent"),
+    (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field} isn't sent, because of its direction"),
     (Kind.BOARD, "npd_id"): CauseFacts("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
     (Kind.BOARD, "creates_held"): CauseFacts(
-        "Nothing new is created, because nobody on it can be recognized", icon="front_hand"
+        "Nothing new is created, because nobody on the board can be recognized", icon="front_hand"
     ),
     (Kind.BOARD, "silence"): CauseFacts("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
     (Kind.BOARD, "webhooks"): CauseFacts("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),
     (Kind.BOARD, "sweeps"): CauseFacts(
-        "Missed changes are not fully known", severity=Severity.FAILED, icon="manage_search"
+        "NPD Sync can't find all missed changes", severity=Severity.FAILED, icon="manage_search"
     ),
     **{
         (Kind.BOARD, f"refused_{call}"): CauseFacts(

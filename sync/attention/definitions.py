@@ -18,7 +18,6 @@ from conflicts import reports
 from sync import registry
 from sync.choices import BlockedCode
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
-from sync.models import Attention
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
@@ -89,7 +88,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A SELECT of rows that wait, in SQL; `Attention` says what its columns mean."""
+    """A SELECT of rows that wait, in SQL; the model Attention says what its columns mean."""
 
     refreshed_by: RefreshFunction
     concerned: str  # the condition for what the function's parameters name
@@ -280,7 +279,8 @@ DEFINITIONS = (
             AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'fields', '[]'), field.key)
             AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'overwritten', '[]'), field.key)
             AND sync_synced_direction(sync_state.entity_type, sync_state.entity_id) IS NOT NULL""",
-        kind="CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END",
+        kind=f"CASE WHEN field.value ->> 'code' IN ('{BlockedCode.REJECTED}', '{BlockedCode.LIMIT}')"
+        " THEN 'rejected' ELSE 'blocked' END",
         source="concat_ws(':', sync_state.entity_type, sync_state.entity_id, field.key)",
         code="coalesce(field.value ->> 'code', '')",
         entity_type="sync_state.entity_type",
@@ -653,7 +653,7 @@ def install(using: str = "default", **kwargs: Any) -> None:
     """Create or replace the functions, and the triggers on those tables that exist already."""
     with connections[using].cursor() as cursor:
         tables = set(connections[using].introspection.table_names(cursor))
-        if Attention._meta.db_table not in tables:
+        if "sync_attention" not in tables:
             return
         for statement in _record_functions():
             cursor.execute(statement)

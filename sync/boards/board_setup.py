@@ -19,6 +19,7 @@ from sync import limits, registry
 from sync.boards import board_columns, field_choices
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
+from sync.clock import SyncNow
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
@@ -66,7 +67,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(optional) or 'none'}."
         )
-    breaker.fetch_account_info()
+    breaker.refresh_account_info()
     connector = limits.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():
@@ -293,10 +294,10 @@ def reason_to_hold(
     choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
     have = "has" if unknown == 1 else "have"
     return (
-        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which records and "
-        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
-        f"be there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
-        "the same (on the board's page)."
+        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which NPD Sync "
+        "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
+        f"there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or press “Create new ones "
+        "anyway” on the board's page."
     )
 
 
@@ -415,7 +416,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
     converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
     changed: dict[str, Any] = {}
     if column.id != mapping.column_id:
-        changed["column_id"] = column.id
+        changed |= {"column_id": column.id, "mapped_at": SyncNow()}
         # A new version invalidates the base, which belongs to the old column.
         if mapping.column_id:
             changed["version"] = models.F("version") + 1

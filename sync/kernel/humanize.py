@@ -98,12 +98,8 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
-# Characters that control a terminal, a mail's header or the direction of writing.
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
-
-
 def one_line(text: str) -> str:
-    return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
+    return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def terminal_line(text: str) -> str:
@@ -114,6 +110,11 @@ def terminal_line(text: str) -> str:
 def shorten(text: str, limit: int = 200) -> str:
     """Return at most `limit` characters of a text, with an ellipsis if it was cut."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def within_sentence(label: str) -> str:
+    """Return a field's label as within a sentence: “email” of “Email”, but “URL” of “URL”."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def first_sentences(text: str, limit: int) -> str:

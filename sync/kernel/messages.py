@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.core.exceptions import PermissionDenied
 from django.db.models import TextChoices
 
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import plural, within_sentence
 
 
 class TombstoneReason(TextChoices):
@@ -48,10 +48,7 @@ class TombstoneReason(TextChoices):
         "removal_rejected",
         "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
     )
-    PENDING_APPROVAL = (
-        "pending_approval",
-        "Deleted in NPD. So many were deleted at once that the removal of its item waits for approval: see Home.",
-    )
+    PENDING_APPROVAL = ("pending_approval", "Deleted in NPD. Its item waits for approval on Home.")
     QUESTION = "question", "“{record}” was deleted in NPD. What should become of its item {item}?"
     ERASED = "erased", "This person was erased: nothing of the record is kept, and it can't be restored."
     QUESTION_EDITED = (
@@ -89,7 +86,7 @@ class UnmatchedReason(TextChoices):
     AMBIGUOUS = "ambiguous", "Several records fit"
     DUPLICATE = "duplicate", "A copy of another item"
     SYNC_OFF = "sync_off", "Its record's sync is off"
-    NO_KEY = "no_key", "Nothing to match it by"
+    NO_KEY = "no_key", "No {label}, so we can't tell who this is"
     INVALID = "invalid", "A value is missing or wrong"
     RECORD_DELETED = "record_deleted", "Its record was deleted in NPD"
     DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"
@@ -98,7 +95,7 @@ class UnmatchedReason(TextChoices):
     CREATION_OFF = "creation_off", "New items don't become records"
     CREATES_HELD = "creates_held", "Nothing new is created for now"
     LEFT_OUT = "left_out", "Left out by the filter"
-    NO_KEY_YET = "no_key_yet", "Nothing to match it by yet"
+    NO_KEY_YET = "no_key_yet", "No {label} yet, so we can't tell who this is"
     BEING_EDITED = "being_edited", "Somebody is filling it in"
     UNCONFIRMED = "unconfirmed", "Not confirmed by Monday yet"
     QUEUED = "queued", "Checked next"
@@ -112,22 +109,22 @@ EXPLAINED_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _
 PASSING_REASONS = (_U.KEY_UNREADABLE, _U.NPD_ID_UNREADABLE, _U.NO_KEY_YET, _U.CREATES_HELD)
 
 _UNMATCHED_SENTENCES = {
-    _U.QUEUED: "It was found on the board and is checked next.",
-    _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",
+    _U.QUEUED: "NPD Sync has found it on the board and checks it next.",
+    _U.UNCONFIRMED: "Monday hasn't confirmed yet what NPD Sync did with it.",
     _U.BEING_EDITED: "Somebody is still filling it in.",
-    _U.NO_KEY_YET: "No {label} yet to match it by. {then}",
-    _U.NO_KEY: "No {label} to match it by, and new items don't become {types} by themselves.",
+    _U.NO_KEY_YET: f"{_U.NO_KEY_YET.label}. {{then}}",
+    _U.NO_KEY: f"{_U.NO_KEY.label}. On this board, new items don't become {{types}} by themselves.",
     _U.KEY_UNREADABLE: "Its {label} can't be read.",
     _U.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
-    _U.AMBIGUOUS: "{names} could be it: answer “Who is this?” among the conflicts.",
+    _U.AMBIGUOUS: "It could be {names}. Answer “Who is this?” among the conflicts.",
     _U.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     _U.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     _U.INVALID: "No record can be created from it: {problems}",
     _U.RECORD_DELETED: "{problems}",
     _U.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     _U.LEFT_OUT: "{filter}",
-    _U.CREATES_HELD: "No item has a {label} to match it by, so nothing new is created: see the board's page.",
-    _U.CREATION_OFF: "No {type} has its {label}, and new items don't become {types} by themselves.",
+    _U.CREATES_HELD: "No item on the board has its {label} filled in, so nothing new is created. See the board's page.",
+    _U.CREATION_OFF: "No {type} has its {label}. On this board, new items don't become {types} by themselves.",
 }
 
 
@@ -139,11 +136,12 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
         "types": "records",
         "names": "A record",
         "problems": "",
-        "pause": "Paused.",
         "then": "",
         "filter": "The filter of what is synced leaves it out.",
     }
-    return _UNMATCHED_SENTENCES[reason].format(**{**defaults, **params}).strip()
+    words = {**defaults, **params}
+    words["label"] = within_sentence(str(words["label"]))
+    return _UNMATCHED_SENTENCES[reason].format(**words).strip()
 
 
 def own_fault(error: Exception) -> str:
@@ -151,7 +149,7 @@ def own_fault(error: Exception) -> str:
     return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
 
 
-ROWS_LOCKED = "A save that takes long has some of them locked. Check the list, and do the rest when it is done."
+ROWS_LOCKED = "Somebody is changing the others at this moment. Check the list, and do the rest in a minute."
 
 
 class ActionError(Exception):
@@ -199,7 +197,6 @@ class CountChanged(NotPossible):
         confirmed = f"not {expected:,}" if expected >= 0 else "and no number was confirmed"
         changed = "Others match now" if expected == actual else f"{actual:,} match now, {confirmed}"
         super().__init__(f"{changed}. Nothing was done. Check the list again, then repeat it with the current number.")
-        self.actual = actual
 
 
 class PartiallyDone(NotPossible):
@@ -207,7 +204,7 @@ class PartiallyDone(NotPossible):
 
     def __init__(self, done: int, total: int) -> None:
         super().__init__(
-            plural(total, "%(done)s of %(of)s is done, and stays so.", "%(done)s of %(of)s are done, and stay so.")
+            plural(total, "%(done)s of %(of)s is done.", "%(done)s of %(of)s are done.")
             % {"done": f"{done:,}", "of": f"{total:,}"}
             + f" {ROWS_LOCKED}"
         )
@@ -252,7 +249,7 @@ _UNTIL_THE_NEXT_SYNC = (
 
 _ACTS = (
     # Jobs and fields.
-    Act("retry", "Retry", "Tries it again as soon as its board can be synced, with all attempts.",
+    Act("retry", "Retry", "Tries it again as soon as its board can be synced.",
         "Retry {number}", right="sync.retry_syncqueue"),
     Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
         "Cancel {number}", asks=True, right="sync.cancel_syncqueue"),
@@ -261,19 +258,19 @@ _ACTS = (
     Act("check_column", "I have restored it: check now",
         "Asks Monday whether the column is back; nothing is written."),
     # Bulk deletions.
-    Act("approve", "Approve", "Lets it be deleted or emptied, with the record's next sync.",
+    Act("approve", "Approve", "Deletes or empties it with the next sync.",
         "Approve {number}", asks=True, deletes=True, right="sync.change_approvalrequest"),
-    Act("reject", "Reject", "Keeps what would be lost, and puts it back on the other side.",
+    Act("reject", "Reject", "Keeps what would be lost, and restores it on the other side.",
         "Reject {number}", asks=True, right="sync.change_approvalrequest"),
     # Records and items that are gone on the other side.
     Act("create_item", "Create again",
-        "Creates a new item on Monday from what NPD says now. The old item stays as it is; if it is restored later, it "
-        "is listed as a possible duplicate.",
+        "Creates a new item on Monday with NPD's values. If somebody restores the old item later, Home lists it as a "
+        "possible duplicate.",
         "Create {items} again on Monday", asks=True,
         way_back="To go back, archive the new items on the board.", right=RESOLVES),
     Act("restore_record", "Restore", "Restores the record in NPD, linked with its item.",
         "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again.", right=RESOLVES),
-    Act("delete_record", "Delete", "Deletes the record in NPD, with what was edited there; Monday stays as it is.",
+    Act("delete_record", "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
         "Delete {records} in NPD", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
         right=RESOLVES, record_right="delete"),
@@ -285,7 +282,7 @@ _ACTS = (
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
         right=RESOLVES, record_right="delete"),
     Act("unlink", "Unlink",
-        "Leaves both sides as they are, and syncs them no more. An item that is restored makes no record.",
+        "Leaves both sides as they are and doesn't sync them any more. If the item is restored, it becomes no record.",
         "Unlink {records}", asks=True, way_back="To go back, link each again on its record's page.",
         right=RESOLVES),
     # Values that differ.
@@ -296,9 +293,9 @@ _ACTS = (
     # Items that no record has.
     Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
         record_right="add"),
-    Act("ignore", "Ignore", "Leaves the item on Monday alone: it never becomes a record.",
+    Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
         "Ignore {number}", undo=True, right="sync.change_unmatcheditem"),
-    Act("link", "Link to", "Links the item with a record that is there; both are synced then.",
+    Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         asks=True, record_right="change"),
 )  # fmt: skip
 

@@ -116,7 +116,7 @@ class LimitFacts:
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
 
     def skip_idle_limits(self) -> None:
-        """Read the links, with two flags by which the account and the quota are left unread if they stop nothing.
+        """Leave the account and the quota unread if they stop nothing, as two flags say that come with the links.
 
         So one query is enough without a stop. What isn't read counts as unknown, which stops no board.
         """
@@ -124,7 +124,9 @@ class LimitFacts:
             models.Q(needs_probe=True) | models.Q(stopped_until__gt=SyncNow()) | models.Q(pause__isnull=False)
         )
         # With this many calls or more, the day's rest is too small for a pass.
-        too_many = models.F("day_limit") * Decimal(str(1 - rate_limits.DAY_RESERVE)) - (rate_limits.PASS_CALLS + 1)
+        too_many = models.F("day_limit") * Decimal(str(1 - rate_limits.DAY_RESERVE_SHARE)) - (
+            rate_limits.PASS_CALLS + 1
+        )
         quota = ApiQuota.objects.alias(calls=models.F("day_calls") + models.F("others_calls"))
         flags = {
             "may_account_stop": models.Exists(account),
@@ -147,7 +149,7 @@ class LimitFacts:
         return MondayAccount.objects.filter(id=1).first() or _unknown_account()
 
     @cached_property
-    def missing_token(self) -> str:
+    def no_token_reason(self) -> str:
         """Why Monday can't be called; empty if there is a token."""
         return credentials.no_token_reason()
 
@@ -166,7 +168,7 @@ class LimitFacts:
             return 0.0
         # Of a whole day, because on a small quota a board may wait for more than an hour.
         active = BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
-        return rate_limits.window_seconds(self.quota, active)
+        return rate_limits.seconds_between_passes(self.quota, active)
 
     @property
     def writes_wait_seconds(self) -> float:
@@ -190,8 +192,8 @@ class LimitFacts:
         stops it too. With `unblocked`, the board's own stop is ignored, to find out whether it is over.
         """
         link = self.links.get(entity_type)
-        if self.missing_token:
-            return Wait(BlockedKind.NOT_CONFIGURED, self.missing_token)
+        if self.no_token_reason:
+            return Wait(BlockedKind.NOT_CONFIGURED, self.no_token_reason)
         if link is None or not link.has_board:
             reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
             return Wait(BlockedKind.NO_BOARD, reason)

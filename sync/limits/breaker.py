@@ -13,6 +13,7 @@ from django.db import models, transaction
 from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize
 from sync.limits import api_quota, credentials, metered_client, rate_limits, stops, write_stop
 from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
@@ -164,17 +165,17 @@ ASK_INTERVAL = timedelta(seconds=5)
 ASK_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Nothing is stopped any more: sync goes on."
+NOT_STOPPED = "Sync isn't stopped any more."
 RESUMED = "Monday answers, and sync goes on."
-STOPPED = "Monday was asked just now, and sync is still stopped."
-WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
-JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
-PAUSED = "Monday was not asked, because all boards are paused. Resume them first."
+STOPPED = "Sync is still stopped."
+WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
+JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
+PAUSED = "All boards are paused. Resume them first."
 
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
 # refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
 )
 
 
@@ -211,13 +212,23 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return JUST_ASKED
     try:
         if asks_for_account:
-            fetch_account_info(timeout=ASK_SECONDS)
+            refresh_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
     stops.make_waiting_writes_due()
     return RESUMED if is_over and not stops.monday_account().waits_at(sync_now()) else STOPPED
+
+
+def still_stopped() -> str:
+    """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
+    account = stops.monday_account()
+    now = sync_now()
+    board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
+    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
 def ask_again_after_commit() -> None:
@@ -268,7 +279,7 @@ def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
-def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
+def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Read the token's user, plan, version, limits and today's usage for a person, and store them.
 
     Raises MondayError.
@@ -279,7 +290,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
+    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """

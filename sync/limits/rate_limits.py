@@ -49,8 +49,7 @@ PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "enterprise": (25_000, 10_000_000),
 }
 
-# Monday's minute begins with its first call.
-WINDOW_SECONDS = 60.0
+MINUTE_SECONDS = 60.0  # Monday's minute begins with its first call
 
 # Monday reports the rest of its window in whole seconds, and ours must not end before it.
 MARGIN_SECONDS = 1.0
@@ -61,8 +60,8 @@ DAY_SECONDS = 86_400.0
 MIDNIGHT_SECONDS = 5.0
 
 # Shares of the minute's points and of the day's calls that are reserved for what people click.
-MINUTE_RESERVE = 0.02
-DAY_RESERVE = 0.05
+MINUTE_RESERVE_SHARE = 0.02
+DAY_RESERVE_SHARE = 0.05
 
 # Estimated points of a written record, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
 WRITE_POINTS = 30_000
@@ -133,7 +132,7 @@ class Quota:
 
     @property
     def day_reserve(self) -> int:
-        return reserve(self.day_limit or 0, DAY_RESERVE)
+        return reserve(self.day_limit or 0, DAY_RESERVE_SHARE)
 
     def day_left(self, *, urgent: bool = False) -> float | None:
         """Return the calls left today, without the reserve unless `urgent`; None if the limit isn't known."""
@@ -159,7 +158,9 @@ class Quota:
     @property
     def full_points(self) -> int | None:
         """The points of a whole minute without the reserve."""
-        return None if self.points_limit is None else self.points_limit - reserve(self.points_limit, MINUTE_RESERVE)
+        return (
+            None if self.points_limit is None else self.points_limit - reserve(self.points_limit, MINUTE_RESERVE_SHARE)
+        )
 
     def points_left(self, *, urgent: bool) -> int | None:
         """Return the points left in this minute; None if the limit isn't known."""
@@ -189,7 +190,7 @@ class Quota:
         """Count calls and points before they are sent; the first call of a minute begins it."""
         self.points += points
         if not self.points_end:
-            self.points_end = self.now + timedelta(seconds=WINDOW_SECONDS + self.max_delay + MARGIN_SECONDS)
+            self.points_end = self.now + timedelta(seconds=MINUTE_SECONDS + self.max_delay + MARGIN_SECONDS)
         self.day_calls += calls
 
     def give_back(self, points: int) -> None:
@@ -217,10 +218,10 @@ class Quota:
         self.points_limit = answer.points_limit or self.points_limit
         cost = expected
         counted: int | None = None
-        remaining = WINDOW_SECONDS
+        remaining = MINUTE_SECONDS
         if answer.complexity is not None:
             cost = answer.complexity.query
-            remaining = min(WINDOW_SECONDS, max(0.0, answer.complexity.reset_in_seconds))
+            remaining = min(MINUTE_SECONDS, max(0.0, answer.complexity.reset_in_seconds))
             if self.points_limit is not None:
                 counted = max(0, self.points_limit - answer.complexity.after)
         own = max(0, self.points + cost - expected)
@@ -237,7 +238,7 @@ class Quota:
 
     def after_failure(self, expected: int) -> None:
         """Let the minute end later after a failed call, because Monday's may have begun with it."""
-        ends = self.now + timedelta(seconds=WINDOW_SECONDS + MARGIN_SECONDS)
+        ends = self.now + timedelta(seconds=MINUTE_SECONDS + MARGIN_SECONDS)
         self.points = max(self.points, expected)
         self.points_end = max(self.points_end or ends, ends)
 
@@ -247,7 +248,7 @@ class Quota:
         self._uncount_call(day)
         self.day_calls += REJECTED_CALL_COST
         # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
-        ends = self.now + timedelta(seconds=min(wait or WINDOW_SECONDS, WINDOW_SECONDS) + MARGIN_SECONDS)
+        ends = self.now + timedelta(seconds=min(wait or MINUTE_SECONDS, MINUTE_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = self.points_limit
             self.points_end = ends
@@ -289,7 +290,7 @@ def midnight_after(now: datetime) -> datetime:
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 
 
-def window_seconds(quota: Quota, boards: int) -> float:
+def seconds_between_passes(quota: Quota, boards: int) -> float:
     """Return the seconds between two passes of a board that make the day's quota last; 0 if it isn't tight."""
     calls_left = quota.day_left()
     if quota.day_limit is None or calls_left is None or not quota.is_tight:

@@ -6,8 +6,8 @@ minutes or more).
 
     what fails                                    what happens                     constants
     a batch, while other writes succeed           it is split and repeated         PARTS, FEW
-    parts of it, again and again                  they wait for their turns        BURST, LATER_SHARE
-    a record alone, while other writes succeed    it waits for its turn            TURN_SECONDS
+    parts of it, again and again                  they wait for their turns        BURST, LATE_SHARE
+    a record alone, while other writes succeed    it waits for its turn            MIN_TURN_SECONDS
     the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
     a first write, none succeeded since           a batch waits for a minute       WAITS
     a second write, none succeeded in between     all writes stop, one is tried    WAITS, SOONER_SECONDS
@@ -53,10 +53,10 @@ BURST = 20
 # A record that has failed for so long is late: perhaps it fails for good.
 LATE_AFTER = timedelta(hours=1)
 
-# This share of them, at least one, may be used for late records.
-LATER_SHARE = 0.3
+# This share of the repeats, at least one, may be used for late records.
+LATE_SHARE = 0.3
 
-TURN_SECONDS = 1_200  # seconds between two turns
+MIN_TURN_SECONDS = 1_200  # seconds between two turns, at least
 REFILL_SECONDS = 600  # seconds until one more repeat may be made at once
 TURN_CALLS = 50  # calls of a day used by splitting before only turns remain
 
@@ -256,7 +256,7 @@ def repeats_left() -> Repeats:
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
     is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
-    burst_late = max(1, int(burst * LATER_SHARE))
+    burst_late = max(1, int(burst * LATE_SHARE))
     return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
 
 
@@ -273,7 +273,7 @@ def _level_of_bucket(times: Sequence[datetime], seconds: float, now: datetime) -
 
 def turn_seconds() -> float:
     """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
-    return max(TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
+    return max(MIN_TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
 
 
 def wait_for_turn(place: int) -> float:

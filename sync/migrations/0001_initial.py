@@ -236,6 +236,10 @@ class Migration(migrations.Migration):
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
                 ("version", models.IntegerField(db_default=1)),
+                (
+                    "mapped_at",
+                    models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it got its column"),
+                ),
                 ("position", models.SmallIntegerField(db_default=0)),
                 ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("problem", models.TextField(blank=True, db_default="", verbose_name="what is wrong with its column")),
@@ -729,7 +733,6 @@ class Migration(migrations.Migration):
                     models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="last seen on the board"),
                 ),
                 ("ignored_at", models.DateTimeField(blank=True, null=True, verbose_name="ignored")),
-                ("ignored_by", models.CharField(blank=True, db_default="", max_length=150)),
             ],
             options={
                 "verbose_name": "unmatched item",
@@ -839,8 +842,8 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("pending", "Waits for approval"),
-                            ("approved", "Approved, being applied"),
-                            ("rejected", "Rejected, being put back"),
+                            ("approved", "Approved, not done yet"),
+                            ("rejected", "Rejected, not put back yet"),
                             ("released", "Not needed any more"),
                             ("done", "Done"),
                             ("kept", "Rejected, left as it is"),

@@ -154,11 +154,12 @@ class FieldMapping(models.Model):
         max_length=20, choices=choices.SyncDirection.choices, db_default=choices.SyncDirection.BIDIRECTIONAL
     )
     # What decides if both sides changed, and if they differ when a record is first matched with an item.
-    rule = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
-    first_match = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
+    rule = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
+    first_match = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
     version = models.IntegerField(db_default=1)
+    mapped_at = models.DateTimeField("when it got its column", db_default=SyncNow())
     position = models.SmallIntegerField(db_default=0)
     # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
@@ -184,6 +185,10 @@ class FieldMapping(models.Model):
     def remap_key(self) -> str:
         """The key under which a job's payload names the person who gave the field another column."""
         return f"remapped:{self.key}"
+
+    def is_newer_than(self, removal: datetime | None) -> bool:
+        """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""
+        return removal is not None and self.mapped_at > removal
 
     def is_current(self, entry: Mapping[str, Any]) -> bool:
         """Whether a stored entry (a base, an intent, a block) belongs to the current column and version."""

@@ -157,7 +157,7 @@ _CAUSE_WORDS = {
     "person": "a person's click",
     "webhook": "a webhook",
     "sweep": "a check for missed changes",
-    "failure": "a failed pass before it",
+    "failure": "a failed sync before it",
     "dependency": "a change of something it depends on",
     "setup": "the board's set-up",
 }

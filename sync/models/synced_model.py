@@ -14,7 +14,7 @@ from pghistory.core import event_models
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
-from sync.monday.texts import drop_invisible_from_label
+from sync.monday.texts import drop_invisible_from_label, email_address
 
 # The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
 LONG_TEXT_CHARACTERS = 32_767
@@ -68,7 +68,7 @@ class SyncedModel(models.Model):
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     # Relations that `sync_region` follows; a pass selects them with its records.
     sync_related: ClassVar[tuple[str, ...]] = ()
-    # Registered fields in which invisible characters are dropped: addresses, numbers and labels.
+    # Registered fields that are stored in one form (`tidied`): addresses, numbers and labels.
     addresses: ClassVar[frozenset[str]] = frozenset()
     # The installation's country of phone numbers; code that writes many records reads it once and sets it here.
     known_region: str = ""
@@ -107,14 +107,20 @@ class SyncedModel(models.Model):
         self._committed = getattr(self, "_committed", {}) | self._current_values(names)
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Drop invisible characters from addresses, numbers and labels, then check as Django does."""
+        """Bring addresses, numbers and labels into the form in which they are stored, then check as Django does."""
         for name in self.addresses.difference(exclude or ()):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                setattr(self, name, drop_invisible_from_label(value))
-            elif isinstance(value, list):
-                setattr(self, name, [drop_invisible_from_label(element) for element in value])
+            setattr(self, name, self.tidied(name, getattr(self, name)))
         super().clean_fields(exclude=exclude)
+
+    @classmethod
+    def tidied(cls, name: str, value: Any) -> Any:
+        """Return a typed value of one of the `addresses` as it is stored: without invisible characters."""
+        if isinstance(value, list):
+            return [drop_invisible_from_label(element) for element in value]
+        if not isinstance(value, str):
+            return value
+        is_email = isinstance(cls._meta.get_field(name), models.EmailField)
+        return email_address(value) if is_email else drop_invisible_from_label(value)
 
     def changed_fields(self) -> list[str]:
         """Return the names of attributes that differ from the loaded, saved or committed values.

@@ -141,7 +141,7 @@ def parse_column(node: Mapping[str, Any]) -> BoardColumn:
 
 
 def parse_board(node: Mapping[str, Any]) -> Board:
-    """Parse a board with BOARD_FIELDS; raises UNREADABLE_ANSWER where its parts are missing."""
+    """Parse a board with BOARD_FIELDS; raises MondayError (UNREADABLE_ANSWER) where its parts are missing."""
     groups = [group for group in _parts_of(node, "groups") if not group.get("archived") and not group.get("deleted")]
     columns = [column for column in _parts_of(node, "columns") if not column.get("archived")]
     return Board(
@@ -156,7 +156,7 @@ def parse_board(node: Mapping[str, Any]) -> Board:
 
 
 def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return the groups or columns of a board; raises UNREADABLE_ANSWER where they are missing."""
+    """Return the groups or columns of a board; raises MondayError (UNREADABLE_ANSWER) where they are missing."""
     parts = node.get(name)
     if isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts):
         return parts

@@ -111,6 +111,7 @@ _EVENT_KINDS = {
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
     kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
+REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
 
 # Keys in stored deliveries, from outside in, for queries.
 USER_ID_PATH = ("event", "userId")
@@ -270,7 +271,7 @@ class BoardActivity:
 
 
 class LogForm(NamedTuple):
-    """How an API version asks for a page of a board's log; any further form would raise LOG_SHAPE_CHANGED."""
+    """How an API version asks for a page of a board's log; any further form is a LOG_SHAPE_CHANGED error."""
 
     time: str  # the type of `from` and `to`
     turn: str  # the argument that names the page, and its type
@@ -450,7 +451,7 @@ _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
 
 
 def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
-    """Parse a row in the shape of version 2026-10; raises LOG_SHAPE_CHANGED."""
+    """Parse a row in the shape of version 2026-10; raises MondayError (LOG_SHAPE_CHANGED)."""
     try:
         data = row["data"]
         details = graphql.mapping_or_empty(json.loads(data) if isinstance(data, str) else data)

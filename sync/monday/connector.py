@@ -81,7 +81,7 @@ class MondayConnector:
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
-        """Yield a board's active items, one request for each page; raises CURSOR_EXPIRED if that takes too long."""
+        """Yield a board's active items page by page; raises MondayError (CURSOR_EXPIRED) if that takes too long."""
         first = items.first_page_query(board_id, column_ids, types=types)
         page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
         yield page
@@ -106,7 +106,7 @@ class MondayConnector:
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board_events.BoardActivity:
-        """Return everything that a sweep needs to know about a board; raises BOARD_NOT_FOUND where it is not active.
+        """Return all that a sweep needs to know about a board; raises MondayError (BOARD_NOT_FOUND) if it isn't active.
 
         If the API's version refuses the form in which the log is asked for, a second request uses the other form,
         because Monday may replace the version behind a name.

@@ -60,8 +60,8 @@ class ErrorKind:
 
 _CHECK_RECORD = "Check the record and its item on the board."
 _CORRECT_VALUE = "Correct the value in NPD, or change the column on the board."
-_WAITS = "It is sent again by itself after the wait."
-_READS_FIRST = "It is tried again by itself; both sides are read before anything is sent."
+_WAITS = "NPD Sync sends it again after the wait."
+_READS_FIRST = "NPD Sync tries again by itself, and reads both sides first."
 
 # One record.
 
@@ -74,12 +74,12 @@ ITEM_NOT_FOUND = ErrorKind(
 ITEM_INACTIVE = ErrorKind(
     "item_inactive",
     Scope.RECORD,
-    "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it.",
+    "The item is archived or deleted on Monday; restore it there, or choose here what to do.",
 )
 ITEM_LOCKED = ErrorKind(
     "item_locked",  # the item, or one that it is connected with, is being changed
     Scope.RECORD,
-    "Something else changes the item at this moment; it is tried again by itself.",
+    "Something else is changing the item at this moment. NPD Sync tries again by itself.",
 )
 
 # One value of one record.
@@ -126,7 +126,7 @@ BOARD_FORBIDDEN = ErrorKind(
 )
 BOARD_FULL = ErrorKind("board_full", Scope.BOARD, "Archive items on the board, or ask Monday for a higher limit.")
 BOARD_LOCKED = ErrorKind(
-    "board_locked", Scope.BOARD, "Another change holds the board; it is tried again by itself.", retry=True
+    "board_locked", Scope.BOARD, "Something else is changing the board. NPD Sync tries again by itself.", retry=True
 )
 GROUP_NOT_FOUND = ErrorKind(
     "group_not_found",  # the group for new items, so none can be created
@@ -166,7 +166,7 @@ ADVICE_ON_SERVER = "Replace the API token on the server."
 USER_DENIED = ErrorKind(
     "user_denied",
     Scope.ACCOUNT,
-    "The token's user must be active, not a viewer, and have a confirmed email address; see to it on Monday.",
+    "On Monday, check that the token's user is active, is no viewer, and has confirmed their email address.",
 )
 ADDRESS_FORBIDDEN = ErrorKind(
     "address_forbidden", Scope.ACCOUNT, "An administrator of the Monday account must allow this server's IP address."
@@ -178,7 +178,10 @@ PERMISSION_MISSING = ErrorKind(
     "app's token keeps the scopes it was granted, so it must be granted again.",
 )
 ACCOUNT_BLOCKED = ErrorKind(
-    "account_blocked", Scope.ACCOUNT, "Monday has blocked the API for a while; it is tried again by itself.", retry=True
+    "account_blocked",
+    Scope.ACCOUNT,
+    "Monday has blocked the API for a while. NPD Sync tries again by itself.",
+    retry=True,
 )
 VERSION_REJECTED = ErrorKind(
     "version_rejected",
@@ -217,7 +220,7 @@ TOO_COMPLEX = ErrorKind(
 CURSOR_EXPIRED = ErrorKind(
     "cursor_expired",  # a page's cursor is older than an hour
     Scope.DOCUMENT,
-    "The listing is started again from its first page.",
+    "NPD Sync lists the board again from the first page.",
     retry=True,
 )
 
@@ -230,7 +233,7 @@ CONCURRENCY_LIMIT_REACHED = ErrorKind("concurrency_limit_reached", Scope.LIMIT, 
 DAILY_LIMIT_REACHED = ErrorKind(
     "daily_limit_reached",  # until 00:00 UTC
     Scope.LIMIT,
-    "Sync goes on by itself when Monday's new day begins.",
+    "Sync goes on by itself at midnight UTC.",
     retry=True,
     words="Today's calls to Monday are used up",
 )
@@ -239,10 +242,10 @@ ADDRESS_LIMIT_REACHED = ErrorKind("address_limit_reached", Scope.LIMIT, _WAITS, 
 FIELD_LIMIT_REACHED = ErrorKind("field_limit_reached", Scope.LIMIT, _WAITS, retry=True)
 # Never sent, because our own quota is used up. The message is whole sentences: which limit, until when.
 QUOTA_EXHAUSTED = ErrorKind(
-    "quota_exhausted", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True
+    "quota_exhausted", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", retry=True
 )
 # Never sent, because our process is shutting down; another process makes the call.
-SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True)
+SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", retry=True)
 NEVER_SENT = (QUOTA_EXHAUSTED, SHUTTING_DOWN)
 
 # The outcome of the request is unknown.
@@ -252,7 +255,7 @@ CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, re
 SERVER_FAILED = ErrorKind(
     "server_failed",  # HTTP 5xx, or an internal error in the answer
     Scope.TRANSPORT,
-    "Nothing is lost, and it is tried again by itself.",
+    "Nothing is lost. NPD Sync tries again by itself.",
     retry=True,
 )
 FIREWALL_REJECTED = ErrorKind(
@@ -261,7 +264,7 @@ FIREWALL_REJECTED = ErrorKind(
     # missing permission, for which every record would have to stop.
     "firewall_rejected",
     Scope.TRANSPORT,
-    "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue.",
+    "NPD Sync tries again by itself, in smaller parts. “Jobs” names a record that Monday refuses alone.",
     retry=True,
 )
 STILL_RUNNING = ErrorKind("still_running", Scope.TRANSPORT, _READS_FIRST, retry=True)  # under the same key
@@ -277,7 +280,7 @@ LOG_SHAPE_CHANGED = ErrorKind(
 LISTING_TRUNCATED = ErrorKind(
     "listing_truncated",  # fewer items were listed than the board has; the missing ones are unknown
     Scope.TRANSPORT,
-    "It is read again by the next check for missed changes.",
+    "The next check for missed changes reads it again.",
     retry=True,
 )
 # A mutation was answered by errors without `data`; its successful parts stay, but aren't listed. Reported for several
@@ -287,7 +290,7 @@ ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_F
 UNREACHABLE = ErrorKind(
     "unreachable",
     Scope.UNREACHABLE,
-    "It is tried again by itself.",
+    "NPD Sync tries again by itself.",
     retry=True,
     for_administrator="Check the network and MONDAY_API_URL.",
 )

@@ -6,6 +6,7 @@ In indexes, triggers and searches PostgreSQL computes some of them, by the SQL h
 import re
 import unicodedata
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 # Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
 _INVISIBLE = (
@@ -137,6 +138,25 @@ def label_key(text: str) -> str:
 def drop_invisible(text: str) -> str:
     """Return the text without invisible characters."""
     return text if text.isascii() and text.isprintable() else _INVISIBLE_LETTER.sub("", text)
+
+
+_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
+
+
+def email_address(text: str) -> str:
+    """Return the form in which a typed address is stored: its domain in its own letters, never in the xn-- form.
+
+    Without invisible characters, the scheme and subject of a mailto link, and a domain's last dot. Case stays, except
+    in a domain with other letters than ASCII's.
+    """
+    bare = plain_letters(text)
+    while _MAILTO.match(bare):
+        bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
+    name, at_sign, domain = bare.rpartition("@")
+    lower = domain.lower()
+    if at_sign and (not domain.isascii() or "xn--" in lower):
+        domain = readable_domain(lower)
+    return canonical_text(name + at_sign + (domain.rstrip(".") if at_sign else domain)) or ""
 
 
 def drop_invisible_from_label(text: str) -> str:

@@ -36,7 +36,7 @@ UNDO_ALTERNATIVES = {
     "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
 }
 
-CHANGED_SINCE_IMPORT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
+CHANGED_SINCE_IMPORT = "Somebody has changed it or linked to it since the import. If it should go, delete it yourself."
 FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
 
 
@@ -225,7 +225,7 @@ class _UndoPlan:
 
     def _display(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
         if mapping is not None and self.display is not None:
-            return self.display.display_npd(record, mapping, raw)
+            return self.display.display_local(record, mapping, raw)
         names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
         return ", ".join(str(name) for name in names)
 

@@ -134,7 +134,7 @@ def _read_item(
 
 def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:
     view = record_view.describe_one(record)
-    yield f"{view.status}, {item} {view.item_url or ''}".rstrip()
+    yield f"{view.record.sync_status}, {item} {view.item_url or ''}".rstrip()
     yield view.reason or "Both sides are the same, as far as we know."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."

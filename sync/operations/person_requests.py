@@ -158,7 +158,7 @@ def check_board(link: BoardLink) -> str:
     """Read the board's columns now and return the result as a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
-        raise NotPossible(f"Monday was not asked: {reason}")
+        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
@@ -182,8 +182,8 @@ def check_board(link: BoardLink) -> str:
     if lost := sorted(after - before):
         return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
     if after:
-        return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
-    return "The board was asked: every mapped column is there."
+        return f"NPD Sync asked Monday: nothing has changed. Still blocked: {', '.join(sorted(after))}."
+    return "NPD Sync asked Monday: every mapped column is there."
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

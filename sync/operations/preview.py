@@ -239,10 +239,10 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            same = len(page.settled)
+            same = len(page.in_sync)
             board.checked += same
             board.unchanged += same
-            ids += page.unsettled
+            ids += page.not_in_sync
     except MondayError as error:  # only linked records are planned
         board.problem = f"The board could not be listed. {error.sentence}"
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
@@ -340,9 +340,9 @@ _ITEM_REMOVALS = {
 }
 
 _REMOVED_ITEM_KINDS = {
-    pass_plan.RecordAction.CREATE: ChangeKind.CREATE,
-    pass_plan.RecordAction.DELETE: ChangeKind.DELETE_RECORD,
-    pass_plan.RecordAction.UNLINK: ChangeKind.UNLINK,
+    choices.RemovedItemPolicy.CREATE: ChangeKind.CREATE,
+    choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
+    choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
 _NEW_ITEM_KINDS = {
     pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,

@@ -31,7 +31,7 @@ from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND, fold_alike
-from sync.monday.texts import drop_invisible_from_label, key_spellings, match_key
+from sync.monday.texts import key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
 from sync.reconcile import field_values
@@ -227,8 +227,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return
             text = ""
         if field.attribute not in self.relations:
-            text = drop_invisible_from_label(text) if field.attribute in instance.addresses else text
-            setattr(instance, field.attribute, field.widget.clean(text))
+            tidied = instance.tidied(field.attribute, text) if field.attribute in instance.addresses else text
+            setattr(instance, field.attribute, field.widget.clean(tidied))
         elif not text:
             setattr(instance, field.attribute, None)
         elif target := self._related(field.attribute, text):

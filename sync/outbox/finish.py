@@ -151,7 +151,7 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     mark_pending(entity_type, [entity_id])
     # No pass will apply the person's resolution any more.
     if is_final:
-        reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
+        reject_resolutions(entity_type, [entity_id], f"Your resolution could not be saved: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
         sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
         last_error=error,

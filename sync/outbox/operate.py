@@ -129,7 +129,7 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         complete_unclaimed(pending, f"cancelled by {by}")
         # A person's resolution would wait for a pass that doesn't come.
         for entity_type, records in _records_by_type(pending).items():
-            reason = f"{by} cancelled the job that was to apply it."
+            reason = f"{by} cancelled the job that would have saved it."
             reject_resolutions(entity_type, records, reason)
         _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)

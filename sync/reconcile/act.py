@@ -283,7 +283,7 @@ class Executor:
         if not stop_reason and not self.has_written and len(self.failed) >= write_stop.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow: it goes on with the next pass."
+            stop_reason = "Monday is slow. The next sync goes on with it."
         if stop_reason or not writes:
             return {write.unit: calls.WriteAnswer(calls.Verdict.STOPPED, stop_reason) for write in writes}
         if (held := self._held(call.kind)).detail:
@@ -658,7 +658,7 @@ def check_intent_age(executor: Executor) -> None:
     Another worker may have the board by now, and the intents' deadline no longer covers the call.
     """
     if time.monotonic() - executor.intended_at > INTENT_SECONDS:
-        raise LeaseLost("This process was suspended between announcing a call and sending it; nothing was sent.")
+        raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
 
 
 def _has_item(result: board_items.WriteResult) -> bool:

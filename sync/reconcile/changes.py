@@ -118,7 +118,7 @@ def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> boo
     # Any field counts, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    return plan.removal.act is pass_plan.RecordAction.DELETE and is_edited
+    return plan.removal.act is RemovedItemPolicy.DELETE and is_edited
 
 
 def _with_removal(changes: RecordChanges) -> RecordChanges:
@@ -127,7 +127,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     if not plan.is_settled:
         return changes
     removal = plan.removal
-    if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
+    if removal is not None and removal.act is RemovedItemPolicy.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removal.is_chosen:
@@ -135,7 +135,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         values = {**changes.values, "monday_id": None}
         unlinked = removed_items.plan_for_new_item(plan, removal)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
-    elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
+    elif removal is not None and removal.act is RemovedItemPolicy.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
     if plan.unlink and item_id:
@@ -324,8 +324,9 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     altered = {}
     if sent_value != stored_value:
         is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
-        advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
-        reason = f"Monday made “{name_invisible(convert.display(stored_value))}” of “{name_invisible(after)}”. {advice}"
+        advice = "Nothing is lost." if is_lossless else "Change it on either side."
+        stored_text = name_invisible(convert.display(stored_value))
+        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
     transfer = (PUSH, "sent to Monday", before, after)
@@ -420,7 +421,13 @@ def _transfer_line(
     if kind == PUSH:
         raws = values_of_push(field_plan)
     is_refilled = False
-    if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
+    # A column that was only lost for a time, or another type, is the same one.
+    entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
+    is_new_column = resolutions.is_column_replaced(plan.facts, field_plan) and entry["column"] not in (
+        "",
+        mapping.column_id,
+    )
+    if kind == PUSH and not before and is_new_column:
         by = plan.facts.claim.payload.get(mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)

@@ -18,7 +18,7 @@ from uuid import UUID
 from conflicts import reports
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.merge import FieldDirection, Unknown
+from sync.merge import Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
@@ -53,8 +53,9 @@ STATE_AFTER = {
     choices.DeletedRecordPolicy.DELETE: choices.TombstoneState.DELETED,
 }
 
+_TO_NPD = (choices.SyncDirection.BIDIRECTIONAL, choices.SyncDirection.MONDAY_TO_NPD)
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
-_ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
+_ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 
 # The reasons after our own call removed the item.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
@@ -145,7 +146,7 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
+        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
@@ -217,7 +218,7 @@ def ask_about_item(
         removing = f"{removing.removesuffix('.')} for 30 days."
         remove = reports.Option(REMOVE_OPTION, f"Delete the item{again}", removing, does=reports.DELETE_ITEM)
     restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
-    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
+    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and becomes no new record."
     options = [
         remove,
         reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
@@ -279,21 +280,19 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
 
 def edits_since_base(
-    board: BoardContext,
-    facts: DeletedFacts,
-    item: Item,
-    ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
+    board: BoardContext, facts: DeletedFacts, item: Item, ways: Collection[choices.SyncDirection] = _TO_NPD
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
     Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
-    the history. Columns that the board lacks don't count. Without a base, a filled cell counts if it differs from the
-    record's value.
+    the history. Columns that the board lacks, or that were mapped since the deletion, don't count. Without a base, a
+    filled cell counts if it differs from the record's value.
     """
     edits = [
         _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
         for mapping in board.mapped
         if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
+        if not mapping.is_newer_than(facts.tombstone.deleted_at)
     ]
     return tuple(edit for edit in edits if edit is not None)
 

@@ -223,7 +223,7 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
         "the copy alone stays in Monday's archive."
     )
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    leaving_alone = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
         reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
         reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
@@ -239,7 +239,7 @@ def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
     """Return the text of the question; it is the same in every pass."""
     return (
         f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.original_record}”, which already has another "
-        "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
+        f"item. NPD Sync removed the NPD ID from this one. Are they one {duplicate.original_record.entity_type()}?"
     )
 
 

@@ -405,12 +405,12 @@ def _related(local_raw: conversion.Local | None) -> Mapping[str, Any]:
     return next((value for value in (local_raw or {}).values() if isinstance(value, Mapping)), {})
 
 
-def display_local(convert: conversion.Converter, local_raw: dict[str, Any] | None) -> str:
-    """Return raw values as a person reads them; for a related record without an item, its name."""
+def display_local(convert: conversion.Converter, local_raw: Mapping[str, Any] | None, unknown: str = "") -> str:
+    """Return raw values as a person reads them; for a related record without an item its name, else `unknown`."""
     try:
         return convert.display(convert.canonical_local(local_raw or {}))
     except conversion.UnknownValue:
-        return related_name(local_raw)
+        return related_name(local_raw) or unknown
 
 
 def as_uuid(text: str) -> UUID | None:

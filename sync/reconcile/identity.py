@@ -55,7 +55,7 @@ _KIND_BY_VALUE = {
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
 ANSWERED = pass_plan.Ending(
-    pass_plan.Outcome.RELEASED, "A person's answer comes first; what follows from it is synced next."
+    pass_plan.Outcome.RELEASED, "NPD Sync first applies a person's answer, and syncs the rest next."
 )
 LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
@@ -160,7 +160,7 @@ def identify(
     elif not hits and not as_new and unlinked is not None:
         plan = _asking(relink_question(record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
-        plan = pass_plan.IdentityPlan(reason=board.link.creates_held, is_held=True)
+        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
     elif not hits:
         plan = pass_plan.IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
@@ -227,26 +227,26 @@ def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]
 
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; the screen shows the item's `details`."""
-    sentence = f"The item “{item.name}” could be {quoted_names(hits)}"
+    sentence = f"The item “{item.name}” could be {quoted_names(hits)}."
     linked = [record for record in hits if record.monday_id]
-    if linked:
-        sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
+    if len(hits) == len(linked) == 1:
+        sentence = f"Two items look like {quoted_names(hits)}. Are they one {hits[0].entity_type()}?"
+    elif linked:
+        sentence += f" {quoted_names(linked)} {'has' if len(linked) == 1 else 'have'} an item already."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     creating = f"A new record is created from “{item.name}” and linked with it."
-    leaving_alone = "The item stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = "This item stays on the board and is not synced."
     leave_label = "Leave the item alone"
     if len(hits) == len(linked) == 1:
-        leave_label = "Same person: keep the item it has, and leave this one alone"
-        leaving_alone = f"“{linked[0]}” keeps the item that it has. {leaving_alone}"
+        leave_label = f"They are one {hits[0].entity_type()}: leave this item alone"
+        leaving_alone = f"“{linked[0]}” keeps its item. {leaving_alone}"
     options = [
         reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
         for record in linkable(hits)
     ]
     options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
     options.append(reports.Option("custom", leave_label, leaving_alone, LEAVE_ALONE))
-    return question_data(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {
-        "item": dict(details)
-    }
+    return question_data(f"{sentence} Nothing was created.", record_candidates(hits), options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -267,7 +267,7 @@ def record_question(
     """
     sentence = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
-        sentence = "The item with the same key belongs to another record already"
+        sentence = f"The item that fits already belongs to another {record.entity_type()}"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
     options = [
         reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
@@ -299,7 +299,7 @@ def duplicate_question(record: SyncedModel, others: Sequence[SyncedModel], key: 
     for other in others:
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
-            effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
+            effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
         options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
     keeping = "Both records stay, and you are not asked again."
@@ -448,7 +448,7 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     if other.monday_id is None and other.may_sync:
         sentence += f", and its item {merged.monday_id} is the item of “{other}” now."
         return replace(answer, result=sentence, moves_item=True)
-    return replace(answer, result=f"{sentence}; its item goes as the items of deleted records do.")
+    return replace(answer, result=f"{sentence}, and its item with it as the board's setting says.")
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:

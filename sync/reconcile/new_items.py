@@ -139,7 +139,7 @@ class _ItemRule:
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
             kind = owner._meta.verbose_name
-            return self._end(f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there.")
+            return self._end(f"It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.")
         if (waiting := self._wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
@@ -373,7 +373,7 @@ class _ItemRule:
         item = self.item
         name = tombstone.data.get("name", "a record")
         detail = f"It belongs to “{name}”, which was deleted in NPD."
-        stays = f"{detail} The item stays, and makes no new record."
+        stays = f"{detail} The item stays, and becomes no new record."
         if tombstone.entity_type != self.board.link.entity_type:
             return self._end(stays)
         decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
@@ -392,7 +392,7 @@ class _ItemRule:
                 is_new = tombstone.deleted_at + NEW_DELETION > self.now
                 is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
                 wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
-                return self._end(f"{detail} Its first item comes first.", self.now + wait)
+                return self._end(f"{detail} NPD Sync first decides about its first item.", self.now + wait)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.
             changed = copy(tombstone)

@@ -137,9 +137,9 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     """Return why nothing is sent to the field, and what a person can do; pages add the time."""
     often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
     return (
-        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
-        "to it for some time. Stop the automation that rewrites it, or change the field's direction; then press “Sync "
-        "now”."
+        f"{loop.by or 'Somebody'} on the board rewrote “{label}” {often} after NPD Sync had sent it. So nothing "
+        "is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. Then "
+        "press “Sync now”."
     )
 
 
@@ -265,11 +265,11 @@ def _written_back(
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
     action = merge.Action.PUSH
-    needed_way = merge.FieldDirection.TO_MONDAY
+    needed_way = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
         action = merge.Action.PULL
-        needed_way = merge.FieldDirection.TO_NPD
-    if way not in (merge.FieldDirection.BOTH, needed_way):
+        needed_way = choices.SyncDirection.MONDAY_TO_NPD
+    if way not in (choices.SyncDirection.BIDIRECTIONAL, needed_way):
         emptied, filled = _sides_of_clear(clear)
         return field_plan.block(
             choices.BlockedCode.DIRECTION,
@@ -330,8 +330,8 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
 
 
 def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
-) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
+    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Loss]
+) -> dict[pass_plan.Loss, tuple[bool, choices.ApprovalState | None]]:
     """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
     Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated

@@ -40,6 +40,15 @@ def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) 
     )
 
 
+def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> IgnoredItem:
+    """Return the unsaved row of a second item, such as a copy, whose question ended with its record's deletion.
+
+    It doesn't bring the record back by itself; it is listed, and a person may create a record from it.
+    """
+    reason = f"It was not known yet whether it is “{name}” when that record was deleted in NPD."
+    return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, unlinked=False)
+
+
 def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Request that the next passes of these records unlink them."""
     payload = {UNLINK_KEY: f"{by} unlinked it", "by": by}

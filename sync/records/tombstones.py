@@ -94,7 +94,7 @@ def restore_record(
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
-        raise RestoreError(f"“{tombstone_name(tombstone)}” is there again already. Look for it in the list.")
+        raise RestoreError(f"“{tombstone_name(tombstone)}” was restored already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     record.monday_id = item_id or None
     if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:
@@ -216,10 +216,13 @@ def prune_tombstones() -> int:
 
 # The consequence for a deleted record's item, by the board's policy.
 _CONSEQUENCES = {
-    DeletedRecordPolicy.ARCHIVE: "will be archived",
-    DeletedRecordPolicy.DELETE: "will be deleted",
-    DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
-    DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
+    DeletedRecordPolicy.ARCHIVE: ("is archived on Monday", "are archived on Monday"),
+    DeletedRecordPolicy.DELETE: ("is deleted on Monday", "are deleted on Monday"),
+    DeletedRecordPolicy.UNLINK: ("stays on Monday, unlinked", "stay on Monday, unlinked"),
+    DeletedRecordPolicy.ASK: (
+        "stays on Monday until you choose what to do",
+        "stay on Monday until you choose what to do",
+    ),
 }
 
 
@@ -251,7 +254,7 @@ def _lost_relations(records: Collection[SyncedModel]) -> str:
         if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    return f"{' and '.join(parts)}; restoring gives it back where none is set by then." if parts else ""
+    return f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
 
 
 def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
@@ -265,25 +268,26 @@ def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
     sent = [record.pk for record in syncable if record.sync_direction != one_way]
     if not sent:
-        return f"{items} will stay: the sync sends nothing of it to Monday.", False
+        stay = plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
+        return f"{items} {stay} synced to Monday.", False
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_item_removals(entity_type, sent)):
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
-        return f"{waits}: together with those of the hour before, that is {limit}.", True
-    kept = ["aren't synced to Monday"] if len(sent) < len(linked) else []
+        return f"{waits} on Home: together with those of the hour before, that is {limit}.", True
+    sentences = [f"{items} {plural(len(linked), *_CONSEQUENCES[policy])}."]
+    if len(sent) < len(linked):
+        sentences.append("Those that aren't synced to Monday stay.")
     if policy is not DeletedRecordPolicy.ASK:
-        kept.append("were edited there since the last sync")
-    exception = f", except those that {' or '.join(kept)}" if kept else ""
-    if kept and len(linked) == 1:
-        exception = ", unless it was edited there since the last sync"
-    return f"{items} {_CONSEQUENCES[policy]}{exception}.", False
+        edited = plural(len(linked), "it", "one of them")
+        sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
+    return " ".join(sentences), False
 
 
 def _items_of(number: int, entity_type: str) -> str:
-    return plural(number, "Its item on Monday", f"The {registry.count_of_type(number, entity_type)}' items on Monday")
+    return plural(number, "Its item", f"The items of the {registry.count_of_type(number, entity_type)}")
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -313,8 +317,6 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
 
 def tombstone_name(tombstone: Tombstone) -> str:
     """Return the deleted record's name; empty if unknown or erased."""
-    return str(tombstone.data.get(_name_field(tombstone.entity_type)) or "")
-
-
-def _name_field(entity_type: str) -> str:
-    return (registry.is_registered(entity_type) and registry.entity(entity_type).name_field) or "name"
+    is_registered = registry.is_registered(tombstone.entity_type)
+    name_field = registry.entity(tombstone.entity_type).name_field if is_registered else None
+    return str(tombstone.data.get(name_field or "name") or "")

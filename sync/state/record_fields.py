@@ -40,25 +40,21 @@ class FieldDisplay:
 
     def current(self, record: SyncedModel, mapping: FieldMapping) -> str:
         """Return NPD's present value of a field, as displayed."""
-        return self.display_npd(record, mapping, field_values.stored_values(record, mapping))
+        return self.display_local(record, mapping, field_values.stored_values(record, mapping))
 
     def base_sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any]) -> tuple[str, str]:
         """Return NPD's and Monday's value of a base, as displayed."""
-        local = self.display_npd(record, mapping, base["local"])
+        local = self.display_local(record, mapping, base["local"])
         convert = self.board.converter(mapping, record)
         try:
             return local, convert.display(convert.canonical_remote(base["remote"]))
         except UnknownValue:
             return local, NOT_KNOWN
 
-    def display_npd(self, record: SyncedModel, mapping: FieldMapping, raw: Local) -> str:
+    def display_local(self, record: SyncedModel, mapping: FieldMapping, raw: Local) -> str:
         """Return stored values of NPD, current or earlier ones, as displayed."""
         self._learn_names(raw)
-        convert = self.board.converter(mapping, record)
-        try:
-            return convert.display(convert.canonical_local(raw))
-        except UnknownValue:
-            return field_values.related_name(raw) or NOT_KNOWN
+        return field_values.display_local(self.board.converter(mapping, record), raw, NOT_KNOWN)
 
     def spelling(self, record: SyncedModel, name: str, text: str) -> str:
         """Return the text as pages display it if saving that form changes nothing, else unchanged."""

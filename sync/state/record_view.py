@@ -146,12 +146,13 @@ def _rules(
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
         return models.Q(pk__in=rows.values("entity_id"))
 
-    # A column that can't be used has one row for the whole board. Only records edited since then wait for it.
+    # A column that can't be used has one row for the whole board. Only records edited since then wait for it, not those
+    # that were made without it and have no base.
     column_rows = attention.waiting(kinds=[Kind.BLOCKED]).filter(
         entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
     )
     edited = column_rows.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
-        models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
+        ~models.Q(local=models.F("agreed")), local__isnull=False, agreed__isnull=False
     )
     sync_states = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
     only_without_column = sync_states.filter(models.Exists(column_rows), ~models.Exists(edited))
@@ -252,13 +253,13 @@ class FieldView:
 class RecordView:
     """How a record's sync stands: its state, the reason, the next attempt, and each field on both sides.
 
-    `status` is the record's stored status; pages and the API show `state`.
+    Pages and the API show `state`. A pass may change the record while a page is made, so every sentence follows it, not
+    the record's stored status.
     """
 
     def __init__(self, record: SyncedModel, page: _Page) -> None:
         self.record = record
         self._page = page
-        self.status: str = record.sync_status
 
     @cached_property
     def sync_state(self) -> SyncMetadata:
@@ -324,12 +325,14 @@ class RecordView:
             if self._is_retried and self.pause:
                 return f"Waits: paused; {sentence.removeprefix(attention.RETRYING)}"
             return sentence
-        is_resolved = self.reason_code is StateReason.PENDING and self.status == choices.RecordSyncStatus.CONFLICT
+        is_resolved = (
+            self.reason_code is StateReason.PENDING and self.record.sync_status == choices.RecordSyncStatus.CONFLICT
+        )
         if is_resolved and not self.stop:
-            return "What was chosen for its conflict is being applied."
+            return "Saving what was chosen for its conflict."
         sentence = humanize.without_request_id(self.explanation)
         # The page shows the rest of the stop's reason above all records.
-        if self.stop and self.status != choices.RecordSyncStatus.SYNCED and sentence.startswith(self.stop):
+        if self.stop and self.state is not RecordState.SYNCED and sentence.startswith(self.stop):
             return self.stop
         return sentence
 
@@ -372,7 +375,7 @@ class RecordView:
     @property
     def next_try_words(self) -> str:
         """When the next attempt comes; empty if none is planned, or the reason says when."""
-        if self.status != choices.RecordSyncStatus.PENDING or self.stop_reason:
+        if self.record.sync_status != choices.RecordSyncStatus.PENDING or self.stop_reason:
             return ""
         moment = self.next_try
         if moment is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
@@ -453,14 +456,15 @@ class RecordView:
     @property
     def explanation(self) -> str:
         """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
-        if not self.record.may_sync:
-            is_on = self.record.sync_enabled
-            return "Its direction is “no sync”." if is_on else "Sync is off for this record."
-        if self.record.is_left_out:
+        if self.reason_code is StateReason.SYNC_OFF:
+            return "Sync is off for this record."
+        if self.reason_code is StateReason.NO_SYNC:
+            return "Its direction is “no sync”."
+        if self.reason_code is StateReason.LEFT_OUT:
             return self.sync_state.note or "The filter leaves it out."
-        if self.status == choices.RecordSyncStatus.SYNCED:
+        if self.state is RecordState.SYNCED and self.reason_code is not StateReason.COLUMN:
             return " ".join(
-                f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
+                f"{self.labels.get(key, key)} differs: {entry[KEPT_BY].get('who', '')} left both as they are."
                 for key, entry in self.sync_state.blocked_fields.items()
                 if KEPT_BY in entry
             )
@@ -497,12 +501,11 @@ class RecordView:
         local = self._page.display.current(self.record, mapping)
         base_local, base_remote = self._page.display.base_sides(self.record, mapping, base) if base else ("", "")
         remote, read_at = self._known_remote(mapping, base, base_remote)
-        directions = {self.record.sync_direction, mapping.direction}
-        is_synced = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
-        to_monday = is_synced and choices.SyncDirection.MONDAY_TO_NPD not in directions
-        to_npd = is_synced and choices.SyncDirection.NPD_TO_MONDAY not in directions
-        # Neither holds, too, if the record is synced one way and the field only the other way.
-        reason = self._blocked_reason(key) if to_monday or to_npd else FieldReason.NOT_SYNCED
+        direction = choices.common_direction(self.record.sync_direction, mapping.direction)
+        if not mapping.column_id:
+            direction = choices.SyncDirection.NONE
+        is_synced = direction is not choices.SyncDirection.NONE
+        reason = self._blocked_reason(key) if is_synced else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
         details = [
@@ -520,8 +523,8 @@ class RecordView:
             read_at=read_at,
             reason_code=reason,
             detail=str(details[0]) if details else "",
-            to_monday=to_monday,
-            to_npd=to_npd,
+            to_monday=direction.sends,
+            to_npd=direction.receives,
             rule=choices.Rule(mapping.rule),
             names=tuple(mapping.fields),
         )

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
-from sync.admin.activity import Act
+from sync.admin.activity import ActLines
 from sync.clock import sync_now
 from sync.limits import breaker, stops
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
@@ -243,7 +243,7 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
     assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
 
 
-def acts_of(client: Client, record: Any) -> Sequence[Act]:
+def acts_of(client: Client, record: Any) -> Sequence[ActLines]:
     return client.get(change_page(record)).context["activity"]["acts"]
 
 

@@ -54,7 +54,7 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not record.sync_enabled
     first.get_by_role("button", name="Turn sync on").focus()
     first.keyboard.press("Enter")
-    first.get_by_text("What one side changed meanwhile is synced now").wait_for()
+    first.get_by_text("Fields that one side has changed meanwhile are synced").wait_for()
     record.refresh_from_db()
     assert record.sync_enabled
     assert not errors

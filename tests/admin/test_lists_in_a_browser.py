@@ -91,30 +91,6 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     assert not errors
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_record_is_found_and_opened_by_the_keyboard_alone(open_page: Any, db: None, width: int, scheme: str) -> None:
-    states.contact("Adam Grant")
-    states.contact("Zoë Müller")
-    page, errors = open_page(width, scheme)
-    page.goto("/admin/npd/contact/")
-    # By the key, or by the button.
-    page.locator("body").press("Control+k")
-    box = page.locator("#search-input-command")
-    expect(box).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(box).to_be_hidden()
-    page.get_by_role("button", name="Search").filter(visible=True).first.press("Enter")
-    expect(box).to_be_focused()
-    page.keyboard.type("muller zoe")
-    results = page.locator("#command-results-list a")
-    expect(results).to_contain_text(["Zoë Müller"])
-    assert not barriers(page)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Zoë Müller").wait_for()
-    assert not errors
-
-
 def test_enter_opens_the_first_result_even_before_it_has_come(open_page: Any, db: None) -> None:
     for name in ("Nora New", "Nora Newman", "Nora Abel"):
         states.contact(name)

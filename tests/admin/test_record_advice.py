@@ -22,7 +22,7 @@ from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
-BLOCKED = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
+BLOCKED = {"phone": {"reason": "The column is gone.", "code": "column"}}
 
 
 def acts_of(client: Client, record: Any) -> list[str]:
@@ -133,8 +133,11 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Cli
 @pytest.mark.parametrize(
     ("policy", "then"),
     [
-        ("ask", "you are asked here."),
-        ("unlink", "each record is unlinked, as the board's setting says; what was edited since is asked about."),
+        ("ask", "you choose here what happens."),
+        (
+            "unlink",
+            "NPD Sync unlinks the records, as the board's setting says. If a record was edited since, you are asked.",
+        ),
     ],
 )
 def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy: str, then: str) -> None:
@@ -147,7 +150,9 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(remote_state="archived", removed_since=since)
     until = humanize.time_of_day(since + timedelta(minutes=11))
     page = words_of(browser.get(change_page(record)).content.decode())
-    sentence = f"Nothing is changed until {until}: what is restored by then is synced as before. Then {then}"
+    sentence = (
+        f"Nothing changes until {until}. What is restored on Monday by then is synced as before. After that, {then}"
+    )
     assert f"Archived on the board. {sentence}" in page
     assert "Next attempt" not in page
 
@@ -208,4 +213,4 @@ def test_a_choice_that_is_being_applied_says_so(browser: Client) -> None:
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution={"fields": {"phone": {"choose": "npd"}}})
     assert acts_of(browser, record) == []
     page = words_of(browser.get(change_page(record)).content.decode())
-    assert "What was chosen for its conflict is being applied." in page
+    assert "Saving what was chosen for its conflict." in page

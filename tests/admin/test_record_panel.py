@@ -109,6 +109,17 @@ def test_a_field_without_a_column_says_so_and_leads_whoever_may_choose_one_there
     assert "href" not in browser.get(url).context["adminform"].form.fields["phone"].help_text
 
 
+def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, world: dict[str, Any]) -> None:
+    record = states.synced("Ann", "6001", role_title="Buyer", notes="same")
+    page = browser.get(change_page(record))
+    assert page.context["sides"] == []
+    assert "Both sides are the same." in words_of(page.content.decode())
+    Contact.objects.filter(pk=record.pk).update(notes="ours")
+    [side] = browser.get(change_page(record)).context["sides"]
+    assert (side["field"].label, side["field"].local, side["field"].remote) == ("Notes", "ours", "same")
+    assert "Changed in NPD" in side["badge"]
+
+
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     states.approval(record, "records")

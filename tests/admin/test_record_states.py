@@ -55,11 +55,11 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
         )  # fmt: skip
 
 
-REJECTED = {"reason": "Monday refused it.", "side": "monday"}
-BLOCKED = {"reason": "The column is gone.", "side": "npd"}
-KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
-NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
-SKIPPED = {"reason": "It has no item.", "side": "npd", "code": "relation_skipped"}
+REJECTED = {"reason": "Monday refused it.", "code": "rejected"}
+BLOCKED = {"reason": "The column is gone."}
+KEPT = {"reason": "Monday refused it.", "code": "rejected", "kept_by": {"who": "Ada"}}
+NO_COLUMN = {"reason": "The column is gone.", "code": "column"}
+SKIPPED = {"reason": "It has no item.", "code": "relation_skipped"}
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def everything() -> None:
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("skipped", {"organization": SKIPPED}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
+        ("made without its column", {"notes": {**NO_COLUMN, "local": {"notes": "Call again"}}}),
         ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
         waits(f"No job, {entries}", **blocked_fields)
@@ -162,7 +163,8 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert pairs["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
     assert pairs["Answered, approved"] == pairs["Answered, rejected"] == pending
     # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    assert pairs["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
+    without_column = {pairs["No job, no column"], pairs["No job, made without its column"]}
+    assert without_column == {(RecordState.SYNCED, StateReason.COLUMN)}
     assert pairs["To NPD, no column"] == pending
     assert pairs["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
@@ -173,6 +175,27 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
 def ann(db: None) -> Contact:
     states.boards()
     return states.synced("Ann", "5001")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state", "reason"),
+    [
+        ("pending", {"sync_status": "synced"}, RecordState.SYNCED, ""),
+        ("synced", {"sync_status": "pending"}, RecordState.PENDING, "A change is waiting for its next sync."),
+        ("synced", {"sync_enabled": False}, RecordState.OFF, "Sync is off for this record."),
+        ("disabled", {"sync_status": "synced"}, RecordState.SYNCED, ""),
+    ],
+)
+def test_state_and_sentence_are_of_one_moment(
+    ann: Contact, before: str, after: dict[str, Any], state: RecordState, reason: str
+) -> None:
+    """Of a record that a pass or a person changes while its page is made."""
+    Contact.objects.filter(pk=ann.pk).update(sync_status=before)
+    ann.refresh_from_db()
+    Contact.objects.filter(pk=ann.pk).update(**after)
+    SyncQueue.objects.all().delete()
+    view = record_view.describe_one(ann)
+    assert (view.state, view.reason) == (state, reason)
 
 
 def test_each_field_says_its_state_and_why(ann: Contact) -> None:

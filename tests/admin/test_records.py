@@ -111,9 +111,9 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
     selected = post_action(browser, "delete_selected", synced)
     assert f"{synced.email} · Example Ltd" in selected
-    assert "Its item on Monday will be deleted" in selected
+    assert "Its item is deleted on Monday" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
-    assert "Its item on Monday will stay" in consequence(synced)
+    assert "Its item stays on Monday" in consequence(synced)
 
 
 @pytest.mark.parametrize(("limit", "waits"), [(2, False), (1, True)])

@@ -44,6 +44,11 @@ SAVED = {
     "a field that the sync changed keeps its new value": ({}, {"phone": "+44 20 7946 0002"}, {"role_title": "Head"}),
     "both changed to the same value": ({}, {"phone": "+44 20 7946 0002"}, {"phone": "+44 20 7946 0002"}),
     "an old bad value stops no other": ({"email": "no address", "phone": "keine Ahnung"}, {}, {"role_title": "Head"}),
+    "the form in which a browser sends an address is not a change": (
+        {"email": "ann@münchen.de"},
+        {"email": "ann@example.org"},
+        {"email": "ann@xn--mnchen-3ya.de"},
+    ),
     "outer white space that a browser drops is not a change": (
         {"role_title": " Engineer ", "notes": "  One\n"},
         {"role_title": "Head"},

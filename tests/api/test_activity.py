@@ -11,10 +11,10 @@ from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
 from sync.models.decisions import PEOPLE_KIND, log_event
 from tests.api.conftest import code_of, error_of, results, user_who_may, with_token
-from tests.attention.test_attention import Kinds, kinds
+from tests.attention.conftest import Kinds, boards, kinds
 from tests.undo.conftest import pull
 
-__all__ = ["kinds", "pull"]
+__all__ = ["boards", "kinds", "pull"]
 
 ACTIVITY, APPROVALS = "/api/v1/sync/activity/", "/api/v1/sync/approvals/"
 

@@ -44,14 +44,14 @@ def test_a_page_holds_at_most_500_records(api: APIClient) -> None:
 
 @pytest.mark.parametrize("ordering", ["phone", "-phone", "monday_last_synced", "-monday_last_synced", "sync_enabled"])
 def test_equal_rows_are_on_one_page_each(api: APIClient, ordering: str) -> None:
-    Contact.objects.bulk_create(Contact(name="Same", phone=str(number % 2)) for number in range(25))
+    Contact.objects.bulk_create(Contact(name="Same", phone=str(number % 2)) for number in range(9))
     rows = walk(api, f"{CONTACTS}?page_size=4&ordering={ordering}")
-    assert len({record["id"] for record in rows}) == len(rows) == 25
+    assert len({record["id"] for record in rows}) == len(rows) == 9
 
 
 @pytest.mark.parametrize("query", ["", "&ordering=phone", "&ordering=-monday_last_synced", "&search=same"])
 def test_pages_by_cursor_give_each_row_once_whatever_the_order(api: APIClient, query: str) -> None:
-    Contact.objects.bulk_create(Contact(name="Same", phone=str(number % 2)) for number in range(25))
+    Contact.objects.bulk_create(Contact(name="Same", phone=str(number % 2)) for number in range(9))
     rows = walk(api, f"{CONTACTS}?pagination=cursor&page_size=4{query}")
     assert [record["id"] for record in rows] == sorted(str(key) for key in Contact.objects.values_list("pk", flat=True))
     assert "count" not in api.get(f"{CONTACTS}?pagination=cursor{query}").json()
@@ -103,7 +103,7 @@ def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClien
         entity_type="contact",
         entity_id=str(contact.pk),
         base={"email": {"local": {"email": "old@navy.test"}, "remote": raw, **base}},
-        blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
+        blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected"}},
     )
     state = api.get(url_of(contact, "sync")).json()
     assert (state["id"], state["monday_id"]) == (str(contact.pk), "77")
@@ -146,7 +146,7 @@ def grow(number: int, organization: Organization) -> None:
         contact = Contact.objects.create(name="x", organization=organization)
         Organization.objects.create(name="x")
         row()
-        blocked = {"email": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}}
+        blocked = {"email": {"reason": "Monday rejected it.", "code": "rejected"}}
         SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), blocked_fields=blocked)
         sides = {"npd_data": {"phone": "1"}, "monday_data": {"phone": "2"}, "base_data": {"phone": "0"}}
         SyncConflict.objects.create(

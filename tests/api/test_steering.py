@@ -124,6 +124,6 @@ def test_an_act_that_gives_way_in_the_middle_says_how_far_it_came(monkeypatch: p
         return whole(act, ids)
 
     monkeypatch.setattr(operate, "_operate_chunk", locked)
-    with pytest.raises(PartiallyDone, match=r"^2 of 5 are done, and stay so\. A save that takes long has some of them"):
+    with pytest.raises(PartiallyDone, match=r"^2 of 5 are done\. Somebody is changing the others"):
         steer("cancel", status="pending")
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]

@@ -1,7 +1,6 @@
 """What needs attention: every kind is counted once, by its cause, with a key that stays the same."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,106 +10,18 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind, Tally
-from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import (
-    ApprovalRequest,
-    BoardLink,
-    FieldMapping,
-    MondayAccount,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-)
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from sync.state import record_view
 from tests.admin import states
+from tests.attention.conftest import Kinds, blocked
 from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may, unlink
 
-pytestmark = pytest.mark.django_db
-
-Kinds = dict[str, Any]
-REJECTED = {"side": "monday", "code": "rejected", "reason": "Monday rejected “x” [Monday request 12-ab]"}
-
-
-def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
-    """A contact with one blocked field."""
-    record = states.contact(name)
-    states.mark(record, RecordSyncStatus.PENDING, item)
-    states.sync_state(
-        record, states.SyncStatus.COMPLETED, blocked_fields={key: {"reason": "It can't be read.", **entry}}
-    )
-    return record
-
-
-def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedItem:
-    """An item of the contacts board that no record has."""
-    return UnmatchedItem.objects.create(
-        entity_type="contact", item_id=item, reason_code=code, details={"label": "email"}, **values
-    )
-
-
-@pytest.fixture
-def kinds(db: None) -> Kinds:
-    """Something of every kind, beside what needs nobody."""
-    states.boards()
-    _, conflict = states.conflicting("Ann", "5001")
-    dead = states.dead("Bob")
-    rejected = blocked("Cleo", "5003", "email", **REJECTED)
-    unread = blocked("Dan", "5004", code="unknown", side="npd")
-    values = {"record": "Dan", "label": "Notes", "value": "met at the fair"}
-    label = "Notes “met at the fair” of Dan"
-    approval = states.approval(unread, "clear_monday", key="notes", label=label, values=values)
-    question = SyncConflict.objects.create(
-        entity_type="contact", entity_id=dead.pk, monday_item_id="5005", conflict_fields=[], kind="identity",
-        npd_data={}, monday_data={}, about={"what": "Is it the same Bob?"},
-    )  # fmt: skip
-    item = unmatched("7001")
-    gone = states.removed("Fay", "5020")
-    failing = NotificationReceiver.objects.create(
-        name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
-    )
-    NotificationReceiver.objects.create(
-        name="Teams", address="x", frequency="off", failures=5, failed_since=states.sync_now()
-    )
-    MondayAccount.objects.update_or_create(
-        id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
-    )
-    verified_at = states.sync_now()
-    BoardLink.objects.filter(entity_type="contact").update(
-        silence="No webhook ever came.", verified_at=verified_at, differed_records=1, verified_records=9
-    )
-    # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
-    blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
-    blocked("Approved soon", "5011", code="approval", side="npd")
-    blocked("Skipped", "5012", side="npd", code="relation_skipped")
-    blocked("Off", "5013", code="unknown")
-    Contact.objects.filter(name="Off").update(sync_enabled=False)
-    SyncQueue.objects.filter(entity_id=Contact.objects.get(name="Off").pk).delete()
-    unmatched("7010", "queued")
-    unmatched("7011", ignored_at=states.sync_now())
-    _, applied = states.conflicting("Applied", "5014")
-    SyncConflict.objects.filter(pk=applied.pk).update(
-        resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}
-    )
-    return {
-        Kind.CONFLICT: (f"conflict:{conflict.pk}", "Ann"),
-        Kind.FAILED: (f"failed:{SyncQueue.objects.get(status='failed').pk}", "Bob"),
-        Kind.REJECTED: (f"rejected:contact:{rejected.pk}:email", "Cleo"),
-        Kind.BLOCKED: (f"blocked:contact:{unread.pk}:phone", "Dan"),
-        Kind.APPROVAL: (f"approval:{approval.pk}", "Dan"),
-        Kind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
-        Kind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
-        Kind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
-        Kind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
-        Kind.STOP: ("stop:account", ""),
-        Kind.DIFFERENCE: (f"difference:contact:{verified_at.date()}", "Contacts"),
-        Kind.BOARD: ("board:contact:silence", "Contacts"),
-    }
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("boards")]
 
 
 def test_an_approval_says_whose_it_is_by_its_name_alone_and_then_what_would_be_lost(kinds: Kinds) -> None:
@@ -142,7 +53,6 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
 
 
 def test_a_failed_job_waits_for_nobody_while_its_records_sync_is_off_unless_a_person_asked_for_it(db: None) -> None:
-    states.boards()
     records = [states.dead(name) for name in ("Ann", "Bob", "Cleo")]
     asked, off, one_way = records
     SyncQueue.objects.filter(entity_id=asked.pk).update(payload={"by_name": True})
@@ -165,7 +75,6 @@ def test_no_server_compiles_the_refresh_of_the_rows_which_takes_it_seconds_at_ea
 
 
 def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: None) -> None:
-    states.boards()
     for name in ("Ann", "Bob", "Cleo"):
         states.contact(name)
     board = BoardLink.objects.filter(entity_type="contact")
@@ -192,7 +101,7 @@ def test_the_gravest_kind_comes_first_and_pages_follow_each_other(kinds: Kinds) 
 
 def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="Column Phone was deleted.")
-    gone = {"code": "column", "side": "npd", "reason": "Column Phone was deleted."}
+    gone = {"code": "column", "reason": "Column Phone was deleted."}
     for number in range(3):
         blocked(f"Gone {number}", f"60{number}", **gone)
     for number in range(3):
@@ -208,7 +117,6 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
 
 
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
-    states.boards()
     phone = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
     phone.update(problem="Column Phone was deleted.", problem_code="missing")
     for number in range(3):
@@ -266,7 +174,6 @@ def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often
 
 
 def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_is_another(db: None) -> None:
-    states.boards()
     for number in range(3):
         states.removed(f"Early {number}", f"51{number}", minutes=40 + 6 * number)
     states.removed("Late", "520", minutes=2)
@@ -285,7 +192,6 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
 
 
 def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody_has_answered(db: None) -> None:
-    states.boards()
     gone = states.removed("Ann", "5001", minutes=20)
     [before] = attention.entries()
     assert before.url == f"/admin/npd/contact/{gone.pk}/change/"
@@ -311,7 +217,6 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
 
 
 def test_a_removed_item_needs_nobody_while_its_record_is_unsynced_or_awaits_approval(db: None) -> None:
-    states.boards()
     off, waits = states.removed("Off", "5001"), states.removed("Waits", "5002")
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
     states.approval(waits, "records")
@@ -320,7 +225,6 @@ def test_a_removed_item_needs_nobody_while_its_record_is_unsynced_or_awaits_appr
 
 
 def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db: None) -> None:
-    states.boards()
     for number, direction in enumerate(("bidirectional", "npd_to_monday", "monday_to_npd")):
         record = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=record.pk).update(sync_direction=direction)
@@ -332,7 +236,6 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
 
 
 def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None) -> None:
-    states.boards()
     contact = states.waiting("Ann", "Monday answered 500.")
     jobs = SyncQueue.objects.filter(entity_id=contact.pk)
     jobs.update(reason="", attempts=2)

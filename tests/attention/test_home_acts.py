@@ -21,20 +21,18 @@ from sync.admin.confirmed_action import RecordTable
 from sync.attention import OF_BOARDS, Kind
 from sync.choices import ColumnProblem
 from sync.clock import sync_now
-from sync.models import ApiQuota, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ApiQuota, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.conftest import monday
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
-from tests.attention.test_attention import Kinds, kinds
+from tests.attention.conftest import Kinds
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
+from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may
 
-__all__ = ["kinds", "monday"]
-
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("boards")]
 HOME = "/admin/"
 ACT, UNDO = "/admin/home/act/", "/admin/home/undo/"
 
@@ -56,7 +54,6 @@ def keys_of(html: str) -> list[str]:
 
 
 def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser: Client) -> None:
-    states.boards()
     states.dead("Ann", "Monday answered 500.")
     failed = SyncQueue.objects.get(status="failed")
     browser.post(ACT, {"one": f"retry failed:{failed.pk}"})
@@ -86,7 +83,6 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
 
 
 def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) -> None:
-    states.boards()
     item = states.candidate("77")
     gone = uuid4()
     jobs = [item, SyncQueue.objects.create(entity_type="contact", entity_id=gone, operation="delete")]
@@ -224,7 +220,7 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "Kept different: Ann." in words_of(page(browser))
+    assert "Both left as they are: Ann." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
@@ -284,10 +280,9 @@ def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Clien
 
 
 def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser: Client, db: None) -> None:
-    states.boards()
     for number in range(2):
         record = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
-        reason = {"side": "monday", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
+        reason = {"code": "rejected", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
         blocked_fields = {"email": reason | {"column": "email", "version": 1}}
         seen_values = {"email": [[None, sync_now().isoformat()]]}
         SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
@@ -308,14 +303,6 @@ def test_an_act_waits_for_a_pause(browser: Client, kinds: Kinds) -> None:
     assert "It waits" in words_of(browser.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
 
 
-@pytest.fixture
-def rejected_email(db: None) -> Contact:
-    from tests.conflicts.conftest import rejected_too
-
-    states.boards()
-    return rejected_too("Ann", "75")
-
-
 def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: None) -> None:
     contacts = [Contact.objects.create(name=f"Gone {number}", monday_id=f"600{number}") for number in range(3)]
     record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts))
@@ -333,7 +320,6 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
 
 def removed_ones(number: int, **more: Any) -> list[Contact]:
     """So many contacts whose items one person archived together, as they are before anybody is asked."""
-    states.boards()
     return [states.removed(f"Gone {n:02}", f"6{n:03}", **more) for n in range(number)]
 
 
@@ -420,6 +406,44 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
     client.force_login(User.objects.create_superuser("root"))
     [group] = client.get(HOME).context["boxes"]
     assert "who may" not in group.lead
+
+
+def test_a_removed_item_is_restored_first_or_created_again_by_menu(browser: Client) -> None:
+    removed_ones(2, removal="deleted")
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert [button.code for button in box.buttons] == ["", "create_item", "unlink", "delete_record"]
+    [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
+    assert words_of(main).startswith("Restore on Monday")
+
+
+def test_deletions_that_wait_for_approval_are_announced_so(browser: Client, settings: Any) -> None:
+    settings.GUARD_RECORDS = 3
+    gone = removed_ones(2)
+    BoardLink.objects.update(removed_item_policy="delete")
+    [box] = browser.get(HOME).context["boxes"]
+    assert "After that, NPD Sync deletes the records in NPD" in box.lead
+    gone += [states.removed(f"Deleted {n}", f"7{n:03}", removal="deleted") for n in range(3)]
+    leads = " ".join(box.lead for box in browser.get(HOME).context["boxes"])
+    assert leads.count("After that, the records wait for approval before NPD Sync deletes them") == 1, "said once"
+    for contact in gone:
+        states.approval(contact, "records")
+    [box] = browser.get(HOME).context["boxes"]
+    assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)
+    assert box.lead.startswith("Their items were archived or deleted on Monday. Together")
+    assert untrue_rows() == []
+
+
+def test_who_may_only_resolve_reads_the_number_of_the_lists_tab(client: Client, db: None) -> None:
+    [gone] = removed_ones(1)
+    states.mark(gone, states.RecordSyncStatus.PENDING, gone.monday_id)
+    states.dead("Failed")
+    client.force_login(staff_who_may("view_contact", "view_syncconflict", "change_syncconflict"))
+    page = client.get(HOME)
+    [box] = page.context["boxes"]
+    tabs = {tab.label: tab.count for tab in client.get("/admin/npd/contact/").context["cl"].tabs}
+    assert tabs["Needs attention"] == box.group.records + 1
+    assert "1 more record needs somebody else." in words_of(page.content.decode())
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

@@ -10,16 +10,13 @@ from playwright.sync_api import expect
 from conflicts.models import SyncConflict
 from sync.models import IgnoredItem
 from tests.admin import states
-from tests.admin.conftest import monday
-from tests.attention.test_attention import Kinds, kinds
+from tests.attention.conftest import Kinds
 from tests.support.pages import barriers, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["kinds", "monday"]
-
-pytestmark = [pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("boards")]
 HOME = "/admin/"
 POLL = 6_000
 
@@ -33,7 +30,6 @@ def row_of(page: Page, name: str) -> Any:
 
 
 def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_page: Any, person: Any, db: None) -> None:
-    states.boards()
     states.conflicting("Bob", "5002")
     for number in range(7):
         states.dead(f"Dead {number}")
@@ -66,7 +62,6 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
 def test_home_goes_on_while_somebody_is_on_the_board_that_its_button_opened(
     open_page: Any, person: Any, db: None
 ) -> None:
-    states.boards()
     states.removed("Fay", "5020")
     page, errors = open_page(1280, "light")
     page.context.route(lambda address: "monday" in address, lambda route: route.fulfill(body="The board"))

@@ -33,7 +33,7 @@ def drift_finding() -> Any:
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: Client) -> None:
     board_page = f"/admin/sync/boardlink/{compared(differed=2).pk}/change/"
     html = admin_client.get("/admin/").content.decode()
-    assert "2 of 300 checked records said “synced” and differed" in html
+    assert "2 of 300 checked records were shown as synced, but differed" in html
     assert board_page in html
     assert "Ann: Phone: NPD says “1”, Monday “2”" in admin_client.get(board_page).content.decode()
 

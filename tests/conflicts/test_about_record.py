@@ -80,7 +80,7 @@ def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, c
     row = SyncQueue.objects.get()
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
     assert "Chose “Unlink”" in Decision.objects.get(kind="conflict_chosen").sentence
-    assert conflict_progress(conflict_of(contact)).sentence == "Being applied: “Unlink”. Both stay as they are."
+    assert conflict_progress(conflict_of(contact)).sentence == "Saving: “Unlink”. Both stay as they are."
 
 
 @pytest.mark.parametrize("act", ["delete_record", "archive_item", "delete_item"])
@@ -137,7 +137,7 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     assert (settled.resolution_type, settled.npd_data) == ("auto", {"role_title": "Admiral"})
     assert "The item is on the board again." in conflict_progress(settled).sentence
     lines = {line.kind: line.sentence for line in Decision.objects.exclude(kind="conflict_chosen")}
-    assert "Ada's choice was not applied: The item is on the board again." in lines["conflict_returned"]
+    assert "Ada's choice was not saved: The item is on the board again." in lines["conflict_returned"]
     assert WHAT in lines["conflict_over"]
 
 
@@ -206,7 +206,7 @@ def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncC
     body = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
     answer = api.post(f"{address}resolve", body)
     assert (answer.status_code, answer.json()["state"]) == (200, "applying")
-    assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
+    assert answer.json()["message"] == "Saving: “Unlink”. Both stay as they are."
 
 
 def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, contact: Contact, ada: User) -> None:

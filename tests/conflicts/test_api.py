@@ -5,15 +5,12 @@ import pytest
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from conflicts.reports import ConflictReport, FieldConflict
+from npd.models import Contact, Organization
 from tests.admin import states
 from tests.api.conftest import code_of
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
-from tests.engine.test_column_types import deal, sales, with_deals
-from tests.support.people import api_of
-from tests.support.world import World
+from tests.conflicts.conftest import PHONE, ROLE, finding, record, values_seen
 
-__all__ = ["sales", "with_deals"]
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/sync/conflicts/"
 
@@ -45,7 +42,7 @@ def test_resolve_answers_the_conflict_with_its_choice(api: APIClient, conflict: 
     answer = response.json()
     assert response.status_code == 200
     assert (answer["state"], answer["left_open"], answer["resolved_at"]) == ("applying", ["role_title"], None)
-    assert answer["message"] == "Being applied: Phone becomes “+44 20 7946 0999”."
+    assert answer["message"] == "Saving: Phone = “+44 20 7946 0999”."
 
 
 def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
@@ -70,14 +67,14 @@ def test_a_choice_may_be_made_by_the_record(api: APIClient, conflict: SyncConfli
 
 
 @pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
-def test_a_list_may_be_seen_as_the_record_itself_says_it(sales: World, seen_in_npd: Any) -> None:
-    big = deal(sales, products=["Pump"])
-    sales.edit(big, "products", {"labels": ["Pipe"]})
-    type(big).objects.filter(pk=big.pk).update(products=["Hose"])
-    sales.hear(big)
-    form = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
-    url = f"{LIST}{conflict_of(big).pk}/resolve"
-    assert api_of(sales.administrator("olga")).post(url, form, format="json").status_code == 200
+def test_a_list_may_be_seen_as_the_record_itself_says_it(api: APIClient, seen_in_npd: Any) -> None:
+    states.boards()
+    navy = Organization.objects.create(name="Navy", aliases=["Hose"], monday_id="5")
+    names = FieldConflict("aliases", "Hose", None, "Pipe")
+    record(ConflictReport("organization", navy.pk, "5", "fields", (names,)))
+    form = {"resolution_type": "keep_npd", "seen": {"aliases": {"npd": seen_in_npd, "monday": "Pipe"}}}
+    url = f"{LIST}{SyncConflict.objects.get().pk}/resolve"
+    assert api.post(url, form, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

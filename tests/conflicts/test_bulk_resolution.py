@@ -85,8 +85,8 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     answer = confirm(browser, question)
     assert "It takes effect within seconds." in answer
-    assert "Not resolved: A. It changed after you were shown it." in answer
-    assert "Not resolved: B. Ada chose for B already" in answer
+    assert "Not resolved: A. It has changed since you saw it." in answer
+    assert "Not resolved: B. Ada has just resolved the conflict of B." in answer
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
 
 

@@ -49,9 +49,9 @@ def test_keys_walk_resolve_and_undo(page: Any) -> None:
     expect(current).to_contain_text("Phone")
     expect(enter).to_be_visible()
     summary = page.locator("[data-summary]")
-    expect(summary).to_have_text("Writes 1 field in NPD, 1 column on Monday. 1 field stays open.")
+    expect(summary).to_have_text("Changes NPD and Monday. 1 field stays open.")
     press(page, "Enter")
-    page.get_by_text("Being applied: Role becomes").wait_for()
+    page.get_by_text("Saving: Role =").wait_for()
     [(key, pick)] = conflict_of(first).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("role_title", "custom", "Admiral")
     button = page.get_by_role("button", name="Undo the resolution of first")
@@ -59,7 +59,7 @@ def test_keys_walk_resolve_and_undo(page: Any) -> None:
     record(finding(first, applied={"role_title": "Admiral"}, inverse={"role_title": {"before": RAW, "after": RAW}}))
     button.wait_for()
     press(page, "u")
-    page.get_by_text("Being undone").wait_for()
+    page.get_by_text("Undoing").wait_for()
     assert conflict_of(first).is_being_undone
 
 
@@ -86,7 +86,7 @@ def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_
     page.get_by_role("button", name="Undo this resolution").wait_for()
     assert not barriers(page)
     press(page, "u")
-    page.get_by_text("Being undone").wait_for()
+    page.get_by_text("Undoing").wait_for()
     assert list(conflict_of(first).stored_resolution.fields) == ["phone"]
 
 

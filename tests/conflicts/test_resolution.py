@@ -71,7 +71,7 @@ def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contac
 
 def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncConflict, ada: User) -> None:
     merge(conflict, ada, PHONE, phone={"choose": "npd"})
-    with pytest.raises(NotOpen, match="Ada chose for Grace Hopper already") as waiting:
+    with pytest.raises(NotOpen, match="Ada has just resolved the conflict of Grace Hopper") as waiting:
         merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert waiting.value.current == values_seen(PHONE, ROLE)
     assert SyncConflict.objects.get().stored_resolution.fields["phone"].choose == "npd"

@@ -69,7 +69,7 @@ def test_the_status_turns_from_applied_to_settled(browser: Client, conflict: Syn
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
     applying = browser.get(screen(conflict, "status")).content.decode()
     assert ('data-state="applying"' in applying, "hx-get" in applying) == (True, True)
-    assert "Being applied" in text_of(browser.get(screen(conflict)))
+    assert "Saving" in text_of(browser.get(screen(conflict)))
     record(finding(contact, applied={"phone": PHONE.monday, "role_title": "Admiral"}))
     settled = browser.get(screen(conflict, "status"))
     assert ('data-state="settled"' in settled.content.decode(), "hx-get" in settled.content.decode()) == (True, False)
@@ -120,7 +120,7 @@ def test_a_rejected_choice_stays_chosen(browser: Client, conflict: SyncConflict,
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
     response = browser.get(screen(conflict))
-    assert "Ada's choice has to be made again. Not applied: The values changed." in text_of(response)
+    assert "Ada's choice has to be made again. Not saved: The values changed." in text_of(response)
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 

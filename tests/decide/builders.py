@@ -12,6 +12,7 @@ from django.db.models import Model
 from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
+from sync.clock import SyncNow
 from sync.merge import Action, FieldDecision
 from sync.models import (
     ApprovalRequest,
@@ -51,11 +52,11 @@ def at(seconds: float) -> datetime:
 def _database_defaults(model: type[Model]) -> dict[str, Any]:
     with_default = [field for field in model._meta.concrete_fields if field.has_db_default()]
     defaults = {field.attname: getattr(field.db_default, "value", field.db_default) for field in with_default}
-    return {name: default for name, default in defaults.items() if not hasattr(default, "resolve_expression")}
+    return {name: at(-86_400) if isinstance(default, SyncNow) else default for name, default in defaults.items()}
 
 
 def plain(model: type[M], **values: Any) -> M:
-    """An unsaved row; what the database would fill in is filled in."""
+    """An unsaved row; what the database would fill in is filled in, as it did yesterday."""
     return model(**_database_defaults(model) | values)
 
 

@@ -108,6 +108,14 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
     assert [(edit.base, edit.monday) for edit in plan.edits] == [("Ours", "Director")]
 
 
+@pytest.mark.parametrize(("mapped", "edited"), [(-61, ["notes"]), (-59, [])])
+def test_a_column_mapped_since_the_deletion_says_nothing_of_edits(mapped: float, edited: list[str]) -> None:
+    facts = deletion(tombstone={"deleted_at": at(-60)})
+    on = board(mapping(), mapping("notes", mapped_at=at(mapped)))
+    plan = decide(replace(facts, item=item(facts.record, role_title="Ours", notes="Theirs")), on=on)
+    assert [edit.key for edit in plan.edits] == edited
+
+
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPolicy) -> None:
     facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})

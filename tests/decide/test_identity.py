@@ -122,7 +122,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
     holding = board(mapping("email"), creates_held=reason)
-    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason, is_held=True)]
+    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
 
@@ -158,7 +158,7 @@ def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     [plan] = identified(record, by_npd_id=by_npd_id, by_match=[item], **more)
     assert candidates_of(plan) == [("7", str(owner))]
     assert plan.question is not None
-    assert plan.question["what"].startswith("The item with the same key belongs to another record already")
+    assert plan.question["what"].startswith("The item that fits already belongs to another contact")
     assert [option["value"] for option in plan.question["options"]] == [NEW_ITEM]
 
 
@@ -398,8 +398,8 @@ def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: 
     ("case", "differs", "outdated", "result"),
     [
         ("the other takes the item", {}, "", "and its item 7 is the item of “Known” now."),
-        ("the other has one", {"monday_id": "9"}, "", "its item goes as the items of deleted records do."),
-        ("the other's sync is off", {"sync_enabled": False}, "", "its item goes as the items of deleted records do."),
+        ("the other has one", {"monday_id": "9"}, "", "its item with it as the board's setting says."),
+        ("the other's sync is off", {"sync_enabled": False}, "", "its item with it as the board's setting says."),
         ("it was edited", {"edited": True}, "was changed in NPD meanwhile, so it isn't deleted. Choose again.", ""),
         ("the other is gone", {"gone": True}, "one of the two records was deleted meanwhile.", ""),
     ],

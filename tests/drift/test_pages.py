@@ -33,7 +33,7 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client)
     assert mapping.problem_code == "missing"
     record = reverse("admin:npd_contact_change", args=[contact.pk])
     state = "Syncing; 1 column can't be used"
-    expected = {board_page(mapping.link): state, record: "Mend the column", reverse("admin:index"): state}
+    expected = {board_page(mapping.link): state, record: "Fix the column", reverse("admin:index"): state}
     for url, words in expected.items():
         page = unescape(html(mapped, url))
         assert (problem in page, words in page) == (True, True), url

@@ -77,6 +77,7 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
     contact = world.linked(role_title="Analyst")
     gone(owner)
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
+    made_meanwhile = world.contact("New", role_title="Boss")
     world.work()
     text = shown(admin)
     assert owner.mapping().problem.split(".")[0] in text
@@ -95,6 +96,8 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
     assert "Role: the column is back. Its field is synced again." in answer_to(admin, CHECK)[0]
     world.work()
     assert world.values(contact)["role_title"] == "Head"
+    line = Decision.objects.get(entity_id=made_meanwhile.pk, kind="push", key="role_title")
+    assert (line.sentence, line.actor) == ("Role “Boss” sent to Monday: empty on Monday.", "a script")
     assert EMPTY in shown(admin)
 
 
@@ -111,7 +114,7 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     pauses.pause("anna", entity_type="contact", why="Moving")
     calls = world.calls()
     message, _ = answer_to(admin, CHECK)
-    assert "Monday was not asked: Paused by anna" in message
+    assert "NPD Sync didn't ask Monday: Paused by anna" in message
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
     states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC), "A column is refused.")
@@ -202,7 +205,7 @@ def test_a_field_left_alone_keeps_its_record_in_sync(world: World, owner: Owner,
 
 def held_so(contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
-    entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
+    entry = {"reason": "Monday refused it.", "code": "rejected", "local": {"role_title": ""}}
     sync_state = SyncMetadata.objects.filter(entity_id=str(contact.pk))
     sync_state.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
 
@@ -259,7 +262,7 @@ def throttled(contact: Contact, key: str) -> None:
 def test_the_queries_of_home_do_not_grow_with_what_is_blocked(mapped: Client) -> None:
     def trouble(number: int) -> None:
         contact = states.synced(f"Held {number}", f"{number}")
-        blocked = {"phone": {"reason": f"Refused {number}.", "side": "npd", "code": "invalid"}}
+        blocked = {"phone": {"reason": f"Refused {number}.", "code": "invalid"}}
         SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
         throttled(contact, "email")
 

@@ -56,7 +56,7 @@ def test_an_unmapped_fields_save_keeps_a_webhook(world: World, monkeypatch: pyte
 def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is_not_synced(world: World) -> None:
     contact = world.linked(role_title="Boss")
     sync_state = world.sync_state(contact)
-    sync_state.altered = {"role_title": {"reason": "Monday made “x” of “y”. Change it on either side."}}
+    sync_state.altered = {"role_title": {"reason": "Monday stored “y” as “x”. Change it on either side."}}
     sync_state.save()
     mapping = FieldMapping.objects.filter(key="role_title", link__entity_type="contact")
     mapping.update(direction="none")

@@ -113,7 +113,7 @@ def test_refused_rows_are_for_who_may_import_and_for_an_hour(browser: Client, cl
     refused_url = preview(browser, "Name,Email\nBob,nowhere\n").context["refused_url"]
     cache.clear()
     for gone in (refused_url, "?rows=0"):
-        assert "an hour is over" in messages(browser.get(f"/admin/npd/contact/import/{gone}"))
+        assert "over an hour ago" in messages(browser.get(f"/admin/npd/contact/import/{gone}"))
     client.force_login(staff_who_may("view_contact", "add_contact", "change_contact"))
     assert client.get(f"/admin/npd/contact/import/{refused_url}").status_code == 403
 
@@ -386,7 +386,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "Yes, undo it and delete 3 records" in question
     answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer
-    assert "Delete it yourself where it should go." in answer
+    assert "If it should go, delete it yourself." in answer
     ann.refresh_from_db()
     assert ann.role_title == "CEO"
     assert names() == {"Ann", "Cid"}

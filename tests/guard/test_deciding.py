@@ -102,7 +102,9 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     assert "Remove 1 item on Monday?" in pages["approve"]
     assert f"The items are {policy}d on Monday, as the board’s setting says." in pages["approve"]
     assert "Ann (deleted)" in pages["approve"]
-    assert "Items would be removed on Monday" in words_of(browser.get("/admin/").content.decode())
+    home = words_of(browser.get("/admin/").content.decode())
+    assert "Items would be removed on Monday" in home
+    assert "mary deleted 1 contact in NPD. Together with" in home
 
 
 def test_the_page_of_an_approval_names_who_deleted_the_record(admin_client: Client) -> None:

@@ -7,7 +7,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_unmatched
 from tests.lifecycle.conftest import choose, open_conflict
 from tests.support.world import World, mail, staged
 
@@ -61,11 +61,11 @@ def test_an_item_moved_to_another_types_board_makes_no_record_there_once_its_rec
     contact.delete()
     world.work(minutes=11)
     assert Tombstone.objects.get().state == "kept"
-    enqueue("organization", items=[item], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue_unmatched("organization", [item], cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work(minutes=1)
     assert not Organization.objects.exists()
     job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")
-    assert "deleted in NPD. The item stays, and makes no new record." in job.error_message
+    assert "deleted in NPD. The item stays, and becomes no new record." in job.error_message
 
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:

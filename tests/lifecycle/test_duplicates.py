@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import pytest
+
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent
+from sync.kernel.messages import UnmatchedReason
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, UnmatchedItem
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from sync.records.unmatched_items import request_creation
 from tests.admin import states
 from tests.lifecycle.conftest import choose, open_conflict
 from tests.support.world import World, mail
@@ -57,6 +61,30 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
     assert world.sandbox.item(ignored)["state"] == "active"
     assert IgnoredItem.objects.get(item_id=ignored).unlinked
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+@pytest.mark.parametrize("deleted", ["by a person", "with its own item"])
+def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world: World, deleted: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True, removed_item_policy="delete")
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    assert open_conflict(contact.pk, "identity").monday_item_id == copy
+    if deleted == "by a person":
+        contact.delete()
+    else:
+        world.sandbox.act("archive", item_id=contact.monday_id)
+    for _ in range(2):
+        hear(world)
+    world.pass_time(minutes=11)
+    world.work()
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
+    hear(world)
+    assert not Contact.objects.exists()
+    row = UnmatchedItem.objects.get(item_id=copy)
+    assert row.reason_code == UnmatchedReason.RECORD_DELETED
+    request_creation([row], "pat")
+    world.work()
+    assert Contact.objects.get().monday_id == copy, "unless a person wants it"
 
 
 def ran_twice(world: World) -> tuple[Contact, str]:

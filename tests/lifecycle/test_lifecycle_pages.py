@@ -89,18 +89,18 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     Organization.objects.filter(pk=other.pk).update(billing_contact=ann)
     Contact.objects.filter(pk=eve.pk).update(organization=None)  # by hand, before
     page = f"/admin/npd/organization/{acme.pk}/delete/"
-    assert "2 contacts lose their organization; restoring gives it back" in away.get(page).content.decode()
+    assert "2 contacts lose their organization. Restoring brings it back" in away.get(page).content.decode()
     away.post(page, {"post": "yes"})
     assert not Contact.objects.exclude(organization=None).exists()
     Contact.objects.filter(pk=bob.pk).update(organization=other)
     stone = Tombstone.objects.get(entity_id=acme.pk)
     question = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
-    assert "Records that referred to it refer to it again, unless they have another." in question
+    assert "Links to it come back, unless they point elsewhere by now." in question
     assert "New item" in question
     restore_by_person(stone, by="ada")
     assert [Contact.objects.get(pk=contact.pk).organization for contact in (ann, bob, eve)] == [acme, other, None]
     question = away.get(f"/admin/npd/contact/{ann.pk}/delete/").content.decode()
-    assert "1 organization loses its billing contact; restoring" in question
+    assert "1 organization loses its billing contact. Restoring" in question
     key = ann.pk
     ann.delete()  # as a script does
     restore_by_person(Tombstone.objects.get(entity_id=key), by="ada")

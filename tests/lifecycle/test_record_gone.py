@@ -6,13 +6,11 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.admin.activity_pages import restored_item
-from sync.choices import TombstoneState
 from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
 from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.admin import states
-from tests.lifecycle.conftest import choose, quiet_passes, take_away
+from tests.lifecycle.conftest import choose
 from tests.support.world import World
 
 
@@ -51,18 +49,6 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
 def settle_newcomers(world: World) -> None:
     """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
     world.hear(minutes=6)
-
-
-def test_a_record_made_again_under_its_own_id_keeps_its_item(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item_id, key = contact.monday_id, contact.pk
-    contact.delete()
-    Contact.objects.create(id=key, name="Ann", email="ann@example.com")
-    world.work()
-    again = Contact.objects.get()
-    assert (again.monday_id, again.sync_status) == (item_id, "synced")
-    assert world.sandbox.item(str(item_id))["state"] == "active"
-    assert stone(key).state == "restored"
 
 
 def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(world: World) -> None:
@@ -114,33 +100,6 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     assert back.sync_status == "synced"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
-
-
-def test_a_restored_record_is_linked_with_its_item_as_the_preview_says(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item_id = take_away(world, contact)
-    quiet_passes(world)
-    _, key = deleted(world, contact)
-    assert stone(key).state == TombstoneState.ARCHIVED
-    world.sandbox.act("restore", item_id=item_id)
-    world.hear()
-    assert restored_item(stone(key)) == "New item"
-    restore_by_person(stone(key), "pat")
-    world.work()
-    assert Contact.objects.get().monday_id == item_id
-
-
-def test_a_record_brought_back_while_its_item_is_being_archived_stays_and_gets_a_new_one(world: World) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
-    contact = world.linked("Ann", role_title="Boss")
-    key, item_id = contact.pk, contact.monday_id
-    contact.delete()
-    world.meanwhile(lambda: restore_by_person(stone(key), "pat"), before="mutation")
-    world.work()
-    world.hear()
-    quiet_passes(world, 2)
-    back = Contact.objects.get(pk=key)
-    assert (back.sync_status, world.values(back)["role_title"], back.monday_id == item_id) == ("synced", "Boss", False)
 
 
 def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: World, settings: Any) -> None:

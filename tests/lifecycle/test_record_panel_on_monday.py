@@ -50,17 +50,6 @@ def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_abou
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]
 
 
-def test_only_the_fields_that_differ_stand_beside_each_other(world: World, admin: Client) -> None:
-    contact = world.linked("Ann", role_title="Buyer", notes="same")
-    page = reverse("admin:npd_contact_change", args=[contact.pk])
-    assert admin.get(page).context["sides"] == []
-    assert "Both sides are the same." in words_of(admin.get(page))
-    Contact.objects.filter(pk=contact.pk).update(notes="ours")
-    [side] = admin.get(page).context["sides"]
-    assert (side["field"].label, side["field"].local, side["field"].remote) == ("Notes", "ours", "same")
-    assert "Changed in NPD" in side["badge"]
-
-
 def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     world.save(contact, role_title="Head")

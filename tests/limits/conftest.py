@@ -19,7 +19,7 @@ class Planned:
     def limits(self, **plan: Any) -> None:
         """Enforce a plan, or single limits of it, and let NPD learn of it as the hourly report does."""
         self.world.sandbox.control("plan", **{"headers": True} | plan)
-        breaker.fetch_account_info()
+        breaker.refresh_account_info()
 
     def at_noon(self) -> None:
         """Move to 12:00 UTC of the next day, so that a test's day doesn't end in the middle of it."""

@@ -113,7 +113,7 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
 
 def test_the_api_tells_the_quota_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:
     world.pass_time(minutes=10)  # Monday's own figure is some minutes old
-    breaker.fetch_account_info()
+    breaker.refresh_account_info()
     stats: dict[str, Any] = admin_client.get("/api/v1/sync/stats").json()
     quota = stats["quota"]
     assert (quota["limit"], quota["reserve"]) == (1_000, 50)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.limits import rate_limits
-from sync.limits.rate_limits import Quota, fitting_batch_size, next_batch_size, window_seconds
+from sync.limits.rate_limits import Quota, fitting_batch_size, next_batch_size, seconds_between_passes
 
 DAY = 86_400
 STEP = 5
@@ -56,7 +56,7 @@ class Simulated:
 
     def _window(self, now: int, last: dict[int, int]) -> float:
         boards = sum(moment > now - 3_600 for moment in last.values())
-        return window_seconds(of_day(self.limit, self.remaining, DAY - now), boards)
+        return seconds_between_passes(of_day(self.limit, self.remaining, DAY - now), boards)
 
     def _spend(self, now: int, calls: int) -> None:
         if self.remaining < calls:
@@ -104,7 +104,7 @@ days = (st.integers(10, 25_000), st.floats(0, 0.95), st.floats(1, DAY - 1), st.i
 @given(*days)
 def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seconds: float, boards: int) -> None:
     remaining = share * limit
-    window = window_seconds(of_day(limit, remaining, seconds), boards)
+    window = seconds_between_passes(of_day(limit, remaining, seconds), boards)
     assert 0 <= window <= DAY
     if limit >= 500 and remaining >= limit * seconds / DAY:
         assert window == 0
@@ -117,7 +117,9 @@ def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seco
 @given(*days, st.floats(0, 1))
 def test_fewer_calls_never_narrow_a_window(limit: int, share: float, seconds: float, boards: int, part: float) -> None:
     fewer = of_day(limit, share * limit * part, seconds)
-    assert window_seconds(fewer, boards) >= window_seconds(of_day(limit, share * limit, seconds), boards)
+    assert seconds_between_passes(fewer, boards) >= seconds_between_passes(
+        of_day(limit, share * limit, seconds), boards
+    )
 
 
 @settings(max_examples=10, deadline=None)

@@ -10,13 +10,14 @@ from django.test import Client
 
 from sync.choices import StopCode
 from sync.clock import sync_now
+from sync.kernel.humanize import due_time
 from sync.limits import BlockedKind, api_quota, breaker, stops
 from sync.limits.api_quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
-from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
+from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
 from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.person_requests import push_record
@@ -93,6 +94,15 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
     assert row.stopped_until is not None
     assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
+
+
+def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.RequestsMock) -> None:
+    breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
+    monday_answers.post(MONDAY, status=503)
+    assert breaker.ask_again() == breaker.STOPPED
+    next_try = MondayAccount.objects.get().stopped_until
+    assert next_try
+    assert breaker.still_stopped() == f"Monday still doesn't answer. Next try at {due_time(next_try, sync_now())}."
 
 
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:

@@ -46,7 +46,7 @@ def test_what_monday_made_of_a_value_is_said() -> None:
     settlement = settled(Action.PUSH, answer=item("BOSS"), **SENT)
     assert pair(settlement) == ("Boss", "BOSS")
     assert settlement.altered
-    assert "Monday made “BOSS” of “Boss”" in settlement.altered["reason"]
+    assert "Monday stored “Boss” as “BOSS”" in settlement.altered["reason"]
 
 
 @pytest.mark.parametrize("creates", [True, False])

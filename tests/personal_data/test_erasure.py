@@ -168,6 +168,23 @@ def test_who_was_deleted_before_is_erased_by_the_command() -> None:
         call_command("personal_data", "erase", "contact", EMAIL)
 
 
+def test_restoring_offers_neither_an_erased_person_nor_their_item(world: World, dora: User) -> None:
+    """The item was another record's before, which was deleted then."""
+    erased = world.linked(NAME, email=EMAIL)
+    before = Contact.objects.create(name="Before", email="before@example.org")
+    before_id = before.pk
+    before.delete()
+    models.Tombstone.objects.filter(entity_id=before_id).update(monday_id=erased.monday_id, state="kept")
+    erase(person_of(erased), delete_items=False)
+    tombstones = {row.entity_id: row for row in models.Tombstone.objects.all()}
+    ticked = {"action": "bring_back", "_selected_action": [str(row.pk) for row in tombstones.values()]}
+    question = world.browser(dora).post("/admin/sync/tombstone/", ticked).context["question"]
+    (table,) = question.tables
+    assert [tuple(map(str, row)) for row in table.rows] == [("Before", "Contact", "New item")]
+    assert restore_by_person(tombstones[before_id], "dora").monday_id is None
+    assert models.IgnoredItem.objects.get(item_id=erased.monday_id).erased
+
+
 def test_an_erasure_that_is_not_safe_or_not_possible_is_refused_in_words(world: World) -> None:
     contact = world.linked(NAME, email=EMAIL)
 

@@ -95,5 +95,5 @@ def test_a_cells_day_is_that_of_the_tokens_user(sales: World) -> None:
 def test_the_time_zone_is_stored_where_the_token_is_tested(world: World) -> None:
     breaker.store_account_info(AccountInfo(user_id="7", time_zone="Asia/Tokyo"))
     assert MondayAccount.objects.get().time_zone == "Asia/Tokyo"
-    breaker.fetch_account_info()
+    breaker.refresh_account_info()
     assert MondayAccount.objects.get().time_zone == "UTC"

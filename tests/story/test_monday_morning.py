@@ -27,7 +27,7 @@ GROUPS = [
     ("Archived on the board by Maya Lind", "5 contacts", "Restore on Monday"),
     ("Role changed on both sides", "10 contacts", "Resolve"),
     ("Email was rejected by Monday", "2 contacts", "Fix"),
-    ("Nothing to match it by yet", "Contacts", "Create contact"),
+    ("No email yet, so we can't tell who this is", "Contacts", "Create contact"),
 ]
 """What Home asks of her: the cause, whom it is about, and the main button."""
 CLICKS = 1 + 1 + 1 + (1 + 2 * 10) + 2 * 2 + 1
@@ -63,7 +63,7 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, pa
     faults += barriers_in_every_look(page)
     refused_emails_are_corrected(page, hand)
     page.wait_for_url("**/admin/")
-    hand.click(main_button(page, "Nothing to match it by yet"))
+    hand.click(main_button(page, "No email yet, so we can't tell who this is"))
 
     expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
     expect(page.locator(".npd-home-group")).to_have_count(0)

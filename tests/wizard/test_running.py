@@ -31,23 +31,23 @@ def test_of_two_administrators_one_starts(wizard: Wizard) -> None:
     second_wizard = Wizard(wizard.monday, Client(), User.objects.create_superuser("otto", "o@x.org", "x"))
     second_wizard.client.force_login(second_wizard.person)
     second_wizard.planned("new")
-    assert "being applied" in wizard.start()
-    assert "a set-up was started meanwhile" in second_wizard.start()
+    assert "The set-up is running" in wizard.start()
+    assert "somebody has started another set-up" in second_wizard.start()
     assert started()["by"] == "dora"
-    assert "being applied" in wizard.get("run/")
+    assert "The set-up is running" in wizard.get("run/")
 
 
 def test_a_plan_that_was_never_seen_or_is_old_is_not_started(wizard: Wizard) -> None:
     wizard.planned("new")
     token = plan_token(wizard.choices)
     wizard.fields("contact", rule_phone="npd_wins")
-    assert "The plan has changed since your page was opened" in wizard.post("plan/", plan=token)
+    assert "the plan has changed since you opened this page" in wizard.post("plan/", plan=token)
     wizard.plan()
     later(wizard.monday, 3_600)
     assert "too old" in wizard.start()
     assert not BoardLink.objects.exclude(setup=None).exists()
     wizard.plan()
-    assert "being applied" in wizard.start()
+    assert "The set-up is running" in wizard.start()
 
 
 def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizard: Wizard) -> None:
@@ -57,7 +57,7 @@ def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizar
     FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
     BoardLink.objects.update(creates_records=True)
     page = wizard.start()
-    assert "Contacts: settings were changed elsewhere meanwhile." in page
+    assert "Contacts: somebody has changed the board" in page
     assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
     wizard.post("plan/", anew="1")
     wizard.plan()

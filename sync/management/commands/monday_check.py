@@ -146,7 +146,7 @@ def run_checks() -> list[CheckResult]:
 def _monday_results() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.fetch_account_info()
+        account_info = breaker.refresh_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             # Monday answered, but with another version: the checks of that answer say with which one.
@@ -333,5 +333,5 @@ def _queue_results() -> Iterator[CheckResult]:
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
         message = f"{failed} failed after all attempts."
-        fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
+        fix = "Open Settings, Jobs in the admin: each job says why. Fix that, then choose Retry."
         yield CheckResult(True, message, fix, "queue", is_warning=True)

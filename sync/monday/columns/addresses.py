@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from sync.monday import texts
 from sync.monday.board_items import Reading
@@ -61,7 +61,6 @@ class AddressWithLabel(OneText):
         return self.tidied(text_under(remote_raw, self.key))
 
 
-_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
 # The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to accept.
 _DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
@@ -72,19 +71,11 @@ class EmailConverter(AddressWithLabel):
     fragment = "... on EmailValue { email label }"
 
     def canonical(self, text: str | None) -> str | None:
-        """Fold case and width, also before the @, where no provider distinguishes people by them.
-
-        A domain is in its own letters, not in the xn-- form.
-        """
-        name, at_sign, domain = (self.tidied(text) or "").lower().rpartition("@")
-        return texts.canonical_text(name + at_sign + texts.readable_domain(domain))
+        """Fold case, also before the @, where no provider distinguishes people by it."""
+        return self.tidied((self.tidied(text) or "").lower())
 
     def tidied(self, text: str | None) -> str | None:
-        """Remove the scheme and subject of a mailto link, and a domain's last dot."""
-        bare = texts.plain_letters(text or "")
-        while _MAILTO.match(bare):
-            bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
-        return texts.canonical_text(bare.rstrip(".") if "@" in bare else bare)
+        return texts.email_address(text or "") or None
 
     def for_monday(self, address: str) -> str:
         """Return the address with the xn-- form of its domain, which checks of addresses accept."""

@@ -11,27 +11,20 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from django.utils.dateparse import parse_datetime
 
 from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import LONGEST_DELAY
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.operations.detect.due_boards import boards_to_compare
-from sync.operations.detect.listing import (
-    BoardListing,
-    ListedPage,
-    enqueue_unmatched,
-    records_with_jobs,
-    records_without_item,
-)
+from sync.operations.detect.listing import BoardListing, ListedPage, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue_comparison
+from sync.outbox.queue_rows import enqueue_comparison, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
@@ -56,7 +49,7 @@ class ComparisonResult:
 
     items: int = 0
     linked: int = 0
-    need_pass: int = 0
+    need_pass: int = 0  # records that differ, or have something open
     unlisted: int = 0
     unmatched: int = 0
     without_item: int = 0
@@ -99,8 +92,8 @@ class Verification(NamedTuple):
                 "sides."
             )
         return (
-            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records said “synced” and "
-            "differed. They are synced again, or you are asked."
+            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records were shown as "
+            "synced, but differed. They are synced again, or you are asked."
         )
 
 
@@ -108,7 +101,7 @@ class DriftedRecord(NamedTuple):
     """A record that says `synced` though it differs from its item."""
 
     facts: RecordFacts  # as it was compared
-    fields: list[dict[str, str]]  # as in `BoardLink.differences`
+    fields: list[dict[str, str]]  # as `BoardLink.differences` has them
 
 
 def compare_due_boards() -> list[ComparisonResult]:
@@ -168,7 +161,9 @@ def _compare(link: BoardLink) -> ComparisonResult:
     unmatched = listing.unmatched
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
-        enqueue_unmatched(spec, listing.matchable(unmatched))
+        enqueue_unmatched(
+            spec.entity_type, listing.matchable(unmatched), cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP
+        )
     BoardLink.objects.filter(pk=link.pk).update(
         verified_at=SyncNow(),
         verified_records=result.verified,
@@ -275,7 +270,6 @@ def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
 
 def _may_be_on_its_way(facts: RecordFacts) -> bool:
     """Whether the item's last change or the last pass is so recent that a webhook may still arrive."""
-    item = facts.item
-    edited = parse_datetime(item.updated_at) if item and item.updated_at else None
+    edited = parse_moment(facts.item.updated_at) if facts.item else None
     moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)

@@ -20,7 +20,6 @@ from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
@@ -62,11 +61,6 @@ def item_pages(
         count_before = count
 
 
-def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
-    """Enqueue a pass for unmatched items, all or none."""
-    enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
-
-
 @dataclass(frozen=True)
 class ListedPage:
     """A page of newly listed items, and the plan of a pass over their records."""
@@ -89,16 +83,16 @@ class ListedPage:
         return sorted(self.changed | self.unread)
 
     @property
-    def unsettled(self) -> list[UUID]:
-        """The records that `sync_reconcile` passes over: also those that are not in sync or have a job."""
+    def not_in_sync(self) -> list[UUID]:
+        """The records to which `sync_reconcile` gives a pass: also those that are not in sync or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
         return sorted(open_ids.union(self.need_pass))
 
     @property
-    def settled(self) -> list[UUID]:
+    def in_sync(self) -> list[UUID]:
         """The records that are in sync and that a pass would leave unchanged."""
-        return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
+        return sorted({plan.id for plan in self.syncing} - set(self.not_in_sync))
 
 
 class _ListedItems(Gatherer):

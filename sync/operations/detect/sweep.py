@@ -27,14 +27,8 @@ from sync.monday.connector import MondayConnector
 from sync.operations import worker
 from sync.operations.detect import missed_events
 from sync.operations.detect.due_boards import boards_to_sweep
-from sync.operations.detect.listing import (
-    BoardListing,
-    ListedPage,
-    enqueue_unmatched,
-    records_without_item,
-    swept_records,
-)
-from sync.outbox.queue_rows import enqueue
+from sync.operations.detect.listing import BoardListing, ListedPage, records_without_item, swept_records
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -76,7 +70,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         result = _Sweep(link, grace).run()
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
-            # It is due again at once. Its cursor has not moved.
+            # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
             return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
@@ -106,7 +100,7 @@ class _Sweep:
         # A board's first cursor is our time; after that, Monday's own times move it.
         self.newest = link.swept_to or now
         self.begin = self.newest - OVERLAP
-        self.settled_before = now - grace
+        self.end = now - grace
         # Earlier changes are found only by the items' times of last update.
         self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem = ""
@@ -123,9 +117,7 @@ class _Sweep:
             for entries in chain([changes.log], further):
                 for entry in entries:
                     self._advance_cursor(entry.at)
-                rows += missed_events.replay_entries(
-                    self.link, [entry for entry in entries if entry.at <= self.settled_before]
-                )
+                rows += missed_events.replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
         updated = self._enqueue_updated(changes)
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
@@ -162,8 +154,8 @@ class _Sweep:
             self._advance_cursor(item.at)
         try:
             for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
-                settled = [item for item in items if item.at and item.at <= self.settled_before]
-                enqueued += enqueue_unexplained(self.link, settled)
+                until_end = [item for item in items if item.at and item.at <= self.end]
+                enqueued += enqueue_unexplained(self.link, until_end)
         except errors.MondayError as short:
             if short.kind is not errors.LISTING_TRUNCATED:
                 raise
@@ -298,7 +290,8 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
     _enqueue(spec, listing.unlisted())
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
-    enqueue_unmatched(spec, listing.matchable(unmatched))
+    matchable = listing.matchable(unmatched)
+    enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
     linked = swept_records(spec.model).count()
     line = (
         f"{linked:,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
@@ -312,10 +305,10 @@ def _compare(listing: BoardListing) -> int:
     spec = registry.entity(listing.board.link.entity_type)
     same = 0
     for page in listing.pages():
-        settled = page.settled
-        _enqueue(spec, page.unsettled)
-        _store_found_same(page, settled)
-        same += len(settled)
+        in_sync = page.in_sync
+        _enqueue(spec, page.not_in_sync)
+        _store_found_same(page, in_sync)
+        same += len(in_sync)
     return same
 
 

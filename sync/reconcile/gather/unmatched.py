@@ -9,7 +9,9 @@ from uuid import UUID
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 
+from conflicts.store import records_asked_about
 from sync import registry
+from sync.choices import TombstoneState
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.models import Decision, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WebhookEvent
@@ -21,6 +23,8 @@ from sync.reconcile.facts import EDIT_KINDS, ItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import events_by_item, records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
+from sync.records.item_links import left_by_deleted_record
+from sync.records.tombstones import tombstone_name
 from sync.records.unmatched_items import AS_NEW
 
 
@@ -94,7 +98,7 @@ def _with_rows(
     """Add what NPD has now: the records that may be the items', and which items are ignored."""
     ids = [item.item_id for item in items]
     rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
-    ignored = {row.item_id: row for row in rows}
+    ignored = _left_by_deleted_records(board, ids) | {row.item_id: row for row in rows}
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
@@ -121,6 +125,23 @@ def _with_rows(
             )
         )
     return complete
+
+
+def _left_by_deleted_records(board: BoardContext, ids: Sequence[str]) -> dict[str, IgnoredItem]:
+    """Return the rows, not stored yet, of items that a deleted linked record is still asked about, by item."""
+    entity_type = board.link.entity_type
+    if not (asking := records_asked_about(entity_type, ids)):
+        return {}
+    deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
+    names = {
+        row.entity_id: tombstone_name(row)
+        for row in deleted.exclude(monday_id=None).exclude(state=TombstoneState.RESTORED)
+    }
+    return {
+        item_id: left_by_deleted_record(entity_type, item_id, names[record_id])
+        for item_id, record_id in asking.items()
+        if record_id in names
+    }
 
 
 def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:

@@ -33,7 +33,7 @@ from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import ignore_item
+from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
 
 
@@ -52,7 +52,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
-            run.wake(items=[item_id], priority=choices.Priority.PERSON)
+            run.wake_items([item_id], choices.Priority.PERSON)
         elif answer.result:
             _carry_out_answer(run, asked_of, answer)
             reports.append(settlement.identity_report(asked_of, answer.conflict, answer.result))
@@ -89,14 +89,14 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         # Keeps the records with its key from matching it again.
-        reason = "A person said that it is none of the records with the same key."
+        reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
         unmatched_items.reopen_item(run.link, answer.item_id)
         payload = {unmatched_items.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
-        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=payload)
+        run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
-        ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
+        ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
 def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -282,7 +282,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
-    run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    run.wake_items(freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [
         sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
@@ -300,10 +300,23 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     # A restored record's own pass reports its lost values.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in finished if deleted.id in still_deleted]
+    _leave_asked_items(run, checked)
     events = [event.pk for deleted in checked for event in deleted.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
     return settled
+
+
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan | pass_plan.DeletedPlan]) -> None:
+    """Leave the second items of deleted records to people, and have them listed."""
+    left = []
+    for plan in (plan for plan in plans if plan.record.monday_id):
+        asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == KIND_IDENTITY}
+        second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
+        name = field_values.record_name(plan.record)
+        left += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
+    IgnoredItem.objects.bulk_create(left, ignore_conflicts=True)
+    run.wake_items(sorted(row.item_id for row in left))
 
 
 def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
@@ -337,6 +350,7 @@ def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 def finish_deleted(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """End the tombstones, waiting relations and intents of records that this pass deleted."""
     ids = [plan.id for plan in plans]
+    _leave_asked_items(run, plans)
     for plan in plans:
         assert plan.removal is not None
         is_reported = plan.removal.state in pass_plan.REPORTED_STATES
