@@ -633,7 +633,6 @@ def commit_intents(
                 entity_id=write.record_id,
                 board_id=board.link.board_id,
                 item_id=write.item_id,
-                lease_token=lease.token,
                 idempotency_key=key,
                 alias=f"r{number}",
                 values={value.key: {**value.entry, **read_at} for value in write.fields},
