@@ -719,6 +719,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("board_id", models.CharField(blank=True, db_default="", max_length=50)),
                 ("item_id", models.CharField(max_length=50, verbose_name="Monday item")),
                 ("name", models.TextField(blank=True, db_default="")),
                 ("reason_code", models.CharField(db_default="queued", max_length=30, verbose_name="why")),

@@ -80,6 +80,7 @@ class UnmatchedItem(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
+    board_id = models.CharField(max_length=50, blank=True, db_default="")
     item_id = models.CharField("Monday item", max_length=50)
     name = models.TextField(blank=True, db_default="")
     reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)

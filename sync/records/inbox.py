@@ -276,8 +276,8 @@ WITH link AS MATERIALIZED (
     FROM target WHERE NOT EXISTS (SELECT FROM record)
     {item_waits}
 ), unmatched AS (
-    INSERT INTO sync_unmatched_items (entity_type, item_id, name, reason_code)
-    SELECT target.entity_type, %(item_id)s, %(name)s, 'queued'
+    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
+    SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
     FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
         AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
             WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)

@@ -53,8 +53,8 @@ _MAY_NOTE = """
 # that they need; the update skips locked rows.
 _INSERT = f"""
     WITH {_FINDINGS}
-    INSERT INTO sync_unmatched_items (entity_type, item_id, name, reason_code, details, "values")
-    SELECT %(entity_type)s, item_id, name, reason, details, "values"
+    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code, details, "values")
+    SELECT %(entity_type)s, %(board_id)s, item_id, name, reason, details, "values"
     FROM finding WHERE {_MAY_NOTE} ORDER BY item_id
     ON CONFLICT (item_id, entity_type) DO NOTHING
 """
@@ -64,7 +64,7 @@ _UPDATE = f"""
         SELECT unmatched.id, finding.* FROM sync_unmatched_items AS unmatched JOIN finding USING (item_id)
         WHERE unmatched.entity_type = %(entity_type)s ORDER BY unmatched.item_id FOR UPDATE OF unmatched SKIP LOCKED
     )
-    UPDATE sync_unmatched_items AS unmatched SET last_seen = sync_now(),
+    UPDATE sync_unmatched_items AS unmatched SET last_seen = sync_now(), board_id = %(board_id)s,
         name = CASE WHEN listed.name <> '' THEN listed.name ELSE unmatched.name END,
         reason_code = CASE WHEN %(from_pass)s THEN listed.reason ELSE unmatched.reason_code END,
         details = CASE WHEN %(from_pass)s THEN listed.details ELSE unmatched.details END,
@@ -94,6 +94,7 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, fro
         return
     params: dict[str, Any] = {
         "entity_type": link.entity_type,
+        "board_id": link.board_id,
         "from_pass": from_pass,
         "findings": json.dumps(storable_json(rows)),
     }

@@ -80,10 +80,11 @@ def contact_link() -> BoardLink:
 
 def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     pauses.pause("dora", entity_type="contact")
-    world.add("Ann", email=mail("ann@example.com"))
+    item = world.add("Ann", email=mail("ann@example.com"))
     world.hear()
     assert rows() == [("Ann", Why.QUEUED)]
     assert attention.counts()[Kind.UNMATCHED] == 0
+    assert row(item).board_id == contact_link().board_id
 
 
 def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world: World) -> None:
