@@ -23,6 +23,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
@@ -71,7 +72,7 @@ def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
 class ListedPage:
     """A page of newly listed items, and the plan of a pass over their records."""
 
-    facts: pass_plan.PassFacts
+    facts: PassFacts
     plan: pass_plan.Plan
     changed: frozenset[UUID]  # records whose plan isn't empty
     unread: frozenset[UUID]  # records whose plan needs items that aren't on this page
