@@ -1,18 +1,18 @@
-"""Additions to Django's database layer: bulk updates, prepared statements, retries, locks, search lookups."""
+"""Additions to Django's database layer: bulk updates, prepared statements, retries, search lookups."""
 
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday.texts import SEEN_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
+from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
 
 # ruff: noqa: S608 - statements made of names of columns and of fragments below
 
@@ -156,21 +156,6 @@ def storable_json(value: Any) -> Any:
     return value
 
 
-_LOCKS = {
-    "wait": "SELECT pg_advisory_xact_lock(%s)",
-    "share": "SELECT pg_advisory_xact_lock_shared(%s)",
-    "try": "SELECT pg_try_advisory_xact_lock(%s)",
-}
-
-
-def advisory_lock(key: int, mode: Literal["wait", "share", "try"] = "wait") -> bool:
-    """Take the advisory lock `key` until the transaction ends; return whether it was taken.
-
-    `try` doesn't wait. Holders that `share` it don't exclude each other.
-    """
-    return fetch_rows(_LOCKS[mode], [key])[0][0] is not False
-
-
 class SortKey(models.Func):
     """The key by which people sort a text; an order of names, and its index, use it instead of the name."""
 
@@ -265,8 +250,8 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        shown = SEEN_SQL.replace("__TEXT__", f"{column}::text")
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {shown} ~ %s)"
+        plain = PLAIN_LETTERS_SQL.replace("__TEXT__", f"{column}::text")
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {plain} ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 

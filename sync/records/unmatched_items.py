@@ -18,7 +18,7 @@ from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
 from sync.kernel.messages import NotPossible, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_unmatched
 
 # Payload keys of an item's job.
 AS_NEW = "as_new"  # the item becomes a new record
@@ -133,7 +133,7 @@ def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> 
 def relist(entity_type: str, item_ids: Iterable[str]) -> None:
     """List ignored items again, in the caller's transaction."""
     rows = UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=list(item_ids))
-    _locked(rows).update(ignored_at=None, ignored_by="")
+    _locked(rows).update(ignored_at=None)
 
 
 def reopen_item(link: BoardLink, item_id: str) -> None:
@@ -187,7 +187,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Ignore items until somebody undoes it; return how many were not ignored before."""
     # Passes lock in record order, this in item order: the loser retries.
     items = list(rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
-    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now(), ignored_by=by)
+    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now())
     ignored_items = [
         IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, unlinked=True, reason=f"{by} ignored it.")
         for row in items
@@ -217,7 +217,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
 def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Undo `ignore_unmatched`; return how many items are listed again."""
     items = list(rows.exclude(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
-    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None, ignored_by="")
+    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None)
     for entity_type, ids in _ids_by_type(items).items():
         IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, unlinked=True, entity_id=None).delete()
     _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {"by": by})
@@ -233,7 +233,7 @@ def consider_again(rows: QuerySet[IgnoredItem]) -> int:
     items = list(rows.select_for_update(of=("self",)).order_by("item_id"))
     # Same transaction: a pass must not run while the item still counts as ignored.
     for entity_type, ids in _ids_by_type(items).items():
-        enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON)
+        enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
     IgnoredItem.objects.filter(pk__in=[row.pk for row in items]).delete()
     return len(items)
 
@@ -269,5 +269,5 @@ def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any])
             free.append(row)
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(free).items():
-            enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+            enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return free

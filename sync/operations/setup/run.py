@@ -38,7 +38,7 @@ from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +61,7 @@ def start(
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
     if plan.state != PLAN_DONE or plan.is_old:
-        raise NotPossible(
-            "The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again."
-        )
+        raise NotPossible("The plan isn't ready yet, or it is too old. Look at it again.")
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
@@ -89,12 +87,9 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
-        raise NotPossible(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+        raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
     if plan.settings != selection.board_settings(choices.link):
-        raise NotPossible(
-            f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
-            "them."
-        )
+        raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
     if problems := chosen.problem_text:
         raise NotPossible(f"{title}: {problems}")
     selection.check_board(choices.entity_type, choices.board_id)
@@ -317,9 +312,9 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         stored.done.append("changed the filter")
         stored.needs_resync = True
         # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.listed().filter(entity_type=link.entity_type).order_by("id")
+        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
-        enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+        enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
 
 
