@@ -85,7 +85,7 @@ def things_to_notify_of() -> list[Entry]:
                 )
             )
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    return stops + attention.entries(waiting, limit=MAX_THINGS)
+    return stops + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
