@@ -205,7 +205,7 @@ def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
     for place, key in enumerate(keys[:MOST_ENDED]):
         kind, _, row_id = key.partition(":")
         # The keys come from a form, so they may be about what this person may not see.
-        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].seen_with):
+        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].model):
             continue
         if now := ENDED[attention.Kind(kind)](row_id):
             sentences[place] = f"Nothing was done. {now}"
