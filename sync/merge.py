@@ -19,8 +19,8 @@ from sync.choices import Rule, SyncDirection
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
-# The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
-NO_SYNC = "its direction is “No sync”"
+# The reason why a field with the direction “none” is left as it is; “Sync off” is what people choose.
+NO_SYNC = "its direction is “Sync off”"
 
 # The reason of a conflict about which nothing more is known.
 BOTH_CHANGED = "changed on both sides"
@@ -168,6 +168,7 @@ class FieldDecision:
     overrides: bool = False  # a person's value is overwritten
     value: Canonical = None  # of BOTH: the value to write
     is_ordinary_pull: bool = False  # only Monday changed, so the activity needs no reason
+    is_left_out: bool = False  # nothing more is done with it, because the filter leaves the pair out after this pass
 
 
 def decide_field(field: Field) -> FieldDecision:

@@ -165,11 +165,11 @@ class ActivityList(admin_base.PageChangeList):
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        labels = edits.sent_labels(self.mappings)
+        keys = edits.sent_keys(self.mappings)
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name)
-        types = {entity_type for entity_type, _ in labels if not chosen_types or entity_type in chosen_types}
+        types = {entity_type for entity_type, _ in keys if not chosen_types or entity_type in chosen_types}
         waiting = [edit for edit in edits.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in types]
-        rows = edits.waiting_rows(waiting, labels, folds=not self.query)
+        rows = edits.waiting_rows(waiting, keys, folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
@@ -464,6 +464,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 
         def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, "bring_back", queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
@@ -471,7 +472,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            hidden = confirmed_action.selection(request, "bring_back", table.total)
             item = "If its item is still on the board, NPD Sync links both again. If not, it creates a new item."
             if table.total > 1:
                 item = "Records whose items are still on the board are linked again. The others get new items."

@@ -75,7 +75,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
-    # Facets would count the whole table.
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Leave out what only the engine reads, and empty texts."""
@@ -169,12 +168,12 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             number = jobs.count()
             if not number:
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
+            hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = confirmed_action.RecordTable(("Record", "Why"), cells, number)
             title = act.title(number=humanize.count_with_noun(number, "job"))
-            hidden = confirmed_action.selection(request, act.code, number)
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:

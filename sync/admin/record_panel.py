@@ -39,20 +39,32 @@ def state_badge(view: record_view.RecordView) -> SafeString:
     return admin_base.badge(colour, icon, str(view.state.label), title=reason)
 
 
+def _reason_of(view: record_view.RecordView) -> str:
+    """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    return "It waits until sync goes on." if view.is_connected and view.reason == view.stop != "" else view.reason
+
+
 def _reason_text(view: record_view.RecordView) -> str:
     """Return the text beside the badge in a list: the next attempt and the reason."""
     if view.state is record_view.RecordState.SYNCED:
         return ""
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
-    return " ".join(part for part in (attempt, humanize.shorten(view.reason, 120)) if part)
+    return " ".join(part for part in (attempt, humanize.shorten(_reason_of(view), 120)) if part)
 
 
 def reason_above_form(view: record_view.RecordView) -> str:
-    """Return the reason of the state; a rejected value's own reason stands below its field, in Monday's words."""
-    is_rejected = (
-        view.is_explained_by_entries and bool(view.entries) and view.entries[0].kind is attention.Kind.REJECTED
-    )
-    return view.entries[0].title_or_sentence if is_rejected else view.reason
+    first = view.entries[0] if view.is_explained_by_entries and view.entries else None
+    return entry_above_form(first, view) if first and _is_explained_below(first, view) else _reason_of(view)
+
+
+def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> str:
+    return f"{entry.cause_text.rstrip('.')}." if _is_explained_below(entry, view) else entry.sentence
+
+
+def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:
+    """Whether the mark of its field says why."""
+    is_marked = any(side.key == entry.field and side.reason_code in _MARKED for side in view.fields)
+    return is_marked and entry.kind in (attention.Kind.REJECTED, attention.Kind.BLOCKED)
 
 
 def respell(record: Any, view: record_view.RecordView) -> None:
@@ -66,7 +78,7 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     names = {record.pk: str(record) for record in records}
     kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
     rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].seen_with)
+    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].model)
     urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
     return [(names[key], url) for key, url in urls.items() if key]
 
@@ -84,7 +96,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     if view.state is record_view.RecordState.ATTENTION and view.entries and not is_failed:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
-        url = entry.url if kind.has_page else ""
+        url = entry.url if kind.is_solved_on_page else ""
         state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
@@ -179,16 +191,14 @@ def buttons_of(
         elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(
-                Button("Sync both ways", "sync_both_ways", post_to=urls["direction"], hidden=hidden, icon="sync_alt")
+                Button("Turn sync on", "switch_on", post_to=urls["direction"], hidden=hidden, icon="play_arrow")
             )
         if not record.monday_id and unlinked_item(record) is not None:
             buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
-    if may_change:
+    if may_change and not view.stop:
         # With what the page shows, because “Sync now” also sends a record once whose sync is off.
         hidden = {"shown": "on" if record.sync_enabled else "off"}
-        buttons.append(
-            Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync", impossible=view.stop)
-        )
+        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync"))
     return buttons
 
 
@@ -196,7 +206,7 @@ def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
     """Return the actions of the list that ask first and that the record's menu always offers."""
     page_url = registry.record_url(record.entity_type(), record.pk)
     buttons = []
-    if record.sync_enabled:
+    if record.may_sync:
         form = selection_of(record, "turn_sync_off", page_url)
         buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
     if record.monday_id:
@@ -224,10 +234,10 @@ def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> l
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
     """Yield the acts that this person may do, or a link to the page that solves it, for the page at `page_url`."""
     kind = attention.KINDS[entry.kind]
-    if not registry.may_view(user, kind.seen_with):
+    if not registry.may_view(user, kind.model):
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
-    offered = [] if kind.has_page else handlers.offered_to(user, entry)
+    offered = [] if kind.is_solved_on_page else handlers.offered_to(user, entry)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
@@ -287,7 +297,7 @@ def _field_mark(
     if entry and entry.kind is attention.Kind.APPROVAL:
         text = record_view.StateReason.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
-    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
+    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].model):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',

@@ -35,7 +35,7 @@ __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "on_records", "seen_by", "tallies", "waiting", "with_keys",
+    "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -88,7 +88,7 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
 
     Reads only the person's permissions.
     """
-    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].seen_with))
+    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].model))
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
     kinds = own or visible
@@ -98,7 +98,7 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     """Whether this person may act on entries of a kind about records of this type."""
     facts = KINDS[kind]
-    if user.has_perm(facts.acted_on_with):
+    if user.has_perm(facts.permission):
         return True
     return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
 
@@ -132,21 +132,21 @@ class SideValues:
 class Entry:
     """A row of `sync_attention` in words."""
 
-    id: int
     kind: Kind
     key: str  # stays the same as long as the entry waits
     entity_type: str
-    entity_id: UUID | None  # None for an entry about an unmatched item or a board
-    item_id: str
     name: str
     board: str
     since: datetime | None
-    cause: str  # the key of its group
-    cause_code: str
     cause_text: str  # the title of its group
-    detail: str  # its own reason
     url: str  # the page that solves it
-    record_url: str
+    id: int = 0
+    entity_id: UUID | None = None  # None for an entry about an unmatched item or a board
+    item_id: str = ""
+    cause: str = ""  # the key of its group
+    cause_code: str = ""
+    detail: str = ""  # its own reason
+    record_url: str = ""
     field: str = ""
     values: tuple[SideValues, ...] = ()
     failures: int = 0  # failed attempts of a job that is tried again
@@ -173,11 +173,6 @@ class Entry:
         if self.kind is Kind.FAILED:
             return self.detail
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
-
-    @property
-    def title_or_sentence(self) -> str:
-        """What a record's page says above its form; a rejected value's reason stands below its field there."""
-        return f"{self.cause_text.rstrip('.')}." if self.kind is Kind.REJECTED else self.sentence
 
     @property
     def own_detail(self) -> str:
@@ -258,6 +253,11 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
     return rows.filter(kind__in=[kind.value for kind in wanted])
 
 
+def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
+    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
+
+
 def seen_by(user: Any) -> models.QuerySet[Attention]:
     """Return the rows that a person may see, also those on which only others may act."""
     shown = kinds_shown_to(user)
@@ -295,9 +295,8 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
 
 def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
     """Return the numbers of causes and entries of each kind, zeros for kinds that are not shown; one query."""
-    rows = (
-        waiting(shown).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
-    )
+    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
+    rows = by_kind.annotate(models.Count("cause", distinct=True), models.Count("pk"))
     counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
 

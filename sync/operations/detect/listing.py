@@ -20,9 +20,9 @@ from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
@@ -62,16 +62,11 @@ def item_pages(
         count_before = count
 
 
-def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
-    """Enqueue a pass for unmatched items, all or none."""
-    enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
-
-
 @dataclass(frozen=True)
 class ListedPage:
     """A page of newly listed items, and the plan of a pass over their records."""
 
-    facts: pass_plan.PassFacts
+    facts: PassFacts
     plan: pass_plan.Plan
     changed: frozenset[UUID]  # records whose plan isn't empty
     unread: frozenset[UUID]  # records whose plan needs items that aren't on this page

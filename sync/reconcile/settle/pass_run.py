@@ -29,10 +29,10 @@ from sync.models.state import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
-from sync.reconcile.facts import RETURNED, HistoryLine
+from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
 from sync.reconcile.removed_items import new_deletion_requests
@@ -197,9 +197,13 @@ class PassRun:
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
-    def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
-        """Queue a pass for these records or items, caused by this one unless `job` has another cause."""
+    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+        """Queue a pass for these records, caused by this one unless `job` has another cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
+
+    def wake_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+        """Queue a pass for these items, likewise."""
+        enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
@@ -278,7 +282,7 @@ def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before
     requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
 
 
-def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
+def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
