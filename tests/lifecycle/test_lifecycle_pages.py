@@ -30,11 +30,9 @@ def away(transactional_db: None, client: Client) -> Client:
     return client
 
 
-def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = True) -> str:
+def act(client: Client, page: str, action: str, *keys: Any) -> str:
     """Choose an action for these rows; returns the page that comes of it."""
-    form = {"action": action, "_selected_action": [str(key) for key in keys], "index": "0"}
-    if confirmed:
-        form["confirmed"] = "yes"
+    form = {"action": action, "_selected_action": [str(key) for key in keys], "index": "0", "confirmed": "yes"}
     answer = client.post(page, form, follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
