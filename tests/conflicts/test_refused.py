@@ -283,10 +283,8 @@ def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(r
     assert Contact.objects.get().email == GOOD
 
 
-def test_leaving_one_value_asks_for_a_pass_that_sends_no_other_that_monday_refused(
-    rejected: Contact, ada: User
-) -> None:
-    """As a person's would; see test_fields of tests/decide."""
+def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact, ada: User) -> None:
+    """Only the pass that a person asks for sends these once more."""
     choose(rejected, ada, "npd")
     assert not SyncQueue.objects.get().causes & Cause.PERSON
 
