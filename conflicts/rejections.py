@@ -22,7 +22,7 @@ from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from sync import registry
-from sync.choices import Cause, QueueStatus
+from sync.choices import BlockedCode, Cause, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
@@ -78,7 +78,7 @@ class Rejection:
     @property
     def is_unsent(self) -> bool:
         """Whether NPD didn't send the value, because the column can't take it."""
-        return self.entry.get("side") == blocked_fields.SIDE_LIMIT
+        return self.entry.get("code") == BlockedCode.LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:

@@ -1,10 +1,9 @@
 """The stored values of states. Names and values are contracts (docs/reference/tables.md)."""
 
 from enum import IntFlag, StrEnum
+from functools import cache
 
 from django.db import models
-
-from sync.merge import Rule as Rule  # noqa: PLC0414 - exported, so that all choices are here
 
 
 class RecordSyncStatus(models.TextChoices):
@@ -21,6 +20,33 @@ class SyncDirection(models.TextChoices):
     NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
     MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
     NONE = "none", "No sync"
+
+    @property
+    def sends(self) -> bool:
+        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+
+    @property
+    def receives(self) -> bool:
+        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+
+
+@cache  # asked for each field of each record
+def common_direction(record: str, field: str) -> SyncDirection:
+    """Return the direction that both allow."""
+    limits = {record, field} - {SyncDirection.BIDIRECTIONAL}
+    if not limits:
+        return SyncDirection.BIDIRECTIONAL
+    return SyncDirection(*limits) if len(limits) == 1 else SyncDirection.NONE
+
+
+class Rule(models.TextChoices):
+    """The rules for a field that both sides changed."""
+
+    ASK = "ask", "Ask"
+    NPD_WINS = "npd_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"
+    NEWEST = "newest", "The newer edit wins"
+    UNION = "union", "Merge lists"
 
 
 class SyncStatus(models.TextChoices):
@@ -118,10 +144,6 @@ class Cause(IntFlag):
     FAILURE = 16
     DEPENDENCY = 32
     SETUP = 64
-
-
-# The rules of the merge as a model's choices.
-RULES = [(rule.value, rule.label) for rule in Rule]
 
 
 class SetupState(models.TextChoices):

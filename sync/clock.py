@@ -5,7 +5,6 @@ test moves time by replacing the function in its own database.
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
 from django.db import connection, models
 from django.utils.dateparse import parse_datetime
@@ -22,9 +21,6 @@ class SyncNow(models.Func):
     function = "sync_now"
     template = "%(function)s()"
     output_field = models.DateTimeField()
-
-    def __init__(self, **extra: Any) -> None:
-        super().__init__(**extra)
 
 
 def sync_now() -> datetime:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sync.choices import Rule, SyncDirection
+
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
@@ -93,36 +95,6 @@ def _differ(value: Side, other: Side) -> bool:
     return _are_known(value, other) and value != other
 
 
-class FieldDirection(StrEnum):
-    """The ways in which a field may be synced, which both the record's and the mapping's direction allow."""
-
-    BOTH = "both"
-    TO_MONDAY = "to_monday"
-    TO_NPD = "to_npd"
-    NONE = "none"
-
-
-class Rule(StrEnum):
-    """The rules for a field that both sides changed: the stored name, and the label that admin and API show."""
-
-    label: str
-    for_lists: bool
-
-    def __new__(cls, value: str, label: str = "", for_lists: bool = False) -> Rule:
-        """Create a member; a rule `for_lists` fits only fields with several values."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.label = label
-        member.for_lists = for_lists
-        return member
-
-    ASK = "ask", "Ask"
-    NPD_WINS = "npd_wins", "NPD wins"
-    MONDAY_WINS = "monday_wins", "Monday wins"
-    NEWEST = "newest", "The newer edit wins"
-    UNION = "union", "Merge lists", True
-
-
 class Action(StrEnum):
     """What to do with a field."""
 
@@ -168,7 +140,7 @@ class Field:
     local: Canonical
     remote: Canonical
     base: Values | None = None
-    direction: FieldDirection = FieldDirection.BOTH
+    direction: SyncDirection = SyncDirection.BIDIRECTIONAL  # which both the record's and the mapping's allow
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule if there is no base and both sides have values
     required: bool = False
@@ -200,7 +172,7 @@ class FieldDecision:
 
 def decide_field(field: Field) -> FieldDecision:
     """Return what to do with a field; a required field is never emptied."""
-    if field.direction is FieldDirection.NONE:
+    if field.direction is SyncDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, NO_SYNC)
     decision = _decide_ignoring_required(field)
     if not field.required:
@@ -217,7 +189,7 @@ def decide_field(field: Field) -> FieldDecision:
 
 def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
-    if field.restore_reason and field.direction is FieldDirection.BOTH:
+    if field.restore_reason and field.direction is SyncDirection.BIDIRECTIONAL:
         if field.chosen_value == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, f"{field.restore_reason}; both sides have it again")
         return _give_both_sides(field, field.chosen_value, field.restore_reason)
@@ -227,7 +199,7 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
     if field.local == field.remote:
         return FieldDecision(field.key, Action.AGREED)
     # A one-way field ignores a person's choice: its source always wins.
-    if field.direction is not FieldDirection.BOTH:
+    if field.direction is not SyncDirection.BIDIRECTIONAL:
         return _decide_one_way(field)
     return _apply_choice(field) if field.choice else _decide_both_ways(field)
 
@@ -235,7 +207,7 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
 def _decide_one_way(field: Field) -> FieldDecision:
     """Overwrite the target by the source; the target's own edit is kept in the history."""
     base = field.base or Values(None, None)
-    if field.direction is FieldDirection.TO_MONDAY:
+    if field.direction is SyncDirection.NPD_TO_MONDAY:
         action = Action.PUSH
         source = field.local
         target = field.remote

@@ -55,18 +55,19 @@ class EntitySpec:
     board_title: str
     match_key: str  # the key of the mapping by which unlinked records and unmatched items are matched
     mappings: tuple[MappingSpec, ...] = field(default_factory=tuple)
-    board_setting: str = ""  # the variable that may name its board; by default MONDAY_<the model's plural>_BOARD_ID
     icon: str = "table_rows"  # in the admin's sidebar
     titles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # other names of fields on boards and in files
-
-    def __post_init__(self) -> None:
-        plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")
-        object.__setattr__(self, "board_setting", self.board_setting or f"MONDAY_{plural}_BOARD_ID")
 
     @property
     def entity_type(self) -> str:
         """The model's name in lower case."""
         return self.model.entity_type()
+
+    @property
+    def board_setting(self) -> str:
+        """The variable that may name its board."""
+        plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")
+        return f"MONDAY_{plural}_BOARD_ID"
 
     @property
     def name_field(self) -> str | None:
@@ -214,16 +215,14 @@ def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping])
     return [name for name in names if model._meta.get_field(name).is_relation]
 
 
-def rules_for(mapping: FieldMapping) -> list[Rule]:
+def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
     is_list = isinstance(converter, ListConverter)
     if isinstance(converter, ListConverter) and converter.takes_single_text:
-        spec = _entities.get(mapping.link.entity_type)
-        fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
         # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(field, ArrayField) for field in fields)
-    return [rule for rule in Rule if is_list or not rule.for_lists]
+        is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 
 def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:

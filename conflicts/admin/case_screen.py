@@ -107,7 +107,6 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
     next_key = next_key or next(filter(_still_asks, others), "")
     previous_key = next(filter(_still_asks, reversed(others if ends_kind else circle)), "")
     return {
-        "label": kind.label,
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(next_key) if next_key else "",

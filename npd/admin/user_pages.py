@@ -1,41 +1,36 @@
 """Pages of users and groups, for administrators only. The last administrator can't be removed."""
 
-from collections.abc import Collection, Iterable
-from contextlib import nullcontext
-from datetime import timedelta
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
-from django.contrib.auth.tokens import default_token_generator
-from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse, reverse_lazy
-from django.utils.encoding import force_bytes
+from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
-from django.utils.http import urlsafe_base64_encode
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from npd import password_links
 from npd.groups import meaning_of, permission_text
 from npd.sign_in import remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
-from sync.kernel import mails
 from sync.kernel.humanize import DASH
 from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
@@ -46,7 +41,6 @@ IN_AUDIT_LOG = (
     "The audit log says what {} did, and would lose that. Turn “Active” off on the user's page instead: then the "
     "account can't sign in, and its API tokens don't work."
 )
-LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
 admin.site.unregister([User, Group])
 # People manage these on their own account pages. An administrator can remove them on the user's page, not view them.
@@ -88,20 +82,21 @@ class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # 
         return format_html("<b>{}</b> {}", group.name, meaning_of(group))
 
 
+def offered_permissions() -> Q:
+    """Offer permissions of the site's pages, and those that somebody has: without a box, a save would remove them."""
+    administrators_alone = (User, Group)
+    models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
+    return Q(content_type__model__in=models) | Q(user__isnull=False) | Q(group__isnull=False)
+
+
 class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """Boxes for the permissions of the models that have a page."""
+    """Boxes for permissions."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Permission.objects.none(), required=False, **kwargs)
-
-    def offer(self, present: Collection[Any]) -> None:
-        """Offer the permissions of the site's pages, and the present ones: without a box, a save would remove them."""
-        administrators_alone = (User, Group)
-        models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
         permissions = Permission.objects.select_related("content_type").order_by("content_type__model", "codename")
-        self.queryset = permissions.filter(Q(content_type__model__in=models) | Q(pk__in=present))
+        super().__init__(permissions, required=False, limit_choices_to=offered_permissions, **kwargs)
 
     def label_from_instance(self, permission: Any) -> str:
         return permission_text(permission)
@@ -138,10 +133,6 @@ class UserForm(UniqueEmailMixin, UserChangeForm):
     class Meta(UserFormMeta):
         pass
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["user_permissions"].offer(self.instance.user_permissions.all())
-
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         administers = cleaned["is_active"] and cleaned["is_staff"] and cleaned["is_superuser"]
@@ -152,10 +143,6 @@ class UserForm(UniqueEmailMixin, UserChangeForm):
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
     permissions = PermissionsField()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["permissions"].offer(self.instance.permissions.all() if self.instance.pk else ())  # type: ignore[attr-defined]
 
 
 class AdministratorsMixin:
@@ -185,7 +172,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     add_form_template = None  # unfold's says that more can be edited later
     change_password_form = AdminPasswordChangeForm
     actions_detail = ("send_link", "remove_second_factor")
-    list_display = ("username", "full_name", "email_address", "groups_text", "last_sign_in", "is_active")
+    list_display = ("username", "name", "email_address", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # As text, because the filter of groups puts it into an attribute.
     empty_value_display = DASH
@@ -203,11 +190,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         ("What the user may do", {"fields": ("is_staff", "is_superuser", "groups")}),
     )
     last_sign_in = time_column("last_login", "Last sign-in")
+    name = plain_column("Name", lambda user: user.get_full_name() or DASH, "first_name")
     email_address = plain_column("Email", lambda user: user.email or DASH, "email")
-
-    @admin.display(description="Name", ordering="first_name")
-    def full_name(self, user: User) -> str:
-        return user.get_full_name() or DASH
 
     @admin.display(description="May do what")
     def groups_text(self, user: User) -> str:
@@ -217,20 +201,11 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     @admin.display(description="Account")
     def sign_in(self, user: Any) -> SafeString:
         """Return how the user signs in, with a link that sets a password."""
-        has_password = user.has_usable_password()
-        factor = (
-            "with a second factor" if Authenticator.objects.filter(user=user).exists() else "without a second factor"
-        )
-        url = reverse("admin:auth_user_password_change", args=[user.pk])
+        password = "A password is set" if user.has_usable_password() else "No password is set yet"
+        factor = "with" if is_mfa_enabled(user) else "without"
         since = time_tag(user.last_login, user.page_now) if user.last_login else "never"
-        return format_html(
-            '{}, {}. Last sign-in: {}. <a class="npd-link" href="{}">{}</a>',
-            "A password is set" if has_password else "No password is set yet",
-            factor,
-            since,
-            url,
-            "Set another password" if has_password else "Set a password",
-        )
+        link = link_to(reverse("admin:auth_user_password_change", args=[user.pk]), "Set a new password")
+        return format_html("{}, {} a second factor. Last sign-in: {}. {}", password, factor, since, link)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users: QuerySet[User] = super().get_queryset(request)
@@ -247,10 +222,10 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         messages.success(request, f"{full_name(obj)} is added.")
         return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
 
+    @method_decorator(transaction.atomic)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Run list actions in one transaction, so that the lock of `get_deleted_objects` lasts until the deletion."""
-        with transaction.atomic() if request.method == "POST" else nullcontext():
-            return super().changelist_view(request, extra_context)
+        return super().changelist_view(request, extra_context)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Return what is deleted with these users.
@@ -283,13 +258,13 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             messages.warning(request, f"“{user}” is not active, so there is nothing to sign in to.")
             return see_other(back)
         if request.method != "POST":
-            effects = [f"Whoever has the link sets the password. It works once, within {LINK_LIFETIME}."]
+            effects = [f"Whoever has the link sets the password. It works once, within {password_links.LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
         self.log_to_activity(request, f"Made a password link for {full_name(user)}.")
-        link = set_password_link(user)
-        problem = mail_link(user, link)
+        link = password_links.make_link(user)
+        problem = password_links.mail_link(user, link)
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
             return see_other(back)
@@ -300,7 +275,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             f"A link for {user}",
             problem=problem,
             before="Give them this link yourself, in a message that nobody else reads. It can't be shown again, and "
-            f"works once, within {LINK_LIFETIME}.",
+            f"works once, within {password_links.LIFETIME}.",
             text=link,
             back=back,
             back_label="Back to the user",
@@ -311,7 +286,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     def has_second_factor_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Offer the act only where the user has a second factor."""
         user = self.get_object(request, object_id) if self.has_administrator_permission(request) else None
-        return user is not None and Authenticator.objects.filter(user=user).exists()
+        return user is not None and is_mfa_enabled(user)
 
     @action(  # type: ignore[untyped-decorator]
         description="Remove second factor", url_path="remove-second-factor", permissions=["second_factor"]
@@ -395,47 +370,3 @@ class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, PageAdmin):  # type: ign
             for user in group.user_set.all()
         ]
         return format_html_join(", ", "{}", links) or DASH
-
-
-def set_password_link(user: User) -> str:
-    """Return a link by which this user sets a password.
-
-    Django's PasswordResetForm skips users without a usable password.
-    """
-    key = urlsafe_base64_encode(force_bytes(user.pk))
-    return settings.SITE_URL + reverse("npd-set-password", args=[key, default_token_generator.make_token(user)])
-
-
-def mail_link(user: User, link: str) -> str:
-    """Send somebody the link; return the problem, or an empty string if it was sent."""
-    if mails.are_emails_files():
-        return mails.EMAILS_ARE_FILES
-    if not user.email:
-        return "The user has no email address."
-    text = (
-        f"You have an account on NPD Sync; your username is {user.get_username()}. Set a password to sign in. "
-        f"The link works once, within {LINK_LIFETIME}:\n\n{link}\n"
-    )
-    try:
-        mails.send_email(user.email, "NPD Sync: set your password", text)
-    except mails.NotSent as why:
-        return str(why)
-    return ""
-
-
-class SetPassword(PasswordResetConfirmView):
-    """The page behind the link. It doesn't sign the user in, so the second factor is still required."""
-
-    template_name = "npd/set_password.html"
-    success_url = reverse_lazy("account_login")
-    reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
-
-    def get_user(self, uidb64: str) -> Any:
-        """Return the link's user, or None if inactive."""
-        user: Any = super().get_user(uidb64)
-        return user if user and user.is_active else None
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        log_action(form.user, form.user, "Set a password by a link.")
-        messages.success(self.request, "Your password is set. Sign in with it.")
-        return super().form_valid(form)

@@ -29,9 +29,6 @@ WAITING = "waiting"
 PENDING = "Pending"
 NOT_SYNCED = "Failed"
 
-# The directions that send NPD's edits.
-SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
-
 
 def board_mappings() -> QuerySet[FieldMapping]:
     types = [spec.entity_type for spec in registry.entities()]
@@ -44,7 +41,7 @@ def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     return {
         (mapping.link.entity_type, name): mapping.label
         for mapping in mappings
-        if mapping.column_id and mapping.direction in SENDING_DIRECTIONS
+        if mapping.column_id and SyncDirection(mapping.direction).sends
         for name in mapping.fields
     }
 
@@ -118,7 +115,7 @@ def edits_of(
     edits = []
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
-        is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
+        is_sent = events[0].sync_enabled and SyncDirection(events[0].sync_direction).sends
         save = saves.get((entity_type, entity_id)) if is_sent else None
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.

@@ -33,7 +33,7 @@ LISTED_ROWS = 50
 # The parameter of the import's address that names the file of a preview's refused or warned rows.
 ROWS = "rows"
 
-FILE_GONE = "The file is gone: it was imported (see Activity), or you chose it over an hour ago. Choose it again."
+FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
 
 class Uploads(CacheStorage):

@@ -118,7 +118,7 @@ def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> li
         if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
     # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(overview.first_job_of(board) for board in resting):
+    if not any(overview.due_since(board) or overview.claimed_since(board) for board in resting):
         return []
     return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
 

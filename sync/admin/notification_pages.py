@@ -45,6 +45,7 @@ class MailForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         self.user = user
         super().__init__(*args, **kwargs)
+        self.label_suffix = ""
 
     def clean_frequency(self) -> Frequency:
         frequency: Frequency = self.cleaned_data["frequency"]
@@ -116,7 +117,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
     own = NotificationReceiver.objects.filter(user=user).first()
     mail_form = MailForm(user, initial={"frequency": own.frequency} if own else {})
-    chat_form = ChatForm(auto_id="chat_%s")
+    chat_form = ChatForm(auto_id="chat_%s", label_suffix="")
     if request.method == "POST":
         act = request.POST.get("act", "")
         if act in ("add", "remove") and not user.is_superuser:
@@ -127,7 +128,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
                 notifications.choose(user, mail_form.cleaned_data["frequency"])
                 return _redirect(request, "Your notifications were saved.")
         elif act == "add":
-            chat_form = ChatForm(request.POST, auto_id="chat_%s")
+            chat_form = ChatForm(request.POST, auto_id="chat_%s", label_suffix="")
             if chat_form.is_valid():
                 receiver = notifications.add_chat(**chat_form.cleaned_data)
                 authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)

@@ -16,7 +16,7 @@ from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.operations.setup.plan import planned_board
+from sync.operations.setup.planned_board import planned_board
 from sync.reconcile.field_values import stored_values
 
 # Separates the values that a person types; doubled, it is part of a value.

@@ -290,6 +290,8 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
+        if not kinds:
+            return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
         context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)

@@ -30,7 +30,7 @@ from sync import registry
 from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
-from sync.choices import RULES, RecordSyncStatus, SyncDirection
+from sync.choices import RecordSyncStatus, Rule, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.operations.person_requests import PUSH_REASONS, push_record
@@ -114,7 +114,7 @@ class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
     blocked = serializers.SerializerMethodField(help_text="Whether it isn't synced until a person acts.")
     to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
     to_npd = serializers.BooleanField(help_text="Whether Monday's changes are applied.")
-    rule = serializers.ChoiceField(choices=RULES, help_text="What decides if both sides changed it.")
+    rule = serializers.ChoiceField(choices=Rule.choices, help_text="What decides if both sides changed it.")
 
     def get_blocked(self, view: record_view.FieldView) -> bool:
         return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)

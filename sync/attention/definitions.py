@@ -279,7 +279,8 @@ DEFINITIONS = (
             AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'fields', '[]'), field.key)
             AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'overwritten', '[]'), field.key)
             AND sync_synced_direction(sync_state.entity_type, sync_state.entity_id) IS NOT NULL""",
-        kind="CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END",
+        kind=f"CASE WHEN field.value ->> 'code' IN ('{BlockedCode.REJECTED}', '{BlockedCode.LIMIT}')"
+        " THEN 'rejected' ELSE 'blocked' END",
         source="concat_ws(':', sync_state.entity_type, sync_state.entity_id, field.key)",
         code="coalesce(field.value ->> 'code', '')",
         entity_type="sync_state.entity_type",

@@ -48,7 +48,7 @@ _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
-        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
+        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int) || CASE
             WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept_by')
             THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text)
@@ -225,9 +225,9 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     )
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
     return (
-        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "
-        "no record is created, because a copy could not be recognized; linked records are synced. Restore it on the "
-        "board, or run the set-up again (Boards, “Set up…”), which creates a new one."
+        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, NPD Sync "
+        "creates no items and no records, because it couldn't recognize copies. Linked records are synced. Restore the "
+        "column on the board, or run the set-up again (Boards, “Set up…”), which creates a new one."
     )
 
 

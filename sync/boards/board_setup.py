@@ -294,10 +294,10 @@ def reason_to_hold(
     choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
     have = "has" if unknown == 1 else "have"
     return (
-        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which records and "
-        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
-        f"be there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
-        "the same (on the board's page)."
+        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which NPD Sync "
+        "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
+        f"there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or press “Create new ones "
+        "anyway” on the board's page."
     )
 
 

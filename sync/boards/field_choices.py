@@ -10,7 +10,7 @@ from sync import registry
 from sync.boards import board_columns
 from sync.choices import Rule, SyncDirection
 from sync.kernel.humanize import join_first
-from sync.models import BoardLink, FieldMapping
+from sync.models import BoardLink
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 
@@ -82,7 +82,6 @@ def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
 
 def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
     """Return the type's fields that may be mapped; `chosen_boards` are the boards set up together, by type."""
-    link = registry.link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
     fields = []
     for mapping in spec.mappings:
         relation = registry.relation_of(spec.model, mapping.fields)
@@ -94,9 +93,7 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
             MappableField(
                 **vars(mapping),
                 is_match_key=mapping.key == spec.match_key,
-                rules=registry.rules_for(
-                    FieldMapping(link=link, fields=list(mapping.fields), converter=mapping.converter)
-                ),
+                rules=registry.rules_for(spec.model, mapping),
                 target=target,
                 target_board=_target_board(target, chosen_boards or {}) if target else None,
                 titles=spec.titles.get(mapping.key, ()),
@@ -244,9 +241,7 @@ def choice_problems(
         if choice.is_synced and choice.column != NEW_COLUMN:
             if owner := owners.get(choice.column):
                 title = columns[choice.column].title if choice.column in columns else choice.column
-                field_problems.append(
-                    f"“{title}” is the column of {owner} already. A column serves one field; choose another."
-                )
+                field_problems.append(f"“{title}” is already the column of {owner}. Choose another.")
             owners.setdefault(choice.column, mappable.label)
         if mappable.key in filtered and not choice.is_synced:
             field_problems.append("The filter uses this field. Keep it synced, or remove it from the filter first.")

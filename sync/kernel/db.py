@@ -1,11 +1,11 @@
-"""Additions to Django's database layer: bulk updates, prepared statements, retries, locks, search lookups."""
+"""Additions to Django's database layer: bulk updates, prepared statements, retries, search lookups."""
 
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from django.core.exceptions import EmptyResultSet
@@ -154,21 +154,6 @@ def storable_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable_json(entry) for entry in value]
     return value
-
-
-_LOCKS = {
-    "wait": "SELECT pg_advisory_xact_lock(%s)",
-    "share": "SELECT pg_advisory_xact_lock_shared(%s)",
-    "try": "SELECT pg_try_advisory_xact_lock(%s)",
-}
-
-
-def advisory_lock(key: int, mode: Literal["wait", "share", "try"] = "wait") -> bool:
-    """Take the advisory lock `key` until the transaction ends; return whether it was taken.
-
-    `try` doesn't wait. Holders that `share` it don't exclude each other.
-    """
-    return fetch_rows(_LOCKS[mode], [key])[0][0] is not False
 
 
 class SortKey(models.Func):

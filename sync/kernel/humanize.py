@@ -98,12 +98,8 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
-# Characters that control a terminal, a mail's header or the direction of writing.
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
-
-
 def one_line(text: str) -> str:
-    return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
+    return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def terminal_line(text: str) -> str:

@@ -136,7 +136,6 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
         "types": "records",
         "names": "A record",
         "problems": "",
-        "pause": "Paused.",
         "then": "",
         "filter": "The filter of what is synced leaves it out.",
     }
@@ -198,7 +197,6 @@ class CountChanged(NotPossible):
         confirmed = f"not {expected:,}" if expected >= 0 else "and no number was confirmed"
         changed = "Others match now" if expected == actual else f"{actual:,} match now, {confirmed}"
         super().__init__(f"{changed}. Nothing was done. Check the list again, then repeat it with the current number.")
-        self.actual = actual
 
 
 class PartiallyDone(NotPossible):

@@ -733,7 +733,6 @@ class Migration(migrations.Migration):
                     models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="last seen on the board"),
                 ),
                 ("ignored_at", models.DateTimeField(blank=True, null=True, verbose_name="ignored")),
-                ("ignored_by", models.CharField(blank=True, db_default="", max_length=150)),
             ],
             options={
                 "verbose_name": "unmatched item",

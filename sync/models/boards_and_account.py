@@ -154,8 +154,8 @@ class FieldMapping(models.Model):
         max_length=20, choices=choices.SyncDirection.choices, db_default=choices.SyncDirection.BIDIRECTIONAL
     )
     # What decides if both sides changed, and if they differ when a record is first matched with an item.
-    rule = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
-    first_match = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
+    rule = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
+    first_match = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
     version = models.IntegerField(db_default=1)

@@ -72,12 +72,6 @@ class IgnoredItem(models.Model):
         return f"Item {self.item_id}: {self.reason}"
 
 
-class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
-    def listed(self) -> UnmatchedItems:
-        """Return all but the ignored ones."""
-        return self.filter(ignored_at=None)
-
-
 class UnmatchedItem(models.Model):
     """An item without a record, as it was last read, with the reason; it decides nothing.
 
@@ -97,9 +91,6 @@ class UnmatchedItem(models.Model):
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
-    ignored_by = models.CharField(max_length=150, blank=True, db_default="")
-
-    objects = UnmatchedItems.as_manager()
 
     class Meta:
         db_table = "sync_unmatched_items"

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
-from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, EventKind, InvalidEvent, ItemEvent, parse_event
+from sync.monday.board_events import ITEM_NAME_PATHS, InvalidEvent, ItemEvent, parse_event
 
 
 class IntentState(models.TextChoices):
@@ -66,11 +66,6 @@ class Intent(models.Model):
         return f"{'Update' if self.item_id else 'Creation'} of a {self.entity_type}: {self.get_state_display()}"
 
 
-class WebhookEvents(models.QuerySet["WebhookEvent"]):
-    def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        return self.filter(type__in=[name for kind in kinds for name in EVENT_TYPES[kind]])
-
-
 def event_item_name() -> Coalesce:
     """Return the expression for the item's name in a delivery, null without one."""
     return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
@@ -92,8 +87,6 @@ class WebhookEvent(models.Model):
     processed_at = models.DateTimeField(null=True, blank=True)
     # Why it led to nothing, or what a pass did with it; empty before.
     outcome = models.CharField(max_length=200, blank=True, db_default="")
-
-    objects = WebhookEvents.as_manager()
 
     class Meta:
         db_table = "sync_webhook_events"

@@ -111,6 +111,7 @@ _EVENT_KINDS = {
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
     kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
+REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
 
 # Keys in stored deliveries, from outside in, for queries.
 USER_ID_PATH = ("event", "userId")

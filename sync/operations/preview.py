@@ -340,9 +340,9 @@ _ITEM_REMOVALS = {
 }
 
 _REMOVED_ITEM_KINDS = {
-    pass_plan.RecordAction.CREATE: ChangeKind.CREATE,
-    pass_plan.RecordAction.DELETE: ChangeKind.DELETE_RECORD,
-    pass_plan.RecordAction.UNLINK: ChangeKind.UNLINK,
+    choices.RemovedItemPolicy.CREATE: ChangeKind.CREATE,
+    choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
+    choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
 _NEW_ITEM_KINDS = {
     pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,

@@ -289,7 +289,7 @@ def remaining_lines() -> list[str]:
         if jobs["working"]:
             lines.append(f"{counts['working']} in progress in another worker.")
         if jobs["failed"]:
-            lines.append(f"{counts['failed']} failed: retry in the admin's queue.")
+            lines.append(f"{counts['failed']} failed: retry under Jobs in the admin.")
     return lines
 
 

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import advisory_lock, run_sql
+from sync.kernel.db import run_sql
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
@@ -60,7 +60,7 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     _check_known(entity_type)
     with transaction.atomic():
         # An exclusive lock waits for writers that saw no pause; later ones see this one.
-        advisory_lock(PAUSE_LOCK)
+        run_sql("SELECT pg_advisory_xact_lock(%s)", [PAUSE_LOCK])
         if not entity_type:
             MondayAccount.objects.get_or_create(id=1)
         row = {"by": by, "at": sync_now().isoformat(), "why": humanize.one_line(why)}
@@ -127,7 +127,7 @@ def locked_pause(entity_type: str) -> str:
     """Return why the board is paused; if it isn't, return an empty text and make `pause` wait for this transaction."""
     # Shared, because passes wait only for a person who is pausing. A statement of its own, so that the next one sees
     # what was committed before the lock was granted.
-    advisory_lock(PAUSE_LOCK, "share")
+    run_sql("SELECT pg_advisory_xact_lock_shared(%s)", [PAUSE_LOCK])
     current = active_pause(entity_type)
     return pause_sentence(current) if current else ""
 

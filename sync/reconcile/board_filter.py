@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from sync import merge
 from sync.boards import sync_filter
 from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direction
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Converter, UnknownValue
@@ -262,8 +262,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would create for a record would match; if not, none is created."""
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
-        ways = {mapping.direction, record.sync_direction}
-        if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
+        if common_direction(record.sync_direction, mapping.direction).sends or mapping.column_id == "name":
             return field_bases.side_of(convert.canonical_local, field_values.stored_values(record, mapping))
         return None
 

@@ -118,7 +118,7 @@ def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> boo
     # Any field counts, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    return plan.removal.act is pass_plan.RecordAction.DELETE and is_edited
+    return plan.removal.act is RemovedItemPolicy.DELETE and is_edited
 
 
 def _with_removal(changes: RecordChanges) -> RecordChanges:
@@ -127,7 +127,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     if not plan.is_settled:
         return changes
     removal = plan.removal
-    if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
+    if removal is not None and removal.act is RemovedItemPolicy.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removal.is_chosen:
@@ -135,7 +135,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         values = {**changes.values, "monday_id": None}
         unlinked = removed_items.plan_for_new_item(plan, removal)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
-    elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
+    elif removal is not None and removal.act is RemovedItemPolicy.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
     if plan.unlink and item_id:

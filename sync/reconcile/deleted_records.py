@@ -18,7 +18,7 @@ from uuid import UUID
 from conflicts import reports
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.merge import FieldDirection, Unknown
+from sync.merge import Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
@@ -53,8 +53,9 @@ STATE_AFTER = {
     choices.DeletedRecordPolicy.DELETE: choices.TombstoneState.DELETED,
 }
 
+_TO_NPD = (choices.SyncDirection.BIDIRECTIONAL, choices.SyncDirection.MONDAY_TO_NPD)
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
-_ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
+_ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 
 # The reasons after our own call removed the item.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
@@ -279,10 +280,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
 
 def edits_since_base(
-    board: BoardContext,
-    facts: DeletedFacts,
-    item: Item,
-    ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
+    board: BoardContext, facts: DeletedFacts, item: Item, ways: Collection[choices.SyncDirection] = _TO_NPD
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 

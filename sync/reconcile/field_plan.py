@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
-from sync.choices import BlockedCode, Cause, ColumnProblem, SyncDirection
+from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.models import FieldMapping, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -72,7 +72,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if not (is_open or item is None or way is merge.FieldDirection.NONE or is_retyped) and mapping.column_id:
+    if not (is_open or item is None or way is SyncDirection.NONE or is_retyped) and mapping.column_id:
         resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
@@ -126,7 +126,7 @@ def _nothing(key: str) -> merge.FieldDecision:
 
 
 def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Values
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values
 ) -> FieldPlan:
     """Decide a field whose present `values` are known on both sides."""
     key = field_plan.mapping.key
@@ -136,10 +136,10 @@ def _decide_merged(
         )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
-        if values.local is not None and way is not merge.FieldDirection.NONE:
+        if values.local is not None and way is not SyncDirection.NONE:
             removal = _removal_reason(facts, field_plan, values.remote, base)
         field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(removal))
-        if removal and (way is merge.FieldDirection.TO_NPD or not field.sides.local_changed):
+        if removal and (way is SyncDirection.MONDAY_TO_NPD or not field.sides.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, removal)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
@@ -156,12 +156,7 @@ def _decide_merged(
 
 
 def _merge_field(
-    plan: RecordPlan,
-    field_plan: FieldPlan,
-    way: merge.FieldDirection,
-    values: merge.Values,
-    *,
-    emptied_by_removal: bool,
+    plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
     convert = field_plan.convert
@@ -183,13 +178,13 @@ def _merge_field(
         remote=values.remote,
         base=agreed,
         direction=way,
-        rule=merge.Rule(mapping.rule),
-        first_match=merge.Rule(mapping.first_match),
+        rule=Rule(mapping.rule),
+        first_match=Rule(mapping.first_match),
         required=mapping.required,
         emptied_since_old_base=emptied_since_old_base,
     )
     rule = field.first_match if base is None else field.rule
-    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:
+    if rule is not Rule.NEWEST or way is not SyncDirection.BIDIRECTIONAL or values.local == values.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
@@ -267,13 +262,11 @@ def is_emptied_by_removal(
     return remote is None and convert.names_items and str(field_bases.base_remote(convert, base)) in facts.removed_items
 
 
-def _decide_create(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection
-) -> FieldPlan | None:
+def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection) -> FieldPlan | None:
     mapping = field_plan.mapping
     convert = field_plan.convert
     local_raw = field_plan.local_raw
-    if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
+    if not way.sends and mapping.column_id != "name":
         return None
     field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
     if mapping.problem:
@@ -289,16 +282,12 @@ def _decide_create(
 
 
 def _decide_unknown_local(
-    facts: PassFacts,
-    plan: RecordPlan,
-    field_plan: FieldPlan,
-    way: merge.FieldDirection,
-    unknown: conversion.UnknownValue,
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, unknown: conversion.UnknownValue
 ) -> FieldPlan:
     """Plan a relation to a record without an item: it waits, or is skipped if there will be no item."""
     mapping = field_plan.mapping
     key = mapping.key
-    if way is merge.FieldDirection.TO_NPD:
+    if way is SyncDirection.MONDAY_TO_NPD:
         # One way to NPD, Monday's value overwrites the one that can't be sent.
         convert = field_plan.convert
         local = "(a value that Monday can't show)"
@@ -316,7 +305,7 @@ def _decide_unknown_local(
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
-    if related is None or way is merge.FieldDirection.NONE:
+    if related is None or way is SyncDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
@@ -436,9 +425,9 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     return field_plan
 
 
-def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
+def _plan_unknown(field_plan: FieldPlan, way: SyncDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
-    if way is merge.FieldDirection.NONE:
+    if way is SyncDirection.NONE:
         return _with_decision(field_plan, merge.Action.NOTHING, merge.NO_SYNC)
     return _block_undecided(field_plan, code, detail)
 
@@ -465,7 +454,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     entry = facts.sync_state.blocked_fields.get(field_plan.mapping.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
-    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+    if not entry_in_force or entry_in_force["code"] != BlockedCode.REJECTED:
         return ""
     if not _is_same_value(entry_in_force, field_plan):
         return ""
@@ -527,14 +516,5 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
         return False
 
 
-def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> merge.FieldDirection:
-    return _way_of_both(facts.record.sync_direction, mapping.direction)
-
-
-@cache  # for each field of each record
-def _way_of_both(*directions: str) -> merge.FieldDirection:
-    up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
-    down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions
-    if up:
-        return merge.FieldDirection.BOTH if down else merge.FieldDirection.TO_MONDAY
-    return merge.FieldDirection.TO_NPD if down else merge.FieldDirection.NONE
+def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
+    return common_direction(facts.record.sync_direction, mapping.direction)

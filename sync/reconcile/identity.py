@@ -160,7 +160,7 @@ def identify(
     elif not hits and not as_new and unlinked is not None:
         plan = _asking(relink_question(record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
-        plan = pass_plan.IdentityPlan(reason=board.link.creates_held, is_held=True)
+        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
     elif not hits:
         plan = pass_plan.IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict
-from sync import merge
+from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
@@ -430,9 +430,10 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
+    is_deleting = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.DELETE
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
-    return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
+    is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
+    return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
 
 
 def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:

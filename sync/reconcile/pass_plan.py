@@ -187,15 +187,6 @@ OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
 REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
-class RecordAction(StrEnum):
-    """What happens to a record with a removed item: nothing yet, or the decision of a policy or a person."""
-
-    NOTHING = ""
-    CREATE = "create"
-    DELETE = "delete"
-    UNLINK = "unlink"
-
-
 @dataclass(frozen=True)
 class RemovedItem:
     """A removed item: its state, the edits since both sides agreed, and what is asked or done about it."""
@@ -204,7 +195,7 @@ class RemovedItem:
     sentence: str = ""  # what happened
     fields: tuple[reports.FieldConflict, ...] = ()
     options: tuple[reports.Option, ...] = ()  # a person has to choose one
-    act: RecordAction = RecordAction.NOTHING
+    act: choices.RemovedItemPolicy | None = None  # what the board's policy or a person decided
     decided_by: str = ""  # who decided on the act, as a phrase
     is_chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
@@ -230,7 +221,6 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
-    is_held: bool = False  # the board creates no items for now
     wait_seconds: float = 0
 
 
@@ -308,8 +298,8 @@ class RecordPlan:
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
         pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
-        act = self.removal.act if self.removal else RecordAction.NOTHING
-        acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(self.unlink)
+        act = self.removal.act if self.removal else None
+        acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
         return self.is_settled and (pulls or acts)
 
     @property
@@ -355,7 +345,11 @@ class RecordPlan:
 
     @property
     def is_deleted(self) -> bool:
-        return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
+        return (
+            self.removal is not None
+            and self.removal.act is choices.RemovedItemPolicy.DELETE
+            and bool(self.removal.result)
+        )
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
@@ -423,8 +417,8 @@ class RecordPlan:
         """
         identity = replace(self.identity, item=None, creates=False)
         removal = self.removal
-        if removal is not None and removal.act is not RecordAction.UNLINK:
-            removal = replace(removal, act=RecordAction.NOTHING, approval=None)
+        if removal is not None and removal.act is not choices.RemovedItemPolicy.UNLINK:
+            removal = replace(removal, act=None, approval=None)
         plan = replace(self.without_fields(), unlink=why, identity=identity, removal=removal)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSides, Unknown
+from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
@@ -57,14 +57,9 @@ RESTORE_HINTS = {
     pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
 }
 _OPTION_ACTIONS = {
-    CREATE_OPTION: pass_plan.RecordAction.CREATE,
-    DELETE_OPTION: pass_plan.RecordAction.DELETE,
-    UNLINK_OPTION: pass_plan.RecordAction.UNLINK,
-}
-_POLICY_ACTIONS = {
-    choices.RemovedItemPolicy.UNLINK: pass_plan.RecordAction.UNLINK,
-    choices.RemovedItemPolicy.DELETE: pass_plan.RecordAction.DELETE,
-    choices.RemovedItemPolicy.CREATE: pass_plan.RecordAction.CREATE,
+    CREATE_OPTION: choices.RemovedItemPolicy.CREATE,
+    DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
+    UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
 }
 BY_PERSON = "as a person chose"
 BY_POLICY = "as this board's setting says"
@@ -106,14 +101,14 @@ def plan_removal(
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
     removed = _with_action(board, facts, policy, _described(board, facts, sentence))
-    if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.is_chosen:
+    if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
-        removed = replace(removed, act=pass_plan.RecordAction.NOTHING, decided_by="", sentence=sentence)
+        removed = replace(removed, act=None, decided_by="", sentence=sentence)
     plan = replace(plan, removal=removed)
     if not removed.act:
         return plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
-    if removed.act is pass_plan.RecordAction.UNLINK:
+    if removed.act is choices.RemovedItemPolicy.UNLINK:
         event = f"was {state}" if state in pass_plan.REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {event}, {removed.decided_by}")
     return plan.end_settled("")
@@ -126,7 +121,7 @@ def approve_deletions(
 
     Release a pending approval if the record is to be asked about instead.
     """
-    deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
+    deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
@@ -141,7 +136,7 @@ def approve_deletions(
             continue
         # Neither asked nor carried out: a choice of this deletion stays with its conflict.
         options = removal.options if facts.is_asked else ()
-        waiting = replace(removal, act=pass_plan.RecordAction.NOTHING, options=options)
+        waiting = replace(removal, act=None, options=options)
         reason = f"{removal.sentence} So many records would be deleted at once that this waits for approval on Home."
         plans.append(replace(plan, removal=waiting).end_settled(reason))
     return plans
@@ -277,7 +272,7 @@ def _with_action(
         lines = [line_about_edit_removed_with_item(board, facts, mapping, changes, why) for mapping in mappings]
         edits = tuple(line for line in lines if line)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
+            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
         )
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
@@ -291,31 +286,31 @@ def _with_action(
         removed = replace(removed, act=act, decided_by=BY_POLICY)
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
     is_new_request = removed.is_chosen and not facts.is_rejection_new
-    if facts.is_deletion_rejected and removed.act is pass_plan.RecordAction.DELETE and not is_new_request:
+    if facts.is_deletion_rejected and removed.act is choices.RemovedItemPolicy.DELETE and not is_new_request:
         problem = "Deleting this record was not approved." if removed.is_chosen else ""
-        removed = replace(removed, act=pass_plan.RecordAction.NOTHING, problem=problem)
+        removed = replace(removed, act=None, problem=problem)
     return removed
 
 
 def _action_by_policy(
     facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
-) -> pass_plan.RecordAction:
-    """Return the policy's act for a record that both sides left unchanged; NOTHING if the policy can't decide."""
-    act = _POLICY_ACTIONS.get(policy, pass_plan.RecordAction.NOTHING)
+) -> choices.RemovedItemPolicy | None:
+    """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""
     is_surely_removed = facts.state in pass_plan.REPORTED_STATES and facts.item is not None
     forbidding_direction = {
-        pass_plan.RecordAction.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
-        pass_plan.RecordAction.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
+        choices.RemovedItemPolicy.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
+        choices.RemovedItemPolicy.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
     }
-    is_forbidden = facts.record.sync_direction == forbidding_direction.get(act)
-    has_obstacle = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
-    may_act = is_surely_removed and not (removed.fields or is_forbidden or has_obstacle)
-    return act if may_act else pass_plan.RecordAction.NOTHING
+    is_forbidden = facts.record.sync_direction == forbidding_direction.get(policy)
+    has_obstacle = policy is choices.RemovedItemPolicy.DELETE and bool(facts.needed_by or facts.loss)
+    asks = policy is choices.RemovedItemPolicy.ASK
+    may_act = is_surely_removed and not (asks or removed.fields or is_forbidden or has_obstacle)
+    return policy if may_act else None
 
 
 def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
     """Whether the action still matches the board's policy; a person's choice always counts."""
-    return removed.is_chosen or not removed.act or removed.act is _POLICY_ACTIONS.get(policy)
+    return removed.is_chosen or not removed.act or removed.act is policy
 
 
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
@@ -331,7 +326,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
 
 def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> reports.FieldConflict | None:
     way = field_plan.way_of(facts, mapping)
-    if way is FieldDirection.NONE:
+    if way is choices.SyncDirection.NONE:
         return None
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
@@ -353,7 +348,7 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
         return None
-    monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
+    monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
         return None
     before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
@@ -453,7 +448,7 @@ def plan_after_deletion(
         # The person is asked again, and reads why the choice can't be carried out.
         options = tuple(option for option in removed.options if option.choose != DELETE_OPTION)
         problem = needed if removed.is_chosen else ""
-        open_removal = replace(removed, act=pass_plan.RecordAction.NOTHING, options=options, problem=problem)
+        open_removal = replace(removed, act=None, options=options, problem=problem)
         return replace(plan, removal=open_removal, reason=f"{removed.sentence} It can't be deleted in NPD: {needed}")
     result = f"{removed.sentence} So it was deleted in NPD too, {removed.decided_by}."
     line = HistoryLine("delete", result, values={"reason": removed.state})

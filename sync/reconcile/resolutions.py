@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts import reports
 from sync import merge
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, SyncDirection
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
@@ -28,7 +28,7 @@ _UNDO_REASON = "restored as it was before the conflict was resolved"
 _UNMAPPED = "The field is no longer mapped to a column, so nothing was restored."
 
 # The only side that can be chosen where a field is synced one way, and its name.
-_SOURCE = {merge.FieldDirection.TO_MONDAY: ("npd", "NPD"), merge.FieldDirection.TO_NPD: ("monday", "Monday")}
+_SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_NPD: ("monday", "Monday")}
 
 
 class ResolutionRejected(Exception):
@@ -104,7 +104,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
         raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
-    if field.direction is not merge.FieldDirection.BOTH:
+    if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
@@ -277,7 +277,7 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
         return None
     if choose not in ("monday", "custom"):
         raise ResolutionRejected("There is no last synced value.")
-    if field.direction is not merge.FieldDirection.BOTH:
+    if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected("The field is synced one way only; change its direction first.")
     return field_plan.convert.canonical_local(typed_values(facts, plan, field_plan))
 

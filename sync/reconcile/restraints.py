@@ -265,11 +265,11 @@ def _written_back(
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
     action = merge.Action.PUSH
-    needed_way = merge.FieldDirection.TO_MONDAY
+    needed_way = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
         action = merge.Action.PULL
-        needed_way = merge.FieldDirection.TO_NPD
-    if way not in (merge.FieldDirection.BOTH, needed_way):
+        needed_way = choices.SyncDirection.MONDAY_TO_NPD
+    if way not in (choices.SyncDirection.BIDIRECTIONAL, needed_way):
         emptied, filled = _sides_of_clear(clear)
         return field_plan.block(
             choices.BlockedCode.DIRECTION,

@@ -14,9 +14,9 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from sync.choices import RecordSyncStatus, SyncStateDirection, SyncStatus
+from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.kernel.humanize import without_request_id
-from sync.merge import Action, FieldDirection
+from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
@@ -77,7 +77,7 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the fields that this pass found blocked, each with its side and since when for this reason."""
+    """Return the fields that this pass found blocked, each with its reason, and since when for this reason."""
     blocked = {}
     for key, field_plan in plan.plans.items():
         if field_plan.blocked_code is None:
@@ -85,7 +85,6 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: 
         entry = {
             "reason": field_plan.blocked_reason,
             "code": field_plan.blocked_code,
-            "side": blocked_fields.SIDES.get(field_plan.blocked_code, blocked_fields.SIDE_NPD),
             "local": field_plan.local_raw,
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
@@ -139,7 +138,7 @@ def sync_status(
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in sync_state["altered"].items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
+        mapping.key in altered and way_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left

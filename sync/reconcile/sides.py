@@ -16,8 +16,7 @@ from functools import partial
 from typing import Any
 
 from sync.boards import board_columns
-from sync.choices import BlockedCode, Cause, QueueDirection
-from sync.merge import Rule
+from sync.choices import BlockedCode, Cause, QueueDirection, Rule
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import Item

@@ -222,10 +222,6 @@ class Overview(LimitFacts):
         claimed = [job.first for job in self.jobs(board.entity_type) if job.status == QueueStatus.IN_PROGRESS]
         return min(filter(None, claimed), default=None)
 
-    def first_job_of(self, board: BoardAvailability) -> datetime | None:
-        """Return since when its oldest job is due, or was claimed."""
-        return self.due_since(board) or self.claimed_since(board)
-
 
 @dataclass(frozen=True)
 class Stop:
@@ -294,12 +290,6 @@ def stops_of(now: Overview) -> list[Stop]:
     return stops
 
 
-def is_leased(link: BoardLink, now: datetime) -> bool:
-    """Whether a worker has the board's lease; a dead worker has it until it ends or another takes it."""
-    lease: BoardLease | None = getattr(link, "lease", None)
-    return lease is not None and lease.token is not None and lease.expires > now
-
-
 def queue_stats() -> dict[str, Any]:
     """Count jobs by status; `pending` includes deferred ones, `due` those that can be synced now."""
     by_type: dict[str, dict[str, int]] = {}
@@ -336,11 +326,12 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
     for board in now.boards:
         if board.link is None:
             continue
-        leased = is_leased(board.link, now.now)
+        lease: BoardLease | None = getattr(board.link, "lease", None)
+        # A dead worker has the lease until it ends or another takes it.
+        leased = lease is not None and lease.token is not None and lease.expires > now.now
         claimed = now.claimed_since(board)
         abandoned = None
         if claimed is not None and not leased and board.is_available:
-            lease: BoardLease | None = getattr(board.link, "lease", None)
             abandoned = _not_before(board, max(claimed, lease.expires) if lease else claimed)
         since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
         if since is None or (now.now - since).total_seconds() <= max_seconds:

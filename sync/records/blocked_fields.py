@@ -4,19 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
-
-# The side that blocks a field.
-SIDE_MONDAY = "monday"  # Monday rejected the value
-SIDE_LIMIT = "limit"  # the value exceeds Monday's limit
-SIDE_NPD = "npd"
-
-# The sides of codes other than SIDE_NPD.
-SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT}
 
 # The key in an entry that a person kept different: nobody is asked until the value or column changes.
 KEPT_BY = "kept_by"
@@ -32,8 +22,8 @@ FieldRef = tuple[str, UUID, str]
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
-    """Whether an entry of the sync state's `blocked_fields` is a value that Monday rejects."""
-    return entry is not None and entry.get("side") in (SIDE_MONDAY, SIDE_LIMIT)
+    """Whether an entry of `blocked_fields` is a value that Monday rejects, or that exceeds its column's limit."""
+    return entry is not None and entry.get("code") in (BlockedCode.REJECTED, BlockedCode.LIMIT)
 
 
 def is_blocking(entry: Mapping[str, Any]) -> bool:
@@ -61,10 +51,7 @@ def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any
     sync_state.save(update_fields=["blocked_fields"])
 
 
-def throttled_fields() -> QuerySet[WriteLoop]:
-    return WriteLoop.objects.filter(throttled_until__gt=SyncNow())
-
-
 def throttled_records(mapping: FieldMapping) -> list[UUID]:
-    loops = throttled_fields().filter(entity_type=mapping.link.entity_type, key=mapping.key)
-    return list(loops.order_by("entity_id").values_list("entity_id", flat=True))
+    loops = WriteLoop.objects.filter(entity_type=mapping.link.entity_type, key=mapping.key)
+    throttled = loops.filter(throttled_until__gt=SyncNow())
+    return list(throttled.order_by("entity_id").values_list("entity_id", flat=True))

@@ -317,8 +317,6 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
 
 def tombstone_name(tombstone: Tombstone) -> str:
     """Return the deleted record's name; empty if unknown or erased."""
-    return str(tombstone.data.get(_name_field(tombstone.entity_type)) or "")
-
-
-def _name_field(entity_type: str) -> str:
-    return (registry.is_registered(entity_type) and registry.entity(entity_type).name_field) or "name"
+    is_registered = registry.is_registered(tombstone.entity_type)
+    name_field = registry.entity(tombstone.entity_type).name_field if is_registered else None
+    return str(tombstone.data.get(name_field or "name") or "")

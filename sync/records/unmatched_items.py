@@ -133,7 +133,7 @@ def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> 
 def relist(entity_type: str, item_ids: Iterable[str]) -> None:
     """List ignored items again, in the caller's transaction."""
     rows = UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=list(item_ids))
-    _locked(rows).update(ignored_at=None, ignored_by="")
+    _locked(rows).update(ignored_at=None)
 
 
 def reopen_item(link: BoardLink, item_id: str) -> None:
@@ -187,7 +187,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Ignore items until somebody undoes it; return how many were not ignored before."""
     # Passes lock in record order, this in item order: the loser retries.
     items = list(rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
-    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now(), ignored_by=by)
+    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now())
     ignored_items = [
         IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, unlinked=True, reason=f"{by} ignored it.")
         for row in items
@@ -217,7 +217,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
 def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Undo `ignore_unmatched`; return how many items are listed again."""
     items = list(rows.exclude(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
-    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None, ignored_by="")
+    UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None)
     for entity_type, ids in _ids_by_type(items).items():
         IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, unlinked=True, entity_id=None).delete()
     _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {"by": by})

@@ -501,12 +501,11 @@ class RecordView:
         local = self._page.display.current(self.record, mapping)
         base_local, base_remote = self._page.display.base_sides(self.record, mapping, base) if base else ("", "")
         remote, read_at = self._known_remote(mapping, base, base_remote)
-        directions = {self.record.sync_direction, mapping.direction}
-        is_synced = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
-        to_monday = is_synced and choices.SyncDirection.MONDAY_TO_NPD not in directions
-        to_npd = is_synced and choices.SyncDirection.NPD_TO_MONDAY not in directions
-        # Neither holds, too, if the record is synced one way and the field only the other way.
-        reason = self._blocked_reason(key) if to_monday or to_npd else FieldReason.NOT_SYNCED
+        direction = choices.common_direction(self.record.sync_direction, mapping.direction)
+        if not mapping.column_id:
+            direction = choices.SyncDirection.NONE
+        is_synced = direction is not choices.SyncDirection.NONE
+        reason = self._blocked_reason(key) if is_synced else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
         details = [
@@ -524,8 +523,8 @@ class RecordView:
             read_at=read_at,
             reason_code=reason,
             detail=str(details[0]) if details else "",
-            to_monday=to_monday,
-            to_npd=to_npd,
+            to_monday=direction.sends,
+            to_npd=direction.receives,
             rule=choices.Rule(mapping.rule),
             names=tuple(mapping.fields),
         )

@@ -89,7 +89,7 @@ def crowd(world: dict[str, Any]) -> None:
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
     states.approval(synced, "records", label=LONG)
-    blocked_fields = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
+    blocked_fields = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "code": "rejected"}}
     models.SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=blocked_fields)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
     Contact.objects.filter(pk=synced.pk).update(role_title=LONG)

@@ -134,7 +134,7 @@ def with_invalid_email(name: str, item: str) -> Contact:
     """A contact whose email Monday refuses."""
     record = contact(name, email="nobody@invalid")
     mark(record, RecordSyncStatus.PENDING, item)
-    entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid", "side": "npd"}
+    entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid"}
     sync_state(record, SyncStatus.COMPLETED, blocked_fields={"email": entry})
     return record
 

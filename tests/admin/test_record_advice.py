@@ -22,7 +22,7 @@ from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
-BLOCKED = {"phone": {"reason": "The column is gone.", "side": "npd", "code": "column"}}
+BLOCKED = {"phone": {"reason": "The column is gone.", "code": "column"}}
 
 
 def acts_of(client: Client, record: Any) -> list[str]:

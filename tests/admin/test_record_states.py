@@ -55,11 +55,11 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
         )  # fmt: skip
 
 
-REJECTED = {"reason": "Monday refused it.", "side": "monday"}
-BLOCKED = {"reason": "The column is gone.", "side": "npd"}
-KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
-NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
-SKIPPED = {"reason": "It has no item.", "side": "npd", "code": "relation_skipped"}
+REJECTED = {"reason": "Monday refused it.", "code": "rejected"}
+BLOCKED = {"reason": "The column is gone."}
+KEPT = {"reason": "Monday refused it.", "code": "rejected", "kept_by": {"who": "Ada"}}
+NO_COLUMN = {"reason": "The column is gone.", "code": "column"}
+SKIPPED = {"reason": "It has no item.", "code": "relation_skipped"}
 
 
 @pytest.fixture

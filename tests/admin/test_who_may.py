@@ -277,7 +277,7 @@ def footprint() -> list[Any]:
         sorted(SyncQueue.objects.values_list("pk", "status", "causes", "priority", "attempts")),
         sorted(Contact.objects.values_list("pk", "name", "role_title", "monday_id", "sync_enabled")),
         sorted(ApprovalRequest.objects.values_list("pk", "state")),
-        sorted(UnmatchedItem.objects.values_list("pk", "ignored_by")),
+        sorted(UnmatchedItem.objects.values_list("pk", "ignored_at")),
         BoardLink.objects.filter(removed_item_policy="unlink").count(),
         sorted(FieldMapping.objects.values_list("pk", "column_id", "direction", "rule", "problem")),
     ]

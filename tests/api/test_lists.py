@@ -103,7 +103,7 @@ def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClien
         entity_type="contact",
         entity_id=str(contact.pk),
         base={"email": {"local": {"email": "old@navy.test"}, "remote": raw, **base}},
-        blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
+        blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected"}},
     )
     state = api.get(url_of(contact, "sync")).json()
     assert (state["id"], state["monday_id"]) == (str(contact.pk), "77")
@@ -146,7 +146,7 @@ def grow(number: int, organization: Organization) -> None:
         contact = Contact.objects.create(name="x", organization=organization)
         Organization.objects.create(name="x")
         row()
-        blocked = {"email": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}}
+        blocked = {"email": {"reason": "Monday rejected it.", "code": "rejected"}}
         SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), blocked_fields=blocked)
         sides = {"npd_data": {"phone": "1"}, "monday_data": {"phone": "2"}, "base_data": {"phone": "0"}}
         SyncConflict.objects.create(

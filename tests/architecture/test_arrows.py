@@ -34,7 +34,7 @@ PURE = [
 # "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
 KNOWN_TO_A_PASS = {"reports", "models", "effects", "history", "lifecycle", "store"}
 FLOORS = (
-    *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
+    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *(
         "limits",
         "records",

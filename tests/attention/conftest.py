@@ -16,7 +16,7 @@ from tests.conflicts.conftest import rejected_too
 __all__ = ["monday"]
 
 Kinds = dict[str, Any]
-REJECTED = {"side": "monday", "code": "rejected", "reason": "Monday rejected “x” [Monday request 12-ab]"}
+REJECTED = {"code": "rejected", "reason": "Monday rejected “x” [Monday request 12-ab]"}
 
 
 def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:

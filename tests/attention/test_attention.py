@@ -101,7 +101,7 @@ def test_the_gravest_kind_comes_first_and_pages_follow_each_other(kinds: Kinds) 
 
 def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="Column Phone was deleted.")
-    gone = {"code": "column", "side": "npd", "reason": "Column Phone was deleted."}
+    gone = {"code": "column", "reason": "Column Phone was deleted."}
     for number in range(3):
         blocked(f"Gone {number}", f"60{number}", **gone)
     for number in range(3):

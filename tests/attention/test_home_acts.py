@@ -282,7 +282,7 @@ def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Clien
 def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser: Client, db: None) -> None:
     for number in range(2):
         record = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
-        reason = {"side": "monday", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
+        reason = {"code": "rejected", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
         blocked_fields = {"email": reason | {"column": "email", "version": 1}}
         seen_values = {"email": [[None, sync_now().isoformat()]]}
         SyncMetadata.objects.filter(entity_id=str(record.pk)).update(

@@ -33,7 +33,7 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, se
     settings.MONDAY_API_KEY = ""
     output = run("sync_drain")
     assert "Left: 2 contacts pending. Monday isn't connected" in output
-    assert "Left: 1 organization failed: retry in the admin's queue." in output
+    assert "Left: 1 organization failed: retry under Jobs in the admin." in output
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 
 

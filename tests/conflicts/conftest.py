@@ -82,7 +82,7 @@ def rejected(db: None) -> Contact:
 def rejected_too(name: str, item: str) -> Contact:
     contact = states.synced(name, item, email=GOOD)
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
-    reason = {"side": "monday", "reason": f"Monday rejected “{REFUSED}”", "local": {"email": REFUSED}}
+    reason = {"code": "rejected", "reason": f"Monday rejected “{REFUSED}”", "local": {"email": REFUSED}}
     blocked_fields = {"email": reason | {"column": "email", "version": 1}}
     SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked_fields)
     SyncQueue.objects.all().delete()

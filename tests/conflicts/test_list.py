@@ -56,7 +56,7 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     first, last = conflicting("first", PHONE), conflicting("last", PHONE)
     rejected = rejected_too("Ann", "75")
     blocked = states.synced("Bea", "76")
-    blocked_fields = {"phone": {"reason": "NPD can't take it.", "side": "npd", "code": "invalid"}}
+    blocked_fields = {"phone": {"reason": "NPD can't take it.", "code": "invalid"}}
     SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=blocked_fields)
 
     screens = [f"{LIST}{conflict.pk}/screen/" for conflict in (first, last)] + [page_of(rejected)]

@@ -262,7 +262,7 @@ def test_a_left_value_is_not_sent_while_its_column_is_gone(world: World, owner: 
     owner.column("email", "delete")
     owner.sweep()
     world.look(contact)
-    assert (world.status(contact), entry(world, contact)["side"]) == ("pending", "npd")
+    assert (world.status(contact), entry(world, contact)["code"]) == ("pending", "column")
     owner.column("email", "restore")
     mutations = world.calls("mutation")
     world.pass_time(hours=2)

@@ -28,10 +28,10 @@ from sync.choices import (
     Cause,
     DeletedRecordPolicy,
     RemovedItemPolicy,
+    Rule,
     SyncDirection,
     TombstoneState,
 )
-from sync.merge import Rule
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading
@@ -243,7 +243,7 @@ def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: s
     if item_id is None or draw.maybe(10):
         sync_state.base = {}
     for key in draw.some(["name", "email", "role_title", "notes"], 5):
-        reason = {"reason": "No.", "code": "rejected", "column": key, "version": 1, "side": "monday"}
+        reason = {"reason": "No.", "code": "rejected", "column": key, "version": 1}
         sync_state.blocked_fields[key] = reason | {"local": {key: getattr(facts.record, key)}}
     if draw.maybe(5 if state == "active" else 85):
         sync_state.removed_since, sync_state.removed_passes = at(draw.choice([-700, -700, -60])), draw.choice([1, 3])

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from sync.choices import Cause
+from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.calls import NOTHING_SENT, Verdict, WriteAnswer
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
-from sync.reconcile.pass_plan import Outcome, PassFacts, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan, RemovedItem
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -28,9 +28,9 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
     return plan.end(Outcome.SETTLED)
 
 
-def removed(act: RecordAction, **more: Any) -> RecordPlan:
+def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     plan = RecordPlan(record_facts(), removal=replace(GONE, act=act, **more))
-    plan = plan.unlinked("its item is gone") if act is RecordAction.UNLINK else plan
+    plan = plan.unlinked("its item is gone") if act is RemovedItemPolicy.UNLINK else plan
     return plan.end(Outcome.SETTLED)
 
 
@@ -77,17 +77,17 @@ def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
 
 
 def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
-    unlinked = written(removed(RecordAction.UNLINK))
+    unlinked = written(removed(RemovedItemPolicy.UNLINK))
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
     assert (list(unlinked.ignored), [line.kind for line in unlinked.plan.log]) == ([ITEM], ["unlinked"])
-    remade = written(removed(RecordAction.CREATE, is_chosen=True))
+    remade = written(removed(RemovedItemPolicy.CREATE, is_chosen=True))
     assert (remade.values, [job["cause"] for job in remade.new_jobs]) == ({"monday_id": None}, [Cause.PERSON])
-    deletes = written(removed(RecordAction.DELETE))
+    deletes = written(removed(RemovedItemPolicy.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
     assert deletes.after_deletion("").plan.is_deleted
     remaining = deletes.after_deletion("Something needs it.")
     assert remaining.plan.removal is not None
-    assert (remaining.plan.is_deleted, remaining.plan.removal.act) == (False, RecordAction.NOTHING)
+    assert (remaining.plan.is_deleted, remaining.plan.removal.act) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -96,19 +96,19 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, outcome: Outcome) -> None:
-    changes = written(removed(RecordAction.DELETE, is_chosen=chosen)).before_deletion(loss)
+    changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen)).before_deletion(loss)
     assert (changes.deletes, changes.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
 
 
 @pytest.mark.parametrize(
     ("act", "now"),
     [
-        (RecordAction.UNLINK, {"monday_id": "x"}),
-        (RecordAction.CREATE, {"monday_id": "x"}),
-        (RecordAction.DELETE, {"notes": "x"}),
+        (RemovedItemPolicy.UNLINK, {"monday_id": "x"}),
+        (RemovedItemPolicy.CREATE, {"monday_id": "x"}),
+        (RemovedItemPolicy.DELETE, {"notes": "x"}),
     ],
 )
-def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, now: dict[str, Any]) -> None:
+def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RemovedItemPolicy, now: dict[str, Any]) -> None:
     changes = written(removed(act), **now)
     assert (changes.values, changes.deletes, changes.ignored, changes.new_jobs) == ({}, False, {}, ())
     assert (changes.plan.outcome, changes.plan.log) == (Outcome.RELEASED, ())
@@ -120,10 +120,10 @@ def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, 
         (pull(), {}, True),
         (pull(), {"direction": "npd_to_monday"}, False),
         (pull(), {"version": 2}, False),
-        (removed(RecordAction.DELETE), {}, True),
-        (removed(RecordAction.DELETE), {"policy": "ask"}, False),
-        (removed(RecordAction.DELETE, is_chosen=True), {"policy": "ask"}, True),
-        (removed(RecordAction.UNLINK), {}, False),
+        (removed(RemovedItemPolicy.DELETE), {}, True),
+        (removed(RemovedItemPolicy.DELETE), {"policy": "ask"}, False),
+        (removed(RemovedItemPolicy.DELETE, is_chosen=True), {"policy": "ask"}, True),
+        (removed(RemovedItemPolicy.UNLINK), {}, False),
     ],
 )
 def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dict[str, Any], stands: bool) -> None:

@@ -24,7 +24,7 @@ CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
 ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})
-REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
+REFUSED = {ROLE: {"reason": "no", "local": {}, "column": ROLE, "version": 1}}
 
 
 def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:

@@ -226,7 +226,7 @@ def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, 
 
 
 def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that() -> None:
-    entry = {"reason": "No.", "side": "monday", "code": "rejected", "local": {"role_title": "x"}}
+    entry = {"reason": "No.", "code": "rejected", "local": {"role_title": "x"}}
     refused = {"blocked_fields": {"role_title": entry | {"column": "role_title", "version": 1}}}
     assert planned("role_title", field_facts({"role_title": "x"}, sync_state=refused)).blocked_reason == "No."
     by_person = field_facts({"role_title": "x"}, sync_state=refused, causes=[Cause.PERSON])
@@ -234,7 +234,7 @@ def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that
     assert planned("role_title", field_facts({"role_title": "y"}, sync_state=refused)).send_raw == {"role_title": "y"}
 
 
-KEPT = {"reason": "No.", "side": "monday", "code": "rejected", "column": "role_title", "version": 1}
+KEPT = {"reason": "No.", "code": "rejected", "column": "role_title", "version": 1}
 KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss"}}
 
 

@@ -121,7 +121,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
     holding = board(mapping("email"), creates_held=reason)
-    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason, is_held=True)]
+    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
 

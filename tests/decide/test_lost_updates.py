@@ -9,7 +9,7 @@ import pytest
 
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, RemovedItemPolicy
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
@@ -32,7 +32,6 @@ from sync.reconcile.pass_plan import (
     Outcome,
     PassFacts,
     Plan,
-    RecordAction,
     RecordPlan,
     RejectedChoice,
     RemovedItem,
@@ -241,7 +240,7 @@ def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> 
     return LostUpdate(value=value, **values)
 
 
-GOES = RemovedItem("archived", act=RecordAction.DELETE)
+GOES = RemovedItem("archived", act=RemovedItemPolicy.DELETE)
 OUTCOME_OPEN = {"is_outcome_open": True, "sent": "Ours"}
 
 

@@ -13,7 +13,7 @@ from django.db.models import Model
 from hypothesis import example, given, settings
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import Cause, DeletedRecordPolicy
+from sync.choices import Cause, DeletedRecordPolicy, RemovedItemPolicy
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -23,16 +23,7 @@ from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
-from sync.reconcile.pass_plan import (
-    ASSIGNING,
-    AnswerKind,
-    FieldPlan,
-    Outcome,
-    PassFacts,
-    Plan,
-    RecordAction,
-    RecordPlan,
-)
+from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.settlement import changed_records
 from tests.decide import field_builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
@@ -54,7 +45,7 @@ def writes(plan: RecordPlan) -> bool:
 
 
 def deletes(plan: RecordPlan) -> bool:
-    return plan.removal is not None and plan.removal.act is RecordAction.DELETE
+    return plan.removal is not None and plan.removal.act is RemovedItemPolicy.DELETE
 
 
 # Nothing is planned twice, and nothing where nothing may be done.

@@ -12,7 +12,7 @@ from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItem
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RemovalFacts
 from sync.reconcile.field_values import BoardContext, PassSettings
-from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
     plan_for_new_item,
@@ -44,7 +44,7 @@ from tests.decide.builders import (
 ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
 DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
 POLICIES = [ASK, UNLINK, DELETE, CREATE]
-NOTHING = RecordAction.NOTHING
+NOTHING = None
 
 
 def decide(
@@ -97,14 +97,13 @@ def test_an_item_that_is_back_is_said_so_once() -> None:
 
 
 @pytest.mark.parametrize("state", ["archived", "deleted"])
-@pytest.mark.parametrize(
-    ("policy", "act"),
-    [(ASK, NOTHING), (UNLINK, RecordAction.UNLINK), (DELETE, RecordAction.DELETE), (CREATE, RecordAction.CREATE)],
-)
-def test_a_base_whose_item_is_gone_goes_by_policy(policy: RemovedItemPolicy, act: RecordAction, state: str) -> None:
+@pytest.mark.parametrize(("policy", "act"), [(ASK, NOTHING), (UNLINK, UNLINK), (DELETE, DELETE), (CREATE, CREATE)])
+def test_a_base_whose_item_is_gone_goes_by_policy(
+    policy: RemovedItemPolicy, act: RemovedItemPolicy, state: str
+) -> None:
     plan = decide(removal(state=state), policy)
     assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
-    assert bool(plan.unlink) is (act is RecordAction.UNLINK)
+    assert bool(plan.unlink) is (act is UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
 
@@ -152,7 +151,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, ed
     facts, on = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
     plan = decide(facts, UNLINK, on=on)
     assert [(edit.key, edit.monday) for edit in removed(plan).fields] == [(key, None) for key in edited]
-    assert removed(plan).act is (NOTHING if edited else RecordAction.UNLINK)
+    assert removed(plan).act is (NOTHING if edited else UNLINK)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -236,7 +235,7 @@ def test_a_column_mapped_since_the_removal_says_nothing_of_edits_before(
     shown = replace(item(facts.record, role_title="Ours", notes="Theirs"), state="archived")
     plan = decide(replace(facts, item=shown), DELETE, on=on)
     is_known_as_unedited = bool(agreed) and mapped > -700
-    assert removed(plan).act is (NOTHING if edited and not is_known_as_unedited else RecordAction.DELETE)
+    assert removed(plan).act is (NOTHING if edited and not is_known_as_unedited else DELETE)
 
 
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
@@ -244,7 +243,7 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     on = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
-    entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
+    entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw}
     sync_state = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
     facts = removal(contact(organization=acme), sync_state=sync_state)
     assert facts.item is not None
@@ -265,8 +264,10 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
     assert removed(decide(removal(conflicts=(conflict,)), policy)).act is NOTHING
 
 
-@pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
-def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
+@pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", DELETE)])
+def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(
+    rule: str, act: RemovedItemPolicy
+) -> None:
     updates = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
     assert removed(decide(removal(), DELETE, on=board(mapping(rule=rule)), lost_updates=updates)).act is act
 
@@ -320,7 +321,7 @@ def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> 
     plan = decide(removal(is_removed_too_often=True), CREATE)
     assert removed(plan).act is NOTHING
     assert "look for an automation" in plan.reason
-    assert removed(decide(removal(is_removed_too_often=True), DELETE)).act is RecordAction.DELETE
+    assert removed(decide(removal(is_removed_too_often=True), DELETE)).act is DELETE
 
 
 def test_of_a_record_without_sync_nothing_is_sent() -> None:
@@ -332,11 +333,8 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 # What a person chose.
 
 
-@pytest.mark.parametrize(
-    ("choice", "act"),
-    [(("npd",), RecordAction.CREATE), (("monday",), RecordAction.DELETE), (("custom", "unlink"), RecordAction.UNLINK)],
-)
-def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RecordAction) -> None:
+@pytest.mark.parametrize(("choice", "act"), [(("npd",), CREATE), (("monday",), DELETE), (("custom", "unlink"), UNLINK)])
+def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RemovedItemPolicy) -> None:
     conflict = decided(*choice, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
     assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as a person chose")
@@ -370,7 +368,7 @@ def with_payload(facts: RemovalFacts, **payload: Any) -> RemovalFacts:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (removed(plan).act, removed(plan).is_chosen) == (RecordAction.CREATE, True)
+    assert (removed(plan).act, removed(plan).is_chosen) == (CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -387,7 +385,7 @@ def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Remov
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile(policy: RemovedItemPolicy) -> None:
     restored = {RECORD_RESTORED_KEY: True, "by": "pat"}
-    assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is RecordAction.CREATE
+    assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is CREATE
     # On another board it is there still.
     assert removed(decide(with_payload(removal(state="moved"), **restored), policy)).act is NOTHING
 
@@ -411,16 +409,14 @@ def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemP
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     limit = let_go(ApprovalKind.RECORDS, counted=1, most=2)
     (plan,) = approved(limit, removal())
-    assert (removed(plan).act, removed(plan).approval) == (RecordAction.DELETE, ApprovalState.DONE)
+    assert (removed(plan).act, removed(plan).approval) == (DELETE, ApprovalState.DONE)
     plans = approved(limit, removal(), removal())
     assert {(removed(plan).act, removed(plan).approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
     assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in plans)
 
 
-@pytest.mark.parametrize(
-    ("state", "act"), [("approved", RecordAction.DELETE), ("done", RecordAction.DELETE), ("pending", NOTHING)]
-)
-def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
+@pytest.mark.parametrize(("state", "act"), [("approved", DELETE), ("done", DELETE), ("pending", NOTHING)])
+def test_a_deletion_follows_what_was_said_of_it(state: str, act: RemovedItemPolicy) -> None:
     facts = removal()
     (plan,) = approved(let_go(ApprovalKind.RECORDS, (facts.id, state)), facts)
     assert (removed(plan).act, removed(plan).approval) == (act, None)
@@ -437,12 +433,12 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
         ("rejected", (), NOTHING, ""),
         ("kept", (), NOTHING, ""),
         ("rejected", (decided("monday"),), NOTHING, "Deleting this record was not approved."),
-        ("kept", (decided("monday"),), RecordAction.DELETE, ""),
+        ("kept", (decided("monday"),), DELETE, ""),
     ],
     ids=["by the policy", "by the policy, later", "chosen before", "chosen afterwards"],
 )
 def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_anew(
-    rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
+    rejected: str, choices: tuple[OpenConflict, ...], act: RemovedItemPolicy, problem: str
 ) -> None:
     facts = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
     (plan,) = approved(let_go(ApprovalKind.RECORDS), facts)

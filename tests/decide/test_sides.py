@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalState, Cause, ColumnProblem
+from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.models import FieldMapping, Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.sides import apply_unlinks, cleared_columns, column_findings, end_without_call, unmatchable_reason
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
@@ -40,7 +40,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("a save that changed something", settled(record=contact(role_title="New")), None),
         ("a sweep looks all the same", settled(Cause.SWEEP), None),
         ("without a base", settled(sync_state={"base": {}}), None),
-        ("something is blocked", settled(sync_state={"blocked_fields": {"notes": {"side": "npd"}}}), None),
+        ("something is blocked", settled(sync_state={"blocked_fields": {"notes": {"code": "invalid"}}}), None),
         ("a note is open", settled(sync_state={"note": "Why."}), None),
         ("Monday's side is not known to stand", settled(sync_state={"remote_state": ""}), None),
         ("a failed job", settled(has_failed_job=True), None),
@@ -79,8 +79,10 @@ def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: di
     assert cleared_columns(without, plan) == cleared_columns(on, RecordPlan(record_facts(on=on))) == {}
 
 
-@pytest.mark.parametrize("act", [RecordAction.DELETE, RecordAction.CREATE])
-def test_a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item(act: RecordAction) -> None:
+@pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])
+def test_a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item(
+    act: RemovedItemPolicy,
+) -> None:
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary unlinked it"}),
         Ending(Outcome.SETTLED),

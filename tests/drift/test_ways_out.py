@@ -205,7 +205,7 @@ def test_a_field_left_alone_keeps_its_record_in_sync(world: World, owner: Owner,
 
 def held_so(contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
-    entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
+    entry = {"reason": "Monday refused it.", "code": "rejected", "local": {"role_title": ""}}
     sync_state = SyncMetadata.objects.filter(entity_id=str(contact.pk))
     sync_state.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
 
@@ -262,7 +262,7 @@ def throttled(contact: Contact, key: str) -> None:
 def test_the_queries_of_home_do_not_grow_with_what_is_blocked(mapped: Client) -> None:
     def trouble(number: int) -> None:
         contact = states.synced(f"Held {number}", f"{number}")
-        blocked = {"phone": {"reason": f"Refused {number}.", "side": "npd", "code": "invalid"}}
+        blocked = {"phone": {"reason": f"Refused {number}.", "code": "invalid"}}
         SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
         throttled(contact, "email")
 

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sync.boards.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
-from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, FieldDirection, Rule, Unknown, Values, decide_field
+from sync.choices import Rule, SyncDirection
+from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Values, values, values)
@@ -19,7 +20,7 @@ fields = st.builds(
     local=values,
     remote=values,
     base=bases,
-    direction=st.sampled_from(FieldDirection),
+    direction=st.sampled_from(SyncDirection),
     rule=rules,
     first_match=rules,
     edited=st.builds(EditTimes, moments, moments),
@@ -90,9 +91,9 @@ def test_the_merge_is_symmetric(field: Field) -> None:
 @given(fields)
 def test_nothing_is_written_against_a_direction(field: Field) -> None:
     action = decide_field(field).action
-    if field.direction in (FieldDirection.TO_MONDAY, FieldDirection.NONE):
+    if field.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE):
         assert action not in (Action.PULL, Action.BOTH)
-    if field.direction in (FieldDirection.TO_NPD, FieldDirection.NONE):
+    if field.direction in (SyncDirection.MONDAY_TO_NPD, SyncDirection.NONE):
         assert action not in (Action.PUSH, Action.BOTH)
 
 
@@ -132,14 +133,16 @@ def test_a_rule_decides_clashes_and_nothing_else(
 
 @given(fields)
 def test_the_winning_side_stands_on_both_sides_and_the_other_value_is_said_to_be_overridden(field: Field) -> None:
-    decision = decide_field(replace(field, direction=FieldDirection.BOTH))
+    decision = decide_field(replace(field, direction=SyncDirection.BIDIRECTIONAL))
     if decision.overrides:
         assert decision.action in (Action.PUSH, Action.PULL)
         assert field.local != field.remote
 
 
 @given(
-    fields.map(lambda field: replace(field, rule=Rule.NEWEST, first_match=Rule.NEWEST, direction=FieldDirection.BOTH))
+    fields.map(
+        lambda field: replace(field, rule=Rule.NEWEST, first_match=Rule.NEWEST, direction=SyncDirection.BIDIRECTIONAL)
+    )
 )
 def test_newest_takes_the_later_edit_or_asks(field: Field) -> None:
     here, there = field.edited.local, field.edited.remote

@@ -28,10 +28,10 @@ def test_boards_that_can_not_be_listed_are_asked_for_again(away: Wizard) -> None
 
 def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Everything", *PEOPLE)
-    assert "Two kinds of records can't have the same board" in wizard.boards(contact=board, organization=board)
+    assert "Two kinds of records can't share a board" in wizard.boards(contact=board, organization=board)
     wizard.planned(board)
     wizard.start()
-    assert "is the one of the contact records" in wizard.boards(organization=board)
+    assert "belongs to the contact records" in wizard.boards(organization=board)
     assert not wizard.choices
 
 
@@ -96,7 +96,7 @@ REFUSED = (
     ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
     ({"direction_email": "none"}, "Email must be synced"),
     ({"direction_name": "none"}, "Name must be synced, for it is required in NPD"),
-    ({"column_role_title": "job", "column_organization": "job"}, "is the column of"),
+    ({"column_role_title": "job", "column_organization": "job"}, "is already the column of"),
 )
 
 

@@ -32,7 +32,7 @@ def test_of_two_administrators_one_starts(wizard: Wizard) -> None:
     second_wizard.client.force_login(second_wizard.person)
     second_wizard.planned("new")
     assert "The set-up is running" in wizard.start()
-    assert "a set-up was started meanwhile" in second_wizard.start()
+    assert "somebody has started another set-up" in second_wizard.start()
     assert started()["by"] == "dora"
     assert "The set-up is running" in wizard.get("run/")
 
@@ -57,7 +57,7 @@ def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizar
     FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
     BoardLink.objects.update(creates_records=True)
     page = wizard.start()
-    assert "Contacts: settings were changed elsewhere meanwhile." in page
+    assert "Contacts: somebody has changed the board" in page
     assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
     wizard.post("plan/", anew="1")
     wizard.plan()

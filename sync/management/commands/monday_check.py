@@ -333,5 +333,5 @@ def _queue_results() -> Iterator[CheckResult]:
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
         message = f"{failed} failed after all attempts."
-        fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
+        fix = "Open Settings, Jobs in the admin: each job says why. Fix that, then choose Retry."
         yield CheckResult(True, message, fix, "queue", is_warning=True)

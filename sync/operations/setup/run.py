@@ -61,9 +61,7 @@ def start(
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
     if plan.state != PLAN_DONE or plan.is_old:
-        raise NotPossible(
-            "The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again."
-        )
+        raise NotPossible("The plan isn't ready yet, or it is too old. Look at it again.")
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
@@ -75,7 +73,7 @@ def start(
             filter_text = " ".join(chosen.filter_lines) or "everything is synced."
             remapped = ", ".join(chosen.changed_labels) or "none"
             sentences = [
-                f"Set-up started: {board_plan.summary}. Changed mappings: {remapped}. Filter: {filter_text}",
+                f"Set-up started: {board_plan.figures}. Changed mappings: {remapped}. Filter: {filter_text}",
                 f"Where both sides differ at first: {chosen.choices.first_match_text}.",
             ]
             if entity_type in creating_related:
@@ -89,12 +87,9 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
-        raise NotPossible(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+        raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
     if plan.settings != selection.board_settings(choices.link):
-        raise NotPossible(
-            f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
-            "them."
-        )
+        raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
     if problems := chosen.problem_text:
         raise NotPossible(f"{title}: {problems}")
     selection.check_board(choices.entity_type, choices.board_id)
@@ -317,7 +312,7 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         stored.done.append("changed the filter")
         stored.needs_resync = True
         # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.listed().filter(entity_type=link.entity_type).order_by("id")
+        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
         enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored

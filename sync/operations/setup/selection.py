@@ -249,9 +249,7 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
         raise ActionError("No board was chosen. Choose one for at least one kind of records.")
     ids = [board_id for board_id in boards_by_type.values() if board_id]
     if len(ids) != len(set(ids)):
-        raise ActionError(
-            "Two kinds of records can't have the same board: each item would be two things. Choose another."
-        )
+        raise ActionError("Two kinds of records can't share a board. Choose another.")
     boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
     chosen = {}
     for entity_type, board_id in boards_by_type.items():
@@ -307,10 +305,7 @@ def check_board(entity_type: str, board_id: str) -> None:
     for other in BoardLink.objects.exclude(entity_type=entity_type):
         gets_board = is_running(other) and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
-            raise ActionError(
-                f"That board is the one of the {other.entity_type} records. A board serves one kind of records; "
-                "choose another."
-            )
+            raise ActionError(f"That board belongs to the {other.entity_type} records. Choose another.")
     link = link_of(entity_type)
     if link is None or link.board_id in ("", board_id):
         return

@@ -26,7 +26,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
-from sync.monday.board_events import EventKind
+from sync.monday.board_events import REMOVAL_TYPES
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, RecordFacts, RemovalFacts
@@ -63,7 +63,7 @@ def removal_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) ->
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
     items = [record.record.monday_id for record in records]
-    events = WebhookEvent.objects.filter(item_id__in=items).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
+    events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
     removals = {}
     for record in records:

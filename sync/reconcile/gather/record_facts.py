@@ -18,7 +18,7 @@ from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.models import Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board_events import EVENT_TYPES, EventKind
+from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES, EventKind
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, lookups, pass_plan, sides, unconfirmed_writes
 from sync.reconcile.facts import (
@@ -347,5 +347,5 @@ def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> 
     )
     removed_by_pass = {str(owners[key]) for key in map(UUID, sync_states.values_list("entity_id", flat=True))}
     events = WebhookEvent.objects.filter(item_id__in=set(items) - removed_by_pass, processed_at=None)
-    removed_by_event = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
+    removed_by_event = events.filter(type__in=REMOVAL_TYPES).values_list("item_id", flat=True)
     return removed_by_pass | set(map(str, removed_by_event))

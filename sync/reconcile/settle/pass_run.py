@@ -114,7 +114,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.CREATE
+        is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
             creation, actor = self._creator(line, plan)
             cause |= creation
