@@ -12,7 +12,7 @@ SERVICE = "monolith"  # of refused fields and internal errors since 2025-10 (mon
 
 
 class FieldError(Exception):
-    """One field refused; `status_code` is Monday's own, inside an HTTP 200."""
+    """One field refused; `code` and `status_code` are Monday's own, inside an HTTP 200."""
 
     def __init__(self, message: str, code: str, status_code: int = 200, **error_data: Any) -> None:
         super().__init__(message)

@@ -104,7 +104,7 @@ class Control:
                     "id": str(board.id),
                     "name": board.name,
                     "state": board.state,
-                    "columns": [{"id": c.id, "title": c.title, "type": c.type} for c in board.visible_columns()],
+                    "columns": [{"id": c.id, "title": c.title, "type": c.type} for c in board.active_columns()],
                     "items": [_shown_item(board, item) for item in self._world.items_of(board.id, STATES)],
                 }
                 for board in self._world.boards.values()
@@ -117,7 +117,7 @@ class Control:
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
-                operations.set_board_state(self._world, model.MAYA, board.id, web.one_of(STATES, state))
+                operations.set_board_state(self._world, model.MAYA_ID, board.id, web.one_of(STATES, state))
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)
@@ -199,7 +199,7 @@ class Control:
         """
         return [str(item_id) for item_id in operations.load_items(self._world, int(board_id), items)]
 
-    def act(self, action: str, user_id: int = model.MAYA, **fields: Any) -> dict[str, Any]:
+    def act(self, action: str, user_id: int = model.MAYA_ID, **fields: Any) -> dict[str, Any]:
         """Do what a person does on a board; `ITEM_ACTIONS` lists the actions with their fields."""
         if not model.is_person(user_id):
             raise web.BadRequestError("user_id is nobody here")
@@ -229,13 +229,13 @@ class Control:
                 raise web.BadRequestError("there is no such column")
             match action:
                 case "rename":
-                    operations.rename_column(self._world, model.MAYA, board.id, column_id, title)
+                    operations.rename_column(self._world, model.MAYA_ID, board.id, column_id, title)
                 case "delete":
-                    operations.delete_column(self._world, model.MAYA, board.id, column_id)
+                    operations.delete_column(self._world, model.MAYA_ID, board.id, column_id)
                 case "restore":
                     column.archived = False
                     details = {"column_id": column.id, "column_title": column.title}
-                    operations.log_board(self._world, "restore_column", board, model.MAYA, **details)
+                    operations.log_board(self._world, "restore_column", board, model.MAYA_ID, **details)
                 # As by the column's permission to view: its values are missing from answers, but the board lists it.
                 case "hide" | "show":
                     column.hidden = action == "hide"
@@ -316,7 +316,7 @@ class Control:
 
 
 def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
-    columns = [column for column in board.visible_columns() if column.type != "name"]
+    columns = [column for column in board.active_columns() if column.type != "name"]
     values = {c.id: kind_of(c.type).text(c, item.raw(c.id)) for c in columns}
     return {"id": str(item.id), "name": item.name, "state": item.state, "values": values}
 

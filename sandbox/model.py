@@ -25,6 +25,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Person:
+    """A user, or Monday's automations as if they were one."""
+
     id: int
     name: str
     email: str
@@ -41,7 +43,7 @@ PEOPLE = (
     Person(67210013, "Noor Haddad", "noor@sandbox.example", "Assistant", "member"),
 )
 
-MAYA = PEOPLE[0].id  # acts on the pages, and where a test names no user
+MAYA_ID = PEOPLE[0].id  # acts on the pages, and where a test names no user
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
 
@@ -49,7 +51,7 @@ USERS = (API_USER, *PEOPLE, GUEST)
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
 ACCOUNT_ID = 25910000
 SUBSCRIPTION_OFFSET = 50_000  # so that no webhook's id is mistaken for its subscription's
-NOBODY = 0  # who changed an item that was loaded as if it had always been there
+NOBODY_ID = 0  # "changed" the items of a bulk load, which look as if they had always been there
 _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 
 
@@ -58,13 +60,8 @@ def person(person_id: int) -> Person:
 
 
 def is_person(person_id: int) -> bool:
-    """Return whether the id is a user's or the automations'."""
+    """Return whether somebody has this id."""
     return person_id in _BY_ID
-
-
-def no_item(item_id: int) -> Item | None:
-    """Stand in for `World.find_item` while a column is on no board."""
-    return None
 
 
 @dataclass
@@ -73,10 +70,10 @@ class Column:
     title: str
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
-    archived: bool = False  # Monday's word for a deleted column
+    archived: bool = False  # deleted, for which this is Monday's word
     hidden: bool = False  # its values are not shown to the API's user
-    # Returns the item with this id unless it is deleted; set by the world and not stored.
-    find_item: Callable[[int], Item | None] = field(default=no_item, compare=False, repr=False)
+    # Returns the linked item with this id unless it is deleted; set by `World` and not stored.
+    find_item: Callable[[int], Item | None] = field(default=lambda _id: None, compare=False, repr=False)
 
 
 @dataclass
@@ -103,11 +100,11 @@ class Item:
     board_id: int
     group_id: str
     name: str
-    rank: int  # its place on the board, ascending: its id, or after a move to another board a newer one
+    rank: int  # orders the board's items, ascending: the item's id, or a newer id since it moved to another board
     created_at: str  # as `Clock.stamp` writes it, like `updated_at`
     updated_at: str
     changed_by: int  # the id of the person who changed it last
-    state: str = "active"  # then "archived" or "deleted"; with the board's state, see `World.state_of`
+    state: str = "active"  # or "archived", "deleted"; `World.state_of` considers the board's state too
     cells: dict[str, Cell] = field(default_factory=dict)  # by the column's id; an empty cell may be missing
 
     def raw(self, column_id: str) -> Any:
@@ -126,16 +123,18 @@ class Board:
 
     def column(self, column_id: str) -> Column | None:
         """Return a column that isn't deleted."""
-        return next((c for c in self.columns if c.id == column_id and not c.archived), None)
+        return next((c for c in self.active_columns() if c.id == column_id), None)
 
-    def visible_columns(self) -> list[Column]:
+    def active_columns(self) -> list[Column]:
+        """Return the columns that aren't deleted."""
         return [c for c in self.columns if not c.archived]
 
-    def visible_groups(self) -> list[Group]:
+    def active_groups(self) -> list[Group]:
+        """Return the groups that are neither archived nor deleted."""
         return [g for g in self.groups if not g.deleted and not g.archived]
 
     def group(self, group_id: str) -> Group | None:
-        return next((g for g in self.visible_groups() if g.id == group_id), None)
+        return next((g for g in self.active_groups() if g.id == group_id), None)
 
 
 @dataclass
@@ -151,7 +150,7 @@ class Hook:
 
     @property
     def subscription_id(self) -> int:
-        """The number in its deliveries, which no query answers (published captures, 2025-02)."""
+        """The number in its deliveries, which no query returns (published captures, 2025-02)."""
         return SUBSCRIPTION_OFFSET + self.id
 
 
@@ -173,6 +172,7 @@ Row = TypeVar("Row", Board, Item, Hook, Activity)
 
 
 def to_document(row: Row) -> dict[str, Any]:
+    """Return a row as the JSON that the sandbox's store keeps."""
     document = dict(vars(row))
     if isinstance(row, Board):
         document["columns"] = [{k: v for k, v in vars(column).items() if k != "find_item"} for column in row.columns]
@@ -206,7 +206,7 @@ class WorldEvent:
     is_top_group: bool
     source_group_id: str = ""
     column: Column | None = None
-    column_type: str = ""
+    column_type: str = ""  # Monday's internal name of the column's type
     value: Any = None  # as webhooks show it, like `previous`
     previous: Any = None
     column_values: dict[str, Any] = field(default_factory=dict)

@@ -65,9 +65,9 @@ def column_of(board: model.Board, column_id: str) -> model.Column:
 
 
 def target_group(board: model.Board, group_id: str | None) -> model.Group:
-    """Return the group with this id, or the top group for None; raises FieldError (ResourceNotFoundException)."""
+    """Return the group with this id, or the top group for None; raises FieldError."""
     if group_id is None:
-        return board.visible_groups()[0]
+        return board.active_groups()[0]
     group = board.group(group_id)
     if group is None:
         raise api_errors.group_not_found(group_id, board.id)
@@ -79,7 +79,7 @@ def group_of(board: model.Board, item: model.Item) -> model.Group:
 
 
 def is_top(board: model.Board, group: model.Group) -> bool:
-    return group in board.visible_groups()[:1]
+    return group in board.active_groups()[:1]
 
 
 # Columns.
@@ -88,7 +88,7 @@ TITLE_LIMIT = 255  # our guess, as for names
 
 
 def create_column(world: World, user_id: int, board_id: int, column: model.Column) -> model.Column:
-    """Add a column, whose id was never used on this board; raises FieldError (InvalidArgumentException)."""
+    """Add a column, whose id was never used on this board; raises FieldError."""
     with world.transaction():
         board = world.active_board(board_id)
         column_type = kind_of(column.type).old_type
@@ -135,7 +135,7 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
 
 
 def json_in(text: Any) -> Any:
-    """Return an argument of type JSON, which may be JSON in a string; raises FieldError (JsonParseException)."""
+    """Return an argument of type JSON, which may be JSON in a string; raises FieldError."""
     if not isinstance(text, str):
         return text
     try:
@@ -182,7 +182,7 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
     with world.transaction():
         board = world.active_board(board_id)
         group = target_group(board, group_id)
-        if len(board.visible_groups()) == 1:
+        if len(board.active_groups()) == 1:
             raise api_errors.last_group(group_id, board_id)
         # Archived items go with their group: our guess.
         items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
@@ -264,7 +264,7 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
                 check_name(row["name"])
                 group = target_group(board, row.get("group_id"))
                 # A later item has a higher id, so its id is its place on the board.
-                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY)
+                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY_ID)
                 for column_id, value in (row.get("values") or {}).items():
                     column = column_of(board, column_id)
                     raw = kind_of(column.type).parse(column, value, writing)
@@ -298,7 +298,7 @@ def create_item(
 
 
 def _new_item(world: World, user_id: int, board: model.Board, group: model.Group, name: str) -> model.Item:
-    """Return an empty item for the end of a board; raises FieldError (ItemsLimitationException) if that is full."""
+    """Return an empty item for the end of a board; raises FieldError if that is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
@@ -404,7 +404,7 @@ def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
         item = world.item(item_id)
         check_active(world, item)
         board = world.boards[item.board_id]
-        column_ids = {column.id for column in board.visible_columns()}
+        column_ids = {column.id for column in board.active_columns()}
         raws = {key: cell.raw for key, cell in item.cells.items() if key in column_ids}
         name = item.name[: NAME_LIMIT - len(COPY)] + COPY
         return _place_item(world, _new_item(world, user_id, board, group_of(board, item), name), raws)
@@ -438,9 +438,9 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
 def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, stamp: str) -> dict[str, model.Cell]:
     """Return the item's cells on the other board; labels keep their text, and missing ones are created there."""
     writing = Writing(stamp, create_labels=True)
-    targets = {(column.type, column.title): column for column in target.visible_columns() if column.type != "name"}
+    targets = {(column.type, column.title): column for column in target.active_columns() if column.type != "name"}
     cells = {}
-    for column in source.visible_columns():
+    for column in source.active_columns():
         other = targets.get((column.type, column.title))
         if other is None:
             continue

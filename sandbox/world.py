@@ -157,7 +157,7 @@ class World:
         self._events.append(event)
 
     def board(self, board_id: int) -> model.Board:
-        """Return the board in any state; raises FieldError (InvalidBoardIdException)."""
+        """Return the board in any state; raises FieldError."""
         row = self.boards.get(board_id)
         if row is None:
             raise api_errors.board_not_found(board_id)
@@ -170,7 +170,7 @@ class World:
         return board
 
     def item(self, item_id: int | None) -> model.Item:
-        """Return the item in any state; raises FieldError (InvalidItemIdException)."""
+        """Return the item in any state; raises FieldError."""
         row = self.items.get(item_id) if item_id is not None else None
         if row is None:
             raise api_errors.item_not_found(item_id)

@@ -73,7 +73,7 @@ class Status(ColumnKind):
             return self._by_index(column, str(content["index"]))
         label = content.get("label")
         if not isinstance(label, str) or not label.strip():
-            raise self.bad("an index or a label is expected")
+            raise self.refusal("an index or a label is expected")
         return self.parse_simple(column, label, writing)
 
     def named(self, column: Column, label: str, writing: Writing) -> Any:
@@ -93,11 +93,11 @@ class Status(ColumnKind):
             raise self._unknown(column, label)
         labels = column.settings["labels"]
         if not label.strip():
-            raise self.bad("a label needs a word")
+            raise self.refusal("a label needs a word")
         if len(label) > STATUS_LABEL_LENGTH:
-            raise self.bad(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
+            raise self.refusal(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
         if len(labels) >= STATUS_LABELS_LIMIT:
-            raise self.bad(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
+            raise self.refusal(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
         # The place of the empty label is never given to another one.
         index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
         labels[str(index)] = label
@@ -165,18 +165,18 @@ class Dropdown(ColumnKind):
             return self._by_ids(column, parts)
         # As in a status, digits are ids here, so a label that is a number needs the form of an object.
         if numbers:
-            raise self.bad("ids and labels cannot be mixed")
+            raise self.refusal("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         ids = content.get("ids")
         choices = content.get("labels") if ids is None else ids
         if not isinstance(choices, list):
-            raise self.bad("ids or labels are expected, as a list")
+            raise self.refusal("ids or labels are expected, as a list")
         if ids is not None:
             return self._by_ids(column, [str(label_id) for label_id in ids])
         if not all(isinstance(label, str) and label.strip() for label in choices):
-            raise self.bad("a label is a word")
+            raise self.refusal("a label is a word")
         return self._by_labels(column, choices, writing)
 
     def _by_ids(self, column: Column, ids: list[str]) -> Any:
@@ -201,7 +201,7 @@ class Dropdown(ColumnKind):
         unique = list(dict.fromkeys(ids))
         limit = column.settings.get("label_limit_count")
         if column.settings.get("limit_select") and isinstance(limit, int) and len(unique) > limit:
-            raise self.bad(f"this column takes at most {limit} of its labels")
+            raise self.refusal(f"this column takes at most {limit} of its labels")
         return {"ids": unique} if unique else None
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
@@ -252,22 +252,22 @@ class BoardRelation(ColumnKind):
         if values is None:
             return None
         if not isinstance(values, list):
-            raise self.bad('"item_ids" must be a list')
+            raise self.refusal('"item_ids" must be a list')
         for item_id in values:
             if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
-                raise self.bad("an id must be a number")
+                raise self.refusal("an id must be a number")
         ids = list(dict.fromkeys(int(item_id) for item_id in values))
         boards = board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
             # An archived item may be linked, a deleted one not.
             if item is None:
-                raise self.bad(f"there is no item {item_id}")
+                raise self.refusal(f"there is no item {item_id}")
             if item.board_id not in boards:
                 raise api_errors.other_boards_items()
         # False only where the settings say so, as JSON or as a text.
         if len(ids) > 1 and column.settings.get("allowMultipleItems", True) in (False, "false"):
-            raise self.bad("this column takes one item")
+            raise self.refusal("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
@@ -323,7 +323,7 @@ KINDS: dict[str, ColumnKind] = {
 
 
 def kind_of(column_type: str) -> ColumnKind:
-    """Return the column type; raises FieldError (InvalidColumnTypeException) for one that the sandbox does not play."""
+    """Return the column type; raises FieldError for one that the sandbox does not play."""
     try:
         return KINDS[column_type]
     except KeyError:
@@ -331,7 +331,7 @@ def kind_of(column_type: str) -> ColumnKind:
 
 
 def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
-    """Return a new column's settings: `defaults` over its type's own; raises FieldError (InvalidArgumentException)."""
+    """Return a new column's settings: `defaults` over its type's own; raises FieldError."""
     kind = KINDS.get(column_type, ColumnKind())
     # Monday's examples wrap the defaults of a dropdown in `settings`, those of a status not
     # (developer.monday.com/api-reference/reference/columns).

@@ -1,6 +1,7 @@
-"""The base class of column types, and all types but those of labels and relations.
+"""The base class of column types, and the types whose cells hold one plain value.
 
-Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
+The other types, and the list of all, are in __init__.py. Shapes and clearing rules:
+developer.monday.com/api-reference/reference (one page per column type).
 """
 
 import json
@@ -20,46 +21,49 @@ from sandbox.model import Column
 
 @dataclass(frozen=True)
 class Writing:
-    """When a value is written, and what the write may do."""
+    """How a value is written."""
 
-    stamp: str
+    stamp: str  # when, as `Clock.stamp` writes it
     create_labels: bool = False  # may add labels to a column
-    unchecked_phones: bool = False  # may write numbers that Monday would refuse
+    unchecked_phones: bool = False  # may be a number that Monday refuses today, as old items have
 
 
 class ColumnKind:
-    """One column type. A raw value is the decoded JSON of Monday's `value`, None when empty."""
+    """One column type; an instance of this class itself stands for types that the sandbox doesn't play.
+
+    A raw value is the decoded JSON of Monday's `value`, None when empty.
+    """
 
     type = "unsupported"
-    old_type = "unsupported"
+    old_type = "unsupported"  # Monday's internal name, in errors, events and activity logs
     graphql_type = "UnsupportedValue"
     empty_text: str | None = ""  # the API's `text` of an empty cell
     # Values in `column_values` that clear a cell, besides null.
     clearings: tuple[Any, ...] = ({}, "")
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
-        """Return the raw value of an entry of `column_values`; raises FieldError (ColumnValueException)."""
+        """Return the raw value of an entry of `column_values`; raises FieldError."""
         if content is None or content in self.clearings:
             return None
         if isinstance(content, str):
             return self.parse_simple(column, content, writing)
         if not isinstance(content, dict):
-            raise self.bad("a string or an object is expected")
+            raise self.refusal("a string or an object is expected")
         return self.parse_object(column, content, writing)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         """Return the raw value of a string, which Monday's documentation calls a simple value."""
-        raise self.bad("simple strings are not supported for this column type")
+        raise self.refusal("simple strings are not supported for this column type")
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        raise self.bad("objects are not supported for this column type")
+        raise self.refusal("objects are not supported for this column type")
 
     def text(self, column: Column, raw: Any) -> str:
-        """Return the cell as a text, "" when it is empty."""
+        """Return the text that filters and the sandbox's pages use, "" for an empty cell."""
         raise NotImplementedError
 
     def api_text(self, column: Column, raw: Any) -> str | None:
-        """Return the API's `text`."""
+        """Return the API's `text`, which is null for some empty cells."""
         return self.text(column, raw) or self.empty_text
 
     def api_value(self, raw: Any) -> str | None:
@@ -78,7 +82,7 @@ class ColumnKind:
         return {}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return a caller's settings in the form that is stored; raises FieldError (InvalidArgumentException)."""
+        """Return a caller's settings in the form that is stored; raises FieldError."""
         return settings
 
     def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,8 @@ class ColumnKind:
             return raw | {"changed_at": ""} == other | {"changed_at": ""}
         return bool(raw == other)
 
-    def bad(self, reason: str) -> api_errors.FieldError:
+    def refusal(self, reason: str) -> api_errors.FieldError:
+        """Return the error that refuses a value."""
         return api_errors.bad_value(reason, self.old_type)
 
     def text_in(self, content: dict[str, Any], key: str) -> str:
@@ -100,11 +105,13 @@ class ColumnKind:
         if text is None:
             return ""
         if not isinstance(text, str):
-            raise self.bad(f'"{key}" must be a string')
+            raise self.refusal(f'"{key}" must be a string')
         return text
 
 
 class Text(ColumnKind):
+    """A string; unlike other types it has one refusal for everything else."""
+
     type = old_type = "text"
     graphql_type = "TextValue"
 
@@ -112,7 +119,7 @@ class Text(ColumnKind):
         if content is None or content == "":
             return None
         if not isinstance(content, str):
-            raise self.bad("a string is expected")
+            raise self.refusal("a string is expected")
         return content
 
     def text(self, column: Column, raw: Any) -> str:
@@ -130,7 +137,7 @@ class LongText(ColumnKind):
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         if len(text) > self.max_length:
-            raise self.bad(f"text is too long, the limit is {self.max_length} characters")
+            raise self.refusal(f"text is too long, the limit is {self.max_length} characters")
         return {"text": text, "changed_at": writing.stamp} if text else None
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
@@ -144,12 +151,6 @@ class _Address(ColumnKind):
     """An address under `key`, and the text that is shown for it."""
 
     key = ""
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        return self._raw(self.text_in(content, self.key), self.text_in(content, "text"), writing)
-
-    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
-        raise NotImplementedError
 
     def text(self, column: Column, raw: Any) -> str:
         if not raw:
@@ -170,9 +171,11 @@ class Link(_Address):
         # A simple string is the address, a space, and the text that is shown
         # (developer.monday.com/api-reference/reference/link).
         url, _, shown_text = text.partition(" ")
-        return self._raw(url, shown_text, writing)
+        return self.parse_object(column, {"url": url, "text": shown_text}, writing)
 
-    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        address = self.text_in(content, "url")
+        shown_text = self.text_in(content, "text")
         if not address:
             return None
         try:
@@ -180,7 +183,7 @@ class Link(_Address):
         except ValueError:  # half an IPv6 address
             scheme = ""
         if not scheme or "//" not in address:
-            raise self.bad("the url needs a scheme such as https://")
+            raise self.refusal("the url needs a scheme such as https://")
         return {"url": address, "text": shown_text or address, "changed_at": writing.stamp}
 
 
@@ -208,12 +211,14 @@ class Email(_Address):
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         # The same as for a link (developer.monday.com/api-reference/reference/email).
         address, _, shown_text = text.strip().partition(" ")
-        return self._raw(address, shown_text.strip(), writing)
+        return self.parse_object(column, {"email": address, "text": shown_text.strip()}, writing)
 
-    def _raw(self, address: str, shown_text: str, writing: Writing) -> Any:
-        # A label alone is refused, not taken for an empty cell.
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        address = self.text_in(content, "email")
+        shown_text = self.text_in(content, "text")
         if not address and not shown_text:
             return None
+        # Refuses a label alone too.
         if not is_email(address):
             raise api_errors.email_not_valid()
         return {"email": address, "text": shown_text or address, "changed_at": writing.stamp}
@@ -239,21 +244,19 @@ class Phone(ColumnKind):
         if not re.fullmatch(r"[A-Z]{2}", country):
             number = text.strip()
             country = ""
-        return self._raw(number, country, writing)
+        return self.parse_object(column, {"phone": number, "countryShortName": country}, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         if "phone" not in content:
-            raise self.bad('"phone" is missing')
+            raise self.refusal('"phone" is missing')
         country = self.text_in(content, "countryShortName")
-        return self._raw(self.text_in(content, "phone"), country, writing)
-
-    def _raw(self, number: str, country: str, writing: Writing) -> Any:
+        number = self.text_in(content, "phone")
         if not number:
             return None
         if country and country not in phonenumbers.SUPPORTED_REGIONS:
-            raise self.bad(f'"{country}" is not a country code of two capital letters')
+            raise self.refusal(f'"{country}" is not a country code of two capital letters')
         if not writing.unchecked_phones and not _is_possible(number, country):
-            raise self.bad("the phone number is not valid for its country")
+            raise self.refusal("the phone number is not valid for its country")
         return {"phone": number, "countryShortName": country}
 
     def text(self, column: Column, raw: Any) -> str:
@@ -295,10 +298,10 @@ class Numbers(ColumnKind):
         if content is None:
             return None
         if isinstance(content, bool) or not isinstance(content, str | int | float):
-            raise self.bad("a number in a string is expected")
+            raise self.refusal("a number in a string is expected")
         text = str(content) or "0"
         if not NUMERAL.fullmatch(text) or math.isinf(float(text)):
-            raise self.bad("this is not a number")
+            raise self.refusal("this is not a number")
         return text
 
     def text(self, column: Column, raw: Any) -> str:
@@ -326,22 +329,21 @@ class Date(ColumnKind):
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         day, _, clock = text.strip().replace("T", " ").partition(" ")
-        return self._raw(day, clock, None, writing)
+        return self.parse_object(column, {"date": day, "time": clock}, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         icon = self.text_in(content, "icon") or None
-        return self._raw(self.text_in(content, "date"), self.text_in(content, "time"), icon, writing)
-
-    def _raw(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
+        day = self.text_in(content, "date")
+        clock = self.text_in(content, "time")
         if not day:
             return None
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) or not re.fullmatch(r"(\d{2}:\d{2}(:\d{2})?)?", clock):
-            raise self.bad("the date must be YYYY-MM-DD and the time HH:MM:SS")
+            raise self.refusal("the date must be YYYY-MM-DD and the time HH:MM:SS")
         try:
             date.fromisoformat(day)
             full_time = time.fromisoformat(clock).isoformat() if clock else None
         except ValueError:
-            raise self.bad("there is no such date or time") from None
+            raise self.refusal("there is no such date or time") from None
         return {"date": day, "time": full_time, "icon": icon, "changed_at": writing.stamp}
 
     def text(self, column: Column, raw: Any) -> str:
@@ -360,7 +362,7 @@ class Checkbox(ColumnKind):
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         if content.get("checked") not in (True, "true"):
-            raise self.bad('{"checked": "true"} is expected, and null to untick it')
+            raise self.refusal('{"checked": "true"} is expected, and null to untick it')
         return {"checked": True, "changed_at": writing.stamp}
 
     def text(self, column: Column, raw: Any) -> str:

@@ -107,7 +107,7 @@ class OpenCursors:
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
     def next(self, world: World, cursor: str, limit: int) -> Page:
-        """Return the page after `cursor`, which stays usable; raises FieldError (CursorException) if it has expired."""
+        """Return the page after `cursor`, which stays usable; raises FieldError if it has expired."""
         with self._lock:
             state = self._open.get(cursor)
         if state is None or state.expires_at <= self._clock.time():
@@ -176,7 +176,7 @@ def page_of(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
 
 
 def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
-    """Return where the page of `limit` and `page` starts and ends; raises FieldError (InvalidArgumentException)."""
+    """Return where the page of `limit` and `page` starts and ends; raises FieldError."""
     limit = arguments.get("limit")
     page = arguments.get("page")
     # A null in the variables is no default, so it is replaced here.
@@ -269,7 +269,7 @@ def column_values(
 ) -> list[dict[str, Any]]:
     """Return the item's values without its name, in the order of the board's columns."""
     # A column that the user may not view is left out without an error; the board still lists it.
-    columns = [c for c in board.visible_columns() if c.type != "name" and not c.hidden]
+    columns = [c for c in board.active_columns() if c.type != "name" and not c.hidden]
     if ids is not None:
         columns = [c for c in columns if c.id in ids]
     if types is not None:
@@ -447,12 +447,12 @@ def webhooks(_: Any, info: Any, board_id: str, **arguments: Any) -> list[model.H
 def board_columns(board: model.Board, info: Any, **arguments: Any) -> list[model.Column]:
     ids = arguments.get("ids")
     types = arguments.get("types")
-    columns = [c for c in board.visible_columns() if ids is None or c.id in ids]
+    columns = [c for c in board.active_columns() if ids is None or c.id in ids]
     return [column for column in columns if types is None or column.type in types]
 
 
 def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) -> list[model.Group]:
-    return [group for group in board.visible_groups() if ids is None or group.id in ids]
+    return [group for group in board.active_groups() if ids is None or group.id in ids]
 
 
 def board_items_page(board: model.Board, info: Any, **arguments: Any) -> Page:

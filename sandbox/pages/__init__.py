@@ -59,7 +59,7 @@ class BoardPage:
         focused_item = world.items.get(web.parse_int(at.partition("-")[0]) or 0)
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
-        self._columns = [column for column in board.visible_columns() if column.type != "name"]
+        self._columns = [column for column in board.active_columns() if column.type != "name"]
         items = [item for item in world.items_of(board.id, (self._state,)) if self._has_words(item)]
         if self._sort == "changed":
             items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
@@ -89,7 +89,7 @@ class BoardPage:
 
     def _toolbar(self) -> str:
         """Return the search, and the form for a new item, which only an active board takes."""
-        groups = self._board.visible_groups()
+        groups = self._board.active_groups()
         choice = add_form = ""
         if len(groups) > 1:
             options = "".join(_option(group.id, group.title) for group in groups)
@@ -155,10 +155,10 @@ class BoardPage:
         if npd_id and self._npd_url:
             address = escape(f"{self._npd_url}/go/{quote(npd_id, safe='')}")
             yield f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>'
-        if len(self._board.visible_groups()) > 1:
+        if len(self._board.active_groups()) > 1:
             yield escape(next((group.title for group in self._board.groups if group.id == item.group_id), ""))
         # Nobody changed the items of a bulk load.
-        if item.changed_by != model.NOBODY and model.is_person(item.changed_by):
+        if item.changed_by != model.NOBODY_ID and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
             yield f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}"
 
@@ -326,17 +326,17 @@ class Pages:
         """Do what a form asks for; return the cell that gets the focus next."""
         world = self._world
         if do == "add":
-            item = operations.create_item(world, model.MAYA, board_id, {"name": cell.text, "group_id": group_id})
+            item = operations.create_item(world, model.MAYA_ID, board_id, {"name": cell.text, "group_id": group_id})
             return f"{item.id}-{NAME.id}"
         if do in STATE_OF_ACT:
-            operations.set_state(world, model.MAYA, cell.item_id, STATE_OF_ACT[do])
+            operations.set_state(world, model.MAYA_ID, cell.item_id, STATE_OF_ACT[do])
             return ""
         item = world.item(cell.item_id)
         column = NAME if cell.column_id == NAME.id else column_of(world.boards[item.board_id], cell.column_id)
         if cell.text != text_of(item, column):
             with world.read_lock():
                 value = cell.text if column is NAME else value_of(world, column, cell.text)
-            operations.change_values(world, model.MAYA, item, {column.id: value}, create_labels=True)
+            operations.change_values(world, model.MAYA_ID, item, {column.id: value}, create_labels=True)
         return f"{item.id}-{column.id}"
 
     def faults(self, request: web.Request) -> web.Response:

@@ -464,6 +464,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 
         def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, "bring_back", queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
@@ -471,7 +472,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            hidden = confirmed_action.selection(request, "bring_back", table.total)
             item = "If its item is still on the board, NPD Sync links both again. If not, it creates a new item."
             if table.total > 1:
                 item = "Records whose items are still on the board are linked again. The others get new items."

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.models import SyncedModel
-from sync.monday.texts import drop_from_label, email_address, unix_lines
+from sync.monday.texts import drop_invisible_from_label, email_address, unix_lines
 from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AddressField(forms.Field):
     """Drops invisible characters of pasted text before the check."""
 
     def to_python(self, value: Any) -> Any:
-        return super().to_python(drop_from_label(value) if isinstance(value, str) else value)
+        return super().to_python(drop_invisible_from_label(value) if isinstance(value, str) else value)
 
 
 class EmailAddressField(forms.EmailField):

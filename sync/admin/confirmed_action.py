@@ -1,6 +1,7 @@
 """How an act from a page runs: a question, one service call, a report."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,15 +134,22 @@ def question_page(
     )
 
 
-def selection(request: HttpRequest, action: str, total: int | None = None) -> list[tuple[str, object]]:
-    """Return a list's ticked rows and its action as hidden fields; for “all”, also their number."""
+def selection(
+    request: HttpRequest, action: str, rows: QuerySet[Any] | None = None, *seen: str
+) -> list[tuple[str, object]]:
+    """Return a list's ticked rows and its action as hidden fields; for “all”, also which `rows` they are.
+
+    If the question depends on values of ticked rows, these fields are `seen`. Call it before the question reads its
+    rows, so that a change in between is asked about again.
+    """
     fields: list[tuple[str, object]] = [
         (ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)
     ]
     all_rows = request.POST.get("select_across", "0")
     fields += [("action", action), ("select_across", all_rows), ("back", request.POST.get("back", ""))]
-    if all_rows == "1" and total is not None:
-        fields.append(("expect", total))
+    if rows is not None and (all_rows == "1" or seen):
+        shown = list(rows.values_list("pk", *seen))
+        fields += [("expect", len(shown)), ("asked", digest_of_rows(shown))]
     return fields
 
 
@@ -150,17 +158,21 @@ def selection_of(row: Model, action: str, back_url: str = "") -> dict[str, objec
     return {"action": action, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
 
 
-def confirmed_rows(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *seen: str) -> QuerySet[Any]:
     """Return the rows of a confirmed selection by their keys, so that rows which appear later are not included.
 
-    Raises CountChanged if “all” are now another number than in the question.
+    Raises CountChanged if “all”, or the fields of ticked rows that were `seen`, are others than in the question.
     """
-    keys = list(rows.values_list("pk", flat=True))
-    if request.POST.get("select_across") == "1":
-        expect = expected_count(request)
-        if expect != len(keys):
-            raise CountChanged(expect, len(keys))
-    return rows.filter(pk__in=keys)
+    present = list(rows.values_list("pk", *seen))
+    is_same = request.POST.get("asked") == digest_of_rows(present)
+    if not is_same and (seen or request.POST.get("select_across") == "1"):
+        raise CountChanged(expected_count(request), len(present))
+    return rows.filter(pk__in=[key for key, *_ in present])
+
+
+def digest_of_rows(rows: Iterable[object]) -> str:
+    """Return a hash by which it is known whether these are the rows of the question."""
+    return hashlib.sha256("\n".join(sorted(map(str, rows))).encode()).hexdigest()[:32]
 
 
 def expected_count(request: HttpRequest) -> int:

@@ -4,7 +4,6 @@ A handler does one act with entries of some kinds. The engine's handlers are in 
 `conflicts.admin.conflict_handlers`.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -206,16 +205,11 @@ def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
     for place, key in enumerate(keys[:MOST_ENDED]):
         kind, _, row_id = key.partition(":")
         # The keys come from a form, so they may be about what this person may not see.
-        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].seen_with):
+        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].model):
             continue
         if now := ENDED[attention.Kind(kind)](row_id):
             sentences[place] = f"Nothing was done. {now}"
     return sentences
-
-
-def _digest(entries: Sequence[attention.Entry]) -> str:
-    """Return a hash of which entries a question was about."""
-    return hashlib.sha256(" ".join(sorted(entry.key for entry in entries)).encode()).hexdigest()[:16]
 
 
 @require_POST
@@ -257,8 +251,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = fitting[: handler.act.max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
     shown = _shown_values(request, () if keys else fitting)
+    asked = confirmed_action.digest_of_rows(entry.key for entry in fitting)
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
-    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", _digest(fitting))]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", asked)]
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
@@ -271,7 +266,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 
     def run() -> confirmed_action.Report:
-        if asks and not keys and request.POST.get("asked") != _digest(fitting):
+        if asks and not keys and request.POST.get("asked") != asked:
             raise CountChanged(confirmed_action.expected_count(request), len(fitting))
         report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
         problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]

@@ -328,7 +328,7 @@ def _in_order(group: attention.Group, acts: list[Button], pages: list[Button], o
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         return [*on_monday, *acts, *pages]
-    if attention.KINDS[group.kind].has_page or not acts:
+    if attention.KINDS[group.kind].is_solved_on_page or not acts:
         return [*pages[:1], *acts, *pages[1:], *on_monday]
     return [*acts, *pages, *on_monday]
 
@@ -359,7 +359,7 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     entries = [row.entry for row in open_rows]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
-        if group.number == 1 and handler.act.key and attention.KINDS[group.kind].has_page:
+        if group.number == 1 and handler.act.key and attention.KINDS[group.kind].is_solved_on_page:
             continue  # its only row has the button
         is_possible = open_rows and all(handler in row.handlers for row in open_rows)
         if is_possible and (group.number == 1 or handler.act.many):
@@ -372,7 +372,8 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
 
 def _page_buttons(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[Button]:
     buttons = []
-    if rows and rows[0].entry.url and (attention.KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
+    needs_page = attention.KINDS[group.kind].is_solved_on_page or not any(row.handlers for row in rows)
+    if rows and rows[0].entry.url and needs_page:
         buttons.append(Button(group.button, url=rows[0].entry.url))
     if group.number == 1 and rows:
         buttons += rows[0].links

@@ -169,12 +169,12 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             number = jobs.count()
             if not number:
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
+            hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = confirmed_action.RecordTable(("Record", "Why"), cells, number)
             title = act.title(number=humanize.count_with_noun(number, "job"))
-            hidden = confirmed_action.selection(request, act.code, number)
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:

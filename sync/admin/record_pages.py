@@ -79,9 +79,9 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Turn sync off…", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, "turn_sync_off", queryset)
             rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
             table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            hidden = confirmed_action.selection(request, "turn_sync_off", table.total)
             label = self._count_text(table.total)
             return confirmed_action.Question(
                 f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden
@@ -97,14 +97,17 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
-            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            hidden = confirmed_action.selection(request, "unlink", table.total)
+            hidden = confirmed_action.selection(request, "unlink", queryset, "monday_id")
+            records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+            rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+            table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
             label = f"Unlink {self._count_text(table.total)}"
             return confirmed_action.Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
-            records = confirmed_action.confirmed_rows(request, queryset)
+            if not queryset.exists():
+                return self._nothing_done(queryset)
+            records = confirmed_action.confirmed_rows(request, queryset, "monday_id")
             linked = records.exclude(monday_id=None)
             without_item = [
                 f"“{record}” has no item on Monday, so there is nothing to unlink."

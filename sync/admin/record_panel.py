@@ -66,7 +66,7 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
     names = {record.pk: str(record) for record in records}
     kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
     rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].seen_with)
+    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].model)
     urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
     return [(names[key], url) for key, url in urls.items() if key]
 
@@ -84,7 +84,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     if view.state is record_view.RecordState.ATTENTION and view.entries and not is_failed:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
-        url = entry.url if kind.has_page else ""
+        url = entry.url if kind.is_solved_on_page else ""
         state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
@@ -224,10 +224,10 @@ def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> l
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
     """Yield the acts that this person may do, or a link to the page that solves it, for the page at `page_url`."""
     kind = attention.KINDS[entry.kind]
-    if not registry.may_view(user, kind.seen_with):
+    if not registry.may_view(user, kind.model):
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
-    offered = [] if kind.has_page else handlers.offered_to(user, entry)
+    offered = [] if kind.is_solved_on_page else handlers.offered_to(user, entry)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
@@ -287,7 +287,7 @@ def _field_mark(
     if entry and entry.kind is attention.Kind.APPROVAL:
         text = record_view.StateReason.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
-    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
+    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].model):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',

@@ -88,7 +88,7 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
 
     Reads only the person's permissions.
     """
-    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].seen_with))
+    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].model))
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
     kinds = own or visible
@@ -98,7 +98,7 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     """Whether this person may act on entries of a kind about records of this type."""
     facts = KINDS[kind]
-    if user.has_perm(facts.acted_on_with):
+    if user.has_perm(facts.permission):
         return True
     return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
 

@@ -1,4 +1,4 @@
-"""The table of causes: for each kind and code of what waits its title, its severity, its acts, and who may do them."""
+"""What Home shows of the entries that wait: by kind in `KINDS`, by kind and code (a cause) in `CAUSES`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sync.models.attention import AttentionKind as Kind
 
 
 class Severity(IntEnum):
-    """The order of groups, the gravest first."""
+    """The order of groups: a smaller number is graver."""
 
     STOPPED = 0
     FAILED = 1
@@ -33,69 +33,72 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class KindFacts:
-    """What all causes of a kind have in common."""
+    """What all causes of a kind have in common, and who may see and do what."""
 
     severity: Severity
-    nouns: tuple[str, str]  # singular and plural
+    nouns: tuple[str, str]  # after a number, singular and plural: “1 change fails”
     icon: str
     button: str  # the label of the link to its page, for people who may act
-    seen_with: str  # the model that a person must be allowed to view
-    acted_on_with: str  # the permission to act on it, for records of any type
-    acts: tuple[str, ...] = ()  # the main act first
-    record_rights: tuple[str, ...] = ()  # rights on records of the type, each of which also permits acting on it
-    has_page: bool = False  # whether its main button leads to a page that solves it
+    model: str  # people who may view this model see the entries
+    permission: str  # people who have it may act on the entries, whatever the type of the record
+    record_rights: tuple[str, ...] = ()  # each of these rights on records of a type permits acting on their entries too
+    acts: tuple[str, ...] = ()  # codes of acts (kernel/messages.py), the main one first
+    is_solved_on_page: bool = False  # its main button is the link to its page, not the first act
 
 
 KINDS: Mapping[Kind, KindFacts] = {
     Kind.STOP: KindFacts(
         Severity.STOPPED, ("stop", "stops"), "block", "Try again now",
-        "sync.boardlink", "sync.retry_syncqueue", ("try_again",),
+        model="sync.boardlink", permission="sync.retry_syncqueue", acts=("try_again",),
     ),
     Kind.DIFFERENCE: KindFacts(
         Severity.FAILED, ("difference", "differences"), "difference", "Open",
-        "sync.boardlink", "sync.change_boardlink", has_page=True,
+        model="sync.boardlink", permission="sync.change_boardlink", is_solved_on_page=True,
     ),
     Kind.FAILED: KindFacts(
         Severity.FAILED, ("change fails", "changes fail"), "error", "Open",
-        "sync.syncqueue", "sync.retry_syncqueue", ("retry", "discard"),
+        model="sync.syncqueue", permission="sync.retry_syncqueue", acts=("retry", "discard"),
     ),
-    # Only superusers have this permission.
+    # Receivers have no permissions, so only superusers see these entries.
     Kind.NOTIFICATION: KindFacts(
         Severity.FAILED, ("failing notification", "failing notifications"), "notifications_off", "See why",
-        "sync.notificationreceiver", "sync.change_notificationreceiver", has_page=True,
+        model="sync.notificationreceiver", permission="sync.change_notificationreceiver", is_solved_on_page=True,
     ),
     Kind.APPROVAL: KindFacts(
         Severity.DELETION, ("approval", "approvals"), "gpp_maybe", "Decide",
-        "sync.approvalrequest", "sync.change_approvalrequest", ("approve", "reject"),
+        model="sync.approvalrequest", permission="sync.change_approvalrequest", acts=("approve", "reject"),
     ),
     Kind.REMOVED: KindFacts(
         Severity.DELETION, ("removed item", "removed items"), "delete_sweep", "Answer",
-        "conflicts.syncconflict", "conflicts.change_syncconflict",
-        ("create_item", "delete_record", "unlink"), ("change", "delete"),
+        model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
+        record_rights=("change", "delete"), acts=("create_item", "delete_record", "unlink"),
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday"), has_page=True,
+        model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
+        acts=("keep_npd", "keep_monday"), is_solved_on_page=True,
     ),
     Kind.DUPLICATE: KindFacts(
         Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "group", "Decide",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", has_page=True,
+        model="conflicts.syncconflict", permission="conflicts.change_syncconflict", is_solved_on_page=True,
     ),
     Kind.REJECTED: KindFacts(
         Severity.REJECTED, ("rejected value", "rejected values"), "front_hand", "Fix",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "retry"), has_page=True,
+        model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
+        acts=("keep_npd", "keep_monday", "retry"), is_solved_on_page=True,
     ),
     Kind.BLOCKED: KindFacts(
         Severity.BLOCKED, ("blocked field", "blocked fields"), "front_hand", "See why",
-        "sync.syncmetadata", "sync.change_fieldmapping", ("retry",), ("change",),
+        model="sync.syncmetadata", permission="sync.change_fieldmapping", record_rights=("change",), acts=("retry",),
     ),
     Kind.BOARD: KindFacts(
         Severity.BLOCKED, ("problem of a board", "problems of boards"), "view_column", "Open the board",
-        "sync.boardlink", "sync.change_boardlink", has_page=True,
+        model="sync.boardlink", permission="sync.change_boardlink", is_solved_on_page=True,
     ),
     Kind.UNMATCHED: KindFacts(
         Severity.UNMATCHED, ("unmatched item", "unmatched items"), "add_link", "Open",
-        "sync.unmatcheditem", "sync.change_unmatcheditem", ("create_record", "ignore"), ("add", "change"),
+        model="sync.unmatcheditem", permission="sync.change_unmatcheditem",
+        record_rights=("add", "change"), acts=("create_record", "ignore"),
     ),
 }  # fmt: skip
 
@@ -105,21 +108,20 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 
 @dataclass(frozen=True)
 class CauseFacts:
-    """What Home shows of a cause."""
+    """The texts of a cause, and where it differs from its kind."""
 
-    title: str = ""  # with {field} and {record}; rows whose source has a text of its own show that instead
-    sentence: str = ""  # what it means; `Group` fills {removed} and {deleted}
-    severity: Severity | None = None  # if not its kind's
-    icon: str = ""  # if not its kind's
-    acts: tuple[str, ...] | None = None  # if not its kind's
+    title: str = ""  # filled in by `Wording.cause`; a row with a text of its own shows that instead
+    sentence: str = ""  # what it means; filled in by `Group.sentence`
+    severity: Severity | None = None
+    icon: str = ""
+    acts: tuple[str, ...] | None = None
 
 
 _TOO_MANY = "Together with the hour before, that is more than usual, so it waits until somebody approves it."
 _OTHERS_SYNCED = "All other fields are synced."
-_ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
-# By kind and code; an empty code is for all other codes of the kind.
+# By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, ""): CauseFacts(
         "Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."
@@ -155,7 +157,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.CONFLICT, reports.KIND_DELETE): CauseFacts(
         "The item left the board",
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
-        acts=_ITEM_GONE,
+        acts=("create_item", "unlink", "delete_record"),
     ),
     (Kind.CONFLICT, reports.KIND_DELETED_RECORD): CauseFacts(
         "Deleted in NPD, with an item on Monday",
@@ -213,6 +215,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
 
 
 def cause_of(kind: Kind, code: str) -> CauseFacts:
+    """Return the facts of a cause, else those of its kind's other codes, else empty ones."""
     return CAUSES.get((kind, code)) or CAUSES.get((kind, "")) or CauseFacts()
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday.texts import SEEN_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
+from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
 
 # ruff: noqa: S608 - statements made of names of columns and of fragments below
 
@@ -250,8 +250,8 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        shown = SEEN_SQL.replace("__TEXT__", f"{column}::text")
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {shown} ~ %s)"
+        plain = PLAIN_LETTERS_SQL.replace("__TEXT__", f"{column}::text")
+        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {plain} ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 

@@ -172,7 +172,7 @@ class LimitFacts:
 
     @property
     def writes_wait_seconds(self) -> float:
-        """The seconds until writes are tried again; if they work earlier, `release_held` makes the jobs due."""
+        """The seconds until writes are tried again; a write that succeeds earlier makes the jobs due."""
         until = self.account.stopped_until or self.now
         return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
 

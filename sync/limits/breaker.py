@@ -1,9 +1,8 @@
 """The breaker: it stops all boards after failures of Monday's account, and probes whether Monday answers again.
 
-What Monday tells of the account ends a stop too, so it is stored here. After failures, batches are smaller.
+It also stores Monday's answer about the account, which ends a stop too, and makes batches smaller after failures.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,10 +14,8 @@ from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
-from sync.limits.metered_client import CallInfo, connector, describe_calls
-from sync.models import BoardLink, MondayAccount
-from sync.models.decisions import STOP_KIND, log_event
+from sync.limits import api_quota, credentials, metered_client, rate_limits, stops, write_stop
+from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.outbox import notify, pauses
@@ -28,7 +25,10 @@ log = structlog.get_logger(__name__)
 # Seconds before the first, second … probe after a failure.
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
-LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans (`_probe_wait`)
+LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans
+
+PROBE_CALLS = 2  # calls of one probe: a read, and a repeat of the call that failed
+FIRST_CALLS = 20  # calls of the probes before the further ones
 
 PROBE_MARGIN_SECONDS = 5  # no other worker probes until a probe's call has timed out and its result is stored
 
@@ -38,7 +38,7 @@ OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, ov
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
 
-def stop(link: BoardLink, error: errors.MondayError) -> None:
+def stop_board_or_account(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board if the error concerns only it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         stops.stop_board(link, error)
@@ -56,7 +56,7 @@ def stop_if_shared(error: errors.MondayError) -> bool:
 
 def stop_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
-    # The quota itself decides when there is room again.
+    # The quota says when there is room again, and a worker that shuts down leaves the call to another one.
     if error.kind in errors.NEVER_SENT:
         return
     code = _stop_code(error)
@@ -64,60 +64,58 @@ def stop_account(error: errors.MondayError) -> None:
         row = stops.locked_account()
         now = sync_now()
         if row.are_only_writes_stopped:
-            # Reads went on until now, so the wait for the next write is none of theirs.
+            # That wait was for the next write, and reads went on until now.
             row.stopped_until = None
         is_waiting = row.waits_at(now)
-        until = _next_attempt(row, error, now)
-        is_news = row.stop_code != code
-        # Activity doesn't show an outage of some seconds.
-        if code in (StopCode.OUTAGE, StopCode.LIMIT):
-            is_news = row.failures == OUTAGE_IS_NEWS
+        until = _next_attempt_at(row, error, now)
+        # Activity doesn't show an outage of some seconds. `failures` are its failed probes: the first failure was none,
+        # and this one isn't counted yet.
+        may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
+        is_news = row.failures == OUTAGE_IS_NEWS if may_be_short else row.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
-        keeps_reason = code == StopCode.OUTAGE and is_longer
-        is_same = row.stop_code == code and (row.needs_probe or is_waiting)
-        # Another cause begins now, whatever stopped everything before.
-        if row.stopped_since is None or not (keeps_reason or is_same):
-            row.stopped_since = now
-        if not keeps_reason:
+        if not (code == StopCode.OUTAGE and is_longer):
+            # Another cause begins now, whatever stopped everything before.
+            if row.stop_code != code or not (row.needs_probe or is_waiting):
+                row.stopped_since = now
             row.stop_code = code
             row.stop_reason = error.lasting_sentence
+        row.stopped_since = row.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)
         # Calls that were in flight together count as one failure.
         if not is_waiting:
             row.failures += 1
         # A limit's wait ends by itself; any other failure needs a probe.
-        row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
+        if error.scope is not errors.Scope.LIMIT:
+            row.needs_probe = True
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):
             row.answered_mark = ""
         row.save()
     if is_news:
-        log_event(STOP_KIND, f"Sync stopped: {code.label}.")
+        decisions.log_event(decisions.STOP_KIND, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _next_attempt(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
-    """Return until when calls wait after this error: as long as Monday asks, else until the next probe."""
+def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
+    """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
+    probe_wait = _probe_wait(row.failures)
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
-        # At the turn of the day the call may have been refused for the former one, which Monday says only now.
+        # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
-        return max(rate_limits.midnight_after(sent_at), now + timedelta(seconds=_probe_wait(row.failures)))
-    wait = error.wait_seconds or _probe_wait(row.failures)
+        return max(rate_limits.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
+    wait = error.wait_seconds or probe_wait
     if row.failures >= OUTAGE_IS_NEWS:
         # The wait that Monday asks for was too short several times.
-        wait = max(wait, _probe_wait(row.failures))
+        wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
 
 
 def _probe_wait(failures: int) -> float:
-    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls.
-
-    A probe costs two calls: a read, and a repeat of the call that failed.
-    """
+    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     if failures < len(PROBE_WAITS):
         return PROBE_WAITS[failures]
-    return max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(2, first_calls=20))
+    return max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
 
 
 def _stop_code(error: errors.MondayError) -> StopCode:
@@ -125,12 +123,13 @@ def _stop_code(error: errors.MondayError) -> StopCode:
         return StopCode.TOKEN
     if error.kind is errors.DAILY_LIMIT_REACHED:
         return StopCode.DAY_LIMIT
-    by_scope = {errors.Scope.ACCOUNT: StopCode.ACCOUNT, errors.Scope.LIMIT: StopCode.LIMIT}
-    return by_scope.get(error.scope, StopCode.OUTAGE)
+    if error.scope is errors.Scope.ACCOUNT:
+        return StopCode.ACCOUNT
+    return StopCode.LIMIT if error.scope is errors.Scope.LIMIT else StopCode.OUTAGE
 
 
 def probe_if_due() -> bool:
-    """Return whether calls may be made; after a failure, one worker probes Monday first and the others wait."""
+    """Return whether calls may be made now; if a probe is due, one worker makes it first while the others wait."""
     row = stops.monday_account()
     if not row.needs_probe:
         return not row.waits_at(sync_now())
@@ -142,13 +141,13 @@ def probe_if_due() -> bool:
     if not due_account.update(stopped_until=until):
         return False
     try:
-        account = connector(urgent=True).probe()
+        account = metered_client.connector(urgent=True).probe()
     except errors.MondayError as error:
-        # Ends this probe's own wait, but not one that was set meanwhile.
+        # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         stop_account(error)
         return False
-    # Another read may be what fails, so the failures count until a pass has succeeded.
+    # The failures stay counted until a pass has succeeded, because another read may be what fails.
     stops.end_account_stop(
         failures=row.failures,
         user_id=account.user_id,
@@ -173,28 +172,29 @@ WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
 JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
 PAUSED = "All boards are paused. Resume them first."
 
-# The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
+# The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
+# refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
     stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
 )
 
 
 def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
-    """Ask Monday whether stops of the account and of boards are over, and end those that are; a person tries again.
+    """Ask Monday, because a person tries again, whether the stops of the account and of boards are over; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. With `is_slowed`, boards wait for the quota, which may have been raised.
+    or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
+    are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
     Return one of the sentences above.
     """
+    has_refusals = stops.try_refused_again()
+    write_stop.make_turns_due()
     row = stops.monday_account()
     is_waiting = row.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
-    # Monday isn't asked about these: the calls that it refused are the test.
-    has_refusals = stops.try_refused_again()
-    write_stop.next_turns()
     if not (asks_for_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         return RESUMED if has_refusals else NOT_STOPPED
@@ -217,16 +217,15 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
-    stops.release_held()
-    row.refresh_from_db()
-    return RESUMED if is_over and not row.waits_at(sync_now()) else STOPPED
+    stops.make_waiting_writes_due()
+    return RESUMED if is_over and not stops.monday_account().waits_at(sync_now()) else STOPPED
 
 
 def still_stopped() -> str:
     """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
     account = stops.monday_account()
     now = sync_now()
-    board_stops = [stop.until for link in _stopped_links() if (stop := link.stop_of())]
+    board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
     next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
     sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
     return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
@@ -240,8 +239,10 @@ def ask_again_after_commit() -> None:
 def ask_for_boards(timeout: float | None = None) -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
-    boards = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
-    active = [link for link in links if (board := boards.get(link.board_id)) is not None and board.is_active]
+    if not links:
+        return True
+    boards = metered_client.connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links])
+    active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
         stops.end_board_stop(link)
     _resume(active)
@@ -249,27 +250,32 @@ def ask_for_boards(timeout: float | None = None) -> bool:
 
 
 def _stopped_links() -> list[BoardLink]:
+    """Return the boards that wait because of a stop of their own, without paused ones."""
     now = sync_now()
-    links = map(registry.with_configured_board, BoardLink.objects.exclude(stops={}))
-    stopped = [link for link in links if (stop := link.stop_of()) is not None and stop.until > now]
-    return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
+    stopped = []
+    for link in map(registry.with_configured_board, BoardLink.objects.exclude(stops={})):
+        board_stop = link.stop_of()
+        is_stopped = board_stop is not None and board_stop.until > now
+        if is_stopped and link.board_id and not pauses.active_pause(link.entity_type):
+            stopped.append(link)
+    return stopped
 
 
-def _resume(links: Sequence[BoardLink]) -> None:
-    """Wake a worker for these boards, and repeat the check for missed changes if the stop interrupted it."""
+def _resume(links: list[BoardLink]) -> None:
+    """Wake a worker for these boards, and sweep those again whose last sweep the stop interrupted."""
     for link in links:
         notify.notify_board(link.entity_type)
-    check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
+    sweep_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
-# A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
-UNFINISHED_CHECK_AGE = timedelta(days=1)
+# A sweep is due if the last one is so old, because no interval between sweeps is longer.
+AGE_OF_DUE_SWEEP = timedelta(days=1)
 
 
-def check_soon(links: models.QuerySet[BoardLink]) -> None:
-    """Check these boards now, because Monday sends no webhook if a column is renamed or deleted."""
-    due = links.filter(swept_at__gt=SyncNow() - UNFINISHED_CHECK_AGE)
-    if due.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
+def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
+    """Have these boards swept now, by setting the time of their last sweep back."""
+    not_due = links.filter(swept_at__gt=SyncNow() - AGE_OF_DUE_SWEEP)
+    if not_due.update(swept_at=SyncNow() - AGE_OF_DUE_SWEEP):
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
@@ -288,8 +294,8 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """
-    with describe_calls(CallInfo(reads_limits=True)):
-        return connector(urgent=True, timeout=timeout).account_info()
+    with metered_client.describe_calls(metered_client.CallInfo(reads_limits=True)):
+        return metered_client.connector(urgent=True, timeout=timeout).account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:
@@ -297,7 +303,7 @@ def store_account_info(info: AccountInfo) -> None:
 
     The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
     """
-    row = stops.monday_account()
+    before = stops.monday_account()
     values = {
         "user_id": info.user_id,
         "version_answered": info.version_value,
@@ -308,8 +314,8 @@ def store_account_info(info: AccountInfo) -> None:
     }
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
-    api_quota.apply_account_info(info, row.tier)
-    if not (row.needs_probe or row.waits_at(sync_now())):
+    api_quota.apply_account_info(info, before.tier)
+    if not (before.needs_probe or before.waits_at(sync_now())):
         return
     if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
         return
@@ -325,7 +331,7 @@ def refresh_quota() -> None:
         return
     try:
         # Urgent, because this call finds out that a limit was raised.
-        store_account_info(connector(urgent=True).account_info())
+        store_account_info(metered_client.connector(urgent=True).account_info())
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         stop_if_shared(error)
@@ -342,6 +348,7 @@ def pass_succeeded(*, has_written: bool) -> None:
     A pass that only read doesn't prove that writes work again.
     """
     row = stops.monday_account()
+    # A read that succeeds doesn't end a limit that writes have reached.
     is_proven = has_written or row.stop_code != StopCode.LIMIT
     if row.failures and is_proven and not (row.needs_probe or row.are_only_writes_stopped):
         # Not a stop that another worker has begun since.

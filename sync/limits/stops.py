@@ -90,7 +90,7 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     _store_stop(link, kind, None)
     log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
     if kind != ALL_CALLS:
-        release_held()
+        make_waiting_writes_due()
 
 
 def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
@@ -106,7 +106,7 @@ def try_refused_again() -> bool:
     for link, kind in refused:
         _store_stop(link, kind, None)
     if refused:
-        release_held()
+        make_waiting_writes_due()
     return bool(refused)
 
 
@@ -138,7 +138,7 @@ def wait_for_person(since: datetime | None) -> float:
     return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.PROBE_CALLS * max(1, stops)))
 
 
-def release_held() -> None:
+def make_waiting_writes_due() -> None:
     """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())

@@ -228,7 +228,7 @@ def write_succeeded(account: MondayAccount) -> None:
     if account.are_only_writes_stopped:
         stops.end_account_stop()
         log.info("writes go on")
-    stops.release_held()
+    stops.make_waiting_writes_due()
     MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
 
 
@@ -282,7 +282,7 @@ def wait_for_turn(place: int) -> float:
     return (turns.count() + place) * turn_seconds()
 
 
-def next_turns(number: int = 1) -> None:
+def make_turns_due(number: int = 1) -> None:
     """Make the first waiting turns due, because others of these records were written or a person tries again."""
     first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
     SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(

@@ -69,7 +69,7 @@ class BoardLink(models.Model):
         db_default=choices.DeletedRecordPolicy.ARCHIVE,
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
-    # The last sweep; set back to have the board swept soon (`breaker.check_soon`).
+    # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
     # Items of the board's count that the last listing lacked; Monday doesn't document what it counts.

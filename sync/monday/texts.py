@@ -1,6 +1,6 @@
-"""The two forms of a text: `canonical_text` for comparing values, `match_key` for finding records.
+"""The forms of a text: `canonical_text` for comparing values, `match_key` for finding records, `label_key` for labels.
 
-PostgreSQL computes the same key by `MATCH_KEY_SQL`, for indexes and triggers.
+In indexes, triggers and searches PostgreSQL computes some of them, by the SQL here: change both together.
 """
 
 import re
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-# Invisible: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
+# Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
 _INVISIBLE = (
     r"\u0001-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
@@ -17,28 +17,29 @@ _INVISIBLE = (
 # White space as in Python; the meaning of \s in PostgreSQL depends on the database's locale.
 _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
-_HIDDEN = re.compile(f"[{_INVISIBLE}]")
-_LABEL = re.compile(r"[^\s/:.]+")  # of a domain
-# Joiners and variation selectors after a letter of another script, or an emoji, change how it looks.
-_HIDDEN_IN_LABELS = re.compile(
+_INVISIBLE_LETTER = re.compile(f"[{_INVISIBLE}]")
+_PART_OF_DOMAIN = re.compile(r"[^\s/:.]+")
+# Without joiners and variation selectors after an emoji or a letter of no Latin script, whose look they change.
+_INVISIBLE_IN_LABEL = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
 _VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
-# The visible part of the text that replaces __TEXT__: in narrow letters, each run of white space as one space.
-SEEN_SQL = f"regexp_replace(normalize({_VISIBLE_SQL}, NFKC), '[{_SPACES}]+', ' ', 'g')"
+# As `plain_letters` of the text that replaces __TEXT__, but with outer spaces, and “。” as it is.
+PLAIN_LETTERS_SQL = f"regexp_replace(normalize({_VISIBLE_SQL}, NFKC), '[{_SPACES}]+', ' ', 'g')"
 
-_FOLDED_SQL = f"translate(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
-# `match_key` of the text that replaces __TEXT__, except for the xn-- form of a domain, for which there is
-# `key_spellings`; immutable, so that an index can use it.
+# As `_fold`, and the full stop of `plain_letters`.
+_FOLDED_SQL = f"translate(replace(replace(lower(btrim({PLAIN_LETTERS_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
+# `match_key` of the text that replaces __TEXT__, but with a domain's own letters, so `key_spellings` has both forms;
+# immutable, so that an index can use it.
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 
 # Sorts the text that replaces __TEXT__ as people do, without case and marks: Ångström before Zoë, de Vries before Doe.
-# Not a collation, because linguistic ones need ICU or the system's locales, which not every server has. Unicode
-# doesn't take ø and its like apart; both cases are listed, because a database may only know the cases of ASCII.
-_UNMARKED_SQL = r"regexp_replace(normalize(__TEXT__, NFKD), '[\u0300-\u036f]+', '', 'g')"
-_UNJOINED_SQL = f"replace(replace(replace({_UNMARKED_SQL}, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')"
-SORT_KEY_SQL = f"lower(translate({_UNJOINED_SQL}, 'øØłŁđĐħĦŧŦıÆŒ', 'oollddhhttiao'))"
+# Not a collation, because linguistic ones need ICU or the system's locales, which not every server has. For Unicode, ø
+# is no o with a mark, so such letters are listed; in both cases, because a database may only know those of ASCII.
+_WITHOUT_MARKS_SQL = r"regexp_replace(normalize(__TEXT__, NFKD), '[\u0300-\u036f]+', '', 'g')"
+_WITHOUT_LIGATURES_SQL = f"replace(replace(replace({_WITHOUT_MARKS_SQL}, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')"
+SORT_KEY_SQL = f"lower(translate({_WITHOUT_LIGATURES_SQL}, 'øØłŁđĐħĦŧŦıÆŒ', 'oollddhhttiao'))"
 
 
 def unix_lines(text: str) -> str:
@@ -61,15 +62,19 @@ def match_key(text: str | None) -> str:
 
     The domain of an email address is in its xn-- form.
     """
-    if not text or (text.isascii() and text.isprintable()):
-        return " ".join((text or "").lower().split())
+    if not text:
+        return ""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     plain = plain_letters(text)
     name, at_sign, domain = plain.rpartition("@")
-    return _fold(name + at_sign + ascii_domain(domain.lower()) if name and " " not in plain else plain)
+    if name and " " not in plain:
+        plain = name + at_sign + ascii_domain(domain.lower())
+    return _fold(plain)
 
 
 def key_spellings(keys: Iterable[str]) -> list[str]:
-    """Return these match keys, and those of addresses also as the database has them: with a domain's own letters."""
+    """Return these match keys, and for each with an xn-- domain also the one that `MATCH_KEY_SQL` makes."""
     spellings = set(keys)
     for key in tuple(spellings):
         name, at_sign, domain = key.rpartition("@")
@@ -82,11 +87,12 @@ def search_spellings(text: str) -> set[str]:
     """Return the ways to write a text that is searched for: in any width, with a domain in either form."""
     visible = drop_invisible(text)
     plain = unicodedata.normalize("NFKC", visible)
-    name, at_sign, domain = plain.rpartition("@")
     spellings = {unicodedata.normalize("NFC", visible), plain}
+    # Without an “@”, the whole text may be a domain or a URL.
+    name, at_sign, domain = plain.rpartition("@")
     if at_sign or "." in domain:
-        spellings.add(name + at_sign + _LABEL.sub(lambda label: ascii_domain(label[0].lower()), domain))
-        spellings.add(name + at_sign + _LABEL.sub(lambda label: _readable_label(label[0].lower()), domain))
+        spellings.add(name + at_sign + _PART_OF_DOMAIN.sub(lambda part: ascii_domain(part[0].lower()), domain))
+        spellings.add(name + at_sign + _PART_OF_DOMAIN.sub(lambda part: _readable_part(part[0].lower()), domain))
     return spellings
 
 
@@ -96,42 +102,42 @@ def plain_letters(text: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """Return the domain as name servers know it: each label with non-ASCII letters as xn-- (RFC 3492)."""
-    labels = (label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in domain.split("."))
-    return ".".join(labels)
+    """Return the domain as name servers know it: each part with non-ASCII letters as xn-- (RFC 3492)."""
+    parts = (part if part.isascii() else "xn--" + part.encode("punycode").decode() for part in domain.split("."))
+    return ".".join(parts)
 
 
 def readable_domain(domain: str) -> str:
-    """Return the domain in its own letters; an invalid xn-- label stays."""
-    return ".".join(map(_readable_label, domain.split(".")))
+    """Return the domain in its own letters; an invalid xn-- part stays."""
+    return ".".join(map(_readable_part, domain.split(".")))
 
 
-def _readable_label(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
+def _readable_part(part: str) -> str:
+    if not part.startswith("xn--"):
+        return part
     try:
-        letters = label[4:].encode("ascii").decode("punycode")
+        letters = part[4:].encode("ascii").decode("punycode")
     except UnicodeError:
-        return label
-    is_valid = ascii_domain(letters) == label and plain_letters(letters).lower() == letters
-    return letters if is_valid else label
+        return part
+    is_valid = ascii_domain(letters) == part and plain_letters(letters).lower() == letters
+    return letters if is_valid else part
 
 
 def _fold(text: str) -> str:
-    """Fold case: “ß” becomes “ss” as in capitals, and all letters with the capital “I” or “Σ” become one."""
+    """Fold case: “ß” becomes “ss” as in capitals, “ı” becomes “i”, and “ς” becomes “σ”."""
     lower = text.lower().replace("ß", "ss").replace("i̇", "i")
-    # Some capitals exist only as two characters, and their small letter as one.
+    # “J̌” is two characters and “ǰ” is one, so what `lower` made of a capital is composed again.
     return unicodedata.normalize("NFC", lower.replace("ς", "σ").replace("ı", "i"))
 
 
 def label_key(text: str) -> str:
-    """Return the key of a label: as `match_key`, but “2²” isn't “22”, because equal keys mean the same label."""
+    """Return the key of a column's label: as `match_key`, but “2²” isn't “22”: equal keys mean the same label."""
     return _fold(" ".join(unicodedata.normalize("NFC", drop_invisible(text)).split()))
 
 
 def drop_invisible(text: str) -> str:
-    """Remove invisible characters from an address or a number."""
-    return text if text.isascii() and text.isprintable() else _HIDDEN.sub("", text)
+    """Return the text without invisible characters."""
+    return text if text.isascii() and text.isprintable() else _INVISIBLE_LETTER.sub("", text)
 
 
 _MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
@@ -153,14 +159,16 @@ def email_address(text: str) -> str:
     return canonical_text(name + at_sign + (domain.rstrip(".") if at_sign else domain)) or ""
 
 
-def drop_from_label(text: str) -> str:
-    """Remove invisible characters from a label, except those that change how others look."""
-    return text if text.isascii() and text.isprintable() else _HIDDEN_IN_LABELS.sub("", text)
+def drop_invisible_from_label(text: str) -> str:
+    """Return the text without invisible characters, except those that change how others look."""
+    return text if text.isascii() and text.isprintable() else _INVISIBLE_IN_LABEL.sub("", text)
 
 
 def name_invisible(text: str) -> str:
-    """Return the text with the names of invisible characters in brackets, for reasons that people read."""
-    return _HIDDEN.sub(lambda hidden: f"[{unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()}]", text)
+    """Return the text with the names of invisible characters in brackets, for sentences that people read."""
+    return _INVISIBLE_LETTER.sub(
+        lambda letter: f"[{unicodedata.name(letter[0], f'U+{ord(letter[0]):04X}').lower()}]", text
+    )
 
 
 # Tags that only lay out a text, without an address that would be lost.
@@ -172,15 +180,16 @@ _TAG = re.compile(
 )
 
 
-def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...] | None) -> bool:
+def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str, ...] | None) -> bool:
     """Return whether two texts, or lists of them, differ only in case, tags, spaces and invisible characters."""
     texts = value if isinstance(value, tuple) else (value or "",)
-    others = other if isinstance(other, tuple) else (other or "",)
-    return all(any(_text_looks_same(text, other) for other in others) for text in texts) and all(
-        any(_text_looks_same(text, other) for text in texts) for other in others
-    )
+    others = other_value if isinstance(other_value, tuple) else (other_value or "",)
+    pairs = [(text, other) for text in texts for other in others if _text_looks_same(text, other)]
+    return {text for text, _ in pairs} == set(texts) and {other for _, other in pairs} == set(others)
 
 
-def _text_looks_same(text: str, other_text: str) -> bool:
-    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other_text))
-    return label_key(text) == label_key(other_text) or len(set(keys)) == 1
+def _text_looks_same(text: str, other: str) -> bool:
+    if label_key(text) == label_key(other):
+        return True
+    without_tags, other_without_tags = (label_key(_TAG.sub("", side)).replace(" ", "") for side in (text, other))
+    return without_tags == other_without_tags

@@ -38,13 +38,14 @@ _ENQUEUE = """
     FROM unnest(%(ids)s::{type}[]) AS id ORDER BY id
     {upsert}
 """
+_ENQUEUE_RECORDS = _ENQUEUE.format(column="entity_id", type="uuid", upsert=RECORD_UPSERT)
+_ENQUEUE_ITEMS = _ENQUEUE.format(column="remote_id", type="text", upsert=ITEM_UPSERT)
 
 
 def enqueue(  # noqa: PLR0913 - the columns of a job
     entity_type: str,
-    records: Iterable[UUID] = (),
+    records: Iterable[UUID],
     *,
-    items: Iterable[str] = (),
     cause: choices.Cause,
     priority: choices.Priority,
     direction: choices.QueueDirection = choices.QueueDirection.TO_MONDAY,
@@ -52,29 +53,40 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue records, and `items` that no record has, in the caller's transaction; workers are notified on commit.
+    """Enqueue records in the caller's transaction; workers are notified on commit.
 
     Jobs that come from Monday or a person make synced records pending; a save has done that already.
     """
-    params: dict[str, Any] = {
-        "entity_type": entity_type,
-        "payload": json.dumps(dict(payload or {})),
-        "priority": int(priority),
-        "cause": int(cause),
-        "seconds": due_in_seconds,
-    }
-    if ids := list(records):
-        sql = _ENQUEUE.format(column="entity_id", type="uuid", upsert=RECORD_UPSERT)
-        run_sql(sql, params | {"ids": ids, "direction": direction, "operation": operation})
-        is_of_person = cause is choices.Cause.PERSON
-        if is_of_person or direction == choices.QueueDirection.TO_NPD:
-            mark_pending(entity_type, ids, waits=is_of_person)
-    if item_ids := list(dict.fromkeys(items)):
-        sql = _ENQUEUE.format(column="remote_id", type="text", upsert=ITEM_UPSERT)
-        of_items = {"direction": choices.QueueDirection.TO_NPD, "operation": choices.Operation.CREATE}
-        run_sql(sql, params | {"ids": item_ids, **of_items})
-    if ids or item_ids:
-        transaction.on_commit(partial(notify.notify_board, entity_type, due_in_seconds), robust=True)
+    if not (ids := list(records)):
+        return
+    job = {"direction": direction, "operation": operation, "cause": int(cause), "priority": int(priority)}
+    _insert(_ENQUEUE_RECORDS, entity_type, ids, job | {"payload": payload, "seconds": due_in_seconds})
+    is_of_person = cause is choices.Cause.PERSON
+    if is_of_person or direction == choices.QueueDirection.TO_NPD:
+        mark_pending(entity_type, ids, waits=is_of_person)
+
+
+def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
+    entity_type: str,
+    items: Iterable[str],
+    *,
+    cause: choices.Cause,
+    priority: choices.Priority,
+    payload: Mapping[str, Any] | None = None,
+    due_in_seconds: float = 0,
+) -> None:
+    """Enqueue items that no record has, as `enqueue` does records."""
+    if not (ids := list(dict.fromkeys(items))):
+        return
+    job = {"direction": choices.QueueDirection.TO_NPD, "operation": choices.Operation.CREATE}
+    values = {"cause": int(cause), "priority": int(priority), "payload": payload, "seconds": due_in_seconds}
+    _insert(_ENQUEUE_ITEMS, entity_type, ids, job | values)
+
+
+def _insert(sql: str, entity_type: str, ids: Sequence[UUID] | Sequence[str], job: Mapping[str, Any]) -> None:
+    payload = json.dumps(dict(job["payload"] or {}))
+    run_sql(sql, {**job, "entity_type": entity_type, "ids": ids, "payload": payload})
+    transaction.on_commit(partial(notify.notify_board, entity_type, job["seconds"]), robust=True)
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:

@@ -233,7 +233,7 @@ class Executor:
                 if failure.is_late or failure.size == 1:
                     repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
         if repeated and self.repeats is not None and self.repeats.is_quiet and not self.failed:
-            write_stop.next_turns(2 * repeated)
+            write_stop.make_turns_due(2 * repeated)
         return answers | self._judge_failed(answers)
 
     def _repeats_left(self, failure: write_stop.Failures) -> int:
@@ -492,7 +492,7 @@ class Executor:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
-            breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
+            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
             stops.stop_board(self.board.link, error, call.kind)
             return self._held(call.kind)
@@ -571,7 +571,7 @@ class Executor:
     def _stop(self, error: errors.MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
-        breaker.stop(self.board.link, error)
+        breaker.stop_board_or_account(self.board.link, error)
         if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 

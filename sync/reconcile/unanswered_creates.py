@@ -57,7 +57,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         ids = {str(intent.entity_id) for intents in documents for intent in intents}
         items = items_with_npd_ids(board, sorted(ids))
     except MondayError as error:
-        breaker.stop(lease.link, error)
+        breaker.stop_board_or_account(lease.link, error)
         return error.sentence
     current_stop = stop_reason
     for intents in documents:

@@ -220,7 +220,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
         "free": FREE_DELIVERIES,
         "longest": LONGEST_BURST_WAIT_SECONDS,
-        "check_age": breaker.UNFINISHED_CHECK_AGE,
+        "sweep_age": breaker.AGE_OF_DUE_SWEEP,
         "types": list(models),
         "set": list(set_ids),
         "named": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
@@ -233,7 +233,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         # After the commit, so that the worker sees the row.
         transaction.on_commit(partial(notify.notify_board, woken_type, wait_seconds), robust=True)
     if renamed_type is not None:
-        breaker.check_soon(BoardLink.objects.filter(entity_type=renamed_type))
+        breaker.sweep_soon(BoardLink.objects.filter(entity_type=renamed_type))
     return DUPLICATE if outcome is None else outcome or STORED
 
 
@@ -286,11 +286,11 @@ WITH link AS MATERIALIZED (
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
 -- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced;
--- the type whose column has another title than stored
+-- the type whose column has another title than stored: of that Monday sends no webhook
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
     (SELECT id FROM record WHERE sync_status = 'synced'),
     (SELECT entity_type FROM link WHERE title <> %(column_title)s
-        AND swept_at BETWEEN sync_now() - %(check_age)s AND sync_now() - make_interval(mins => 1))
+        AND swept_at BETWEEN sync_now() - %(sweep_age)s AND sync_now() - make_interval(mins => 1))
 """
 
 _RECORD = """

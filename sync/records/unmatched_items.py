@@ -18,7 +18,7 @@ from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
 from sync.kernel.messages import NotPossible, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_unmatched
 
 # Payload keys of an item's job.
 AS_NEW = "as_new"  # the item becomes a new record
@@ -233,7 +233,7 @@ def consider_again(rows: QuerySet[IgnoredItem]) -> int:
     items = list(rows.select_for_update(of=("self",)).order_by("item_id"))
     # Same transaction: a pass must not run while the item still counts as ignored.
     for entity_type, ids in _ids_by_type(items).items():
-        enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON)
+        enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
     IgnoredItem.objects.filter(pk__in=[row.pk for row in items]).delete()
     return len(items)
 
@@ -269,5 +269,5 @@ def _enqueue_requests(rows: Sequence[UnmatchedItem], payload: Mapping[str, Any])
             free.append(row)
     with transaction.atomic():
         for entity_type, ids in _ids_by_type(free).items():
-            enqueue(entity_type, items=ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+            enqueue_unmatched(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return free

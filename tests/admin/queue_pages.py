@@ -42,10 +42,9 @@ def act_on_all(client: Client, act: str, query: str, **more: str) -> Any:
     return client.post(f"{QUEUE}?{query}", data)
 
 
-def confirmed(page: str) -> str:
-    """The number that the page would send."""
-    [number] = re.findall(r'name="expect" value="(\d+)"', page)
-    return str(number)
+def confirmed(page: str) -> dict[str, str]:
+    """What the page would send of the rows that it asks about: their number, and which they are."""
+    return dict(re.findall(r'name="(expect|asked|confirmed)" value="(\w+)"', page))
 
 
 def statuses() -> dict[str, int]:

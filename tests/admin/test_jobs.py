@@ -86,7 +86,7 @@ def test_all_that_match_are_ended(browser: Client, world: dict[str, Any], act: s
         states.waiting(f"Waiting number {number}")
         states.dead(f"Dead number {number}")
     page = act_on_all(browser, act, query).content.decode()
-    act_on_all(browser, act, query, confirmed="yes", expect=confirmed(page))
+    act_on_all(browser, act, query, **confirmed(page))
     assert SyncQueue.objects.filter(error_message=f"{becomes} by dora").count() == 3
     assert SyncQueue.objects.filter(entity_id=world["waiting"].pk, status="pending").exists()
     assert SyncQueue.objects.filter(entity_id=world["dead"].pk, status="failed").exists()
@@ -95,12 +95,11 @@ def test_all_that_match_are_ended(browser: Client, world: dict[str, Any], act: s
 def test_nothing_is_done_when_the_number_has_changed(browser: Client, three_dead: list[SyncQueue]) -> None:
     page = act_on_all(browser, "discard", FAILED).content.decode()
     states.dead("Sam")
-    answer = act_on_all(browser, "discard", FAILED, confirmed="yes", expect=confirmed(page))
+    answer = act_on_all(browser, "discard", FAILED, **confirmed(page))
     assert answer.status_code == 409
     assert "4 match now, not 3. Nothing was done." in words_of(answer.content.decode())
     assert statuses()["failed"] == 4
-    expect = confirmed(answer.content.decode())
-    act_on_all(browser, "discard", FAILED, confirmed="yes", expect=expect)
+    act_on_all(browser, "discard", FAILED, **confirmed(answer.content.decode()))
     assert "failed" not in statuses()
 
 
@@ -119,7 +118,8 @@ def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[S
     assert re.findall(r'name="action" value="(retry|cancel|discard)"', page) == acts
     page_of_one = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
     assert re.findall(r'name="action"\s+value="(\w+)"', page_of_one) == acts
-    act_on_all(client, "discard", FAILED, confirmed="yes", expect="3")
+    question = act_on_all(client, "discard", FAILED).content.decode()
+    act_on_all(client, "discard", FAILED, **confirmed(question))
     assert statuses().get("failed", 0) == (0 if "discard" in acts else 3)
 
 

@@ -12,10 +12,11 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync.attention import Kind
-from sync.models import ApprovalRequest, Attention, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, Attention, SyncMetadata, SyncQueue, Tombstone, UnmatchedItem
 from sync.outbox import operate
 from sync.records import approvals
 from tests.admin import states
+from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.attention.conftest import Kinds
 from tests.attention.test_home_acts import ACT, HOME, page, seen_of
@@ -202,6 +203,45 @@ def test_an_action_on_a_deleted_record_says_so(browser: Client, act: str) -> Non
     form = {"action": act, "_selected_action": key, "index": "0"}
     text = answer_of(browser, form, "/admin/npd/contact/")
     assert "Nothing was changed: the selected contacts were deleted meanwhile." in text
+
+
+def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question(browser: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "5001")
+    ticked = {"action": "unlink", "_selected_action": str(contact.pk)}
+    for item_id, changes in (("5001", True), ("5009", False)):
+        question = browser.post("/admin/npd/contact/", ticked)
+        assert f"Ann Item {item_id}" in words_of(question.content.decode())
+        if changes:
+            Contact.objects.filter(pk=contact.pk).update(monday_id="5009")
+        answer = browser.post("/admin/npd/contact/", answer_to_question(question.content.decode()))
+        assert answer.status_code == (409 if changes else 302)
+        assert SyncQueue.objects.filter(payload__has_key="unlink").exists() is not changes
+
+
+@pytest.mark.parametrize("action", ["turn_sync_off", "unlink", "discard", "bring_back"])
+def test_all_of_a_list_are_those_that_the_question_named_not_as_many_others(browser: Client, action: str) -> None:
+    """Of a list that has as many rows as before."""
+    states.boards()
+    url = {"discard": "/admin/sync/syncqueue/?status__exact=failed", "bring_back": "/admin/sync/tombstone/"}.get(
+        action, "/admin/npd/contact/?sync_enabled__exact=1"
+    )
+    states.dead("Ann")
+    if action == "bring_back":
+        Contact.objects.get().delete()
+    question = browser.post(url, {"action": action, "select_across": "1", "_selected_action": "0"})
+    Contact.objects.all().update(sync_enabled=False)
+    SyncQueue.objects.all().delete()
+    Tombstone.objects.all().delete()
+    if action == "bring_back":
+        Contact.objects.create(name="Bob").delete()
+    else:
+        states.dead("Bob")
+    answer = browser.post(url, answer_to_question(question.content.decode()))
+    assert answer.status_code == 409
+    text = words_of(answer.content.decode())
+    assert "Others match now. Nothing was done." in text
+    assert "Bob" in text
 
 
 def test_a_page_of_a_record_that_was_deleted_meanwhile_says_so(browser: Client, rejected_email: Contact) -> None:

@@ -68,7 +68,7 @@ class Monday:
 
     # The breaker's part.
 
-    def stop(self, link: Any, error: MondayError) -> None:
+    def stop_board_or_account(self, link: Any, error: MondayError) -> None:
         self.stopped.append(error.kind.code)
 
     WRITES_STOPPED = WRITES_STOPPED
@@ -92,7 +92,7 @@ class Monday:
     def wait_for_turn(self, place: int) -> float:
         return place * 1_200
 
-    def next_turns(self, number: int) -> None:
+    def make_turns_due(self, number: int) -> None:
         self.stopped.append(f"{number} turns")
 
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
@@ -104,7 +104,7 @@ class Monday:
     def end_board_stop(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
 
-    def check_soon(self, links: Any) -> None:
+    def sweep_soon(self, links: Any) -> None:
         self.stopped.append("checked soon")
 
     def monday_account(self) -> MondayAccount:

@@ -20,11 +20,10 @@ from rest_framework.test import APIClient
 from conflicts.models import SyncConflict
 from npd.management.commands.demo import Sandbox, demo_people
 from npd.models import Contact, Organization
-from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus
 from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
-from sync.operations.detect.listing import enqueue_unmatched
 from sync.operations.worker import drain
+from sync.outbox.queue_rows import enqueue_unmatched
 from sync.queue import SyncQueueService, retry_all
 from sync.state import record_view
 from tests.demo.conftest import Played
@@ -175,7 +174,7 @@ def a_person_acts(played: Played) -> None:
     retry_all(SyncQueue.objects.filter(status=QueueStatus.FAILED), by="admin")
     item = played.sandbox.item_named(STRANGER)
     played.sandbox.act("edit", item_id=item["id"], column_id="email", text="fair@example.com")
-    enqueue_unmatched(registry.entity("contact"), [item["id"]])
+    enqueue_unmatched("contact", [item["id"]], cause=Cause.SWEEP, priority=Priority.SWEEP)
     call_command("sync_drain", stdout=StringIO())
 
 

@@ -7,7 +7,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_unmatched
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail, staged
 
@@ -56,7 +56,7 @@ def test_an_item_moved_to_another_types_board_makes_no_record_there_once_its_rec
     contact.delete()
     world.work(minutes=11)
     assert Tombstone.objects.get().state == "kept"
-    enqueue("organization", items=[item], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue_unmatched("organization", [item], cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work(minutes=1)
     assert not Organization.objects.exists()
     job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")

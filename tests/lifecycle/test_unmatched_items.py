@@ -20,7 +20,7 @@ from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.preview import plan_link
 from sync.outbox import pauses
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue_unmatched
 from sync.records.item_links import ignore_item, relink
 from sync.records.unmatched_items import (
     AS_NEW,
@@ -201,7 +201,7 @@ def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger
     SyncQueue.objects.all().delete()
     if case == "a person wants a record of its own":
         wish = {AS_NEW: True}
-        enqueue("contact", items=[stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
+        enqueue_unmatched("contact", [stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
     else:
         request_creation([row(stranger)], "dora")
     world.work(seconds=11)

@@ -20,7 +20,7 @@ from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside
@@ -372,7 +372,7 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
 
 def test_items_that_no_record_has_coalesce_by_their_number() -> None:
     for remote_id in ("55", "55", "56"):
-        enqueue("contact", items=[remote_id], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+        enqueue_unmatched("contact", [remote_id], cause=Cause.WEBHOOK, priority=Priority.EDIT)
     assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
 
 

@@ -25,16 +25,15 @@ from pghistory.models import Context
 
 from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync import registry
 from sync.boards.board_setup import set_up_all
-from sync.choices import QueueStatus
+from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
-from sync.operations.detect.listing import enqueue_unmatched
 from sync.operations.worker import drain
+from sync.outbox.queue_rows import enqueue_unmatched
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
@@ -173,7 +172,7 @@ def seed(sandbox: Sandbox) -> int:
     unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
     note_unmatched(link, [UnmatchedFinding(item_id, UNMATCHED_NAME) for item_id in unmatched_ids])
-    enqueue_unmatched(registry.entity("contact"), unmatched_ids)
+    enqueue_unmatched("contact", unmatched_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
     return len(organizations) + len(contacts)
 
 

@@ -29,7 +29,7 @@ from sync.monday.conversion import (
     parse_ids,
     unreadable_value,
 )
-from sync.monday.texts import drop_from_label, fold_whitespace, label_key
+from sync.monday.texts import drop_invisible_from_label, fold_whitespace, label_key
 
 
 class ValueLabels:
@@ -195,7 +195,7 @@ def label_id(label: str, labels: Mapping[str, str]) -> str | None:
 
 
 def plain_label(text: str | None) -> str | None:
-    return fold_whitespace(drop_from_label(text or ""))
+    return fold_whitespace(drop_invisible_from_label(text or ""))
 
 
 def _label_text(label: Any) -> str:
@@ -331,7 +331,7 @@ class DropdownConverter(ListConverter):
 
     def elements(self, value: Any) -> list[str]:
         labels = parse_elements([value] if isinstance(value, str) else value)
-        return parse_elements([drop_from_label(label) for label in labels])
+        return parse_elements([drop_invisible_from_label(label) for label in labels])
 
     def remote_elements(self, raw: Any) -> list[str]:
         return self.elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])

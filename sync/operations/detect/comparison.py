@@ -22,15 +22,9 @@ from sync.merge import Action
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.operations.detect.due_boards import boards_to_compare
-from sync.operations.detect.listing import (
-    BoardListing,
-    ListedPage,
-    enqueue_unmatched,
-    records_with_jobs,
-    records_without_item,
-)
+from sync.operations.detect.listing import BoardListing, ListedPage, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue_comparison
+from sync.outbox.queue_rows import enqueue_comparison, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
@@ -167,7 +161,9 @@ def _compare(link: BoardLink) -> ComparisonResult:
     unmatched = listing.unmatched
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
-        enqueue_unmatched(spec, listing.matchable(unmatched))
+        enqueue_unmatched(
+            spec.entity_type, listing.matchable(unmatched), cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP
+        )
     BoardLink.objects.filter(pk=link.pk).update(
         verified_at=SyncNow(),
         verified_records=result.verified,

@@ -20,7 +20,6 @@ from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
@@ -60,11 +59,6 @@ def item_pages(
         if expected is None or count >= expected or count == count_before:
             return
         count_before = count
-
-
-def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
-    """Enqueue a pass for unmatched items, all or none."""
-    enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
 
 
 @dataclass(frozen=True)

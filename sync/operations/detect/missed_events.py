@@ -17,7 +17,7 @@ from sync.kernel.db import fetch_rows, storable_json
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday import board_events
 from sync.monday.board_events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import item_names
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
@@ -122,7 +122,7 @@ def enqueue_items(
     without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
     new_ids = sorted(without_record)
     wait = UNMATCHED_ITEM_WAIT_SECONDS
-    enqueue(link.entity_type, items=new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
+    enqueue_unmatched(link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
     all_names = item_names(new_ids) | dict(names or {})
     note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
 

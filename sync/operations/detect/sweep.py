@@ -27,14 +27,8 @@ from sync.monday.connector import MondayConnector
 from sync.operations import worker
 from sync.operations.detect import missed_events
 from sync.operations.detect.due_boards import boards_to_sweep
-from sync.operations.detect.listing import (
-    BoardListing,
-    ListedPage,
-    enqueue_unmatched,
-    records_without_item,
-    swept_records,
-)
-from sync.outbox.queue_rows import enqueue
+from sync.operations.detect.listing import BoardListing, ListedPage, records_without_item, swept_records
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -296,7 +290,8 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
     _enqueue(spec, listing.unlisted())
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
-    enqueue_unmatched(spec, listing.matchable(unmatched))
+    matchable = listing.matchable(unmatched)
+    enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
     linked = swept_records(spec.model).count()
     line = (
         f"{linked:,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "

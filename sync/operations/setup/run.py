@@ -38,7 +38,7 @@ from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -314,7 +314,7 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         # The new filter may leave listed items out, or let them in.
         unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
-        enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+        enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
 
 

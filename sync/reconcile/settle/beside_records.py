@@ -52,7 +52,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
-            run.wake(items=[item_id], priority=choices.Priority.PERSON)
+            run.wake_items([item_id], choices.Priority.PERSON)
         elif answer.result:
             _carry_out_answer(run, asked_of, answer)
             reports.append(settlement.identity_report(asked_of, answer.conflict, answer.result))
@@ -94,7 +94,7 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         unmatched_items.reopen_item(run.link, answer.item_id)
         payload = {unmatched_items.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
-        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=payload)
+        run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
@@ -282,7 +282,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
-    run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    run.wake_items(freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [
         sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
@@ -316,7 +316,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
         name = field_values.record_name(plan.record)
         left += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
     IgnoredItem.objects.bulk_create(left, ignore_conflicts=True)
-    run.wake(items=sorted(row.item_id for row in left))
+    run.wake_items(sorted(row.item_id for row in left))
 
 
 def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:

@@ -29,7 +29,7 @@ from sync.models.state import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine
@@ -197,9 +197,13 @@ class PassRun:
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
-    def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
-        """Queue a pass for these records or items, caused by this one unless `job` has another cause."""
+    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+        """Queue a pass for these records, caused by this one unless `job` has another cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
+
+    def wake_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+        """Queue a pass for these items, likewise."""
+        enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
