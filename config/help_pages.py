@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from markdown_it import MarkdownIt
@@ -31,6 +32,24 @@ HEADINGS = {
 }
 # Other pages link to the decisions. The Docker image has no pages except these.
 SERVED = ("connect-monday.md", "guarantees.md", "howto/*.md", "reference/*.md", "decisions/*.md")
+# What Help opens, by the name of the view on which one is; the first pattern that fits counts.
+HELP_OF_VIEWS = {
+    "*_import*": "howto/import-and-export.md#how-do-i-import-a-file",
+    "*_export*": "howto/import-and-export.md#how-do-i-export-a-list",
+    "npd_*_personal_data": "howto/operate.md#export-or-erase-a-person",
+    "npd-notifications": "howto/people.md#be-notified-by-email-or-chat",
+    "npd_*_changelist": "howto/import-and-export.md#how-do-i-find-something",
+    "conflicts_*": "howto/resolve-conflicts.md",
+    "index": "howto/resolve-conflicts.md#what-needs-attention",
+    "npd_*": "howto/resolve-conflicts.md#when-something-is-wrong",
+    "sync_unmatcheditem_*": "howto/resolve-conflicts.md#why-an-item-has-no-record",
+    "sync_approvalrequest_*": "howto/operate.md#bulk-deletions",
+    "sync_syncqueue_*": "howto/operate.md#retry-failed-jobs",
+    "sync_boardlink_*": "howto/operate.md#decide-what-is-synced",
+    "sync_wizard_*": "connect-monday.md#set-up-in-the-admin",
+    "sync_apitoken_*": "howto/use-the-api.md#make-a-token",
+    "auth_*": "howto/people.md#who-may-do-what",
+}
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
@@ -43,6 +62,13 @@ def pages() -> dict[str, str]:
 
 def title_of(text: str) -> str:
     return text.partition("\n")[0].removeprefix("# ")
+
+
+def help_url(request: HttpRequest) -> str:
+    """Return the address of the how-to about a page; of the list of all if none is about it."""
+    view = (request.resolver_match and request.resolver_match.url_name) or ""
+    page = next((page for pattern, page in HELP_OF_VIEWS.items() if fnmatch.fnmatch(view, pattern)), "")
+    return reverse("npd-help-start") + page
 
 
 def help_start(request: HttpRequest) -> HttpResponse:

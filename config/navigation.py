@@ -55,7 +55,7 @@ class Section:
     block: str = ""  # where it is listed: SETTINGS' cards, ADVANCED lists for superusers, or the ACCOUNT menu
     about: str = ""  # the card's text
     card_permissions: tuple[str, ...] = ()  # users see the card with one of these; others come by links
-    is_shortcut: bool = False  # whether it only leads to a page of another section
+    is_single_page: bool = False  # whether the pages below its address belong to another section
 
     @property
     def path(self) -> str:
@@ -104,7 +104,7 @@ SECTIONS = (
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
-            permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, card_permissions=SETUP_PERMISSIONS,
+            permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
             about="Its API token, and the country of phone numbers."),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how."),
@@ -163,7 +163,9 @@ def _section_at(address: str) -> Section | None:
     matches = [
         (len(path), section)
         for section in sections()
-        if section != HOME_SECTION and not section.is_shortcut and (path := section.path) and address.startswith(path)
+        if section != HOME_SECTION
+        and (path := section.path)
+        and (address == path if section.is_single_page else address.startswith(path))
     ]
     section = max(matches, key=lambda match: match[0], default=(0, None))[1]
     if section is not None and section.model == CONFLICTS and address != section.path:
@@ -245,18 +247,12 @@ def _known_zones() -> frozenset[str]:
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of every page of the admin: its section, and the banner about the connection."""
+    from config.help_pages import help_url
     from sync.admin.connection_pages import banner_context
 
     if not request.user.is_authenticated:
         return {}
-    return banner_context(request) | {"section": section_of(request)}
-
-
-def searched_models(request: HttpRequest) -> list[str]:
-    """Return the models whose records Ctrl+K finds."""
-    from sync import registry
-
-    return [spec.model._meta.label for spec in registry.entities()]
+    return banner_context(request) | {"section": section_of(request), "help_url": help_url(request)}
 
 
 UNFOLD: dict[str, Any] = {
@@ -294,6 +290,6 @@ UNFOLD: dict[str, Any] = {
         ]
     },
     # Without the history, which would keep people's names in the browser after signing out.
-    "COMMAND": {"search_models": searched_models, "show_history": False},
+    "COMMAND": {"search_callback": "sync.admin.record_pages.command_search", "show_history": False},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

@@ -36,12 +36,6 @@ def age(value: datetime | None, now: datetime) -> SafeString | str:
     return humanize.time_element(value, humanize.relative_time(value, now)) if value else ""
 
 
-@register.filter
-def model_name(description: str) -> str:
-    """Return the model's name of a search result, whose description is unfold's "App - Model"."""
-    return description.rpartition(" - ")[2]
-
-
 @register.simple_tag
 def zone_of_page(of_browser: str) -> str:
     """Return the zone of the page's times: “your time zone (Europe/Stockholm, CET)”, or a name if it isn't yours."""
@@ -54,8 +48,9 @@ def zone_of_page(of_browser: str) -> str:
 @register.simple_tag(takes_context=True)
 def page_name(context: Context) -> str:
     """Return the page's name within its section; empty for a list, and for the section's own page."""
+    section = context.get("section")
     if name := context.get("page_name"):  # of a page of ours
-        return str(name)
+        return "" if section is not None and name == section.title else str(name)
     # A form has `original`, or nothing if it adds a record; Django's other pages about a record have `object`.
     record = context.get("original") or context.get("object")
     if context.get("deleted_objects"):
@@ -65,7 +60,6 @@ def page_name(context: Context) -> str:
     if "deletable_objects" in context:  # the question before a list's action deletes rows
         return "Delete"
     request = context.get("request")
-    section = context.get("section")
     is_own_page = request is not None and section is not None and request.path == section.path
     # A question about rows of a list has the list's address, but a name of its own.
     if context.get("cl") or (is_own_page and context.get("question") is None):

@@ -19,7 +19,7 @@ class SyncDirection(models.TextChoices):
     BIDIRECTIONAL = "bidirectional", "Both ways"
     NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
     MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
-    NONE = "none", "No sync"
+    NONE = "none", "Sync off"
 
     @property
     def sends(self) -> bool:

@@ -19,8 +19,8 @@ from sync.choices import Rule, SyncDirection
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
-# The reason why a field with the direction “none” is left as it is; “No sync” is what people choose.
-NO_SYNC = "its direction is “No sync”"
+# The reason why a field with the direction “none” is left as it is; “Sync off” is what people choose.
+NO_SYNC = "its direction is “Sync off”"
 
 # The reason of a conflict about which nothing more is known.
 BOTH_CHANGED = "changed on both sides"

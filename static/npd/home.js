@@ -13,13 +13,10 @@ const move = (step) => {
   all[next].scrollIntoView({ block: "nearest" });
 };
 
-// Uses a side in the selected rows, by their group's button; without any, in the focused row. A single row's group
-// has no button of its own.
+// Uses a side in the selected rows, by their group's button; without any, in the focused row.
 const press = (key) => {
-  const button = `[data-key="${key}"]`;
-  const row = ticked()[0] ?? here();
-  const ofGroup = ticked().length ? row.closest(".npd-home-group").querySelector(`.npd-home-head ${button}`) : null;
-  (ofGroup ?? row?.closest("[data-row]").querySelector(button))?.click();
+  const place = ticked()[0]?.closest(".npd-home-group").querySelector(".npd-home-head") ?? here();
+  place?.querySelector(`[data-key="${key}"]`)?.click();
 };
 
 const keys = {

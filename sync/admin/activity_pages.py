@@ -165,11 +165,11 @@ class ActivityList(admin_base.PageChangeList):
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        labels = edits.sent_labels(self.mappings)
+        keys = edits.sent_keys(self.mappings)
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name)
-        types = {entity_type for entity_type, _ in labels if not chosen_types or entity_type in chosen_types}
+        types = {entity_type for entity_type, _ in keys if not chosen_types or entity_type in chosen_types}
         waiting = [edit for edit in edits.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in types]
-        rows = edits.waiting_rows(waiting, labels, folds=not self.query)
+        rows = edits.waiting_rows(waiting, keys, folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows

@@ -179,7 +179,6 @@ class Button:
     icon: str = ""
     key: str = ""  # of the keyboard
     takes_away: bool = False
-    impossible: str = ""  # why it can't be pressed now
     is_on_monday: bool = False  # whether the page opens in a new tab
 
 

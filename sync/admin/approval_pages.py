@@ -114,11 +114,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def row_buttons(self, request: HttpRequest, row: ApprovalRequest) -> list[admin_base.Button]:
         return waiting_buttons(request, attention.Kind.APPROVAL, row)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out who decided as long as nobody has."""
-        fields = list[str](super().get_fields(request, obj))
-        return fields if obj is None or obj.decided_at else fields[:-2]
-
     state_badge = admin_base.badge_column("state", "State", _BADGES)
     change = admin_base.plain_column("What", lambda row: row.get_kind_display(), "kind")
     since = admin_base.time_column("at", "Since")

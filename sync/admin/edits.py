@@ -1,8 +1,11 @@
 """Shows edits of records in NPD as unsaved entries of the activity, if no stored entry is about them."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,7 +15,7 @@ from django.db.models.functions import Cast
 
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
-from sync.kernel import grouped, humanize
+from sync.kernel import grouped
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors
@@ -36,14 +39,18 @@ def board_mappings() -> QuerySet[FieldMapping]:
     return rows.order_by("position", "pk")
 
 
-def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return the labels of the fields that are sent to a board, by type of records and the field's name."""
+def keys_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
+    """Return the key of an entry about each mapped field, by type of records and the field's name."""
     return {
-        (mapping.link.entity_type, name): mapping.label
+        (mapping.link.entity_type, name): mapping.key if len(mapping.fields) == 1 else name
         for mapping in mappings
-        if mapping.column_id and SyncDirection(mapping.direction).sends
         for name in mapping.fields
     }
+
+
+def sent_keys(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
+    """Return `keys_of` the fields that are sent to a board."""
+    return keys_of(mapping for mapping in mappings if mapping.column_id and SyncDirection(mapping.direction).sends)
 
 
 def history_fields(model: type[SyncedModel]) -> list[Any]:
@@ -166,29 +173,44 @@ def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str)
     )
 
 
-def waiting_rows(edits: Sequence[Edit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
-    """Return an entry for each record and person. `edits` are those that weren't sent, newest first.
+def waiting_rows(edits: Sequence[Edit], keys: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
+    """Return the entries about each record and person. `edits` are those that weren't sent, newest first.
 
-    `folds` leaves one entry of an act on many records, which says of how many others it is (`page_folded_count`).
+    `folds` leaves the entries about one record of an act on many, which say of how many others it is
+    (`page_folded_count`).
     """
-    acts: dict[tuple[object, ...], list[Any]] = {}
+    texts = {entity_type: _Texts(own) for entity_type, own in grouped(edits, lambda edit: edit.entity_type).items()}
+    acts: dict[tuple[object, ...], list[list[Any]]] = {}
     for group in grouped(edits, lambda edit: (edit.entity_id, edit.who)).values():
         newest = group[0]
-        names = [(edit.entity_type, field.name) for edit in group for field in edit.fields]
-        fields = list(dict.fromkeys(labels[name] for name in names if name in labels))
-        is_new = any(edit.before is None for edit in group)
-        if is_new or fields:
-            sentence = "Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD."
-            row = entry_of(newest, WAITING, sentence, unsent=newest.unsent)
-            key = (newest.entity_type, newest.who, newest.unsent, is_new, newest.group_id)
-            acts.setdefault(key, []).append(row)
-    rows = []
+        if rows := _rows_about_one(group, keys, texts[newest.entity_type]):
+            act = (newest.entity_type, newest.who, newest.unsent, not rows[0].key, newest.group_id)
+            acts.setdefault(act, []).append(rows)
+    shown = []
     for alike in acts.values():
         is_folded = folds and len(alike) > decisions.MANY_ALIKE
-        for row in alike[:1] if is_folded else alike:
+        for row in chain.from_iterable(alike[:1] if is_folded else alike):
             row.page_folded_count = len(alike) - 1 if is_folded else 0
-            rows.append(row)
-    return rows
+            shown.append(row)
+    return shown
+
+
+def _rows_about_one(edits: Sequence[Edit], keys: Mapping[tuple[str, str], str], texts: _Texts) -> list[Any]:
+    """Return that a record was added, or an entry for each of its fields that are sent, about all edits of it."""
+    newest = edits[0]
+    if any(edit.before is None for edit in edits):
+        return [entry_of(newest, WAITING, "Added in NPD.", unsent=newest.unsent)]
+    values: dict[str, tuple[str, str]] = {}
+    for edit in reversed(edits):
+        for field in edit.fields:
+            if key := keys.get((edit.entity_type, field.name)):
+                before, after = texts.of_change(field, edit)
+                values[key] = (values.get(key, (before,))[0], after)
+    return [
+        entry_of(newest, WAITING, "", key, before=before, after=after, unsent=newest.unsent)
+        for key, (before, after) in values.items()
+        if before != after
+    ]
 
 
 def with_edits(
@@ -219,9 +241,9 @@ def with_edits(
             row.actor = edit.who
             sent.update((edit.event.pgh_id, name) for name in names)
         entries.append(row)
-    sent_fields = {name for _, name in sent_labels(mappings)}
-    keys = {names[0]: key for key, names in fields_of.items() if len(names) == 1}
-    texts = _Texts(record, edits)
+    sent_fields = {name for _, name in sent_keys(mappings)}
+    keys = keys_of(mappings)
+    texts = _Texts(edits, record)
     for edit in edits:
         if edit.group_id in batches:
             continue
@@ -233,7 +255,7 @@ def with_edits(
             elif (edit.event.pgh_id, field.name) not in sent:
                 before, after = texts.of_change(field, edit)
                 unsent = edit.unsent if field.name in sent_fields else ""
-                key = keys.get(field.name, field.name)
+                key = keys.get((edit.entity_type, field.name), field.name)
                 entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, unsent=unsent))
     return entries
 
@@ -250,11 +272,11 @@ def _push_began_with(event: Any, names: Sequence[str], entry_values: Mapping[str
 
 
 class _Texts:
-    """A record's values in its history, as texts."""
+    """The values in the history of records of one type as texts; of a single record as pages spell them."""
 
-    def __init__(self, record: SyncedModel, edits: Sequence[Edit]) -> None:
+    def __init__(self, edits: Sequence[Edit], record: SyncedModel | None = None) -> None:
         self._record = record
-        self._display = display_of(record) if edits else None
+        self._display = display_of(record) if record and edits else None
         self._related: dict[str, dict[Any, str]] = {}
         for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
             model: Any = field.related_model
@@ -265,10 +287,12 @@ class _Texts:
             self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
     def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
-        """Return a field's values before and after as pages spell them; as typed if only the spelling was changed."""
+        """Return a field's values before and after; as typed if only the spelling was changed."""
         typed_before = self._text(field, edit.before)
         typed_after = self._text(field, edit.event)
-        if self._display is None or field.choices or not isinstance(_value(edit.event, field), str):
+        if self._display is None or self._record is None or field.choices:
+            return typed_before, typed_after
+        if not isinstance(_value(edit.event, field), str):
             return typed_before, typed_after
         spelled_before = self._display.spelling(self._record, field.name, typed_before)
         spelled_after = self._display.spelling(self._record, field.name, typed_after)

@@ -247,6 +247,10 @@ class GroupBox:
         return "Failed" if self.group.kind is attention.Kind.FAILED else self.group.text
 
     @property
+    def is_notice(self) -> bool:
+        return not _needs_somebody(self.group)
+
+    @property
     def only_key(self) -> str:
         """The key of a group's only entry, so that its buttons never act on another with the same cause."""
         return self.rows[0].entry.key if self.group.number == 1 and self.rows else ""
@@ -267,7 +271,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     if len(groups) < MOST_GROUPS:
         # These are all groups, so the sidebar needs no query of its own for its number.
         tallies = dict.fromkeys(attention.Kind, attention.Tally())
-        for group in groups:
+        for group in filter(_needs_somebody, groups):
             tally = tallies[group.kind]
             tallies[group.kind] = attention.Tally(tally.causes + 1, tally.entries + group.number)
         request.attention_tallies = tallies  # type: ignore[attr-defined]
@@ -286,7 +290,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
-        folds = group.number > SHOWN_AT_ONCE
+        folds = group.number > SHOWN_AT_ONCE or not _needs_somebody(group)
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
         lead = group.sentence
@@ -313,6 +317,10 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
             )
         )
     return boxes
+
+
+def _needs_somebody(group: attention.Group) -> bool:
+    return group.severity is not attention.Severity.NOTICE
 
 
 def _deleted_by(group: attention.Group) -> str:
@@ -359,8 +367,6 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     entries = [row.entry for row in open_rows]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
-        if group.number == 1 and handler.act.key and attention.KINDS[group.kind].is_solved_on_page:
-            continue  # its only row has the button
         is_possible = open_rows and all(handler in row.handlers for row in open_rows)
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
@@ -459,10 +465,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     shown = kinds_on_home(request.user)
     boards = _board_lines(request, overview)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), overview.now)
+    needing = sum(_needs_somebody(box.group) for box in boxes)
     is_loading = any(board.load for board in boards)
     is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
     home = {
-        "home_state": _state_line(request, boards, len(boxes), overview) if boards else None,
+        "home_state": _state_line(request, boards, needing, overview) if boards else None,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "is_idle": is_idle,  # the line above the boards says so

@@ -75,7 +75,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
-    # Facets would count the whole table.
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Leave out what only the engine reads, and empty texts."""

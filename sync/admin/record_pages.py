@@ -22,7 +22,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
-from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
+from unfold.dataclasses import SearchResult
+from unfold.widgets import DATETIME_CLASSES, UnfoldAdminExpandableTextareaWidget, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
@@ -226,6 +227,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
         models.URLField: {"form_class": concurrent_edits.WebAddressField},
+        models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},
         # Edit a moment in one input, not two.
         models.DateTimeField: {
             "form_class": forms.DateTimeField,
@@ -274,27 +276,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Return records with every word of the term in any order, or with the phone number.
-
-        Unfold's command search asks every admin that the user may see, and shows all results.
-        """
-        is_command_search = request.path == reverse("admin:search")
-        if is_command_search and not self.has_view_permission(request):
-            return queryset.none(), False
+        """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
         if all(registry.is_searchable(self.model, name) for name in names):
-            rows = queryset.filter(registry.searching(self.model, names, search_term))
-            may_have_duplicates = False
-        else:
-            # An application's subclass may use Django's other lookups.
-            rows, may_have_duplicates = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
-        if not is_command_search:
-            return rows, may_have_duplicates
-        if name_field := registry.entity(self.model.entity_type()).name_field:
-            # Enter opens the first result.
-            has_name = models.Case(models.When(registry.searching(self.model, [name_field], search_term), 0), default=1)
-            rows = rows.order_by(has_name, *(self.get_ordering(request) or self.opts.ordering))
-        return rows[:COMMAND_RESULTS], may_have_duplicates
+            return queryset.filter(registry.searching(self.model, names, search_term)), False
+        # An application's subclass may use Django's other lookups.
+        rows: tuple[models.QuerySet[Any], bool] = super().get_search_results(
+            request, queryset, search_term[:LONGEST_SEARCH]
+        )
+        return rows
 
     @cached_property
     def search_help_text(self) -> str:
@@ -500,12 +490,19 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_list_actions": record_panel.list_actions(record, urls["list"]) if may_change else [],
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
-                (entry, list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))))
+                (
+                    entry,
+                    record_panel.entry_above_form(entry, view),
+                    list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))),
+                )
                 for entry in view.other_entries
             ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
-                (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
+                (direction.value, direction.label, text)
+                for direction, text in record_panel.DIRECTION_EFFECTS.items()
+                # “Turn sync off” is an act of its own.
+                if direction != SyncDirection.NONE
             ],
             "sync_urls": urls,
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
@@ -559,6 +556,25 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         restore = activity_pages.deleted_records_link(request.user, "Restore under Deleted records", query)
         if parts := [(part,) for part in (*waiting, undo, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
+
+
+def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
+    results = []
+    for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
+        model_admin = admin.site.get_model_admin(spec.model)
+        if not model_admin.has_view_permission(request):
+            continue
+        rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
+        if spec.name_field:
+            # Enter opens the first result.
+            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
+            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
+        relations = [field.name for field in registry.own_relations(spec.model)]
+        for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
+            about = admin_base.describe(record) or registry.type_label(spec.entity_type)
+            results.append(SearchResult(str(record), about, registry.record_url(spec.entity_type, record.pk), None))
+    return results
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -39,20 +39,32 @@ def state_badge(view: record_view.RecordView) -> SafeString:
     return admin_base.badge(colour, icon, str(view.state.label), title=reason)
 
 
+def _reason_of(view: record_view.RecordView) -> str:
+    """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    return "It waits until sync goes on." if view.is_connected and view.reason == view.stop != "" else view.reason
+
+
 def _reason_text(view: record_view.RecordView) -> str:
     """Return the text beside the badge in a list: the next attempt and the reason."""
     if view.state is record_view.RecordState.SYNCED:
         return ""
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
-    return " ".join(part for part in (attempt, humanize.shorten(view.reason, 120)) if part)
+    return " ".join(part for part in (attempt, humanize.shorten(_reason_of(view), 120)) if part)
 
 
 def reason_above_form(view: record_view.RecordView) -> str:
-    """Return the reason of the state; a rejected value's own reason stands below its field, in Monday's words."""
-    is_rejected = (
-        view.is_explained_by_entries and bool(view.entries) and view.entries[0].kind is attention.Kind.REJECTED
-    )
-    return view.entries[0].title_or_sentence if is_rejected else view.reason
+    first = view.entries[0] if view.is_explained_by_entries and view.entries else None
+    return entry_above_form(first, view) if first and _is_explained_below(first, view) else _reason_of(view)
+
+
+def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> str:
+    return f"{entry.cause_text.rstrip('.')}." if _is_explained_below(entry, view) else entry.sentence
+
+
+def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:
+    """Whether the mark of its field says why."""
+    is_marked = any(side.key == entry.field and side.reason_code in _MARKED for side in view.fields)
+    return is_marked and entry.kind in (attention.Kind.REJECTED, attention.Kind.BLOCKED)
 
 
 def respell(record: Any, view: record_view.RecordView) -> None:
@@ -179,16 +191,14 @@ def buttons_of(
         elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(
-                Button("Sync both ways", "sync_both_ways", post_to=urls["direction"], hidden=hidden, icon="sync_alt")
+                Button("Turn sync on", "switch_on", post_to=urls["direction"], hidden=hidden, icon="play_arrow")
             )
         if not record.monday_id and unlinked_item(record) is not None:
             buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
-    if may_change:
+    if may_change and not view.stop:
         # With what the page shows, because “Sync now” also sends a record once whose sync is off.
         hidden = {"shown": "on" if record.sync_enabled else "off"}
-        buttons.append(
-            Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync", impossible=view.stop)
-        )
+        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync"))
     return buttons
 
 
@@ -196,7 +206,7 @@ def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
     """Return the actions of the list that ask first and that the record's menu always offers."""
     page_url = registry.record_url(record.entity_type(), record.pk)
     buttons = []
-    if record.sync_enabled:
+    if record.may_sync:
         form = selection_of(record, "turn_sync_off", page_url)
         buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
     if record.monday_id:

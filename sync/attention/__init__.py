@@ -35,7 +35,7 @@ __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "on_records", "seen_by", "tallies", "waiting", "with_keys",
+    "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -175,11 +175,6 @@ class Entry:
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property
-    def title_or_sentence(self) -> str:
-        """What a record's page says above its form; a rejected value's reason stands below its field there."""
-        return f"{self.cause_text.rstrip('.')}." if self.kind is Kind.REJECTED else self.sentence
-
-    @property
     def own_detail(self) -> str:
         """Its reason without the text of its cause, which is shown above it."""
         return self.detail.replace(self.cause_text, "", 1).lstrip(" .").rstrip()
@@ -258,6 +253,11 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
     return rows.filter(kind__in=[kind.value for kind in wanted])
 
 
+def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
+    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
+
+
 def seen_by(user: Any) -> models.QuerySet[Attention]:
     """Return the rows that a person may see, also those on which only others may act."""
     shown = kinds_shown_to(user)
@@ -295,9 +295,8 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
 
 def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
     """Return the numbers of causes and entries of each kind, zeros for kinds that are not shown; one query."""
-    rows = (
-        waiting(shown).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
-    )
+    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
+    rows = by_kind.annotate(models.Count("cause", distinct=True), models.Count("pk"))
     counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from conflicts import reports
 from sync import choices
-from sync.kernel.messages import UnmatchedReason
+from sync.kernel.messages import CHOSEN_REASONS, UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
 
 
@@ -21,7 +21,7 @@ class Severity(IntEnum):
     REJECTED = 5
     BLOCKED = 6
     UNMATCHED = 7
-    NOTICE = 8
+    NOTICE = 8  # needs nobody, and isn't counted
 
     @property
     def colour(self) -> str:
@@ -185,7 +185,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         acts=("check_column",),
     ),
     (Kind.BLOCKED, choices.BlockedCode.RELATION): CauseFacts("{field} waits for a record that has no item yet"),
-    (Kind.BLOCKED, choices.BlockedCode.INVALID): CauseFacts("{field}: NPD can't use Monday's value"),
+    (Kind.BLOCKED, choices.BlockedCode.INVALID): CauseFacts("{field} has a value that NPD can't take"),
     (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): CauseFacts("{field}: the value can't be read"),
     (Kind.BLOCKED, choices.BlockedCode.REQUIRED): CauseFacts("{field} is required in NPD and was emptied on Monday"),
     (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
@@ -211,6 +211,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     },
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
     **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in UnmatchedReason.choices},
+    **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in CHOSEN_REASONS},
 }
 
 

@@ -404,7 +404,7 @@ def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup,
             why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
             result.problems.append(
                 f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or create "
-                "a new one or choose “No sync” in the set-up (Boards, “Set up…”)."
+                "a new one or choose “Sync off” in the set-up (Boards, “Set up…”)."
             )
     unused = [proposal for proposal in spec.mappings if proposal.key not in mappings and proposal.key in setup.unfit]
     result.done += [f"{proposal.label} is not synced: {setup.unfit[proposal.key]}" for proposal in unused]

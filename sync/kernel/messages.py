@@ -105,6 +105,9 @@ _U = UnmatchedReason
 # Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
 EXPLAINED_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _U.LEFT_OUT)
 
+# Reasons that somebody has chosen: a setting of the board, told by the set-up's plan, or to turn a record's sync off.
+CHOSEN_REASONS = (_U.CREATION_OFF, _U.NO_KEY, _U.SYNC_OFF)
+
 # Reasons that need a person only if they last: the item is looked at again by itself.
 PASSING_REASONS = (_U.KEY_UNREADABLE, _U.NPD_ID_UNREADABLE, _U.NO_KEY_YET, _U.CREATES_HELD)
 

@@ -200,7 +200,7 @@ class Migration(migrations.Migration):
                             ("bidirectional", "Both ways"),
                             ("npd_to_monday", "NPD to Monday only"),
                             ("monday_to_npd", "Monday to NPD only"),
-                            ("none", "No sync"),
+                            ("none", "Sync off"),
                         ],
                         db_default="bidirectional",
                         max_length=20,

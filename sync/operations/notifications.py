@@ -81,7 +81,7 @@ def things_to_notify_of() -> list[Entry]:
                 )
             )  # fmt: skip
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    for entry in attention.entries(waiting, limit=MAX_THINGS):
+    for entry in attention.entries(attention.without_notices(waiting), limit=MAX_THINGS):
         is_difference = entry.kind is Kind.DIFFERENCE
         entries.append(replace(entry, cause_text=f"{entry.name}: {entry.cause_text}") if is_difference else entry)
     return entries

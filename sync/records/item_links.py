@@ -115,7 +115,7 @@ def _relinkable_item(record: SyncedModel) -> str:
     if record.monday_id:
         raise NotPossible(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
     if record.sync_direction == SyncDirection.NONE:
-        raise NotPossible(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
+        raise NotPossible(f"The direction of “{record}” is “Sync off”. Choose another direction, then link it again.")
     owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
     if owner is not None:
         raise NotPossible(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")

@@ -52,7 +52,7 @@ class StateReason(models.TextChoices):
     BLOCKED = "blocked", "Rejected or blocked fields"
     COLUMN = "column", "Fields blocked by their column"
     SYNC_OFF = "sync_off", "Turned off"
-    NO_SYNC = "no_sync", "Direction “no sync”"
+    NO_SYNC = "no_sync", "Direction “Sync off”"
     LEFT_OUT = "left_out", "Left out by the filter"
 
     @property
@@ -456,10 +456,8 @@ class RecordView:
     @property
     def explanation(self) -> str:
         """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
-        if self.reason_code is StateReason.SYNC_OFF:
+        if self.reason_code in (StateReason.SYNC_OFF, StateReason.NO_SYNC):
             return "Sync is off for this record."
-        if self.reason_code is StateReason.NO_SYNC:
-            return "Its direction is “no sync”."
         if self.reason_code is StateReason.LEFT_OUT:
             return self.sync_state.note or "The filter leaves it out."
         if self.state is RecordState.SYNCED and self.reason_code is not StateReason.COLUMN:

@@ -15,10 +15,14 @@ pytestmark = pytest.mark.django_db
 CONTACTS = "/admin/npd/contact/"
 
 
-def titles(client: Client, term: str) -> list[str]:
+def results(client: Client, term: str) -> list[tuple[str, str]]:
     answer = client.get("/admin/search/", {"s": term, "extended": "1"})
     assert answer.status_code == 200
-    return [result.title for result in answer.context["results"]]
+    return [(result.title, result.description) for result in answer.context["results"]]
+
+
+def titles(client: Client, term: str) -> list[str]:
+    return [title for title, _ in results(client, term)]
 
 
 def listed(client: Client, term: str) -> list[str]:
@@ -69,6 +73,12 @@ def test_each_word_is_in_one_of_the_fields_an_email_or_the_organization_too(brow
     for term in ("ann autohaus", "example ANN", "ann@npd"):
         assert "Ann Example" in titles(browser, term), term
         assert "Ann Other" not in titles(browser, term), term
+
+
+def test_email_and_organization_tell_two_of_one_name_apart(browser: Client) -> None:
+    for email, organization in (("ann@x.org", "Acme"), ("ann@y.org", "Zeta")):
+        states.contact("Ann", email=email, organization=Organization.objects.create(name=organization))
+    assert {about for _, about in results(browser, "ann")} == {"ann@x.org · Acme", "ann@y.org · Zeta"}
 
 
 def test_who_is_named_so_comes_before_who_only_works_there(browser: Client) -> None:

@@ -32,6 +32,7 @@ PAGES = [
     ("/admin/sync/syncqueue/", "Jobs"),
     ("/admin/sync/unmatcheditem/", "Unmatched items"),
     ("/admin/sync/boardlink/", "Boards"),
+    ("/admin/sync/boardlink/set-up/", "Monday connection"),
     ("/admin/sync/intent/", "API writes"),
     ("/admin/sync/tombstone/", "Deleted records"),
     ("/admin/sync/apitoken/", "API tokens"),

@@ -1,5 +1,6 @@
 """The help is pages of docs/, on the site; and what can't be shown is said inside the site's frame."""
 
+import fnmatch
 import re
 from functools import cache
 from html import unescape
@@ -9,8 +10,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
+from django.urls import get_resolver
 
 from config import help_pages
+from tests.admin.all_pages import all_of
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
@@ -23,7 +26,7 @@ def links_of(html: str) -> set[str]:
 
 
 def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Client) -> None:
-    assert "/admin/help/" in links_of(browser.get("/admin/npd/contact/").content.decode())
+    assert "/admin/help/" in links_of(browser.get("/admin/settings/").content.decode())
     listed = {link for link in links_of(browser.get("/admin/help/").content.decode()) if link.endswith(".md")}
     paths = [path for glob in help_pages.SERVED if "decisions" not in glob for path in help_pages.DOCS.glob(glob)]
     assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
@@ -53,6 +56,16 @@ def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) ->
                 address, _, anchor = urljoin(page, link).partition("#")
                 assert not anchor or f'id="{anchor}"' in opened(address), (name, link)
                 assert opened(address)
+
+
+def test_help_opens_the_how_to_of_the_page_on_which_one_is(browser: Client) -> None:
+    names = [pattern.name for pattern in all_of(get_resolver().url_patterns) if pattern.name]
+    for pattern, page in help_pages.HELP_OF_VIEWS.items():
+        assert fnmatch.filter(names, pattern), pattern
+        name, _, anchor = page.partition("#")
+        assert not anchor or f'id="{anchor}"' in help_pages.rendered(help_pages.pages()[name], name), page
+    home = links_of(browser.get("/admin/").content.decode())
+    assert "/admin/help/howto/resolve-conflicts.md#what-needs-attention" in home
 
 
 def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> None:

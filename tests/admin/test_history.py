@@ -164,10 +164,18 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     edit = [(record.pk, "Dora Demo")]
     move_clock(5)
     assert record.pk not in dict(waiting_entries(browser))
-    with pghistory.context(user=person.pk):
-        Contact.objects.filter(pk=record.pk).update(phone="+46 7", sync_direction="npd_to_monday")
+    for phone in ("+46 6", "+46 7"):
+        with pghistory.context(user=person.pk):
+            Contact.objects.filter(pk=record.pk).update(phone=phone, role_title="Head", sync_direction="npd_to_monday")
     waiting = [row for row in waiting_entries(browser) if row[0] == record.pk]
     assert waiting == edit
+    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
+    [act] = [row.page_act for row in rows if row.kind == "waiting" and row.entity_id == record.pk]
+    # From the value before the first edit to the one after the last.
+    assert [(line.label, line.before, line.after) for line in act.lines] == [
+        ("Phone", "+46 8 123 45", "+46 7"),
+        ("Role", "", "Head"),
+    ]
     assert waiting_entries(browser, f"?q={record.pk}") == edit
     assert waiting_entries(browser, "?p=2") == []
     move_clock(6)

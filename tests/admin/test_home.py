@@ -139,6 +139,15 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
     assert [button.code for button in menu] == ["keep_npd", "keep_monday"]
 
 
+def test_how_long_ago_one_outage_was_stands_once(browser: Client) -> None:
+    states.boards()
+    for name, error in (("Ann", "Monday is out of order."), ("Ben", "Monday is out of order."), ("Cid", "No answer.")):
+        states.dead(name, error=error)
+    SyncQueue.objects.update(finished_at=sync_now() - timedelta(hours=8), last_attempt=sync_now() - timedelta(hours=8))
+    assert len(browser.get(HOME).context["boxes"]) == 2
+    assert text_of(browser).count(" ago") == 1
+
+
 def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
     states.boards()
     for number in range(61):

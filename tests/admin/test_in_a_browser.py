@@ -41,6 +41,7 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     first.keyboard.press("Enter")
     assert not barriers(first)
     first.get_by_text("Turn sync off…").wait_for()
+    assert first.get_by_role("link", name="Personal data").count() == 1
     first.keyboard.press("Escape")
     assert menu.evaluate("one => one === document.activeElement && !one.parentElement.open")
     first.keyboard.press("Enter")

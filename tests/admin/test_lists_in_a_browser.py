@@ -39,6 +39,19 @@ def test_a_board_is_a_card_on_a_phone(open_page: Any, world: dict[str, Any]) -> 
     assert not [*barriers(page), *errors]
 
 
+def test_on_a_phone_a_name_has_its_cards_width_and_its_badge_below(open_page: Any, world: dict[str, Any]) -> None:
+    page, errors = open_page(390, "dark")
+    page.goto(CONTACTS)
+    card = page.locator("tr.data-row", has_text="Ann Clash")
+    name, badge = card.locator("th").bounding_box(), card.locator(".field-sync .npd-badge").bounding_box()
+    assert name["x"] + name["width"] >= badge["x"] + badge["width"]
+    assert badge["y"] + 1 >= name["y"] + name["height"]
+    # A list without buttons has no menu for them.
+    page.goto("/admin/sync/syncqueue/")
+    expect(page.locator("[x-data='{ showActions: false }']")).to_have_count(0)
+    assert not errors
+
+
 def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dict[str, Any]) -> None:
     page, errors = open_page(390, "dark")
     page.goto(CONTACTS)
@@ -64,7 +77,7 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     page.keyboard.press("Escape")
     sheet.wait_for(state="hidden")
     opens.press("Enter")
-    sheet.get_by_label("No sync").check()
+    sheet.get_by_label("Sync off").last.check()  # of the direction, not of the state
     sheet.locator("button[type=submit]").press("Enter")
     page.wait_for_url("**sync_direction__exact=none**")
     assert opens.locator("b").inner_text() == "2"
@@ -83,6 +96,8 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     expect(page.locator(".actions .all")).to_have_text("All 1,200 selected")
     assert page.locator(".actions .npd-button").all_inner_texts()[-1] == "Delete…"
     page.get_by_role("button", name="Turn sync off…").click()
+    back = page.get_by_role("heading", level=1).get_by_role("link", name="Contacts")
+    assert "←" in back.evaluate("link => getComputedStyle(link, '::before').content")
     page.get_by_role("button", name="Turn sync off (1,200 contacts)").click()
     page.wait_for_url(f"**{CONTACTS}?q=Ann")
     page.locator("tr.data-row th a").first.click()

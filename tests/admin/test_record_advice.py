@@ -118,7 +118,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["switch_on"]),
     "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
-    "no direction": (lambda: states.contact("A", sync_direction="none"), ["sync_both_ways"]),
+    "no direction": (lambda: states.contact("A", sync_direction="none"), ["switch_on"]),
 }
 
 
@@ -187,14 +187,30 @@ def sync_now_of(client: Client, record: Any) -> str:
     return re.findall(r"<button[^>]*>", html[: html.index("Sync now")])[-1]
 
 
-def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_holds_it(browser: Client) -> None:
+def test_sync_now_has_one_look_and_while_a_pause_holds_it_only_the_banner_says_why(browser: Client) -> None:
     states.boards()
     records = states.synced("A", "1"), states.waiting("B")
     [free] = {" ".join(sync_now_of(browser, record).split()) for record in records}
     assert free == '<button class="npd-button" type="submit" >'
-    pauses.pause("maya", entity_type="contact")
+    pauses.pause("maya", why="Clean-up")
     for record in records:
-        assert "disabled title" in sync_now_of(browser, record)
+        page = words_of(browser.get(change_page(record)).content.decode())
+        assert (page.count("Clean-up"), page.count("Sync now")) == (1, 0)
+    assert "It waits until sync goes on." in page
+    pending = words_of(browser.get("/admin/npd/contact/?health=pending").content.decode())
+    assert pending.count("Clean-up") == 1
+
+
+@pytest.mark.parametrize("may_change", [True, False])
+def test_why_a_field_is_blocked_stands_once(client: Client, browser: Client, may_change: bool) -> None:
+    states.boards()
+    record = invalid("A")
+    states.mark(record, RecordSyncStatus.PENDING, "77")
+    [entry] = SyncMetadata.objects.get(entity_id=str(record.pk)).blocked_fields.values()
+    if not may_change:
+        client.force_login(staff_who_may("view_contact", "view_syncmetadata"))
+    page = words_of((browser if may_change else client).get(change_page(record)).content.decode())
+    assert page.count(entry["reason"]) == 1
 
 
 def test_a_mark_escapes_what_it_says(browser: Client) -> None:

@@ -127,6 +127,8 @@ def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, w
     row_of(page, "Ann").focus()
     press(page, "x")
     expect(page.locator(".npd-home-tick:checked")).to_have_count(1)
+    # A group of one has the buttons of any group.
+    assert page.locator(".npd-home-group", has_text="Ann").locator(".npd-home-head [data-key='3']").count() == 1
     press(page, "3")
     page.get_by_text("Resolved with Monday's values: Ann.").wait_for()
     row_of(page, "Item 7001").focus()

@@ -9,8 +9,9 @@ from playwright.sync_api import expect
 from conflicts.models import SyncConflict
 from conflicts.reports import FieldConflict
 from npd.models import Contact
+from sync.choices import RecordSyncStatus
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone
 from tests.conflicts.test_screen import screen
 from tests.support.pages import barriers, press
@@ -123,6 +124,19 @@ def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(page: A
     press(page, "Enter")
     page.get_by_role("button", name="Empty Phone on Monday").wait_for()
     assert conflict_of(contact).resolution is None
+
+
+def test_on_a_phone_both_buttons_stand_on_one_line_whatever_comes_next(page: Any) -> None:
+    states.boards()
+    contact = of_fields("last", PHONE)
+    states.mark(rejected_too("other", "75"), RecordSyncStatus.PENDING, "75")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(screen(conflict_of(contact)))
+    buttons = page.locator(".cfl-foot button")
+    expect(buttons.last).to_contain_text("rejected value")
+    middles = "all => all.map(one => one.getBoundingClientRect()).map(box => Math.round(box.y + box.height / 2))"
+    assert len(set(buttons.evaluate_all(middles))) == 1
+    assert not any(buttons.evaluate_all("all => all.map(one => one.scrollWidth > one.clientWidth)"))
 
 
 def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(page: Any) -> None:

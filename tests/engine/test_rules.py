@@ -45,5 +45,5 @@ def test_a_conflict_on_a_field_that_is_synced_no_longer_closes_with_that_reason(
     FieldMapping.objects.filter(key="role_title").update(direction="none")
     world.look(contact)
     closed = Decision.objects.get(entity_id=contact.pk, kind="conflict_over")
-    assert closed.values["why"] == "Its direction is “No sync”."
+    assert closed.values["why"] == "Its direction is “Sync off”."
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Theirs")

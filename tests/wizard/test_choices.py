@@ -1,5 +1,6 @@
 """Boards, fields and the filter: what is offered, what can't be, and what is kept."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from npd.models import Contact
 from sync.models import BoardLink
 from sync.monday import connector
 from tests.support.world import mail
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, people, set_up
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, people, set_up, started
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
@@ -204,3 +205,36 @@ def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:
     wizard.filter(records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
     assert len(sync_filter(wizard)["records"]) == 1
     assert "The filter uses this field" in wizard.fields("contact", column_role_title="")
+
+
+# Later changes go the same way.
+
+
+def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    # Each row of the board's page leads to its field.
+    board_page = wizard.client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
+    [url, anchor] = re.findall(r'formaction="([^"#]+)#(npd-field-role_title)"', board_page)[0]
+    assert f'id="{anchor}"' in wizard.client.post(url, follow=True).content.decode()
+    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
+    wizard.drain()
+    wizard.change(column_role_title="position")
+    assert wizard.plan_shown()["push"] == 1
+    assert re.search(r"1 item is updated on Monday Ann Ångström Role\b", wizard.get("plan/"))
+    assert not wizard.mutations()
+    wizard.apply()
+    assert "Role is now in the column position (as chosen)" in started()["done"]
+    assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_a_field_without_a_column_gets_one_later(wizard: Wizard) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE), column_notes="")
+    wizard.apply()
+    assert "Notes" not in {column["title"] for column in wizard.monday.boards()[0]["columns"]}
+    Contact.objects.filter(email="ann@x.org").update(notes="Met at the fair")
+    wizard.change(column_notes="+", direction_notes="bidirectional")
+    wizard.apply()
+    assert "Met at the fair" in wizard.monday.item_named("Ann Ångström")["values"].values()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

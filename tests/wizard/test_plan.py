@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
+from sync import attention
 from sync.models import BoardLink, UnmatchedItem
 from sync.operations.setup import plan
 from sync.outbox.pauses import pause
@@ -71,7 +72,7 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
         an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
     wizard.planned(board, creates_records="on" if creates else "off")
-    assert wizard.plan_shown() == {"create": 1, "link": 1, "ask": 3, "sync_off": 1, "left as it is": 2}
+    assert wizard.plan_shown() == {"create": 1, "link": 1, "ask": 4, "sync_off": 1, "left as it is": 1}
 
     wizard.apply()
     for _ in range(2):
@@ -98,7 +99,7 @@ def test_an_item_given_in_an_earlier_chunk_is_taken(wizard: Wizard, monkeypatch:
         Contact.objects.create(name=name, email="twin@x.org")
     items = [{"name": "Uma", "mail": mail("twin@x.org")}] if row == "link" else []
     wizard.planned(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
-    assert wizard.plan_shown() == {row: 1, "ask" if row == "link" else "left as it is": 1}
+    assert wizard.plan_shown() == {row: 1, "ask": 1}
 
 
 def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
@@ -121,7 +122,15 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
     planned = wizard.planned(board)
     assert wizard.plan_shown() == {"sync_off": 1, "left as it is": 3}
-    assert len(planned.attention) == 2
+    assert not planned.attention
+    wizard.apply()
+    settle(wizard)
+    home = wizard.client.get("/admin/")
+    assert [(box.title, box.is_notice, box.is_open) for box in home.context["boxes"]] == [
+        ("New items don't become records", True, False)
+    ]
+    assert "thing" not in home.context["home_state"].words
+    assert not any(attention.counts().values())
 
 
 def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:

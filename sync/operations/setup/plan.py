@@ -84,7 +84,7 @@ LEFT_ROWS = {
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
 ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
-ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED, ChangeKind.LEFT}
+ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED}
 
 
 @dataclass
@@ -288,7 +288,9 @@ class Planner:
         """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
         if plan is not None and plan.id in self.twins:
-            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” looks the same, and gets an item first."
+            return ChangeKind.ASK, f"“{self.twins[plan.id]}” looks the same, and gets an item first."
+        if plan is not None and plan.identity.wait_seconds:
+            return ChangeKind.ASK, change.reason  # so does a record of this chunk
         row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
         if row in DONE_ROWS:
             return row, change.field
