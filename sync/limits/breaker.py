@@ -165,12 +165,20 @@ ASK_INTERVAL = timedelta(seconds=5)
 ASK_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Sync isn't stopped any more."
-RESUMED = "Monday answers, and sync goes on."
-STOPPED = "Sync is still stopped."
-WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
-JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
-PAUSED = "All boards are paused. Resume them first."
+NOT_STOPPED = "not_stopped"
+RESUMED = "resumed"
+STOPPED = "stopped"
+WAITING = "waiting"
+JUST_ASKED = "just_asked"
+PAUSED = "paused"
+ANSWERS = {
+    NOT_STOPPED: "Sync isn't stopped any more.",
+    RESUMED: "Monday answers, and sync goes on.",
+    STOPPED: "Sync is still stopped.",
+    WAITING: "Monday asked NPD Sync to wait. Sync goes on by itself.",
+    JUST_ASKED: "Somebody tried a few seconds ago, and sync is still stopped.",
+    PAUSED: "All boards are paused. Resume them first.",
+}
 
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
 # refused too, and prolong the wait.
@@ -179,13 +187,13 @@ _WAITS_FOR_MINUTE = models.Q(
 )
 
 
-def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
+def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each result
     """Ask Monday, because a person tries again, whether the stops of the account and of boards are over; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
     or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
     are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return one of the sentences above.
+    Return the result, one of `ANSWERS`.
     """
     has_refusals = stops.try_refused_again()
     write_stop.make_turns_due()
@@ -213,7 +221,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     try:
         if asks_for_account:
             refresh_account_info(timeout=ASK_SECONDS)
-        is_over = ask_for_boards(timeout=ASK_SECONDS)
+        is_over = end_stops_of_active_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
@@ -222,12 +230,12 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
 
 
 def still_stopped() -> str:
-    """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
+    """Return that sync is stopped, and when Monday is asked next; the banner has the reason."""
     account = stops.monday_account()
     now = sync_now()
     board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
     next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else ANSWERS[STOPPED]
     return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
@@ -236,7 +244,7 @@ def ask_again_after_commit() -> None:
     transaction.on_commit(ask_again, robust=True)
 
 
-def ask_for_boards(timeout: float | None = None) -> bool:
+def end_stops_of_active_boards(timeout: float | None = None) -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     if not links:

@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
-from config.middleware import GaveWayMiddleware
+from config.middleware import LockTimeoutMiddleware
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApiToken, CacheEntry
@@ -219,7 +219,7 @@ def test_tokens_and_processes_of_a_user_count(person: User, api: APIClient, monk
 def test_a_program_is_told_in_its_own_form_that_its_request_gave_way(path: str) -> None:
     waited = OperationalError()
     waited.__cause__ = LockNotAvailable()
-    middleware = GaveWayMiddleware(lambda request: HttpResponse())
+    middleware = LockTimeoutMiddleware(lambda request: HttpResponse())
     answer = middleware.process_exception(RequestFactory().post(path), waited)
     assert isinstance(answer, JsonResponse)
     assert (answer.status_code, json.loads(answer.content)["errors"][0]["code"]) == (409, "conflict")

@@ -23,9 +23,9 @@ from sync.reconcile.deleted_records import (
     wants_approval,
     with_its_history,
 )
-from sync.reconcile.facts import DeletedFacts
+from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, PassFacts
+from sync.reconcile.pass_plan import DeletedPlan, Outcome
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,

@@ -15,11 +15,11 @@ from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import Action
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.facts import RecordFacts, new_sync_state
+from sync.reconcile.facts import PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_plan import decide_fields, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization

@@ -14,7 +14,7 @@ from npd.models import Contact
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates
-from sync.reconcile.facts import AnswerFacts, IdentityFacts, RecordFacts
+from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
@@ -29,7 +29,7 @@ from sync.reconcile.identity import (
     facts_after,
     identify_without_item,
 )
-from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
 EMAIL = "ann@example.test"
