@@ -221,7 +221,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     try:
         if asks_for_account:
             refresh_account_info(timeout=ASK_SECONDS)
-        is_over = ask_for_boards(timeout=ASK_SECONDS)
+        is_over = end_stops_of_active_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
@@ -244,7 +244,7 @@ def ask_again_after_commit() -> None:
     transaction.on_commit(ask_again, robust=True)
 
 
-def ask_for_boards(timeout: float | None = None) -> bool:
+def end_stops_of_active_boards(timeout: float | None = None) -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     if not links:
