@@ -252,7 +252,7 @@ class Executor:
             for error, writes in self.failed
         ]
         judged: ByUnit = {}
-        judgements = write_stop.writes_failed(documents, others_written=self.has_written)
+        judgements = write_stop.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.failed, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
@@ -566,7 +566,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        write_stop.writes_refused(error)
+        write_stop.stop_writes(error)
 
     def _stop(self, error: errors.MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
