@@ -1,4 +1,4 @@
-"""The site's middleware, and its error pages."""
+"""The site's error pages, and its middleware."""
 
 import sys
 from dataclasses import dataclass
@@ -29,12 +29,129 @@ from sync.kernel.db import LONGEST_SEARCH, gave_way
 
 log = structlog.get_logger(__name__)
 
+# The addresses that programs call begin with these.
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
-WITHOUT_FRAME = ("/accounts/",)
+
+# The pages for signing in, which have none of the admin's frame: its menu and header.
+SIGN_IN = "/accounts/"
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """An error page: in the admin's frame for signed-in users, otherwise on its own."""
+
+    status: int
+    frame_title: str
+    heading: str
+    sentence: str
+
+
+UNREADABLE = ErrorPage(
+    400,
+    "Not readable",
+    "This address can't be read",
+    "Nothing was done. A value in the address or the form is not possible. Open the page again from the menu and "
+    "choose again.",
+)
+REFUSED = ErrorPage(
+    403,
+    "No access",
+    "You don't have access",
+    "Nothing was done. Your account has no permission for this page; an administrator can give you one, under Users or "
+    "Groups.",
+)
+EXPIRED = ErrorPage(
+    403,
+    "No access",
+    "This form has expired",
+    "Nothing was done. The page was open for too long, or you have signed in again since. Open the page again and send "
+    "the form once more. Your browser must accept cookies from this site.",
+)
+MISSING = ErrorPage(
+    404,
+    "Not found",
+    "There is no such page",
+    "The address leads nowhere: a record may have been deleted since, or the address was cut off.",
+)
+NO_PAGE = ErrorPage(
+    405,
+    "Nothing done",
+    "Nothing was done",
+    "This address belongs to a button and has no page of its own. Go back to the page with the button, and press it "
+    "there.",
+)
+FAILED = ErrorPage(
+    500,
+    "Out of order",
+    "Something went wrong here",
+    "The error is on the server and is in its log. Your last action may not have been done: open the page again and "
+    "check before you repeat it.",
+)
+BUSY = ErrorPage(
+    503,
+    "Try again",
+    "This could not be done now",
+    "Somebody else, or the sync, is changing the same thing and takes long. Go back and send it again in a few "
+    "seconds: what you typed is still there.",
+)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer 400 for an address or a form that can't be read, with the reason in a BadRequest."""
+    reason = str(exception) if isinstance(exception, BadRequest) else ""
+    if request.path_info.startswith(FOR_PROGRAMS):
+        reason = reason or "It can't be read: it names another host, or has too many parameters."
+        return error_response(400, "invalid", reason)
+    return _answer(request, UNREADABLE, f"Nothing was done. {reason}" if reason else "")
+
+
+def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer 403, with a button to sign out for users who may not open any page."""
+    user = getattr(request, "user", None)
+    signs_out = user is not None and user.is_authenticated and not user.is_staff
+    return _answer(request, REFUSED, signs_out=signs_out)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer 404, with the sentence of our own Http404."""
+    reason = exception.args[0] if exception and exception.args else ""
+    # Django's Http404 has a dictionary of the addresses that it tried, or words without a full stop.
+    is_own = isinstance(reason, str) and reason.endswith(".")
+    return _answer(request, MISSING, reason if is_own else "")
+
+
+def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer 403 for a form without a valid CSRF token."""
+    return _answer(request, EXPIRED)
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Answer 500, with the request's id, by which an administrator finds the error in the log."""
+    if request.path_info.startswith(FOR_PROGRAMS):
+        return error_response(500, "error", "Server Error (500)")
+    number = get_contextvars().get("request_id", "")
+    hint = f" An administrator finds it in the log under the number {number}." if number else ""
+    # The frame would ask the same database.
+    is_framed = not isinstance(sys.exc_info()[1], DatabaseError)
+    return _answer(request, FAILED, f"{FAILED.sentence}{hint}", is_framed=is_framed)
+
+
+def _answer(
+    request: HttpRequest, page: ErrorPage, sentence: str = "", *, signs_out: bool = False, is_framed: bool = True
+) -> HttpResponse:
+    context = {"heading": page.heading, "sentence": sentence or page.sentence, "signs_out": signs_out}
+    user = getattr(request, "user", None)
+    try:
+        if is_framed and user is not None and user.is_active and user.is_staff:
+            framed = admin.site.each_context(request) | {"page_name": page.frame_title} | context
+            return render(request, "framed_page.html", framed, status=page.status)
+    except Exception:  # an error page must appear whatever the frame lacks
+        log.exception("an error page could not be framed", heading=page.heading)
+    return render(request, "plain_page.html", context, status=page.status)
 
 
 class UnknownAddressView(APIView):
-    """Answers unknown addresses of programs."""
+    """Answers programs at unknown addresses. It has no method, so Django calls `http_method_not_allowed` for each."""
 
     schema = None
     permission_classes = ()
@@ -53,7 +170,7 @@ class UnknownAddressView(APIView):
 unknown_address = UnknownAddressView.as_view()
 
 
-class ReadableMiddleware(MiddlewareMixin):
+class UnreadableTextMiddleware(MiddlewareMixin):
     """Refuses NUL, which PostgreSQL's text can't hold, and long searches. The API checks its parameters itself."""
 
     def process_request(self, request: HttpRequest) -> None:
@@ -86,7 +203,7 @@ def _is_routed(path: str) -> bool:
         return False
 
 
-class GaveWayMiddleware(MiddlewareMixin):
+class LockTimeoutMiddleware(MiddlewareMixin):
     """Answers people with 503 and programs with 409 if their change was rolled back after waiting for a lock.
 
     The API's own views answer by sync/api/errors.py.
@@ -106,34 +223,35 @@ class GaveWayMiddleware(MiddlewareMixin):
 
 
 # Raised by Django's admin if an address or a form has an id or a filter's value that no row can have.
-IMPOSSIBLE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
+IMPOSSIBLE_VALUE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
 
 # Raised by allauth if a passkey's answer wasn't written by a browser.
-NO_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+MALFORMED_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class ImpossibleValueMiddleware(MiddlewareMixin):
     """Answers 400 instead of 500 if a request has a value that Python or the database can't read."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if request.path_info.startswith(WITHOUT_FRAME):
-            is_passkey = "credential" in request.POST and isinstance(exception, NO_PASSKEY)
-            return bad_request(request) if is_passkey else None
+        if request.path_info.startswith(SIGN_IN):
+            is_malformed = "credential" in request.POST and isinstance(exception, MALFORMED_PASSKEY)
+            return bad_request(request) if is_malformed else None
         if not request.path_info.startswith("/admin/"):
             return None
-        # An impossible year, a range with one value, an unknown row. Without parameters, it is an error of ours.
-        parameters = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
-        is_callers_error = isinstance(exception, ValueError | IndexError) and bool(parameters)
-        if not is_callers_error and not isinstance(exception, IMPOSSIBLE):
+        errors: tuple[type[Exception], ...] = IMPOSSIBLE_VALUE
+        if request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME):
+            # An impossible year, a range with one value, or an unknown row; without parameters, the error is ours.
+            errors = (*errors, ValueError, IndexError)
+        if not isinstance(exception, errors):
             return None
         log.warning("a value is not possible", error=type(exception).__name__)
         return bad_request(request)
 
 
 class LostActMiddleware(MiddlewareMixin):
-    """Explains a GET of an address that only takes forms, and sends people who have to sign in back to a page.
+    """Answers people whose form was not sent: by an address that only takes forms, or because they have to sign in.
 
-    The API has answers of its own.
+    After signing in, they are back on the form's page. The API has answers of its own.
     """
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:
@@ -179,7 +297,7 @@ class HeadersMiddleware(MiddlewareMixin):
         # Asked last, because it may read the session from the database.
         is_in_frame = (
             is_html
-            and not request.path_info.startswith((*FOR_PROGRAMS, *WITHOUT_FRAME))
+            and not request.path_info.startswith((*FOR_PROGRAMS, SIGN_IN))
             and user is not None
             and user.is_authenticated
         )
@@ -190,113 +308,3 @@ class HeadersMiddleware(MiddlewareMixin):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
         return response
-
-
-@dataclass(frozen=True)
-class ErrorPage:
-    """An error page: in the admin's frame for signed-in users, otherwise on its own."""
-
-    status: int
-    name: str  # in the frame's header
-    heading: str
-    sentence: str
-
-
-UNREADABLE = ErrorPage(
-    400,
-    "Not readable",
-    "This address can't be read",
-    "A value in the address or the form is not possible. Open the page again from the menu and choose again.",
-)
-REFUSED = ErrorPage(
-    403,
-    "No access",
-    "You don't have access",
-    "Nothing was done. Your account has no permission for this page; an administrator can give you one, under Users or "
-    "Groups.",
-)
-EXPIRED = ErrorPage(
-    403,
-    "No access",
-    "This form has expired",
-    "Nothing was done. The page was open for too long, or you have signed in again since. Open the page again and send "
-    "the form once more. Your browser must accept cookies from this site.",
-)
-MISSING = ErrorPage(
-    404,
-    "Not found",
-    "There is no such page",
-    "The address leads nowhere: a record may have been deleted since, or the address was cut off.",
-)
-NO_PAGE = ErrorPage(
-    405,
-    "Nothing done",
-    "Nothing was done",
-    "This address belongs to a button and has no page of its own. Go back to the page with the button, and press it "
-    "there.",
-)
-FAILED = ErrorPage(
-    500,
-    "Out of order",
-    "Something went wrong here",
-    "The error is on the server and is in its log. Your last action may not have been done: open the page again and "
-    "check before you repeat it.",
-)
-BUSY = ErrorPage(
-    503, "Try again", "This could not be done now",
-    "Somebody else, or the sync, is changing the same thing and takes long. Go back and send it again in a few "
-    "seconds: what you typed is still there.",
-)  # fmt: skip
-
-
-def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer 400 for an address or a form that can't be read, with the reason in a BadRequest."""
-    reason = str(exception) if isinstance(exception, BadRequest) else ""
-    if request.path_info.startswith(FOR_PROGRAMS):
-        reason = reason or "It can't be read: it names another host, or has too many parameters."
-        return error_response(400, "invalid", reason)
-    return _answer(request, UNREADABLE, f"Nothing was done. {reason or UNREADABLE.sentence}")
-
-
-def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer 403, with a button to sign out for users who may not open any page."""
-    user = getattr(request, "user", None)
-    signs_out = user is not None and user.is_authenticated and not user.is_staff
-    return _answer(request, REFUSED, signs_out=signs_out)
-
-
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Answer 404, with the sentence of our own Http404."""
-    # Django's Http404 has a dictionary of the addresses that it tried.
-    reason = exception.args[0] if exception and exception.args else ""
-    return _answer(request, MISSING, reason if isinstance(reason, str) and reason.endswith(".") else "")
-
-
-def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer 403 for a form without a valid CSRF token."""
-    return _answer(request, EXPIRED)
-
-
-def failed(request: HttpRequest) -> HttpResponse:
-    """Answer 500, with the request's id, by which an administrator finds the error in the log."""
-    if request.path_info.startswith(FOR_PROGRAMS):
-        return error_response(500, "error", "Server Error (500)")
-    number = get_contextvars().get("request_id", "")
-    hint = f" An administrator finds it in the log under the number {number}." if number else ""
-    # The frame would ask the same database.
-    is_framed = not isinstance(sys.exc_info()[1], DatabaseError)
-    return _answer(request, FAILED, f"{FAILED.sentence}{hint}", is_framed=is_framed)
-
-
-def _answer(
-    request: HttpRequest, page: ErrorPage, sentence: str = "", *, signs_out: bool = False, is_framed: bool = True
-) -> HttpResponse:
-    context = {"heading": page.heading, "sentence": sentence or page.sentence, "signs_out": signs_out}
-    user = getattr(request, "user", None)
-    try:
-        if is_framed and user is not None and user.is_active and user.is_staff:
-            framed = admin.site.each_context(request) | {"page_name": page.name} | context
-            return render(request, "framed_page.html", framed, status=page.status)
-    except Exception:  # an error page must appear whatever the frame lacks
-        log.exception("an error page could not be framed", heading=page.heading)
-    return render(request, "plain_page.html", context, status=page.status)

@@ -110,7 +110,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.navigation.ZoneMiddleware",
-    "config.middleware.ReadableMiddleware",
+    "config.middleware.UnreadableTextMiddleware",
     "config.middleware.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -123,7 +123,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
     "config.middleware.ImpossibleValueMiddleware",
-    "config.middleware.GaveWayMiddleware",
+    "config.middleware.LockTimeoutMiddleware",
 ]
 # Only requests that may write need an author.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")

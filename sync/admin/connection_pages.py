@@ -107,13 +107,12 @@ class MondayAccountAdmin(DiagnosticsAdmin):
         def run() -> confirmed_action.Report:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            answer = sentence = breaker.ask_again(is_slowed=was_slowed)
-            if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
+            result = breaker.ask_again(is_slowed=was_slowed)
+            sentence = breaker.still_stopped() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
-            if answer == breaker.STOPPED:
-                sentence = breaker.still_stopped()
             authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
+            is_over = result in (breaker.RESUMED, breaker.NOT_STOPPED)
             return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
         back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
@@ -142,7 +141,7 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
     else:
-        result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
+        result = try_connection(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result

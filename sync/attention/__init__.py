@@ -132,21 +132,21 @@ class SideValues:
 class Entry:
     """A row of `sync_attention` in words."""
 
-    id: int
     kind: Kind
     key: str  # stays the same as long as the entry waits
     entity_type: str
-    entity_id: UUID | None  # None for an entry about an unmatched item or a board
-    item_id: str
     name: str
     board: str
     since: datetime | None
-    cause: str  # the key of its group
-    cause_code: str
     cause_text: str  # the title of its group
-    detail: str  # its own reason
     url: str  # the page that solves it
-    record_url: str
+    id: int = 0
+    entity_id: UUID | None = None  # None for an entry about an unmatched item or a board
+    item_id: str = ""
+    cause: str = ""  # the key of its group
+    cause_code: str = ""
+    detail: str = ""  # its own reason
+    record_url: str = ""
     field: str = ""
     values: tuple[SideValues, ...] = ()
     failures: int = 0  # failed attempts of a job that is tried again

@@ -99,7 +99,11 @@ def stop_account(error: errors.MondayError) -> None:
 
 def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
     """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
-    probe_wait = _probe_wait(row.failures)
+    if row.failures < len(PROBE_WAITS):
+        probe_wait: float = PROBE_WAITS[row.failures]
+    else:
+        # On small plans, probes would otherwise use over a tenth of the day's calls.
+        probe_wait = max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
@@ -109,13 +113,6 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         # The wait that Monday asks for was too short several times.
         wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
-
-
-def _probe_wait(failures: int) -> float:
-    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
-    if failures < len(PROBE_WAITS):
-        return PROBE_WAITS[failures]
-    return max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
 
 
 def _stop_code(error: errors.MondayError) -> StopCode:
@@ -165,12 +162,20 @@ ASK_INTERVAL = timedelta(seconds=5)
 ASK_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Sync isn't stopped any more."
-RESUMED = "Monday answers, and sync goes on."
-STOPPED = "Sync is still stopped."
-WAITING = "Monday asked NPD Sync to wait. Sync goes on by itself."
-JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
-PAUSED = "All boards are paused. Resume them first."
+NOT_STOPPED = "not_stopped"
+RESUMED = "resumed"
+STOPPED = "stopped"
+WAITING = "waiting"
+JUST_ASKED = "just_asked"
+PAUSED = "paused"
+ANSWERS = {
+    NOT_STOPPED: "Sync isn't stopped any more.",
+    RESUMED: "Monday answers, and sync goes on.",
+    STOPPED: "Sync is still stopped.",
+    WAITING: "Monday asked NPD Sync to wait. Sync goes on by itself.",
+    JUST_ASKED: "Somebody tried a few seconds ago, and sync is still stopped.",
+    PAUSED: "All boards are paused. Resume them first.",
+}
 
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
 # refused too, and prolong the wait.
@@ -179,13 +184,13 @@ _WAITS_FOR_MINUTE = models.Q(
 )
 
 
-def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
+def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each result
     """Ask Monday, because a person tries again, whether the stops of the account and of boards are over; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
     or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
     are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return one of the sentences above.
+    Return the result, one of `ANSWERS`.
     """
     has_refusals = stops.try_refused_again()
     write_stop.make_turns_due()
@@ -213,7 +218,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     try:
         if asks_for_account:
             refresh_account_info(timeout=ASK_SECONDS)
-        is_over = ask_for_boards(timeout=ASK_SECONDS)
+        is_over = end_stops_of_active_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
@@ -222,12 +227,12 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
 
 
 def still_stopped() -> str:
-    """Return the sentence STOPPED with the time at which Monday is asked next; the banner has the reason."""
+    """Return that sync is stopped, and when Monday is asked next; the banner has the reason."""
     account = stops.monday_account()
     now = sync_now()
     board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
     next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else ANSWERS[STOPPED]
     return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
@@ -236,7 +241,7 @@ def ask_again_after_commit() -> None:
     transaction.on_commit(ask_again, robust=True)
 
 
-def ask_for_boards(timeout: float | None = None) -> bool:
+def end_stops_of_active_boards(timeout: float | None = None) -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     if not links:

@@ -7,7 +7,6 @@ receiver's `due_at` reserves it for some minutes.
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,30 +36,30 @@ log = structlog.get_logger(__name__)
 DAILY_HOUR = 8
 
 # “At once” sends the first thing at once, and all things within this time after it in one message.
-GAP = timedelta(minutes=5)
+TIME_BETWEEN_MESSAGES = timedelta(minutes=5)
 
 # A worker reserves a receiver for this long.
-CLAIM = timedelta(minutes=5)
+RESERVATION = timedelta(minutes=5)
 
 # A thing that comes back within this time is no news: a board that stops every minute is one message, not ten.
-CALM = timedelta(minutes=10)
+MAX_INTERRUPTION = timedelta(minutes=10)
 
-# What ends within the grace is no news: the minute's quota was used up, a person undid it, or an item was matched.
-GRACE = timedelta(minutes=2)
+# Some things often end within this time: the minute's quota was used up, a person undid it, or an item was matched.
+BRIEF = timedelta(minutes=2)
 
 # A run begins no message after this time; the next run sends the rest.
 RUN_SECONDS = 120
 
-# After this many failures in a row, a receiver is tried once a day.
-HOURLY_FAILURES = 24
+# After more failures in a row than these, a receiver is tried once a day.
+FAILURES_BEFORE_DAILY = 24
 
-# Without failing receivers, whose messages don't arrive, and a board's problems, which its page shows.
+# A failing receiver is left out, because its messages don't arrive, and so are a board's problems: its page shows them.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
-# More things than a company has records.
+# No company has so many records.
 MAX_THINGS = 100_000
 
-# Of one message.
+# The most that one message lists.
 MAX_CAUSES = 8
 MAX_NAMES = 4  # below each cause
 MAX_LINE_LENGTH = 110
@@ -68,23 +67,25 @@ MAX_LINE_LENGTH = 110
 
 def things_to_notify_of() -> list[Entry]:
     """Return the things that need attention now, the gravest first."""
-    entries = []
+    stops = []
     # Stops are not read from rows, because a missing token or a used-up day has none.
     for stop in availability.stops_of(availability.overview()):
         cause = stop.reason.partition(". ")[0].rstrip(".")  # without the time of the next attempt
         for entity_type, title in stop.boards.items():
-            entries.append(
+            stops.append(
                 Entry(
-                    id=0, kind=Kind.STOP, key=f"{Kind.STOP}:{entity_type}", entity_type=entity_type, entity_id=None,
-                    item_id="", name=title, board=title, since=stop.since, cause="", cause_code="", cause_text=cause,
-                    detail="", url=reverse("admin:index"), record_url="",
+                    kind=Kind.STOP,
+                    key=f"{Kind.STOP}:{entity_type}",
+                    entity_type=entity_type,
+                    name=title,
+                    board=title,
+                    since=stop.since,
+                    cause_text=cause,
+                    url=reverse("admin:index"),
                 )
-            )  # fmt: skip
+            )
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    for entry in attention.entries(attention.without_notices(waiting), limit=MAX_THINGS):
-        is_difference = entry.kind is Kind.DIFFERENCE
-        entries.append(replace(entry, cause_text=f"{entry.name}: {entry.cause_text}") if is_difference else entry)
-    return entries
+    return stops + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -104,14 +105,15 @@ def notify_people() -> None:
     if not receivers.exists():
         return
     now = sync_now()
-    # Read before the sent notifications: a worker that sends meanwhile changes `due_at`, so its receiver is skipped.
+    # Read before the notifications that were sent: if another worker sends to a receiver meanwhile, it also changes the
+    # receiver's `due_at`, so that this worker can't reserve it.
     due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
     things = things_to_notify_of()
     keys = [thing.key for thing in things]
     rows = Notification.objects
     rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
     rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
-    rows.filter(gone_at__lte=now - CALM).delete()
+    rows.filter(gone_at__lte=now - MAX_INTERRUPTION).delete()
     end = time.monotonic() + RUN_SECONDS
     for receiver in due:
         if time.monotonic() > end:
@@ -123,20 +125,23 @@ def _notify(receiver: NotificationReceiver, things: Sequence[Entry], now: dateti
     kinds = kinds_for(receiver.user)
     notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
     news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]
-    news = [thing for thing in news if not _may_be_brief(thing) or not thing.since or now - thing.since >= GRACE]
+    news = [thing for thing in news if not _may_end_soon(thing, now)]
     own_row = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
     if not news:
         if receiver.frequency == Frequency.DAILY:
             own_row.update(due_at=daily_time_after(now))
         return
-    if not own_row.update(due_at=now + CLAIM):
+    # `_deliver` compares it with the row, which changes if the person chooses another frequency.
+    receiver.due_at = now + RESERVATION
+    if not own_row.update(due_at=receiver.due_at):
         return  # another worker has it
-    receiver.due_at = now + CLAIM
     subject, text = news_text(news, with_names=receiver.user is not None)
     _deliver(receiver, subject, text, news)
 
 
-def _may_be_brief(thing: Entry) -> bool:
+def _may_end_soon(thing: Entry, now: datetime) -> bool:
+    if thing.since is None or now - thing.since >= BRIEF:
+        return False
     is_passing = thing.kind is Kind.UNMATCHED and thing.cause_code in PASSING_REASONS
     return is_passing or thing.kind in (Kind.STOP, Kind.REMOVED)
 
@@ -163,10 +168,10 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
             "failures": failures,
             "failed_since": receiver.failed_since or now,
             "problem": problem,
-            "due_at": daily if failures > HOURLY_FAILURES else now + backoff(failures),
+            "due_at": daily if failures > FAILURES_BEFORE_DAILY else now + backoff(failures),
         }
     else:
-        due_at = daily if receiver.frequency == Frequency.DAILY else now + GAP
+        due_at = daily if receiver.frequency == Frequency.DAILY else now + TIME_BETWEEN_MESSAGES
         changes = {"failures": 0, "failed_since": None, "problem": "", "last_sent": now, "due_at": due_at}
     with transaction.atomic():
         row = NotificationReceiver.objects.select_for_update().filter(pk=receiver.pk).first()
@@ -174,9 +179,9 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
             return problem  # removed while its message was sent
         if row.due_at != receiver.due_at:
             del changes["due_at"]  # another frequency was chosen meanwhile
-        NotificationReceiver.objects.filter(pk=row.pk).update(**changes)
+        NotificationReceiver.objects.filter(pk=receiver.pk).update(**changes)
         if not problem:
-            rows = [Notification(receiver=row, key=thing.key, sent_at=now) for thing in news]
+            rows = [Notification(receiver=row, key=thing.key) for thing in news]
             Notification.objects.bulk_create(rows, ignore_conflicts=True)
     return problem
 
@@ -209,7 +214,10 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     A chat gets no names, because personal data doesn't leave the site and Teams takes a thousand characters.
     """
     kinds = list(Kind)
-    by_cause = grouped(news, lambda thing: (thing.kind, thing.cause_text))
+    # Differences of two boards are two causes.
+    by_cause = grouped(
+        news, lambda thing: (thing.kind, thing.cause_text, thing.name if thing.kind is Kind.DIFFERENCE else "")
+    )
     # Within a kind, the most frequent cause first.
     groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
     lines = []
@@ -221,8 +229,9 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
             lines.append("")
     if len(groups) > MAX_CAUSES:
         lines.append(f"And {count_with_noun(len(groups) - MAX_CAUSES, 'more cause')}.")
-    number = count_with_noun(len(groups), "thing needs", "things need")
-    subject = _headline(groups[0]) if len(groups) == 1 or groups[0][0].kind is Kind.STOP else f"{number} attention"
+    subject = f"{count_with_noun(len(groups), 'thing needs', 'things need')} attention"
+    if len(groups) == 1 or groups[0][0].kind is Kind.STOP:
+        subject = _headline(groups[0])
     text = "\n".join(lines).rstrip()
     return subject, f"{text}\n\n{_home_line()}"
 
@@ -232,7 +241,7 @@ def _headline(group: Sequence[Entry]) -> str:
     if first.kind is Kind.STOP:
         return _short(stop_headline([thing.name for thing in group], first.cause_text))
     if first.kind is Kind.DIFFERENCE:
-        return _short(f"A difference was found: {first.cause_text}")
+        return _short(f"A difference was found: {first.name}: {first.cause_text}")
     return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause_text}")
 
 

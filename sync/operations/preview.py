@@ -27,6 +27,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
@@ -66,7 +67,7 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
 class PlannedRun:
     """The facts and the plan of a pass."""
 
-    facts: pass_plan.PassFacts
+    facts: PassFacts
     plan: pass_plan.Plan
     calls: int = 0
     unread_reason: str = ""  # why Monday could not be read

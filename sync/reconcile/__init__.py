@@ -21,11 +21,12 @@ from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import unread
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.record_writes import ending_after
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun

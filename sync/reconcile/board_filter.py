@@ -33,16 +33,14 @@ from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_bases, field_values, pass_plan
-from sync.reconcile.facts import HistoryLine, RecordFacts
+from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
-LEFT_OUT = "Left out by the filter:"
 
-
-def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on NPD's records, before any call."""
     if not facts.board.sync_filter or not _is_filtered(plan.facts):
         return plan
@@ -55,7 +53,7 @@ def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pas
     return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
 
 
-def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
 
     A synced pair is left out after this pass, which still pulls Monday's edits.
@@ -90,7 +88,7 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
     return _returned(plan) if was_out else plan
 
 
-def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """If the pair is left out after this pass, plan nothing for its fields but pulls."""
     if not is_left_out_after_pass(facts, plan):
         return plan
@@ -159,11 +157,12 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.LEFT_OUT)
+    key = field_plan.mapping.key
+    nothing = merge.FieldDecision(key, merge.Action.NOTHING, "left out by the filter", is_left_out=True)
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
-def is_left_out_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> bool:
+def is_left_out_after_pass(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
     if plan.left_out_after_pass:
         return True
@@ -210,7 +209,7 @@ def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
     return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.sync_state.left_out)) else ""
 
 
-def deleted_item_exclusion(facts: pass_plan.PassFacts, deleted: RecordFacts, item: Item) -> str:
+def deleted_item_exclusion(facts: PassFacts, deleted: RecordFacts, item: Item) -> str:
     """Return why the item of a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
     verdict = _pair_verdict(facts, deleted, item) if facts.board.sync_filter else sync_filter.HOLDS
     return verdict.sentence if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM) else ""
@@ -308,13 +307,13 @@ def _verdict(
     name = sync_filter.field_name(verdict.because, {mapping.key: mapping.label for mapping in board.mappings})
     if side is FilterSide.ITEM:
         name = f"{name} on Monday"
-    sentence = f"{LEFT_OUT} {verdict.because.failure(name)}."
+    sentence = f"Left out by the filter: {verdict.because.failure(name)}."
     if verdict.holds is None:
         sentence = f"Whether the filter leaves it out is not known, for {name} can't be read."
     return replace(verdict, sentence=sentence)
 
 
-def _pair_verdict(facts: pass_plan.PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
+def _pair_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
     verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:

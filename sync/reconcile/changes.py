@@ -27,7 +27,7 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
-from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
 from sync.records.authors import SYNC_ACTOR
@@ -68,7 +68,7 @@ class RecordChanges:
 
 
 def record_changes(
-    facts: pass_plan.PassFacts,
+    facts: PassFacts,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
     paused: str = "",

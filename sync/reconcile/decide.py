@@ -12,6 +12,7 @@ from sync.reconcile import pass_plan, sides
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_before_reading
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
@@ -25,7 +26,7 @@ from sync.reconcile.unconfirmed_writes import with_earlier_bases
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     """Return the plan rule that applies this rule to every open record."""
 
-    def apply(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    def apply(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         decided = [(record_plan, rule(facts, record_plan)) for record_plan in plan.open_records]
         return plan.with_records([after for before, after in decided if after is not before])
 
@@ -74,7 +75,7 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 
 
 def decide(
-    facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
+    facts: PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
     """Return the plan of a pass with these facts; `plan` and `rules` continue from an earlier plan."""
     if plan is None:
@@ -90,7 +91,7 @@ def decide(
 
 
 def unread(
-    facts: pass_plan.PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
+    facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
     """Return the plan after a failed read: everything that is open ends with these endings."""
     plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)

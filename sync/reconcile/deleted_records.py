@@ -24,7 +24,7 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
-from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
@@ -61,13 +61,13 @@ _ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
 REMOVAL_KINDS = {
-    choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
-    choices.DeletedRecordPolicy.UNLINK: calls.Kind.CHANGE,
+    choices.DeletedRecordPolicy.ARCHIVE: choices.CallKind.ARCHIVE,
+    choices.DeletedRecordPolicy.DELETE: choices.CallKind.DELETE,
+    choices.DeletedRecordPolicy.UNLINK: choices.CallKind.CHANGE,
 }
 
 
-def end_before_reading(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_before_reading(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the deleted records that need no call to Monday."""
     return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 
@@ -92,7 +92,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> p
     return plan
 
 
-def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide every open deleted record by its item."""
     if not plan.open_deleted:
         return plan
@@ -104,7 +104,7 @@ def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> 
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
-    facts: pass_plan.PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
+    facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
 ) -> pass_plan.DeletedPlan:
     """Decide by the item; `linked_now` are the items that this pass links with other records."""
     board = facts.board

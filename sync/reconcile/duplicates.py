@@ -23,7 +23,7 @@ from sync.monday.conversion import UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Verdict, Write, WriteAnswer
-from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.record_writes import ending_after
@@ -32,7 +32,7 @@ from sync.reconcile.record_writes import ending_after
 DUPLICATE_STAYS = "conflict_identity"
 
 
-def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about records that were made from an item and now share its match key with another record.
 
     For example, a new item without an email address becomes a record; the address that is filled in later is a known
@@ -54,7 +54,7 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     return plan.with_records(asked_about)
 
 
-def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide about duplicates: those that this pass read, and those that a person called copies."""
     board = facts.board
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]

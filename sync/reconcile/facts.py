@@ -9,13 +9,16 @@ from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
 from sync import choices
+from sync.boards.board_columns import InspectedColumns
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import EventKind
-from sync.monday.board_items import Item
+from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
+from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
+from sync.records.approvals import ApprovalFacts
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
 # Why a pass ends without writing: somebody changed the record first.
@@ -355,3 +358,32 @@ class ItemFacts:
         """The id of the record that a person wants it linked with."""
         chosen = self.claim.payload.get(LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
+
+
+@dataclass(frozen=True)
+class PassFacts:
+    """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
+
+    board: BoardContext
+    now: datetime  # when the pass began to read
+    # Read from NPD, about the claims:
+    records: tuple[RecordFacts, ...] = ()  # existing ones
+    deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
+    unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
+    item_claims: tuple[Claim, ...] = ()  # of items that no record has
+    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
+    answers: AnswerFacts = field(default_factory=AnswerFacts)
+    # Read from Monday:
+    items: BatchItems = field(default_factory=BatchItems)
+    columns: InspectedColumns | None = None  # if the board's columns were inspected
+    error: MondayError | None = None  # why Monday could not be read
+    # Read from NPD again, about the items and the records that they name:
+    identity: IdentityFacts = field(default_factory=IdentityFacts)
+    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
+    unmatched: tuple[ItemFacts, ...] = ()
+    approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
+    related: RelatedRecords = field(default_factory=dict)
+    related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
+    removed_items: frozenset[str] = frozenset()  # removed items that bases name
+    # For some records: when their fields were edited, and who created their items.
+    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)

@@ -26,8 +26,8 @@ from sync.models import FieldMapping, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_bases, field_values, resolutions
-from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, with_values
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
 

@@ -26,7 +26,7 @@ from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
+from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import removed_state, return_lines
 
@@ -60,7 +60,7 @@ ANSWERED = pass_plan.Ending(
 LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
 
-def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Add its item to every open record, plan a new item, or end the record with the reason."""
     without_item = [record_plan.facts for record_plan in plan.open_records if not record_plan.record.monday_id]
     identities = identify_without_item(facts, without_item) if without_item else {}
@@ -83,9 +83,7 @@ def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
     return plan.with_records(identified)
 
 
-def identify_without_item(
-    facts: pass_plan.PassFacts, records: Iterable[RecordFacts]
-) -> dict[UUID, pass_plan.IdentityPlan]:
+def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
     """Decide about every record without an item; assign no item twice.
 
     The oldest record comes first, as in the set-up's plan. If several records have one match key, only the first gets a
@@ -119,7 +117,7 @@ def identify_without_item(
 
 
 def identify(
-    facts: pass_plan.PassFacts,
+    facts: PassFacts,
     record_facts: RecordFacts,
     by_npd_id: ItemsByText,
     by_match_key: ItemsByText,
@@ -318,7 +316,7 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Plan every stored answer about identity, and end the passes of everything that the answers concern.
 
     This pass only changes the links; the next pass syncs these records and items.
@@ -359,7 +357,7 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
     return replace(plan, ending=ANSWERED)
 
 
-def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
+def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items that this pass's answers are about."""
     applied = [answer for answer in plan.answers if answer.result]
     merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]

@@ -25,7 +25,7 @@ from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
 from sync.reconcile.field_plan import way_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
@@ -65,7 +65,7 @@ def _seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], lis
     return values, losses
 
 
-def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
     record_plans = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
     deleted_plans = [deleted_plan for deleted_plan in plan.deleted.values() if wants_events(deleted_plan)]
@@ -379,7 +379,7 @@ class _FieldHistory:
         )
 
 
-def keep_lost_values(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Keep, of the suspected values, those that neither side has, for the history and the conflict. A rule.
 
     A deleted record that is being restored keeps none, because the restored record's own next pass does.

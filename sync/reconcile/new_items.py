@@ -26,7 +26,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts
+from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -45,7 +45,7 @@ CHECK_SELDOM = timedelta(minutes=30)
 NEW_DELETION = timedelta(hours=1)
 
 
-def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return plan
@@ -91,7 +91,7 @@ def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]
     return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
 
 
-def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
+def decide_item(facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     if field_values.is_active_on(facts.board, item.item):
         return _ItemRule(facts, item, plan).decide()
@@ -121,7 +121,7 @@ def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
 class _ItemRule:
     """The rows of “A record and its item” for one active item of the board."""
 
-    def __init__(self, facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> None:
+    def __init__(self, facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> None:
         assert item.item is not None
         self.pass_facts = facts
         self.board = facts.board
@@ -512,7 +512,7 @@ def _type_words(board: BoardContext) -> dict[str, str]:
 
 
 def decided_again(
-    facts: pass_plan.PassFacts, planned: pass_plan.ItemPlan, facts_now: ItemFacts, plan: pass_plan.Plan
+    facts: PassFacts, planned: pass_plan.ItemPlan, facts_now: ItemFacts, plan: pass_plan.Plan
 ) -> pass_plan.ItemPlan:
     """Decide about an item again by its present facts, for settling; if anything else follows, the next pass decides.
 

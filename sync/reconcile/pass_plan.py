@@ -1,7 +1,7 @@
-"""The facts and the plan of a pass, as frozen dataclasses.
+"""The plan of a pass, as frozen dataclasses.
 
 A rule is a pure function of the facts (`PassFacts`) and of the plan so far (`Plan`), and returns a new plan; decide.py
-lists the rules. All types are in this file because every rule reads what other rules planned.
+lists the rules. All types of plans are in this file because every rule reads what other rules planned.
 """
 
 from __future__ import annotations
@@ -17,30 +17,24 @@ from uuid import UUID
 
 from conflicts import reports
 from sync import choices, merge
-from sync.boards import board_columns
 from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
 from sync.monday.conversion import Converter
-from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values
 from sync.reconcile.calls import NOTHING_SENT, WriteAnswer
 from sync.reconcile.facts import (
-    AnswerFacts,
     DeletedFacts,
     HistoryLine,
-    IdentityFacts,
     ItemFacts,
+    PassFacts,
     RecordFacts,
-    RecordHistory,
-    RemovalFacts,
     changed_sync_state,
     with_values,
 )
-from sync.records.approvals import ApprovalFacts
 from sync.records.unmatched_items import UnmatchedFinding
 
 
@@ -101,10 +95,6 @@ class RejectedChoice(NamedTuple):
     is_stale: bool = False  # it was made for other values
 
 
-# The reason of a decision to do nothing more with a field, because the pair is left out after this pass.
-LEFT_OUT = "left out by the filter"
-
-
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
@@ -162,10 +152,6 @@ class FieldPlan:
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
-
-    @property
-    def is_left_out(self) -> bool:
-        return self.decision.reason == LEFT_OUT
 
     @property
     def is_relation_skipped(self) -> bool:
@@ -599,35 +585,6 @@ class Plan:
         """Replace the plans of these deleted records."""
         changed = {deleted_plan.id: deleted_plan for deleted_plan in deleted}
         return replace(self, deleted={**self.deleted, **changed}) if changed else self
-
-
-@dataclass(frozen=True)
-class PassFacts:
-    """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
-
-    board: field_values.BoardContext
-    now: datetime  # when the pass began to read
-    # Read from NPD, about the claims:
-    records: tuple[RecordFacts, ...] = ()  # existing ones
-    deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
-    unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
-    item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
-    answers: AnswerFacts = field(default_factory=AnswerFacts)
-    # Read from Monday:
-    items: board_items.BatchItems = field(default_factory=board_items.BatchItems)
-    columns: board_columns.InspectedColumns | None = None  # if the board's columns were inspected
-    error: MondayError | None = None  # why Monday could not be read
-    # Read from NPD again, about the items and the records that they name:
-    identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
-    unmatched: tuple[ItemFacts, ...] = ()
-    approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
-    related: field_values.RelatedRecords = field(default_factory=dict)
-    related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
-    removed_items: frozenset[str] = frozenset()  # removed items that bases name
-    # For some records: when their fields were edited, and who created their items.
-    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
 
 
 PlanRule = Callable[[PassFacts, Plan], Plan]

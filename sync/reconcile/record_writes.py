@@ -12,7 +12,7 @@ from sync.merge import Action
 from sync.models import SyncedModel
 from sync.monday.board_items import NAME_COLUMN
 from sync.reconcile import calls, pass_plan
-from sync.reconcile.facts import HistoryLine
+from sync.reconcile.facts import HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.sides import cleared_columns
 
@@ -77,7 +77,7 @@ def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | No
     return next((field_plan for field_plan in plans if field_plan.mapping.column_id == NAME_COLUMN), None)
 
 
-def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Settle a record that can't have an item because its name is missing or blocked. A rule."""
     name = _name_plan(plan.plans.values())
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")

@@ -22,7 +22,7 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
+from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item, will_ask
 from sync.reconcile.restraints import approval_verdicts
@@ -65,7 +65,7 @@ BY_PERSON = "as a person chose"
 BY_POLICY = "as this board's setting says"
 
 
-def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_removals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
     removals = []
     for record_plan in plan.open_records:

@@ -17,9 +17,9 @@ from sync import merge
 from sync.choices import BlockedCode, SyncDirection
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."

@@ -19,7 +19,7 @@ from sync.models import ApprovalRequest, Intent, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
-from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
+from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
@@ -32,7 +32,7 @@ MAX_THROTTLE = timedelta(days=1)
 MAX_THROTTLE_COUNT = 10
 
 
-def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Plan the loops of a record's fields, and block the throttled fields."""
     history = plan.facts.history
     # Nearly all records have neither: for them a pass must not build anything.
@@ -143,7 +143,7 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     )
 
 
-def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     open_records = plan.open_records
     clears = list[ApprovalRequest]()
@@ -259,7 +259,7 @@ def _held_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> tupl
 
 
 def _written_back(
-    facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
+    facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> pass_plan.FieldPlan:
     """Return a field plan that writes the value back, because a person rejected emptying this field."""
     way = way_of(plan, field_plan.mapping)

@@ -20,7 +20,7 @@ from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
@@ -174,7 +174,7 @@ def awaited_relations(
 
 
 def changed_records(
-    facts: pass_plan.PassFacts,
+    facts: PassFacts,
     plan: pass_plan.Plan,
     awaited: Iterable[tuple[UUID, str, str, str]],
     with_jobs: Collection[UUID] = (),
@@ -213,7 +213,7 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     )
 
 
-def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
     """Whether the pass would leave this record exactly as it is stored."""
     settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not settled.is_settled or _acts(plan, has_job=has_job):
@@ -358,7 +358,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         key
         for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or field_plan.is_left_out
+        if field_plan.blocked_reason or field_plan.decision.is_left_out
         if not is_kept_different(plan, field_plan)
     )
 

@@ -22,7 +22,7 @@ from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_bases, field_values, pass_plan
-from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
+from sync.reconcile.facts import PassFacts, RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
@@ -120,7 +120,7 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
-def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_unchanged(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every record that needs no call, unless the filter has left it out."""
     # A settled record also forgets the state of an item that is not read.
     endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
@@ -138,7 +138,7 @@ def requested_unlink(facts: RecordFacts) -> str:
     return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
 
 
-def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Unlink the records that a person asked to unlink, whatever happened to their items.
 
     The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
@@ -198,7 +198,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     return not any(event.is_new and event.value == current and event.at > intent.created_at for event in edits)
 
 
-def repeat_stale_read(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """End a record with a stale read, to be repeated by its next pass."""
     return plan.repeat(STALE_READ) if is_stale(facts.board, plan.facts) else plan
 
@@ -284,7 +284,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
     return tuple(missing), tuple(healed)
 
 
-def end_unmatchable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     if plan.record.monday_id:
         return plan
     reason = unmatchable_reason(facts.board)

@@ -29,9 +29,9 @@ from sync.monday.errors import MondayError, Scope
 from sync.reconcile import field_bases
 from sync.reconcile.board_filter import may_have_new_item
 from sync.reconcile.calls import is_refused
-from sync.reconcile.facts import RecordFacts, change_events, is_create
+from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
-from sync.reconcile.pass_plan import PassFacts, RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 
 # How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
 IDEMPOTENCY_MINUTES = 30

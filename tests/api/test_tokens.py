@@ -18,12 +18,12 @@ from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
-from config.middleware import GaveWayMiddleware
+from config.middleware import LockTimeoutMiddleware
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApiToken, CacheEntry
 from sync.operations.retention import prune
-from tests.api.conftest import by_text, url_of, user_who_may, with_session, with_token
+from tests.api.conftest import by_text, url_of, with_session, with_token
 from tests.support.people import signed_in, staff_who_may
 
 CONTACTS = "/api/v1/contacts/"
@@ -212,14 +212,14 @@ def test_tokens_and_processes_of_a_user_count(person: User, api: APIClient, monk
     # A count is a row, so that it doesn't matter which process has written it.
     assert CacheEntry.objects.filter(cache_key__contains=f"throttle_user_{person.pk}").count() == 1
     assert [api.get(CONTACTS).status_code, with_session(person).get(CONTACTS).status_code] == [200, 429]
-    assert with_token(user_who_may("view_contact")).get(CONTACTS).status_code == 200
+    assert with_token(staff_who_may("view_contact")).get(CONTACTS).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/cron/sync-queue", "/webhooks/monday/"])
 def test_a_program_is_told_in_its_own_form_that_its_request_gave_way(path: str) -> None:
     waited = OperationalError()
     waited.__cause__ = LockNotAvailable()
-    middleware = GaveWayMiddleware(lambda request: HttpResponse())
+    middleware = LockTimeoutMiddleware(lambda request: HttpResponse())
     answer = middleware.process_exception(RequestFactory().post(path), waited)
     assert isinstance(answer, JsonResponse)
     assert (answer.status_code, json.loads(answer.content)["errors"][0]["code"]) == (409, "conflict")

@@ -12,10 +12,10 @@ from sync.choices import Cause, QueueDirection
 from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import RecordFacts, new_sync_state
+from sync.reconcile.facts import PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import IdentityPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import IdentityPlan, RecordPlan
 from tests.decide.builders import ITEM, NOW, plain
 
 PLAIN: Mapping[str, Any] = {

@@ -20,11 +20,12 @@ from sync.reconcile.facts import (
     DeletedFacts,
     IdentityFacts,
     ItemFacts,
+    PassFacts,
     RecordFacts,
     RemovalFacts,
 )
 from sync.reconcile.field_values import BoardContext, Reference, is_active_on, npd_id_of
-from sync.reconcile.pass_plan import PassFacts, Plan
+from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import AS_NEW, LINK_TO

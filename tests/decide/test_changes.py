@@ -11,7 +11,8 @@ from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.calls import NOTHING_SENT, Verdict, WriteAnswer
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
-from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan, RemovedItem
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.pass_plan import Outcome, RecordPlan, RemovedItem
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 

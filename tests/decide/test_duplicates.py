@@ -14,9 +14,9 @@ from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
-from sync.reconcile.facts import ItemFacts, RecordHistory
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")

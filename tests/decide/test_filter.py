@@ -19,10 +19,10 @@ from sync.reconcile.board_filter import (
     matching_items,
 )
 from sync.reconcile.deleted_records import decide_deleted
-from sync.reconcile.facts import DeletedFacts
+from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import plain
@@ -157,7 +157,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, field in plan.plans.items() if field.is_left_out}
+    return {key for key, field in plan.plans.items() if field.decision.is_left_out}
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:

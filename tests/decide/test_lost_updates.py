@@ -14,7 +14,7 @@ from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
-from sync.reconcile.facts import RecordFacts, event_value
+from sync.reconcile.facts import PassFacts, RecordFacts, event_value
 from sync.reconcile.field_bases import AS_SENT
 from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
@@ -30,7 +30,6 @@ from sync.reconcile.pass_plan import (
     FieldPlan,
     LostUpdate,
     Outcome,
-    PassFacts,
     Plan,
     RecordPlan,
     RejectedChoice,

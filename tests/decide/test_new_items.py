@@ -15,11 +15,11 @@ from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombs
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile import new_items
-from sync.reconcile.facts import ItemFacts, RecordFacts, new_sync_state
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
-from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, deletion, plain
 

@@ -20,10 +20,10 @@ from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.duplicates import is_to_archive
-from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
-from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.settlement import changed_records
 from tests.decide import field_builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds

@@ -9,9 +9,9 @@ import pytest
 from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import BlockedCode, Cause
 from sync.models import Intent, WriteLoop
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_values import PassSettings
-from sync.reconcile.pass_plan import PassFacts, RecordPlan
+from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
 from tests.decide.builders import NOW, TOM, at, contact, edit, facts, field_plan, history, item, plain, wrote

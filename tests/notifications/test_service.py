@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.models.attention import Frequency
 from sync.operations import retention
-from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
+from sync.operations.notifications import FAILURES_BEFORE_DAILY, add_chat, choose, notify_people, send_test
 from sync.tasks import notify
 from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats
@@ -304,10 +304,10 @@ def test_a_receiver_failing_for_a_day_is_tried_daily_and_misses_nothing(ada: Use
     fails("Ann")
     choose(ada, Frequency.AT_ONCE)
     mail.busy = True
-    for _ in range(HOURLY_FAILURES + 1):
+    for _ in range(FAILURES_BEFORE_DAILY + 1):
         notified_after(hours=1, seconds=1)
     receiver = NotificationReceiver.objects.get()
-    assert receiver.failures == HOURLY_FAILURES + 1
+    assert receiver.failures == FAILURES_BEFORE_DAILY + 1
     assert receiver.due_at.hour == 8
     notified_after(hours=1)
     assert NotificationReceiver.objects.get().failures == receiver.failures

@@ -22,6 +22,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
@@ -65,7 +66,7 @@ def item_pages(
 class ListedPage:
     """A page of newly listed items, and the plan of a pass over their records."""
 
-    facts: pass_plan.PassFacts
+    facts: PassFacts
     plan: pass_plan.Plan
     changed: frozenset[UUID]  # records whose plan isn't empty
     unread: frozenset[UUID]  # records whose plan needs items that aren't on this page

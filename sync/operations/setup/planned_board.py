@@ -20,7 +20,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.texts import match_key
 from sync.operations.setup import selection
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.facts import ItemFacts
+from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 
@@ -150,7 +150,7 @@ class ListedBoard(Gatherer):
         if key := field_values.match_text_of_item(self.board, item):
             self._by_match[key].append(item)
 
-    def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
         """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -182,7 +182,7 @@ class ListedBoard(Gatherer):
         # The columns were just read, and those that will be created don't exist yet.
         return board, board_columns.InspectedColumns()
 
-    def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+    def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_references(facts, plan)
         owner_of_item = {str(record.monday_id): key for key, record in self.linked.items()}
         related = {reference: self._after_setup(reference, hits) for reference, hits in facts.related.items()}

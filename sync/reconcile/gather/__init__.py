@@ -21,7 +21,7 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.reconcile import field_values, identity, pass_plan, removed_items, sides
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
-from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
+from sync.reconcile.facts import ItemFacts, Pair, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import owners, record_facts, unmatched
 from sync.registry import link_of
@@ -45,7 +45,7 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
         """Return the complete facts and the plan.
 
         If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
@@ -58,7 +58,7 @@ class Gatherer:
             return self._unread(facts, error), plan
         return facts, decide(facts, plan, AFTER_READING)
 
-    def _unread(self, facts: pass_plan.PassFacts, error: MondayError) -> pass_plan.PassFacts:
+    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
         """Add the error to the facts; for a column's error, also inspect the board for newly broken columns."""
         unread = replace(facts, error=error)
         if error.scope is not Scope.COLUMN:
@@ -78,7 +78,7 @@ class Gatherer:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
 
-    def read_items(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
 
         If a column is missing from all items, or is there again, inspect the board too.
@@ -102,7 +102,7 @@ class Gatherer:
         board, columns = self.inspect(board, missing, healed)
         return replace(facts, board=board, columns=columns)
 
-    def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+    def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
@@ -200,7 +200,7 @@ class Gatherer:
             removed |= expected - {item.id for item in active if item.board_id in boards}
         return removed
 
-    def unmatched_facts(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
+    def unmatched_facts(self, facts: PassFacts) -> Sequence[ItemFacts]:
         """Return what NPD knows about the claimed items that no record has.
 
         This takes a call if an item may be a duplicate of an item that wasn't read.
@@ -265,7 +265,7 @@ def _column_problems(board: BoardContext) -> set[str]:
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
+def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
     """Return each record with its item; an unlinked one with each item that has its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)

@@ -29,7 +29,7 @@ from sync.models import (
 from sync.monday.board_events import REMOVAL_TYPES
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, RecordFacts, RemovalFacts
+from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, PassFacts, RecordFacts, RemovalFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
@@ -39,7 +39,7 @@ from sync.records.item_links import unlinked_items
 DAY = timedelta(days=1)
 
 
-def removal_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
@@ -158,10 +158,7 @@ def _count_by_kind(records: list[models.Model]) -> str:
 
 
 def known_approvals(
-    facts: pass_plan.PassFacts,
-    pairs: Sequence[Pair],
-    deleted: Sequence[RecordFacts],
-    planned_requests: Sequence[ApprovalRequest],
+    facts: PassFacts, pairs: Sequence[Pair], deleted: Sequence[RecordFacts], planned_requests: Sequence[ApprovalRequest]
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
     link = facts.board.link
@@ -180,7 +177,7 @@ def known_approvals(
     return with_counts(requests, link, kinds, planned_requests) if kinds else requests
 
 
-def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
+def _facts_of_matches(facts: PassFacts, records: Sequence[UUID]) -> IdentityFacts:
     """Return the owners of the items that were read for these records without one, and what is stored about both.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear.
@@ -272,7 +269,7 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
     return list(records.filter(condition))
 
 
-def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+def identity_facts(facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
     """Return the owners of items that were read for records without one.
 
     For records that were made from an item, this includes other records with the same match key.

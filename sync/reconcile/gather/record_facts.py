@@ -27,6 +27,7 @@ from sync.reconcile.facts import (
     STALE_READ_WINDOW,
     AnswerFacts,
     Pair,
+    PassFacts,
     RecordFacts,
     RecordHistory,
     change_events,
@@ -48,7 +49,7 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-) -> pass_plan.PassFacts:
+) -> PassFacts:
     """Read what NPD knows about the claims, in a fixed number of queries.
 
     `planned` are records as an earlier pass of a dry run would have left them; they replace the stored ones.
@@ -80,7 +81,7 @@ def read_facts(
     all_facts = facts_of_records(board, now, claimed_records, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
-    return pass_plan.PassFacts(
+    return PassFacts(
         board,
         now,
         records=records,
@@ -272,12 +273,12 @@ def emptied_cells(board: BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCel
 
 
 def with_related(
-    facts: pass_plan.PassFacts,
+    facts: PassFacts,
     plan: pass_plan.Plan,
     pairs: Sequence[Pair],
     removed: Sequence[RecordFacts],
     removed_items: Collection[str],
-) -> pass_plan.PassFacts:
+) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 
     Both sides of `pairs`, and of records with `removed` items, may name some; `removed_items` are items that left

@@ -18,8 +18,8 @@ from sync.models import Decision, IgnoredItem, Intent, IntentState, SyncedModel,
 from sync.monday.board_events import EVENT_TYPES
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
-from sync.reconcile import field_values, pass_plan
-from sync.reconcile.facts import EDIT_KINDS, ItemFacts
+from sync.reconcile import field_values
+from sync.reconcile.facts import EDIT_KINDS, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import events_by_item, records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
@@ -28,7 +28,7 @@ from sync.records.tombstones import tombstone_name
 from sync.records.unmatched_items import AS_NEW
 
 
-def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
+def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     """Read what NPD knows about the claimed items that no record has, in a fixed number of queries."""
     board = facts.board
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
@@ -150,7 +150,7 @@ def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
     return {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id is not None}
 
 
-def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
+def with_duplicate_of(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
     """Add `duplicate_of`, still without its item, to items that bear the NPD ID of a linked record."""
     linked = {item.item_id: item.npd_id_record for item in items if item.npd_id_record and item.npd_id_record.monday_id}
     by_id = {record.pk: record for record in linked.values()}

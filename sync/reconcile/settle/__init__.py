@@ -32,7 +32,7 @@ from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import mark_pending_with_jobs
 from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
-from sync.reconcile.facts import HistoryLine, changed_sync_state
+from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
@@ -45,7 +45,7 @@ from sync.records import inbox, item_links, tombstones, unmatched_items
 log = structlog.get_logger(__name__)
 
 
-def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the result of a pass in one transaction; return the plan with every record's outcome.
 
     `plan` has Monday's answers. The sync is stored as the author of the changes. Raises LeaseLost.
@@ -88,7 +88,7 @@ def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
     return plan.with_records(plans)
 
 
-def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Lock, compare and write the claimed records and the rows that depend on them; return the resulting plan."""
     ids = sorted(plan.records)
     # Before the first write to a record, because the triggers of its table read this mark.
@@ -169,10 +169,7 @@ def _delete(record: SyncedModel) -> str:
 
 
 def _write_changes(
-    run: pass_run.PassRun,
-    facts: pass_plan.PassFacts,
-    changes: Sequence[RecordChanges],
-    sync_states: Mapping[str, SyncMetadata],
+    run: pass_run.PassRun, facts: PassFacts, changes: Sequence[RecordChanges], sync_states: Mapping[str, SyncMetadata]
 ) -> None:
     """Write the rows that depend on the records, for all records together; `sync_states` are locked.
 
@@ -212,7 +209,7 @@ def _write_changes(
 
 def _store_sync_states(
     run: pass_run.PassRun,
-    facts: pass_plan.PassFacts,
+    facts: PassFacts,
     existing: Sequence[pass_plan.RecordPlan],
     sync_states: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:

@@ -28,6 +28,7 @@ from sync.models import (
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.owners import answer_facts
 from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle import pass_run
@@ -104,7 +105,7 @@ def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
     return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
 
-def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the plans of the unmatched items; return the plan with what was carried out.
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.

@@ -32,7 +32,7 @@ from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
-from sync.reconcile.facts import RETURNED, HistoryLine
+from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
 from sync.reconcile.removed_items import new_deletion_requests
@@ -282,7 +282,7 @@ def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before
     requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
 
 
-def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
+def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
