@@ -204,11 +204,12 @@ class Limits:
             self._start_windows()
 
     @contextmanager
-    def visit(self) -> Iterator[CallInProgress]:
+    def count_call(self) -> Iterator[CallInProgress]:
         """Count a request while it is answered; raises RequestError (429) where a limit refuses it."""
-        visit = CallInProgress()
+        call = CallInProgress()
         moment = self._clock.time()
         with self._lock:
+            self._minute.use(1, moment)  # refused ones too: our guess, and the harder one for a client
             refusal = self._refusal(moment)
             self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
             if refusal is not None:
@@ -216,17 +217,16 @@ class Limits:
             self._running += 1
         generation = self._generation
         try:
-            yield visit
+            yield call
         finally:
             with self._lock:
                 self._running -= 1
                 # On the day on which it was counted, because the answer may come after midnight.
-                if visit.tenths != CALL and generation == self._generation:
-                    self.usage.add(visit.tenths - CALL, moment)
+                if call.tenths != CALL and generation == self._generation:
+                    self.usage.add(call.tenths - CALL, moment)
 
     def _refusal(self, now: float) -> RequestError | None:
-        """Count a request in the minute's window and return why it is refused, if it is."""
-        self._minute.use(1, now)  # refused ones too: our guess, and the harder one for a client
+        """Return why a request is refused; None if it isn't."""
         if self.plan is None:
             return None
         # Which of several limits Monday names isn't published.
@@ -287,7 +287,7 @@ class Limits:
             self._generation += 1
             self.usage.add(calls * CALL, self._clock.time())
 
-    def use_by_others(self, calls: int) -> None:
+    def count_others_calls(self, calls: int) -> None:
         """Count calls of the account's other tokens, now."""
         with self._lock:
             self.usage.add(calls * CALL, self._clock.time())

@@ -283,7 +283,7 @@ class Control:
             limits.set_lag(lag)
         if used is not None:
             limits.set_used(used)
-        limits.use_by_others(others)
+        limits.count_others_calls(others)
         return self.plan()
 
     def webhooks(self, since: str = "0") -> dict[str, Any]:

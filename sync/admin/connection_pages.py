@@ -141,7 +141,7 @@ def examine_connection(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
     else:
-        result = try_connection(breaker.refresh_account_info, then=breaker.ask_for_boards)
+        result = try_connection(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result

@@ -128,7 +128,7 @@ def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
     return {record_id: Failures(*failures) for record_id, *failures in rows}
 
 
-def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
+def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
     """Judge the failed documents of one pass, and stop all writes if no other write succeeded in between.
 
     With `others_written`, the same pass has written other records.
@@ -192,7 +192,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     return Judgement(is_at_fault=is_at_fault, wait_seconds=0 if is_at_fault else wait, ends_pass=True)
 
 
-def writes_refused(error: MondayError) -> None:
+def stop_writes(error: MondayError) -> None:
     """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
         account = stops.locked_account()

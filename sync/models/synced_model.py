@@ -116,7 +116,7 @@ class SyncedModel(models.Model):
     def tidied(cls, name: str, value: Any) -> Any:
         """Return a typed value of one of the `addresses` as it is stored: without invisible characters."""
         if isinstance(value, list):
-            return [drop_invisible_from_label(element) for element in value]
+            return [cls.tidied(name, element) for element in value]
         if not isinstance(value, str):
             return value
         is_email = isinstance(cls._meta.get_field(name), models.EmailField)

@@ -339,17 +339,17 @@ class _Writing:
         self._fields: dict[str, str] = {}
         self._shared: dict[str, str] = {}  # the arguments of every field, by name
         if board_id is not None:
-            self.share("board_id", "board", "ID!", board_id)
+            self.add_to_every_field("board_id", "board", "ID!", board_id)
         self._declare("columns", "[String!]", list(column_ids))
         if create_labels:
-            self.share("create_labels_if_missing", "labels", "Boolean", True)
+            self.add_to_every_field("create_labels_if_missing", "labels", "Boolean", True)
 
     def _declare(self, name: str, kind: str, value: Any) -> str:
         self._declarations.append(f"${name}: {kind}")
         self._variables[name] = value
         return f"${name}"
 
-    def share(self, argument: str, variable: str, kind: str, value: Any) -> None:
+    def add_to_every_field(self, argument: str, variable: str, kind: str, value: Any) -> None:
         """Add an argument to every field."""
         self._shared[argument] = self._declare(variable, kind, value)
 
@@ -415,7 +415,7 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     """
     writing = _Writing(column_ids, board_id, create_labels=create_labels)
     if group_id:
-        writing.share("group_id", "group", "String!", group_id)
+        writing.add_to_every_field("group_id", "group", "String!", group_id)
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -13,8 +13,7 @@ from sync.admin.admin_base import ReadOnlyAdmin
 from sync.attention import Kind, cause_of
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS
-from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue, WebhookEvent
-from tests.admin import states
+from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue
 from tests.admin.all_pages import furnish
 from tests.admin.test_records import words_of
 from tests.support.people import signed_in, staff_who_may
@@ -41,22 +40,6 @@ def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, A
     assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
-
-
-def test_technical_rows_are_for_superusers_to_read_and_to_search(browser: Client, world: dict[str, Any]) -> None:
-    delivery = WebhookEvent.objects.create(
-        trigger_id="t1", board_id="9002", item_id="5001", column_id="phone", type="update_column_value",
-        body={"event": {"pulseId": 5001}}, processed_at=states.sync_now(), outcome="processed",
-    )  # fmt: skip
-    states.intent(world["synced"], item_id="5001", values={"role_title": {"sent": "x"}})
-    viewer = User.objects.create_user("vera", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    reader = signed_in(viewer)
-    for name in ("webhookevent", "intent", "syncmetadata"):
-        address = f"/admin/sync/{name}/"
-        assert "5001" in browser.get(address, {"q": "5001"}).content.decode()
-        assert reader.get(address).status_code == 403
-    assert "pulseId" in browser.get(f"/admin/sync/webhookevent/{delivery.pk}/change/").content.decode()
 
 
 def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Client, world: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
 from sync.state.record_view import RecordState
 from tests.admin import states
-from tests.admin.queue_pages import PAUSE
 from tests.admin.test_records import words_of
 
 HOME = "/admin/"
@@ -162,6 +161,8 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
     assert (last_page.count("data-row"), "Show more" in last_page) == (11, False)
     for odd in ("", "?cause=x&p=9", "?cause=%00", "?p=-1"):
         assert "data-row" not in browser.get(f"{ROWS}{odd}").content.decode()
+    # Where the address names it, somebody has opened it.
+    assert "Dead 03" in browser.get(HOME, {"cause": box.group.cause}).content.decode()
 
 
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
@@ -174,20 +175,3 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
 
 
 # What it costs, and how it stays as the database is
-
-
-def test_an_act_leads_back_to_home_with_or_without_a_stop(browser: Client) -> None:
-    states.boards()
-    states.synced("Ina", "5000")
-    assert f"{PAUSE}?back=%2Fadmin%2F" in html_of(browser)
-    states.stop_board()
-    assert re.search(r'name="back"\s+value=""', html_of(browser))
-
-
-def test_a_group_that_somebody_has_opened_has_its_rows_where_the_address_names_it(browser: Client) -> None:
-    states.boards()
-    for number in range(7):
-        states.dead(f"Dead {number:02}")
-    [box] = browser.get(HOME).context["boxes"]
-    assert "Dead 03" not in html_of(browser)
-    assert "Dead 03" in browser.get(HOME, {"cause": box.group.cause}).content.decode()

@@ -46,7 +46,7 @@ def test_the_search_of_a_record_finds_those_without_an_item(browser: Client, ite
     assert "ann@example.com" in text
     assert "Ann Off" not in text
     assert "Ann Taken" not in text
-    assert "No contact was found for" in browser.get(f"{address}?q=nobody").content.decode()
+    assert "No contact without an item was found for" in browser.get(f"{address}?q=nobody").content.decode()
 
 
 def test_an_item_matched_meanwhile_leads_back_to_the_list(browser: Client, items: list[UnmatchedItem]) -> None:

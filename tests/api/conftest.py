@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
@@ -40,12 +40,6 @@ def with_session(user: User) -> APIClient:
     client = APIClient()
     client.force_login(user)
     return client
-
-
-def user_who_may(*codenames: str, name: str = "clerk") -> User:
-    user = User.objects.create_user(name, f"{name}@example.test", "long-enough-1")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from sync import attention
 from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
 from sync.models.decisions import PEOPLE_KIND, log_event
-from tests.api.conftest import code_of, error_of, results, user_who_may, with_token
+from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
+from tests.support.people import staff_who_may
 from tests.undo.conftest import pull
 
 __all__ = ["boards", "kinds", "pull"]
@@ -41,18 +42,18 @@ def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, 
 
 
 def test_who_may_not_change_the_record_undoes_nothing(pull: Decision) -> None:
-    reader = with_token(user_who_may("view_decision", "view_contact"))
+    reader = with_token(staff_who_may("view_decision", "view_contact"))
     assert reader.get(f"{ACTIVITY}{pull.pk}/").status_code == 200
     assert reader.post(f"{ACTIVITY}{pull.pk}/undo").status_code == 403
     assert Contact.objects.get().role_title == "Chair"
-    stranger = with_token(user_who_may("view_contact", name="stranger"))
+    stranger = with_token(staff_who_may("view_contact", name="stranger"))
     assert stranger.post(f"{ACTIVITY}{pull.pk}/undo").status_code == 403
 
 
 def test_what_happened_to_accounts_is_told_to_who_may_see_them(api: APIClient) -> None:
     log_event(PEOPLE_KIND, "Removed the second factor of Bob.")
     line = Decision.objects.get()
-    reader = with_token(user_who_may("view_decision"))
+    reader = with_token(staff_who_may("view_decision"))
     assert [results(reader, ACTIVITY), [row["id"] for row in results(api, ACTIVITY)]] == [[], [line.pk]]
     assert reader.get(f"{ACTIVITY}{line.pk}/").status_code == 404
 
@@ -96,5 +97,5 @@ def test_it_is_filtered_by_kind_record_item_cause_and_time(api: APIClient, kinds
 
 def test_a_user_is_given_what_they_may_view_and_nobody_else_anything(kinds: Kinds) -> None:
     assert APIClient().get(ATTENTION).status_code == 401
-    client = with_token(user_who_may("view_syncqueue"))
+    client = with_token(staff_who_may("view_syncqueue"))
     assert {row["kind"] for row in client.get(ATTENTION).json()["results"]} == {"failed"}

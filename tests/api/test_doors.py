@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from npd.models import Contact, Organization
 from sync.api import service_endpoints
 from sync.outbox import notify
-from tests.api.conftest import code_of, error_of, user_who_may
+from tests.api.conftest import code_of, error_of
+from tests.support.people import staff_who_may
 
 CRON = "/cron/sync-queue"
 
@@ -145,9 +146,9 @@ def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -
 
 
 def test_go_does_not_tell_who_may_not_see_them_which_records_there_are(client: Client, contact: Contact) -> None:
-    client.force_login(user_who_may("view_organization"))
+    client.force_login(staff_who_may("view_organization"))
     assert client.get(f"/go/{contact.pk}").status_code == 404
-    client.force_login(user_who_may("view_contact", name="reader"))
+    client.force_login(staff_who_may("view_contact", name="reader"))
     assert client.get(f"/go/{contact.pk}").status_code == 302
 
 

@@ -9,7 +9,8 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.api import queue_endpoints
-from tests.api.conftest import QUEUE, code_of, error_of, user_who_may, with_token
+from tests.api.conftest import QUEUE, code_of, error_of, with_token
+from tests.support.people import staff_who_may
 
 CONTACTS = "/api/v1/contacts/"
 SECRET = "postgres://user:hunter2@host"
@@ -26,7 +27,7 @@ def refused(answer: Any, status: int, code: str, kind: str = "client_error") -> 
 def test_every_refusal_has_the_same_form(api: APIClient, settings: Settings, *, debug: bool) -> None:
     settings.DEBUG = debug
     refused(APIClient().get(CONTACTS), 401, "not_authenticated")
-    refused(with_token(user_who_may()).get(CONTACTS), 403, "permission_denied")
+    refused(with_token(staff_who_may()).get(CONTACTS), 403, "permission_denied")
     refused(api.get(f"{CONTACTS}11111111-1111-1111-1111-111111111111/"), 404, "not_found")
     refused(api.get("/api/v1/nothing/"), 404, "not_found")
     refused(api.post("/api/nothing", {"a": 1}), 404, "not_found")

@@ -12,9 +12,9 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 from rest_framework.test import APIClient
 
-from tests.api.conftest import user_who_may, with_token
+from tests.api.conftest import with_token
 from tests.support.api_schema import document, raw_document
-from tests.support.people import signed_in
+from tests.support.people import signed_in, staff_who_may
 
 
 def test_the_document_is_valid_and_made_without_a_warning() -> None:
@@ -47,7 +47,7 @@ ODD = [{}, None, -1, "", "\ud800", "a\0b", [{}], 10**30]
 @pytest.mark.slow
 def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_body(person: User) -> None:
     """Each answer is held against the document, as every one that a test gets."""
-    stranger, nobody, api = APIClient(), with_token(user_who_may()), with_token(person)
+    stranger, nobody, api = APIClient(), with_token(staff_who_may()), with_token(person)
     failed = []
     for place, operation in operations():
         method, _, path = place.partition(" ")
@@ -84,7 +84,7 @@ def members(operation: dict[str, Any]) -> list[str]:
 
 
 def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_script(db: None) -> None:
-    browser = signed_in(user_who_may("view_contact"))
+    browser = signed_in(staff_who_may("view_contact"))
     page = browser.get("/api/v1/docs/", headers={"Accept": "text/html"})
     assert page.status_code == 200
     html = page.content.decode()
@@ -96,7 +96,7 @@ def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_scrip
 
 
 def test_an_account_without_any_right_is_told_nothing_of_the_api(db: None) -> None:
-    browser = signed_in(user_who_may())
+    browser = signed_in(staff_who_may())
     assert [browser.get(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [403, 403]
 
 

@@ -206,7 +206,6 @@ def test_an_action_on_a_deleted_record_says_so(browser: Client, act: str) -> Non
 
 
 def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question(browser: Client) -> None:
-    states.boards()
     contact = states.synced("Ann", "5001")
     ticked = {"action": "unlink", "_selected_action": str(contact.pk)}
     for item_id, changes in (("5001", True), ("5009", False)):
@@ -222,7 +221,6 @@ def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question
 @pytest.mark.parametrize("action", ["turn_sync_off", "unlink", "discard", "bring_back"])
 def test_all_of_a_list_are_those_that_the_question_named_not_as_many_others(browser: Client, action: str) -> None:
     """Of a list that has as many rows as before."""
-    states.boards()
     url = {"discard": "/admin/sync/syncqueue/?status__exact=failed", "bring_back": "/admin/sync/tombstone/"}.get(
         action, "/admin/npd/contact/?sync_enabled__exact=1"
     )

@@ -10,11 +10,10 @@ from django.test import Client
 
 from conflicts.admin import bulk_resolution
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from tests.admin.forms import answer_to_question
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
+from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, screen, text_of
 from tests.support.people import staff_who_may
@@ -69,14 +68,6 @@ def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client,
     assert "3 items are created again on Monday" in text_of(question)
     assert "2 column values on Monday are overwritten" in text_of(question)
     assert "npd-button-deletes" not in question.content.decode()
-
-
-def test_an_empty_side_empties_and_says_so_in_red(browser: Client, contact: Contact) -> None:
-    record(finding(contact, FieldConflict("phone", "+44 20 7946 0812", None, None), ROLE))
-    question = ask(browser, "keep_monday", contact)
-    assert "1 value in NPD is emptied" in text_of(question)
-    assert "1 value in NPD is overwritten" in text_of(question)
-    assert "npd-button-deletes" in question.content.decode()
 
 
 def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts: list[Contact], ada: User) -> None:

@@ -18,8 +18,7 @@ from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
 from sync.kernel.messages import NotAllowed
-from sync.models import FieldMapping, SyncMetadata, SyncQueue
-from sync.reconcile.field_values import stored_values
+from sync.models import SyncMetadata, SyncQueue
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -284,23 +283,10 @@ def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(r
     assert Contact.objects.get().email == GOOD
 
 
-def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada: User) -> None:
-    contact = refuse(world)
-    mapping = FieldMapping.objects.get(link__entity_type="contact", key="phone")
-    Contact.objects.filter(pk=contact.pk).update(phone="+4930123456")
-    sync_state = world.sync_state(contact)
-    phone = sync_state.blocked_fields["email"] | {"column": mapping.column_id, "version": mapping.version}
-    raw = stored_values(Contact.objects.get(pk=contact.pk), mapping)
-    SyncMetadata.objects.filter(pk=sync_state.pk).update(
-        blocked_fields=sync_state.blocked_fields | {"phone": phone | {"local": raw}}
-    )
-    world.work()
-    assert waits() == [("Ann", "email"), ("Ann", "phone")]
-    mutations = world.calls("mutation")
-    choose(contact, ada, "npd")
-    world.work()
-    assert world.calls("mutation") == mutations
-    assert ("Ann", "phone") in waits()
+def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact, ada: User) -> None:
+    """Only the pass that a person asks for sends these once more."""
+    choose(rejected, ada, "npd")
+    assert not SyncQueue.objects.get().causes & Cause.PERSON
 
 
 def test_an_undo_does_not_take_away_what_another_person_said_later(rejected: Contact, ada: User) -> None:

@@ -240,6 +240,7 @@ def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:
         ("u.s.a.", "US"), ("United States of America", "US"), ("Côte d’Ivoire", "CI"), ("XK", "XK"),
         ("Vietnam", "VN"), ("Viet Nam", "VN"), ("holland", "NL"), ("Bundesrepublik Deutschland", "DE"),
         ("oesterreich", "AT"), ("Россия", "RU"), ("Česká republika", "CZ"), ("Tschechien", "CZ"), ("Paraguai", "PY"),
+        ("\u202aGermany\u202c", "DE"), ("Deutschland\u00a0", "DE"), ("D\u00adE", "DE"),
         ("Republic of the Congo", "CG"), ("Democratic Republic of the Congo", "CD"), ("Atlantis", None),
     ],
 )  # fmt: skip

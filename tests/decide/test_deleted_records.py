@@ -142,16 +142,12 @@ def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: D
     assert decide(chosen("npd"), policy).item_removal is removal
 
 
-def test_the_record_comes_back_as_a_person_chose() -> None:
-    plan = decide(chosen("monday"))
-    assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
-
-
-def test_the_record_comes_back_also_where_its_item_left_meanwhile() -> None:
+def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwhile() -> None:
     facts = chosen("monday")
     assert facts.item is not None
-    assert decide(replace(facts, item=replace(facts.item, state="archived"))).restores
-    assert decide(replace(facts, item=None)).restores
+    for item_now in (facts.item, replace(facts.item, state="archived"), None):
+        plan = decide(replace(facts, item=item_now))
+        assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
 
 
 def test_the_item_is_unlinked_as_a_person_chose() -> None:
@@ -319,20 +315,16 @@ def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_po
     assert (sent.values, sent.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
 
 
-def test_an_item_that_left_as_planned_is_said_so_once() -> None:
-    facts = deletion()
+@pytest.mark.parametrize(
+    ("facts", "is_choice"),
+    [(deletion(), False), (chosen("npd"), True)],
+    ids=["by the policy", "as a person chose, who saw the edit"],
+)
+def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool) -> None:
     assert facts.item is not None
     plan = after_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
-    assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", False)
+    assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", is_choice)
     assert [line.kind for line in plan.log] == ["archived"]
-
-
-def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
-    facts = chosen("npd")
-    assert facts.item is not None
-    plan = after_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
-    assert plan.is_carried_out
-    assert [line.kind for line in plan.log] == ["archived"]  # its author saw the edit
 
 
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:

@@ -79,11 +79,11 @@ class Monday:
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
 
-    def writes_failed(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
+    def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
         self.failed += [len(document.records) for document in failed]
         return [Judgement(is_at_fault=True) if others_written else self.judgement for _ in failed]
 
-    def writes_refused(self, error: MondayError) -> None:
+    def stop_writes(self, error: MondayError) -> None:
         self.failed.append(0)
 
     def repeats_left(self) -> Repeats:

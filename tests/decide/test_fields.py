@@ -25,6 +25,7 @@ from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
 
 ACME = organization()
+NO_ITEM = organization(item=None, name="Local", sync_enabled=False)
 NO_ROLE = {"role_title": ""}
 NO_WAY = {"sync_direction": SyncDirection.NONE}
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
@@ -382,40 +383,29 @@ def test_a_related_record_without_an_item(
         assert record_plan(fields).log == (), "it is said once"
 
 
-def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() -> None:
-    on = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
-    local = organization(item=None, name="Local", sync_enabled=False)
-    fields = field_facts(
-        {"organization": local},
-        {"organization": ACME},
-        on=on,
-        agreed={"organization": ACME},
-        extra={"related": related(i70=ACME)},
-    )
-    written = planned("organization", fields).write_raw
-    assert written is not None
-    assert written["organization"]["id"] == str(ACME.pk)
+@pytest.mark.parametrize(
+    ("direction", "local", "shown", "raw"),
+    [
+        pytest.param("monday_to_npd", NO_ITEM, ACME, "write_raw", id="over an organization without an item"),
+        pytest.param("npd_to_monday", ACME, "99", "send_raw", id="over an item of nobody"),
+    ],
+)
+def test_one_way_a_relation_is_mirrored(direction: str, local: Organization, shown: Any, raw: str) -> None:
+    on, extra = board({"organization": {"direction": direction}}), {"related": related(i70=ACME)}
+    sides = {"organization": local}, {"organization": shown}
+    plan = planned("organization", field_facts(*sides, on=on, agreed={"organization": ACME}, extra=extra))
+    assert getattr(plan, raw)["organization"]["id"] == str(ACME.pk)
 
 
 def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell() -> None:
     """The pair was taken as it is; once it is the base neither side has left it."""
     on = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
-    local = organization(item=None, name="Local", sync_enabled=False)
-    fields = field_facts({"organization": local}, on=on, without_base=["organization"])
+    fields = field_facts({"organization": NO_ITEM}, on=on, without_base=["organization"])
     first = planned("organization", fields)
     assert (first.decision.action, first.write_raw) == (Action.AGREED, None)
     fields.facts.sync_state.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
     second = planned("organization", fields)
     assert (second.decision.action, second.write_raw) == (Action.NOTHING, None)
-
-
-def test_one_way_to_monday_is_mirrored_over_an_item_of_nobody() -> None:
-    on = board({"organization": {"direction": SyncDirection.NPD_TO_MONDAY}})
-    sides, extra = ({"organization": ACME}, {"organization": "99"}), {"related": related(i70=ACME)}
-    fields = field_facts(*sides, on=on, agreed={"organization": ACME}, extra=extra)
-    sent = planned("organization", fields).send_raw
-    assert sent is not None
-    assert sent["organization"]["id"] == str(ACME.pk)
 
 
 def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:

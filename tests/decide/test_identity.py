@@ -87,23 +87,22 @@ def candidates_of(plan: IdentityPlan) -> list[tuple[str, str | None]]:
 # There, never linked | not known.
 
 
-def test_one_free_hit_by_npd_id_is_linked() -> None:
-    record = ann()
-    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk, email="other@example.test")])
-    assert (plan.item and plan.item.id, plan.creates, plan.reason) == ("7", False, "")
+KEY = UUID(int=7)
 
 
-def test_one_free_hit_by_the_match_rule_is_linked() -> None:
-    [plan] = identified(ann(), by_match=[shown(), shown("8", email="other@example.test")])
-    assert plan.item is not None
-    assert plan.item.id == "7"
-
-
-def test_an_npd_id_counts_more_than_a_key() -> None:
-    record = ann()
-    [plan] = identified(record, by_npd_id=[shown("8", npd_id=record.pk, email="")], by_match=[shown()])
-    assert plan.item is not None
-    assert plan.item.id == "8"
+@pytest.mark.parametrize(
+    ("by_npd_id", "by_match", "item", "as_new"),
+    [
+        pytest.param([shown(npd_id=KEY, email="other@example.test")], [], "7", False, id="by its NPD ID"),
+        pytest.param([], [shown(), shown("8", email="other@example.test")], "7", False, id="by its key"),
+        pytest.param([shown("8", npd_id=KEY, email="")], [shown()], "8", False, id="an NPD ID counts more than a key"),
+        pytest.param([], [shown(npd_id=uuid4())], "7", False, id="the NPD ID in it is of no record any more"),
+        pytest.param([shown(npd_id=KEY)], [], "7", True, id="it bears its NPD ID, though a person wants a new one"),
+    ],
+)
+def test_one_free_hit_is_linked(by_npd_id: list[Item], by_match: list[Item], item: str, as_new: bool) -> None:
+    [plan] = identified(ann(pk=KEY), by_npd_id=by_npd_id, by_match=by_match, as_new=as_new)
+    assert (plan.item and plan.item.id, plan.creates, plan.reason) == (item, False, "")
 
 
 @pytest.mark.parametrize(
@@ -162,11 +161,6 @@ def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     assert [option["value"] for option in plan.question["options"]] == [NEW_ITEM]
 
 
-def test_an_npd_id_of_a_record_that_is_there_no_more_keeps_nobody_away() -> None:
-    [plan] = identified(ann(), by_match=[shown(npd_id=uuid4())])
-    assert plan.item is not None
-
-
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
     record = ann(monday_id="7")
     more: dict[str, Any] = {"by_match": [shown()], "owners": {"7": record.pk}}
@@ -217,12 +211,6 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
 def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8"), shown("9")], as_new=True, owners={"9": uuid4()})
     assert plan == IdentityPlan(creates=True, excluded_items=("7", "8"))
-
-
-def test_none_of_them_doesnt_leave_an_item_that_bears_its_npd_id() -> None:
-    record = ann()
-    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk)], as_new=True)
-    assert plan.item is not None
 
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:

@@ -87,8 +87,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("a direction is not overridden", "push.an_answer_says_if_nothing_is_sent"),
     ],
     "A record and its item": [
-        ("there, never linked | not known", "identity.one_free_hit_by_npd_id_is_linked"),
-        ("one free hit → link", "identity.one_free_hit_by_the_match_rule_is_linked"),
+        ("there, never linked | not known", "identity.one_free_hit_is_linked"),
+        ("one free hit → link", "identity.one_free_hit_is_linked"),
         ("several, or a hit linked elsewhere", "identity.several_hits_are_asked_about"),
         ("or a hit linked elsewhere", "identity.a_hit_linked_elsewhere_is_asked_about"),
         ("none → create the item", "identity.none_the_item_is_created"),

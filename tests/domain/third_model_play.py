@@ -8,7 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_test_environment, teardown_test_environment
@@ -21,18 +21,13 @@ from sync.operations.setup import selection as setup
 from sync.operations.setup.plan import FILTERED, Planner
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
+from tests.support.people import signed_in
 from tests.support.sandbox import Sandbox
 
 JSON = "application/json"
 Project: Any = apps.get_model("projects.Project")
 sandbox = Sandbox(settings.MONDAY_API_URL.removesuffix("/v2"), settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
 settings.ALLOWED_HOSTS = ["*"]
-
-
-def signed_in(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def item_of(record: Any) -> dict[str, Any]:
@@ -158,24 +153,6 @@ def choose_stage(record: Any, label: str) -> None:
     record.refresh_from_db()
 
 
-def the_groups() -> None:
-    groups = Group.objects.filter(name__in=("Resolve", "Edit"))
-    assert groups.count() == 2
-    boats = Project.objects.get(name="Boats")
-    for number, group in enumerate(groups):
-        member = User.objects.create_user(f"member{number}", is_staff=True)
-        nobody = signed_in(member)
-        assert nobody.get("/api/v1/projects/").status_code == 403
-        assert nobody.get("/admin/projects/project/").status_code == 403
-        member.groups.add(group)
-        viewer = signed_in(member)
-        assert viewer.get("/api/v1/projects/").json()["count"] == 2
-        assert viewer.post("/api/v1/projects/", {"name": "No"}, content_type=JSON).status_code == 403
-        assert viewer.get(f"/admin/projects/project/{boats.pk}/change/").status_code == 200
-        assert viewer.get("/admin/projects/project/add/").status_code == 403
-        assert viewer.post(f"/admin/projects/project/{boats.pk}/sync-now/").status_code == 403
-
-
 def play() -> None:
     """With nothing but the model and its registration."""
     ada = signed_in(User.objects.create_superuser("ada"))
@@ -183,7 +160,6 @@ def play() -> None:
     the_api(ada)
     the_kinds_of_fields(ada)
     the_sync_filter()
-    the_groups()
     the_files(ada)
 
 

@@ -20,13 +20,6 @@ def blocked(world: World, contact: Contact) -> dict[str, Any]:
     return dict(world.sync_state(contact).blocked_fields)
 
 
-def save(contact: Contact, **values: Any) -> None:
-    contact.refresh_from_db()
-    for name, value in values.items():
-        setattr(contact, name, value)
-    contact.save()
-
-
 def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: World, owner: Owner) -> None:
     contacts = [world.linked(name, role_title="Analyst", notes="old") for name in ("Ann", "Bo")]
     owner.column("role_title", "delete")
@@ -39,8 +32,7 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
         assert world.status(contact) == "pending"
         assert blocked(world, contact)["role_title"]["reason"] == problem
     contact = contacts[0]
-    save(contact, role_title="Countess", notes="new")
-    world.work()
+    world.save(contact, role_title="Countess", notes="new")
     assert world.values(contact)["notes"] == "new"
     contact.refresh_from_db()
     assert (contact.role_title, contact.sync_status) == ("Countess", "pending")
@@ -75,8 +67,7 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
     calls = []
     for number in range(1, 4):
         before = world.calls("query")
-        save(contact, notes=str(number))
-        world.work()
+        world.save(contact, notes=str(number))
         calls.append(world.calls("query") - before)
     assert calls == [2, 1, 1]
 
@@ -85,8 +76,7 @@ def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: Wo
     contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
     world.work()
     owner.column("role_title", "hide")
-    for contact in contacts:
-        save(contact, role_title="Countess")
+    Contact.objects.update(role_title="Countess")
     world.work()
     owner.sweep()
     world.pass_time(hours=1)
@@ -105,8 +95,7 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world
     owner.column("npd_id", "delete")
     contact = world.contact("Bo")
     world.work()
-    save(linked, notes="new")
-    world.work()
+    world.save(linked, notes="new")
     assert world.values(linked)["notes"] == "new"
     assert len(world.sandbox.items()) == 1
     assert world.link().npd_id_problem != ""

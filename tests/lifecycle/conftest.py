@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from tests.engine.conftest import choose as settle
 from tests.support.world import World
 
-__all__ = ["choose", "open_conflict", "pat", "quiet_passes", "take_away"]
+__all__ = ["choose", "newcomers", "open_conflict", "pat", "quiet_passes", "take_away"]
 
 
 @pytest.fixture
@@ -23,6 +23,11 @@ def take_away(world: World, record: Any, action: str = "archive") -> str:
     world.sandbox.act(action, item_id=item_id)
     world.hear()
     return item_id
+
+
+def newcomers(world: World, seconds: float = 360) -> None:
+    """Webhooks come, the items' quiet time passes, by default that of those without a key too, and the worker looks."""
+    world.hear(seconds=seconds)
 
 
 def quiet_passes(world: World, times: int = 1) -> None:

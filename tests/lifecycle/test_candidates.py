@@ -8,13 +8,8 @@ from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_unmatched
-from tests.lifecycle.conftest import choose, open_conflict
+from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail, staged
-
-
-def newcomers(world: World, seconds: float = 11) -> None:
-    """Webhooks come, the items' quiet time passes, the worker looks."""
-    world.hear(seconds=seconds)
 
 
 def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> None:
@@ -70,7 +65,7 @@ def test_an_item_moved_to_another_types_board_makes_no_record_there_once_its_rec
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
     item = world.add("A. Example", email=mail("ann@example.com"))
-    newcomers(world)
+    newcomers(world, seconds=11)
     first = Contact.objects.get(monday_id=item)
     second = world.contact("Ann", email="ann@example.com")
     world.work()

@@ -13,19 +13,15 @@ from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Inten
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from sync.records.unmatched_items import request_creation
 from tests.admin import states
-from tests.lifecycle.conftest import choose, open_conflict
+from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
 
 
 def duplicate(world: World, contact: Contact) -> str:
     """A person duplicates the item on the board; the worker finds out."""
     copy = world.sandbox.act("duplicate", item_id=contact.monday_id)
-    hear(world)
+    newcomers(world, seconds=11)
     return str(copy["id"])
-
-
-def hear(world: World) -> None:
-    world.hear(seconds=11)
 
 
 def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: World, pat: Any) -> None:
@@ -44,7 +40,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert world.status(contact) == "synced"
     conflict = SyncConflict.objects.get()
     assert (conflict.resolved_by, conflict.resolution_type) == (pat, "merge")
-    hear(world)
+    newcomers(world, seconds=11)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -55,7 +51,7 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
         choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", choice)
     world.work()
     world.sandbox.act("edit", item_id=ignored, column_id="role_title", text="edited")
-    hear(world)
+    newcomers(world, seconds=11)
     record = Contact.objects.exclude(pk=contact.pk).get()
     assert (record.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(record.pk))
     assert world.sandbox.item(ignored)["state"] == "active"
@@ -74,11 +70,11 @@ def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world
     else:
         world.sandbox.act("archive", item_id=contact.monday_id)
     for _ in range(2):
-        hear(world)
+        newcomers(world, seconds=11)
     world.pass_time(minutes=11)
     world.work()
     world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
-    hear(world)
+    newcomers(world, seconds=11)
     assert not Contact.objects.exists()
     row = UnmatchedItem.objects.get(item_id=copy)
     assert row.reason_code == UnmatchedReason.RECORD_DELETED
@@ -108,7 +104,7 @@ def ran_twice(world: World) -> tuple[Contact, str]:
 
 def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(world: World) -> None:
     contact, copy = ran_twice(world)
-    hear(world)
+    newcomers(world, seconds=11)
     assert world.sandbox.item(copy)["state"] == "archived"
     assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert [item["id"] for item in world.sandbox.items()] == [contact.monday_id]
@@ -125,6 +121,6 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     settings.GUARD_RECORDS = 1
     other = world.contact("Other", sync_enabled=False)
     states.approval(other, ApprovalKind.ITEMS, ApprovalState.DONE)
-    hear(world)
+    newcomers(world, seconds=11)
     assert world.sandbox.item(copy)["state"] == "active"
     assert open_conflict(contact.pk, "identity").monday_item_id == copy

@@ -10,7 +10,7 @@ from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata,
 from sync.operations.decision_undo import undo_decisions
 from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.admin import states
-from tests.lifecycle.conftest import choose
+from tests.lifecycle.conftest import choose, newcomers
 from tests.support.world import World
 
 
@@ -44,11 +44,6 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert intent.state == "applied"
     assert Decision.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def settle_newcomers(world: World) -> None:
-    """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
-    world.hear(minutes=6)
 
 
 def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(world: World) -> None:
@@ -107,7 +102,7 @@ def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: Wo
     world.save(contact, sync_direction="monday_to_npd")
     item_id, _ = deleted(world, contact)
     asked_about = edited_there(world)[1]
-    settle_newcomers(world)
+    newcomers(world)
     world.pass_time(days=settings.TOMBSTONE_DAYS - 1)
     assert prune_tombstones() == 0
     world.pass_time(days=2)
@@ -115,7 +110,7 @@ def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: Wo
     assert [s.entity_id for s in Tombstone.objects.all()] == [asked_about]
     assert not SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
     world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Late")
-    settle_newcomers(world)
+    newcomers(world)
     assert not Contact.objects.exists()
 
 

@@ -10,15 +10,10 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
 from sync.reconcile.settle import beside_records
-from tests.lifecycle.conftest import open_conflict, quiet_passes, take_away
+from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
 from tests.support.world import World, mail
-
-
-def hear(world: World) -> None:
-    """What Monday sent comes in; the items' quiet times pass, that of those without a key too."""
-    world.hear(minutes=6)
 
 
 def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
@@ -30,9 +25,9 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     quiet_passes(world)
     contact.refresh_from_db()
     assert contact.monday_id not in (None, old)
-    hear(world)
+    newcomers(world)
     world.sandbox.act("restore", item_id=old)
-    hear(world)
+    newcomers(world)
     assert world.sandbox.item(old)["state"] == "active"
     assert world.sandbox.item(old)["values"]["npd_id"] == ""
     assert open_conflict(contact.pk, "identity").monday_item_id == old
@@ -56,7 +51,7 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> list[str
 def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     rejected = fail_once(monkeypatch, DatabaseError("a trigger of NPD's"))
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
-    hear(world)
+    newcomers(world)
     assert {Contact.objects.get().monday_id} == items - set(rejected)
     assert not SyncConflict.objects.exists()
 
@@ -66,7 +61,7 @@ def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pyte
     error.__cause__ = LockNotAvailable()
     failed = fail_once(monkeypatch, error)
     item = world.add("Ann", email=mail("ann@example.com"))
-    hear(world)
+    newcomers(world)
     assert failed
     assert Contact.objects.get().monday_id == item
 
@@ -77,7 +72,7 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     world.sandbox.act("duplicate", item_id=contact.monday_id)
     key = contact.pk
     contact.delete()
-    hear(world)
+    newcomers(world)
     assert Tombstone.objects.get(entity_id=key).state == "asked"
     calls = world.calls()
     for _ in range(10):
@@ -101,7 +96,7 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
 def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_question(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     world.sandbox.act("duplicate", item_id=contact.monday_id)
-    hear(world)
+    newcomers(world)
     key = contact.pk
     assert open_conflict(key, "identity")
     contact.refresh_from_db()
@@ -118,7 +113,7 @@ def test_what_is_edited_on_an_item_while_it_becomes_a_record_is_taken_over(world
     world.meanwhile(lambda: world.sandbox.act("edit", **edit), after="read")
     world.work()
     contact = Contact.objects.get()
-    hear(world)
+    newcomers(world)
     contact.refresh_from_db()
     assert not SyncConflict.objects.exists()
     assert (contact.role_title, contact.sync_status) == ("Director", "synced")

@@ -12,7 +12,7 @@ from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
 from sync.reconcile import record_writes
 from sync.records.item_links import ignore_item, relink
-from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
+from tests.lifecycle.conftest import choose, newcomers, open_conflict, quiet_passes, take_away
 from tests.support.people import unlink
 from tests.support.world import World
 
@@ -24,10 +24,6 @@ def unlinked(world: World, contact: Contact) -> str:
     unlink(contact)
     world.work(contact)
     return item_id
-
-
-def newcomers(world: World) -> None:
-    world.hear(minutes=6)
 
 
 def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_made_into_a_record(world: World) -> None:

@@ -107,8 +107,8 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     MondayAccount.objects.update_or_create(id=1, defaults={"failures": 1, "stop_code": "outage"})
     before = stops.monday_account()
     failed = write_stop.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
-    write_stop.writes_failed([failed], others_written=False)
-    write_stop.writes_failed([failed, failed], others_written=False)
+    write_stop.judge_failed_writes([failed], others_written=False)
+    write_stop.judge_failed_writes([failed, failed], others_written=False)
     assert stops.monday_account().are_only_writes_stopped
     monkeypatch.setattr(stops, "monday_account", lambda: before)
     breaker.pass_succeeded(has_written=False)

@@ -57,4 +57,7 @@ def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     assert (link.board_id, link.creates_records) == (board, False)
     assert link.webhooks
+    # Nothing of people stays in what is done.
+    assert "choices" not in link.setup
+    assert "Stone" not in str(link.setup)
     assert not BoardLink.objects.get(entity_type="organization").board_id

@@ -7,7 +7,7 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync import attention
-from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
+from sync.models import BoardLink, UnmatchedItem
 from sync.operations.setup import plan
 from sync.outbox.pauses import pause
 from tests.support.world import mail
@@ -133,20 +133,6 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert not any(attention.counts().values())
 
 
-def test_an_item_without_a_key_is_left_for_as_long_as_passes_wait_for_one(wizard: Wizard, settings: Any) -> None:
-    settings.NEW_ITEM_WAIT_SECONDS = 30 * 86_400
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
-    an_item(wizard.monday, board, "Somebody met at the fair")
-    planned = wizard.planned(board, creates_records="on")
-    assert wizard.plan_shown() == {"new record": 1, "left as it is": 1}
-    [(name, reason)] = planned.samples["left as it is"]
-    assert (name, "Becomes a contact on " in reason) == ("Somebody met at the fair", True)
-    wizard.apply()
-    settle(wizard)
-    assert Contact.objects.get().name == "Ann"
-
-
 def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
     set_up(wizard)
     contact = Contact.objects.exclude(monday_id=None)[:1].get()
@@ -165,16 +151,6 @@ def test_a_pause_defers_what_is_planned_and_changes_nothing_of_it(wizard: Wizard
     wizard.change()
     numbers = wizard.plan_shown()
     assert (numbers["create"], numbers["push"], "blocked" in numbers) == (1, 1, False)
-
-
-def test_what_would_wait_for_approval_is_not_planned_to_be_sent(wizard: Wizard, settings: Any) -> None:
-    set_up(wizard)
-    settings.GUARD_RECORDS = 1
-    Contact.objects.update(email="")
-    wizard.change()
-    numbers = wizard.plan_shown()
-    assert (numbers.get("push", 0), numbers["blocked"]) == (0, 2)
-    assert not ApprovalRequest.objects.exists()
 
 
 # Two boards.

@@ -189,13 +189,6 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> Non
     assert {client.get(START + end).status_code for end in ("", "boards/", "run/")} == {200}
 
 
-def test_nothing_of_people_stays_in_a_set_up_that_is_done(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.apply()
-    assert "Stone" not in str(started())
-    assert "choices" not in started()
-
-
 def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(wizard: Wizard) -> None:
     """People call it “Fax”, and said that it isn't the phone: its values stay."""
     board = a_board(wizard.monday, "CRM", ("mail", "Email", "email"), ("phone", "Fax", "phone"))
