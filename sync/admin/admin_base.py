@@ -356,8 +356,8 @@ class RecordLinkMixin(PageAdmin):
             stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
             # A deletion whose tombstone was deleted in time has an unsaved one, without a page.
-            has_page = may_see_deleted and stone and stone.pk
-            row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk]) if has_page else ""
+            page_id = stone.pk if stone and may_see_deleted else None
+            row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Name the row's page after its record."""
