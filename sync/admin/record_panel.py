@@ -41,6 +41,8 @@ def state_badge(view: record_view.RecordView) -> SafeString:
 
 def _reason_of(view: record_view.RecordView) -> str:
     """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    if view.reason_code is record_view.StateReason.SYNC_OFF:
+        return ""  # the badge says it
     return "It waits until sync goes on." if view.is_connected and view.reason == view.stop != "" else view.reason
 
 
