@@ -78,13 +78,13 @@ class StopCode(models.TextChoices):
     WRITES = "writes", "Monday doesn't store what is sent"
 
 
-# What Monday refuses on one board, by the kind of call.
-REFUSED_WORDS = {
-    "create": "New items can't be made",
-    "change": "Nothing can be changed",
-    "archive": "Nothing can be archived",
-    "delete": "Nothing can be deleted",
-}
+class CallKind(models.TextChoices):
+    """A kind of call that writes to a board, with what is said while Monday refuses it there."""
+
+    CREATE = "create", "New items can't be made"
+    CHANGE = "change", "Nothing can be changed"
+    ARCHIVE = "archive", "Nothing can be archived"
+    DELETE = "delete", "Nothing can be deleted"
 
 
 class ResolutionStrategy(models.TextChoices):

@@ -1,7 +1,6 @@
 """The base class of column types, and the types whose cells hold one plain value.
 
-The other types, and the list of all, are in __init__.py. Shapes and clearing rules:
-developer.monday.com/api-reference/reference (one page per column type).
+Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
 """
 
 import json

@@ -26,35 +26,35 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
+from sync.kernel.humanize import DASH, icon
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
 from sync.state import record_view
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
     """Return a moment in words, with the exact time as a tooltip."""
-    return DASH if moment is None else humanize.time_element(moment, relative_time(moment, now))
+    return DASH if moment is None else humanize.time_element(moment, humanize.relative_time(moment, now))
 
 
 def with_request_id(text: str) -> SafeString:
     """Return a sentence with the folded ids of Monday's requests, which its support asks for."""
-    ids = request_ids(text)
+    ids = humanize.request_ids(text)
     fold = '<details class="npd-trace"><summary>Technical details</summary>{}</details>'
-    return format_html("{}{}", without_request_id(text), format_html(fold, " ".join(ids)) if ids else "")
+    return format_html("{}{}", humanize.without_request_id(text), format_html(fold, " ".join(ids)) if ids else "")
 
 
 def describe(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
-    fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
-    values = [str(getattr(record, field.name) or "") for field in fields[:3]]
+    names = [own_field.name for own_field in registry.own_fields(type(record))]
+    names = [name for name in names if name != registry.name_field(type(record))]
+    values = [str(getattr(record, name) or "") for name in names[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
 def time_column(name: str, description: str) -> Any:
-    """Return a column with a moment of the row in words."""
+    """Return a column with a moment of the row in words, seen from `page_now` (see PageAdmin)."""
 
     @admin.display(description=description, ordering=name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
@@ -144,8 +144,8 @@ def render_admin_page(
     return TemplateResponse(request, template, shared | context, status=status)
 
 
-# Unfold draws the headers again for each row, which costs 20 of a page's 100 ms, and has no hook. Fixed in Unfold by
-# pull request 2172, but only in versions that don't run on Python 3.11.
+# Replaces Unfold's function that draws a list's headers, because Unfold calls it for each row, which costs 20 of a
+# page's 100 ms. Fixed in Unfold by pull request 2172, but only in versions that don't run on Python 3.11.
 _draw_headers = unfold_list.result_headers
 
 
@@ -159,11 +159,11 @@ def _headers_once(changelist: Any) -> list[dict[str, Any]]:
 unfold_list.result_headers = _headers_once
 
 
-def overview_of(request: HttpRequest) -> Overview:
+def overview_of(request: HttpRequest) -> availability.Overview:
     """Return the boards' overview, read once a request."""
     if not hasattr(request, "page_overview"):
         request.page_overview = availability.overview()  # type: ignore[attr-defined]
-    overview: Overview = request.page_overview  # type: ignore[attr-defined]
+    overview: availability.Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
 
 
@@ -178,7 +178,7 @@ class Button:
     hidden: Mapping[str, object] = field(default_factory=dict)
     icon: str = ""
     key: str = ""  # of the keyboard
-    takes_away: bool = False
+    takes_away: bool = False  # whether its act deletes something
     is_on_monday: bool = False  # whether the page opens in a new tab
 
 
@@ -193,9 +193,10 @@ class ListTab:
 
 
 class PageChangeList(ChangeList):
-    """A page of a list, whose admin prepares all rows at once."""
+    """The rows that a page of a PageAdmin's list shows."""
 
     result_list: Any
+    # What `PageAdmin.empty_list` says if there are no rows.
     empty_words: str
     empty_links: Sequence[tuple[str, str]]
     tab_parameter = ""  # the filter that the tabs set
@@ -219,6 +220,7 @@ class PageChangeList(ChangeList):
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:
+    """Whether a row of this model could have this primary key."""
     try:
         model._meta.pk.clean(text, None)
     except ValidationError:
@@ -228,7 +230,10 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
 
 
 class PageAdmin(ModelAdmin):
-    """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
+    """The base of all our lists. It prepares the rows of a page at once, for their cells to need no queries.
+
+    Each row has `page_now`, the database's time, and the attributes that `prepare_page` sets; they begin with `page_`.
+    """
 
     list_per_page = 50
     # Django would count the whole table on every page.
@@ -237,8 +242,9 @@ class PageAdmin(ModelAdmin):
     list_filter_submit = True
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
     # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
-    empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
+    empty_value_display = f'<span class="npd-none">{DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
+    # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
     # Singular and plural if pages don't use the model's name.
@@ -349,10 +355,9 @@ class RecordLinkMixin(PageAdmin):
                 continue
             stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
-            row.page_record_url = ""
-            # A pruned tombstone is unsaved, without a page.
-            if may_see_deleted and stone and stone.pk:
-                row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk])
+            # A deletion whose tombstone was deleted in time has an unsaved one, without a page.
+            page_id = stone.pk if stone and may_see_deleted else None
+            row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Name the row's page after its record."""
@@ -380,8 +385,9 @@ class RecordSearchMixin(PageAdmin):
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        ids = [str(key) for key in record_ids_by_name(search_term)]
-        return (rows | queryset.filter(entity_id__in=ids) if ids else rows), may_have_duplicates
+        if ids := record_ids_by_name(search_term):
+            rows = rows | queryset.filter(entity_id__in=ids)
+        return rows, may_have_duplicates
 
 
 class EntityFilter(RadioFilter):
@@ -396,7 +402,7 @@ class EntityFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Filters records by state."""
+    """Filters records by state: those of a list's tabs, in addresses `health`."""
 
     title = "sync state"
     parameter_name = "health"
@@ -408,7 +414,7 @@ class HealthFilter(RadioFilter):
         return record_view.filter_by_state(queryset, self.value() or "")
 
 
-def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
+def board_badge(board: availability.BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.is_chosen:
         return badge("off", "link_off", "Not set up")

@@ -15,6 +15,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from sync import attention, registry
@@ -189,7 +190,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     view = record_view.describe_one(record)
     if view.reason_code is record_view.StateReason.SYNC_OFF:
         by = person_requests.sync_turned_off(record).get("by")
-        return f"{by or 'Somebody'} has turned sync off for “{record}”."
+        return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
         record_view.RecordState.PENDING: "is pending",

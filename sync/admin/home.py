@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -34,11 +34,18 @@ ROWS_ON_A_PAGE = 50
 # A group with more rows is folded.
 SHOWN_AT_ONCE = 5
 
-# Changes that are pending this long after a set-up started count as its first load.
-LOAD_IS_RECENT = timedelta(days=1)
+# What is still pending this long after a set-up started is no first load any more.
+LONGEST_FIRST_LOAD = timedelta(days=1)
 
-# With fewer finished records, the set-up's own time would count as theirs.
+# The time per record is known once so many are finished: until then, most of it was the set-up's own time.
 FINISHED_TO_FORECAST = 20
+
+# How people bring items back, by how these were removed.
+RESTORE_STEPS = {
+    "archived": "On Monday, open the archive in the board's menu (⋯), select the items and restore them.",
+    "deleted": "On Monday, open the recycle bin within 30 days, select the items and restore them.",
+    "moved": "On Monday, select the items on the other board and move them back.",
+}
 
 
 def kinds_on_home(user: Any) -> attention.ShownKinds:
@@ -69,8 +76,9 @@ class StateLine:
 
 
 def _state_line(
-    request: HttpRequest, boards: Sequence[BoardLine], groups: int, overview: availability.Overview
+    request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
+    """Return the state; `things` is the number of causes that need this person."""
     if not any(board.availability.is_chosen for board in boards):
         running = any(is_running(link) for link in overview.links.values())
         why, button, url = connection_pages.next_setup_step(
@@ -78,49 +86,55 @@ def _state_line(
         )
         return StateLine("off", "link_off", "Not set up: nothing is synced yet", why, url, button)
     if stalled := _stalled(boards, overview):
-        span = humanize.time_span(max(board.seconds for board in stalled))
-        titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
-        on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
+        span = humanize.time_span(max(overdue.seconds for overdue in stalled))
+        titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
+        on_server = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
         words = f"Nothing is synced: changes have waited for {span}"
         return StateLine("bad", "block", words, titles, on_server=on_server)
-    pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), overview.now)
         used = api_quota.forecast(overview.quota, overview.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
-    if groups:
-        things = humanize.count_with_noun(groups, "thing needs", "things need")
-        return StateLine("warn", "notifications", f"Syncing; {things} attention")
-    return _calm_line(request, pending)
+    if things:
+        need = humanize.count_with_noun(things, "thing needs", "things need")
+        return StateLine("warn", "notifications", f"Syncing; {need} attention")
+    return _calm_line(request, boards)
 
 
-def _calm_line(request: HttpRequest, pending: int) -> StateLine:
+def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
     """Return the state if nothing waits for this person."""
-    others = attention.tallies(attention.ShownKinds(kinds_on_home(request.user).others))
-    if number := sum(tally.causes for tally in others.values()):
-        things = humanize.count_with_noun(number, "thing needs", "things need")
-        return StateLine("off", "group", f"Nothing to do for you; {things} somebody else")
-    if pending:
+    kinds_of_others = attention.ShownKinds(kinds_on_home(request.user).others)
+    if things := sum(tally.causes for tally in attention.tallies(kinds_of_others).values()):
+        need = humanize.count_with_noun(things, "thing needs", "things need")
+        return StateLine("off", "group", f"Nothing to do for you; {need} somebody else")
+    if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
-    checked = comparison.latest_verification().sentence
-    return StateLine("ok", "check_circle", "All is well", checked)
+    return StateLine("ok", "check_circle", "All is well", comparison.latest_verification().sentence)
 
 
 def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> list[availability.Overdue]:
-    """Return the boards whose due jobs don't move, without boards that had a pass just now."""
+    """Return the boards whose due jobs don't move; none if every board with due jobs had a pass just now."""
     recently = overview.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
-    resting = [
+    without_pass = [
         board.availability
         for board in boards
         if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
     # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(overview.due_since(board) or overview.claimed_since(board) for board in resting):
+    if not any(overview.due_since(board) or overview.claimed_since(board) for board in without_pass):
         return []
     return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+
+
+class FirstLoad(NamedTuple):
+    """The progress of the first load after a set-up."""
+
+    synced: int
+    records: int
+    time_left: str  # in words; empty as long as it isn't known
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,7 @@ class BoardLine:
     counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
     slowed_until: datetime | None  # the end of a long wait for the quota
-    load: tuple[int, int, str] | None  # the first load's records: synced, all, and the time left in words
+    first_load: FirstLoad | None  # if it is going on
 
     @property
     def title(self) -> str:
@@ -154,11 +168,13 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        """The number of all records and of those in each state, which add up to it, with their lists."""
-        numbers = [(state.label.lower(), self.counts[state], state.value) for state in record_view.RecordState]
+        """The number of all records, then of those in each state, with the addresses of their lists."""
         return [
-            (label, number, admin_base.records_url(self.spec, state))
-            for label, number, state in [("records", sum(self.counts.values()), ""), *numbers]
+            ("records", sum(self.counts.values()), admin_base.records_url(self.spec)),
+            *(
+                (state.label.lower(), self.counts[state], admin_base.records_url(self.spec, state.value))
+                for state in record_view.RecordState
+            ),
         ]
 
 
@@ -179,21 +195,21 @@ def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[
                 counts=by_state,
                 blocked=overview.blocked_columns.get(spec.entity_type, ()),
                 slowed_until=overview.slowed_until(board),
-                load=_load_of(spec, board.link, by_state, overview.now),
+                first_load=_first_load(spec, board.link, by_state, overview.now),
             )
         )
     return lines
 
 
-def _load_of(
+def _first_load(
     spec: registry.EntitySpec, link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
-) -> tuple[int, int, str] | None:
-    """Return the progress of the first load after a recent set-up; None once each record was synced."""
+) -> FirstLoad | None:
+    """Return the progress of a board's first load; None if none has begun recently, or each record was synced."""
     started_text = link.setup.get("started") if link is not None and link.setup else None
     if started_text is None or not counts[record_view.RecordState.PENDING]:
         return None
     started = datetime.fromisoformat(started_text)
-    if now - started > LOAD_IS_RECENT:
+    if now - started > LONGEST_FIRST_LOAD:
         return None
     # Later edits and records that were added later are no part of the load.
     never_synced = spec.model._default_manager.filter(monday_last_synced=None, created_at__lte=started)
@@ -205,27 +221,27 @@ def _load_of(
     time_left = ""
     if finished >= max(FINISHED_TO_FORECAST, records / 10):
         time_left = f"about {humanize.time_span((now - started).total_seconds() / finished * pending)} left"
-    return finished, records, time_left
+    return FirstLoad(finished, records, time_left)
 
 
 @dataclass(frozen=True)
 class Row:
-    """An entry with the acts on it alone."""
+    """An entry of a group, with the acts that this person may do on it."""
 
     entry: attention.Entry
-    handlers: Sequence[handlers.Handler] = ()
+    acts: Sequence[handlers.Handler] = ()
     values_json: str = ""  # the shown values, which the form sends back
     badge: SafeString | str = ""  # the next attempt, or a request that is not done yet
     links: Sequence[Button] = ()
 
     @property
     def buttons(self) -> list[Button]:
-        """The acts with a key, which the row has as buttons."""
+        """The acts with a key on the keyboard; the other acts are buttons of the group alone."""
         return [
             Button(
                 handler.label(self.entry), handler.code, key=handler.act.key, takes_away=handler.takes_away(self.entry)
             )
-            for handler in self.handlers
+            for handler in self.acts
             if handler.act.key
         ]
 
@@ -248,7 +264,7 @@ class GroupBox:
 
     @property
     def is_notice(self) -> bool:
-        return not _needs_somebody(self.group)
+        return not self.group.needs_somebody
 
     @property
     def only_key(self) -> str:
@@ -269,12 +285,8 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     wording = attention.Wording.of_boards()
     groups = attention.groups(attention.waiting(shown), limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
-        # These are all groups, so the sidebar needs no query of its own for its number.
-        tallies = dict.fromkeys(attention.Kind, attention.Tally())
-        for group in filter(_needs_somebody, groups):
-            tally = tallies[group.kind]
-            tallies[group.kind] = attention.Tally(tally.causes + 1, tally.entries + group.number)
-        request.attention_tallies = tallies  # type: ignore[attr-defined]
+        # These are all groups, so `tallies_of` needs no query.
+        request.attention_tallies = attention.tallies_of_groups(groups)  # type: ignore[attr-defined]
     if not groups:
         return []
     waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
@@ -290,20 +302,22 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
-        folds = group.number > SHOWN_AT_ONCE or not _needs_somebody(group)
+        folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
-        lead = group.sentence
         if group.kind is attention.Kind.FAILED and group.number > 1:
             lead = group.text
-        if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        elif (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
             lead = replace(group, deleted_by=_deleted_by(group)).sentence
-        if group.kind is attention.Kind.REMOVED and link is not None:
+        elif group.kind is attention.Kind.REMOVED and link is not None:
+            lead = RESTORE_STEPS[group.code] if acts else ""
             consequence = record_panel.removal_sentence(group.noticed, group.code, link, now)
             # Once, where several groups wait for the same.
-            lead = "" if consequence in consequences else consequence
+            if consequence not in consequences:
+                lead = f"{consequence} {lead}".rstrip()
             consequences.add(consequence)
-            lead = f"{lead} {_RESTORE_STEPS[group.code]}".lstrip() if acts else lead
+        else:
+            lead = group.sentence
         boxes.append(
             GroupBox(
                 group=group,
@@ -311,81 +325,61 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
                 folds=folds,
                 is_open=is_open,
                 lead=lead,
-                buttons=_in_order(
-                    group, acts, _page_buttons(group, rows, board_urls), _monday_buttons(group, link) if acts else []
-                ),
+                buttons=_group_buttons(group, rows, acts, link, board_urls.get(group.cause, "")),
             )
         )
     return boxes
 
 
-def _needs_somebody(group: attention.Group) -> bool:
-    return group.severity is not attention.Severity.NOTICE
-
-
 def _deleted_by(group: attention.Group) -> str:
     """Return who deleted all records whose items wait for an approval; empty if it wasn't one person."""
     rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-    deleted_by = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-    people = {author.by for author in deleted_by.values()}
-    return people.pop() if len(people) == 1 and len(deleted_by) == group.number else ""
+    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deletions.values()}
+    return people.pop() if len(people) == 1 and len(deletions) == group.number else ""
 
 
-def _in_order(group: attention.Group, acts: list[Button], pages: list[Button], on_monday: list[Button]) -> list[Button]:
-    """Return the group's buttons, the main one first."""
-    if group.kind is attention.Kind.REMOVED:
-        # People restore removed items on the board.
-        return [*on_monday, *acts, *pages]
-    if attention.KINDS[group.kind].is_solved_on_page or not acts:
-        return [*pages[:1], *acts, *pages[1:], *on_monday]
-    return [*acts, *pages, *on_monday]
-
-
-def _monday_buttons(group: attention.Group, link: BoardLink | None) -> list[Button]:
-    """Return the button for what people do on the board itself; none for other groups."""
-    if link is None:
-        return []
+def _group_buttons(
+    group: attention.Group, rows: Sequence[Row], acts: list[Button], link: BoardLink | None, mapping_url: str
+) -> list[Button]:
+    """Return the group's buttons, the main one first: its acts, pages, and what people do on the board itself."""
+    is_solved_on_page = attention.KINDS[group.kind].is_solved_on_page
+    pages = []
+    if rows and rows[0].entry.url and (is_solved_on_page or not any(row.acts for row in rows)):
+        pages.append(Button(group.button, url=rows[0].entry.url))
+    if group.number == 1 and rows:
+        pages += rows[0].links
+    if mapping_url:
+        pages.append(Button("Change the mapping", url=mapping_url))
+    label = ""
     if group.kind is attention.Kind.REMOVED:
         label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
     elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
         label = "Open the board"
-    else:
-        return []
-    return [Button(label, url=registry.board_url(link), is_on_monday=True)]
-
-
-_RESTORE_STEPS = {
-    "archived": "On Monday, open the archive in the board's menu (⋯), select the items and restore them.",
-    "deleted": "On Monday, open the recycle bin within 30 days, select the items and restore them.",
-    "moved": "On Monday, select the items on the other board and move them back.",
-}
+    on_monday = []
+    if label and acts and link is not None:
+        on_monday.append(Button(label, url=registry.board_url(link), is_on_monday=True))
+    if group.kind is attention.Kind.REMOVED:
+        # People restore removed items on the board.
+        return [*on_monday, *acts, *pages]
+    if is_solved_on_page or not acts:
+        return [*pages[:1], *acts, *pages[1:], *on_monday]
+    return [*acts, *pages, *on_monday]
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     """Return the acts that are possible on all of the group's rows that this person may act on now."""
-    open_rows = [row for row in rows if row.handlers]
+    open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
-        is_possible = open_rows and all(handler in row.handlers for row in open_rows)
+        is_possible = open_rows and all(handler in row.acts for row in open_rows)
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
             buttons.append(Button(label, handler.code, key=handler.act.key, takes_away=takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
-
-
-def _page_buttons(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[Button]:
-    buttons = []
-    needs_page = attention.KINDS[group.kind].is_solved_on_page or not any(row.handlers for row in rows)
-    if rows and rows[0].entry.url and needs_page:
-        buttons.append(Button(group.button, url=rows[0].entry.url))
-    if group.number == 1 and rows:
-        buttons += rows[0].links
-    if group.cause in board_urls:
-        buttons.append(Button("Change the mapping", url=board_urls[group.cause]))
-    return buttons
 
 
 def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -> dict[str, str]:
@@ -402,18 +396,19 @@ def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
     """Return the entries with both sides' values and this person's acts."""
     entries = handlers.with_values(entries, wording)
-    requests = unmatched_items.open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
-    retried = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
-    return [_row(request, entry, requests, retried.get(entry.job)) for entry in entries]
+    items = [entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED]
+    item_jobs = unmatched_items.open_jobs(items)
+    jobs = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
+    return [_row(request, entry, item_jobs, jobs.get(entry.job)) for entry in entries]
 
 
 def _row(
-    request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
+    request: HttpRequest, entry: attention.Entry, item_jobs: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
-    now = admin_base.overview_of(request).now
+    overview = admin_base.overview_of(request)
     links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
-        if progress := unmatched_pages.request_badge(requests.get((entry.entity_type, entry.item_id))):
+        if progress := unmatched_pages.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
         links += unmatched_pages.link_buttons(request.user, entry.entity_type, entry.row_id)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
@@ -426,16 +421,17 @@ def _row(
         return Row(entry, badge=admin_base.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, now)}"
+        is_paused = overview.of(entry.entity_type).is_paused
+        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
         badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = handlers.offered_to(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
 
 def _others_sentence(shown: attention.ShownKinds, boards: Sequence[BoardLine]) -> str:
-    """Return the number of records that only other people can act on, so that Home adds up to the lists' tabs."""
-    if shown.kinds >= set(attention.KINDS) - attention.OF_BOARDS:
+    """Return how many records need only other people; with those on Home, they are the numbers of the lists' tabs."""
+    kinds_of_records = set(attention.KINDS) - attention.OF_BOARDS
+    if kinds_of_records <= shown.kinds:
         return ""
     listed = attention.waiting(shown).exclude(entity_id=None).values("entity_id")
     number = 0
@@ -450,13 +446,13 @@ def _others_sentence(shown: attention.ShownKinds, boards: Sequence[BoardLine]) -
 
 def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
     """Return the forecast of the day's calls, if few are left or a load uses them."""
-    calls_left = overview.quota.day_left()
-    is_low = calls_left is not None and (
-        overview.quota.is_tight or calls_left <= (1 - api_quota.WARN_AT_USED_SHARE) * (overview.quota.day_limit or 0)
-    )
-    if overview.no_token_reason or not (is_loading or is_low):
+    if overview.no_token_reason:
         return None
-    return api_quota.forecast(overview.quota, overview.account)
+    quota = overview.quota
+    calls_left = quota.day_left()
+    low_number = (1 - api_quota.WARN_AT_USED_SHARE) * (quota.day_limit or 0)
+    is_low = calls_left is not None and (quota.is_tight or calls_left <= low_number)
+    return api_quota.forecast(quota, overview.account) if is_loading or is_low else None
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -465,15 +461,16 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     shown = kinds_on_home(request.user)
     boards = _board_lines(request, overview)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), overview.now)
-    needing = sum(_needs_somebody(box.group) for box in boxes)
-    is_loading = any(board.load for board in boards)
+    things = sum(box.group.needs_somebody for box in boxes)
+    is_loading = any(board.first_load for board in boards)
     is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
     home = {
-        "home_state": _state_line(request, boards, needing, overview) if boards else None,
+        "home_state": _state_line(request, boards, things, overview) if boards else None,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
-        "is_idle": is_idle,  # the line above the boards says so
+        "is_idle": is_idle,  # said above the boards, whose lines then have no badges
         "boxes": boxes,
+        # The keys of the keyboard that act on a row.
         "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
         "reads_only": shown.reads_only and bool(boxes),
         "others": _others_sentence(shown, boards),

@@ -126,7 +126,7 @@ class RecordFieldsSerializer(RecordSyncSerializer):
     id = serializers.UUIDField(source="record.pk")
     monday_id = serializers.CharField(source="record.monday_id", allow_null=True)
     monday_last_synced = serializers.DateTimeField(source="record.monday_last_synced", allow_null=True)
-    sync_status = serializers.ChoiceField(source="status", choices=RecordSyncStatus.choices)
+    sync_status = serializers.ChoiceField(source="record.sync_status", choices=RecordSyncStatus.choices)
     sync_enabled = serializers.BooleanField(source="record.sync_enabled")
     sync_direction = serializers.ChoiceField(source="record.sync_direction", choices=SyncDirection.choices)
     attempts = serializers.IntegerField(help_text="Of its pending job.")

@@ -35,7 +35,7 @@ __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
+    "on_records", "seen_by", "tallies", "tallies_of_groups", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -204,6 +204,11 @@ class Group:
         return KINDS[self.kind].severity if severity is None else severity
 
     @property
+    def needs_somebody(self) -> bool:
+        """Whether it isn't as somebody has chosen."""
+        return self.severity is not Severity.NOTICE
+
+    @property
     def icon(self) -> str:
         return cause_of(self.kind, self.code).icon or KINDS[self.kind].icon
 
@@ -299,6 +304,16 @@ def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
     rows = by_kind.annotate(models.Count("cause", distinct=True), models.Count("pk"))
     counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
+
+
+def tallies_of_groups(all_groups: Iterable[Group]) -> dict[Kind, Tally]:
+    """Return what `tallies` does, from all groups that wait."""
+    counted = dict.fromkeys(Kind, Tally())
+    for group in all_groups:
+        if group.needs_somebody:
+            tally = counted[group.kind]
+            counted[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
+    return counted
 
 
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:

@@ -205,9 +205,9 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     ),
     **{
         (Kind.BOARD, f"refused_{call}"): CauseFacts(
-            f"{words} on the board", severity=Severity.FAILED, icon="front_hand"
+            f"{call.label} on the board", severity=Severity.FAILED, icon="front_hand"
         )
-        for call, words in choices.REFUSED_WORDS.items()
+        for call in choices.CallKind
     },
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
     **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in UnmatchedReason.choices},

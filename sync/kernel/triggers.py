@@ -84,11 +84,8 @@ class _Statement(pgtrigger.Composer):
     when = pgtrigger.After
 
 
-class ChangedColumns(pgtrigger.AnyChange):
-    """A column other than the bookkeeping ones changed."""
-
-    def __init__(self) -> None:
-        super().__init__(exclude=list(BOOKKEEPING))
+# A column other than the bookkeeping ones changed.
+_CHANGED = pgtrigger.AnyChange(exclude=list(BOOKKEEPING))
 
 
 ON_INSERT = _upsert("create", "SELECT id FROM new_values")
@@ -113,12 +110,12 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
             name="sync_bookkeeping",
             when=pgtrigger.Before,
             operation=pgtrigger.Update,
-            condition=ChangedColumns(),
+            condition=_CHANGED,
             func=_BOOKKEEPING_BEFORE_UPDATE,
         ),
         _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(ON_INSERT)),
         _Statement(
-            name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
+            name="sync_outbox_update", operation=pgtrigger.Update, condition=_CHANGED, func=_function(ON_UPDATE)
         ),
         _Statement(
             name="sync_outbox_delete",

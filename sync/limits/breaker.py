@@ -99,7 +99,11 @@ def stop_account(error: errors.MondayError) -> None:
 
 def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
     """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
-    probe_wait = _probe_wait(row.failures)
+    if row.failures < len(PROBE_WAITS):
+        probe_wait: float = PROBE_WAITS[row.failures]
+    else:
+        # On small plans, probes would otherwise use over a tenth of the day's calls.
+        probe_wait = max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
@@ -109,13 +113,6 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         # The wait that Monday asks for was too short several times.
         wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
-
-
-def _probe_wait(failures: int) -> float:
-    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
-    if failures < len(PROBE_WAITS):
-        return PROBE_WAITS[failures]
-    return max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
 
 
 def _stop_code(error: errors.MondayError) -> StopCode:

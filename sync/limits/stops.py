@@ -78,7 +78,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store_stop(link, kind, entry)
     if before is None:
-        title = "Sync stopped" if kind == ALL_CALLS else choices.REFUSED_WORDS[kind]
+        title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
         sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 

@@ -285,7 +285,6 @@ class Migration(migrations.Migration):
                 ("entity_id", models.UUIDField(verbose_name="NPD ID")),
                 ("board_id", models.CharField(max_length=50)),
                 ("item_id", models.CharField(blank=True, db_default="", max_length=50)),
-                ("lease_token", models.UUIDField(verbose_name="worker that has it")),
                 ("idempotency_key", models.CharField(max_length=64)),
                 (
                     "alias",
@@ -409,7 +408,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("key", models.CharField(max_length=200)),
-                ("sent_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("gone_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={"db_table": "sync_notifications", "default_permissions": ()},

@@ -122,7 +122,6 @@ class Notification(models.Model):
     receiver = models.ForeignKey(NotificationReceiver, on_delete=models.CASCADE, related_name="+")
     # The key in `things_to_notify_of`.
     key = models.CharField(max_length=200)
-    sent_at = models.DateTimeField(db_default=SyncNow())
     # When it was over; if it comes back soon, it counts as the same.
     gone_at = models.DateTimeField(null=True, blank=True)
 

@@ -15,7 +15,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 
-# The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.REFUSED_WORDS).
+# The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
 ALL_CALLS = "all"
 
 

@@ -33,7 +33,6 @@ class Intent(models.Model):
     entity_id = models.UUIDField("NPD ID")
     board_id = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50, blank=True, db_default="")
-    lease_token = models.UUIDField("worker that has it")
     idempotency_key = models.CharField(max_length=64)
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
     # By a mapping's key: {read, read_at, local, base, column, version, united}.

@@ -181,7 +181,7 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
             del changes["due_at"]  # another frequency was chosen meanwhile
         NotificationReceiver.objects.filter(pk=receiver.pk).update(**changes)
         if not problem:
-            rows = [Notification(receiver=row, key=thing.key, sent_at=now) for thing in news]
+            rows = [Notification(receiver=row, key=thing.key) for thing in news]
             Notification.objects.bulk_create(rows, ignore_conflicts=True)
     return problem
 

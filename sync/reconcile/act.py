@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 class Call:
     """One kind of call; each unit in it has an alias."""
 
-    kind: calls.Kind
+    kind: choices.CallKind
     # Reads again under the lease what may have changed since the plan; returns by unit why it isn't sent.
     outdated: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
     removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with its intents
@@ -51,14 +51,14 @@ class Call:
         link = board.link
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(value.creates_labels for write in writes for value in write.fields)
-        if self.kind is calls.Kind.CREATE:
+        if self.kind is choices.CallKind.CREATE:
             creates = [
                 board_items.ItemWrite(alias, {**write.values, board_items.NAME_COLUMN: write.name})
                 for alias, write in aliased
             ]
             group = link.group_id or None
             return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-        if self.kind is calls.Kind.CHANGE:
+        if self.kind is choices.CallKind.CHANGE:
             changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
             if self.alone:
                 [write] = writes
@@ -69,7 +69,7 @@ class Call:
                 if write.columns:
                     changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-        prepare = prepare_delete if self.kind is calls.Kind.DELETE else prepare_archive
+        prepare = prepare_delete if self.kind is choices.CallKind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
 
 
@@ -89,8 +89,8 @@ def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
 
-RECORD_CHANGES = Call(calls.Kind.CHANGE, _outdated_writes)
-RECORD_CREATES = Call(calls.Kind.CREATE, _outdated_writes)
+RECORD_CHANGES = Call(choices.CallKind.CHANGE, _outdated_writes)
+RECORD_CREATES = Call(choices.CallKind.CREATE, _outdated_writes)
 
 
 def _outdated_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
@@ -121,8 +121,8 @@ def _outdated_duplicates(board: BoardContext, writes: Sequence[calls.Write]) -> 
     return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
 
 
-_CLEAR = Call(calls.Kind.CHANGE, _outdated_duplicates)
-_ARCHIVE = Call(calls.Kind.ARCHIVE, _outdated_duplicates)
+_CLEAR = Call(choices.CallKind.CHANGE, _outdated_duplicates)
+_ARCHIVE = Call(choices.CallKind.ARCHIVE, _outdated_duplicates)
 
 ByUnit = dict[str, calls.WriteAnswer]
 
@@ -359,7 +359,7 @@ class Executor:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
                 answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
+            elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
             else:
@@ -437,7 +437,7 @@ class Executor:
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
         return answers | self._end_forbidden(call, others, is_open=True)
 
-    def _held(self, kind: calls.Kind) -> calls.WriteAnswer:
+    def _held(self, kind: choices.CallKind) -> calls.WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
         return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds, waits_for=choices.WaitsFor.WRITES)
 
@@ -467,9 +467,9 @@ class Executor:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
+            if error.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CREATE and not is_bare:
                 return calls.WriteAnswer(calls.Verdict.NAME_ONLY, error.sentence)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
+            if error.kind is errors.BOARD_FORBIDDEN and call.kind is not choices.CallKind.CREATE:
                 return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
             if not stops.refusal(self.board.link, call.kind)[0]:
@@ -498,7 +498,7 @@ class Executor:
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
         remaining = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
-        if call.kind is calls.Kind.CREATE:
+        if call.kind is choices.CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
             return calls.WriteAnswer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
@@ -633,7 +633,6 @@ def commit_intents(
                 entity_id=write.record_id,
                 board_id=board.link.board_id,
                 item_id=write.item_id,
-                lease_token=lease.token,
                 idempotency_key=key,
                 alias=f"r{number}",
                 values={value.key: {**value.entry, **read_at} for value in write.fields},
@@ -643,7 +642,7 @@ def commit_intents(
             )
             for number, write in enumerate(allowed)
         ]
-        if call.kind is calls.Kind.CREATE:
+        if call.kind is choices.CallKind.CREATE:
             # Its body is stored, so that the create can be sent again under its key.
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)

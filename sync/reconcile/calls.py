@@ -12,13 +12,6 @@ from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
 
 
-class Kind(StrEnum):
-    CHANGE = "change"
-    CREATE = "create"
-    ARCHIVE = "archive"
-    DELETE = "delete"
-
-
 @dataclass(frozen=True)
 class FieldWrite:
     """A field's value as its column takes it."""

@@ -61,9 +61,9 @@ _ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
 REMOVAL_KINDS = {
-    choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
-    choices.DeletedRecordPolicy.UNLINK: calls.Kind.CHANGE,
+    choices.DeletedRecordPolicy.ARCHIVE: choices.CallKind.ARCHIVE,
+    choices.DeletedRecordPolicy.DELETE: choices.CallKind.DELETE,
+    choices.DeletedRecordPolicy.UNLINK: choices.CallKind.CHANGE,
 }
 
 

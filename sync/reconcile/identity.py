@@ -332,7 +332,7 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     for answer in decided:
         record = changed.get(answer.asked_of, plan.records[answer.asked_of])
         changed[answer.asked_of] = _answered(record, answer)
-    for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
+    for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
         if key not in changed:
             changed[key] = replace(plan.records[key], ending=ANSWERED)
     items = {answer.item_id for answer in decided if answer.result}

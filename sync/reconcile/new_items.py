@@ -50,7 +50,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     if not facts.item_claims:
         return plan
     answered_items = identity.answered_items(facts, plan)
-    answered_records = {key for answer in plan.answers if answer.result for key in answer.names}
+    answered_records = {key for answer in plan.answers if answer.result for key in answer.record_ids}
     for item in facts.unmatched:
         if item.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
@@ -519,7 +519,7 @@ def decided_again(
     Only the records that `planned` names are locked. That a person's choice has become impossible is said at once.
     """
     decided = decide_item(facts, facts_now, plan)
-    same_act = decided.act is planned.act and decided.names == planned.names
+    same_act = decided.act is planned.act and decided.record_ids == planned.record_ids
     same_tombstone = (decided.tombstone is None) is (planned.tombstone is None)
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided

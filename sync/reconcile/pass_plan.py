@@ -44,8 +44,8 @@ class Outcome(StrEnum):
     OPEN = "open"
     SETTLED = "settled"
     FAILED = "failed"
-    RELEASED = "given back"
-    DEFERRED = "snoozed"
+    RELEASED = "released"  # its job is due again
+    DEFERRED = "deferred"  # its job is due again after a wait, if it has one
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    is_processed: bool = False  # its events were read and had nothing new
+    is_processed: bool = False  # its events had nothing new, so they need no other pass
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -74,10 +74,8 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
-# How often in a row a record that can't be decided is repeated by the very next pass.
+# So often in a row, a record that can't be decided is repeated by the very next pass; then once more after a wait.
 MAX_ROUNDS = 2
-
-# How long it waits after that.
 ROUNDS_WAIT_SECONDS = 60
 
 
@@ -102,11 +100,11 @@ class FieldPlan:
     mapping: FieldMapping
     convert: Converter
     decision: merge.FieldDecision
-    local_raw: dict[str, Any]
-    remote_raw: Any = None
-    send_raw: dict[str, Any] | None = None
-    write_raw: dict[str, Any] | None = None
-    base: dict[str, Any] | None = None
+    local_raw: dict[str, Any]  # NPD's value
+    remote_raw: Any = None  # Monday's value
+    send_raw: dict[str, Any] | None = None  # what is sent to Monday
+    write_raw: dict[str, Any] | None = None  # what is written in NPD
+    base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
     awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
@@ -130,8 +128,10 @@ class FieldPlan:
     @property
     def choice(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
-        if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_OVERWRITTEN):
-            return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
+        if self.resolved_kind == reports.KIND_UNDO:
+            return "undo"
+        if self.resolved_kind == reports.KIND_OVERWRITTEN:
+            return "custom"
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
@@ -206,7 +206,7 @@ class IdentityPlan:
     duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
     excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
-    is_left_out: bool = False  # the filter leaves it out
+    is_left_out: bool = False  # the filter leaves out every item that may be the record's
     wait_seconds: float = 0
 
 
@@ -223,7 +223,7 @@ class LostUpdate:
     user_id: str
     at: datetime
     writes: tuple[str, ...]  # the intents that overwrote it
-    is_outcome_open: bool = False  # whether they overwrote it isn't known, unless the item shows the value `sent`
+    is_outcome_open: bool = False  # they had no answer: they overwrote it only if the item shows `sent`
     sent: merge.Canonical = None
     # The line for the history and the conflict, once a pass has read both sides and neither has the value.
     line: HistoryLine | None = None
@@ -235,14 +235,14 @@ class RecordPlan:
 
     facts: RecordFacts  # as the rules so far left them: with the item, the history, the sync state after the pass
     ending: Ending = OPEN
-    reason: str = ""  # why it is not in sync
+    reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
     left_out_after_pass: str = ""  # why the filter leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
+    plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # By field, the intent without an answer that took effect, because an event shows that somebody replaced its value.
@@ -283,10 +283,12 @@ class RecordPlan:
     @property
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
+        if not self.is_settled:
+            return False
         pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
         act = self.removal.act if self.removal else None
         acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
-        return self.is_settled and (pulls or acts)
+        return pulls or acts
 
     @property
     def creates(self) -> bool:
@@ -366,7 +368,7 @@ class RecordPlan:
         return self.end(Outcome.SETTLED, reason=reason)
 
     def repeat(self, reason: str) -> Self:
-        """End it, to be repeated by the next pass; after MAX_ROUNDS and a minute, go on with what was read."""
+        """End it, to be repeated by the next pass; once it was repeated after the wait, go on with what was read."""
         ended = repeat_ending(self.facts.claim, reason)
         return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
@@ -409,17 +411,13 @@ class RecordPlan:
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
-# A delete or clear that a pass wants to carry out: its record and, for a clear, the field; else an empty text.
-Loss: TypeAlias = tuple[UUID, str]
-
-
 @dataclass(frozen=True)
 class DeletedPlan(RecordPlan):
     """What a pass does with a deleted record and its item; its `reason` describes the item's state."""
 
     facts: DeletedFacts
-    new_state: choices.TombstoneState | None = None  # the tombstone's; None: unchanged
-    reason_code: str = ""  # likewise
+    new_state: choices.TombstoneState | None = None  # of the tombstone; None if it stays
+    reason_code: str = ""  # of the tombstone; empty if it stays
     item_removal: choices.DeletedRecordPolicy | None = None  # how the item is to be removed
     approval: choices.ApprovalState | None = None  # the state to store for that removal's request: done, or pending
     question: reports.ConflictReport | None = None  # the question to a person about the item and the edits on it
@@ -438,8 +436,8 @@ class DeletedPlan(RecordPlan):
     @property
     def is_carried_out(self) -> bool:
         """Whether a person's choice was applied."""
-        by_call = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.resolution is not None and (self.restores or self.reason_code in by_call)
+        removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
+        return self.facts.resolution is not None and (self.restores or self.reason_code in removals)
 
     @property
     def item_id(self) -> str:
@@ -454,13 +452,15 @@ class DeletedPlan(RecordPlan):
 
 
 class AnswerKind(StrEnum):
+    """What a person answered to “who is this?”."""
+
     LINK = "link"
     MERGE = "merge"
     TWO_RECORDS = "two records"
     NEW_RECORD = "new record"
     NEW_ITEM = "new item"
     LEAVE_ALONE = "leave alone"
-    COPY = "copy"
+    COPY = "copy"  # the item is a duplicate of the record's own
 
 
 @dataclass(frozen=True)
@@ -481,7 +481,7 @@ class IdentityAnswer:
     moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property
-    def names(self) -> set[UUID]:
+    def record_ids(self) -> set[UUID]:
         return {key for key in (self.record_id, self.merged_id) if key is not None}
 
 
@@ -541,7 +541,7 @@ class ItemPlan:
         return self.record
 
     @property
-    def names(self) -> set[UUID]:
+    def record_ids(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.candidates) if record is not None}
 
 

@@ -330,10 +330,11 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
 
 
 def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Loss]
-) -> dict[pass_plan.Loss, tuple[bool, choices.ApprovalState | None]]:
+    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]]:
     """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
+    A deletion is named by its record and an empty text, and the emptying of a field by its record and the field.
     Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
     within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
     after a crash.

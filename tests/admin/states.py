@@ -53,7 +53,7 @@ def approval(record: models.SyncedModel, kind: str, state: str = "pending", **va
 
 def intent(record: models.SyncedModel, **values: Any) -> models.Intent:
     """A write to a record's item that has no answer yet."""
-    defaults = {"board_id": "1", "lease_token": uuid4(), "idempotency_key": uuid4().hex, "deadline": sync_now()}
+    defaults = {"board_id": "1", "idempotency_key": uuid4().hex, "deadline": sync_now()}
     return models.Intent.objects.create(**ids_of(record) | defaults | values)
 
 

@@ -19,6 +19,7 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
+from sync.admin.confirmed_action import digest_of_rows
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -61,6 +62,12 @@ def region_chosen(world: World) -> Callable[[Client], Any]:
 def ticked(path: str, action: str, *keys: Any, **more: str) -> Callable[[Client], Any]:
     data = {"action": action, "_selected_action": [str(key) for key in keys], "confirmed": "yes", **more}
     return lambda client: client.post(path, data)
+
+
+def unlinked(world: World) -> Callable[[Client], Any]:
+    record = world["synced"]
+    asked = digest_of_rows([(record.pk, record.monday_id)])
+    return ticked("/admin/npd/contact/", "unlink", record.pk, asked=asked)
 
 
 def saved(path: str, form: str, **changes: str) -> Callable[[Client], Any]:
@@ -228,7 +235,7 @@ ACTS = (
     Act("Turn a record's sync off", lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk), RECORDS),
     Act("Turn a record's sync on", lambda w: ticked("/admin/npd/contact/", "turn_sync_on", w["disabled"].pk), RECORDS),
     Act("Change a record's direction", direction_changed, RECORDS),
-    Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
+    Act("Unlink a record", unlinked, RECORDS),
     Act("Link a record again", linked_again, RECORDS),
     Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['invalid'].pk}:email"), RECORDS),
     Act("Send a field in an update loop again", loop_retried, RECORDS),

@@ -191,7 +191,7 @@ def test_sync_now_sends_nothing_of_a_record_whose_sync_was_turned_off_meanwhile(
     SyncQueue.objects.all().delete()
     url = f"/admin/npd/contact/{contact.pk}/sync-now/"
     text = answer_of(browser, {"shown": "on"}, url)
-    assert "Nothing was sent. Somebody has turned sync off for “Ann”" in text
+    assert "Nothing was sent. A script has turned sync off for “Ann”" in text
     assert not SyncQueue.objects.exists()
 
 

@@ -320,7 +320,7 @@ def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     first, then = decide_items([facts(), second()])
     assert (first.act, then.act) == (CREATE, ASK)
     assert then.candidates == (first.record,)
-    assert then.names == {uuid.UUID(int=99)}
+    assert then.record_ids == {uuid.UUID(int=99)}
     assert "Are they one contact?" in then.ending.detail
 
 
@@ -393,7 +393,7 @@ def test_a_plan_is_carried_out_where_the_locked_rows_say_the_same(row: str) -> N
     item, differs = HELD[row]
     plan = decide_item(item)
     settled = again(item, **differs)
-    assert (settled.act, settled.names, settled.ending) == (plan.act, plan.names, plan.ending)
+    assert (settled.act, settled.record_ids, settled.ending) == (plan.act, plan.record_ids, plan.ending)
 
 
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {

@@ -171,7 +171,7 @@ def test_a_successor_passes_over_what_is_in_the_air_and_does_the_rest(link: Boar
     assert len(worker.do(lambda: claim(lease, 3))) == 3
     for contact, item in ((contacts[0], "7"), (contacts[1], "")):
         in_the_air = sync_now() + timedelta(seconds=90)
-        states.intent(contact, item_id=item, lease_token=lease.token, deadline=in_the_air)
+        states.intent(contact, item_id=item, deadline=in_the_air)
     worker.dies()
     successor, claims = acquire(link), []
     assert successor is not None

@@ -250,7 +250,7 @@ def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer
     """Return the records and items that these answers name."""
     linked = board.model._default_manager.filter(monday_id__in={answer.item_id for answer in answers})
     owners = {str(record.monday_id): record for record in linked}
-    named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.names})
+    named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.record_ids})
     merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)

@@ -71,7 +71,9 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Lock all records that the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # only claimed records: _settle_records locks them when it reads them
-    ids = {*plan.records}.union(*(answer.names for answer in plan.answers), *(item.names for item in plan.items))
+    ids = {*plan.records}.union(
+        *(answer.record_ids for answer in plan.answers), *(item.record_ids for item in plan.items)
+    )
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
     pass_run.lock_failed_jobs(run, plan)
 
