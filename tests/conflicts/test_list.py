@@ -70,7 +70,7 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     assert "Resolve, then Home" in text_of(browser.get(screens[2]))
     # The blocked field is no decision on a value.
     assert browser.post(screens[2], form)["Location"] == "/admin/"
-    assert "All resolved. Email “" in text_of(browser.get("/admin/"))
+    assert "All resolved. Both left as they are: Email stays “" in text_of(browser.get("/admin/"))
 
 
 def test_the_walk_does_not_lead_back_to_a_rejected_value_that_was_answered(browser: Client) -> None:
