@@ -41,6 +41,21 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     assert contact.role_title == "Countess"
 
 
+def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.sandbox.control("activity", late_seconds=3_600)
+    try:
+        post.edit(contact, "role_title", "Countess")
+        result = post.sweep()
+        again = post.sweep()
+    finally:
+        world.sandbox.control("activity", late_seconds=0)
+    contact.refresh_from_db()
+    assert (result.rows, result.updated, again.updated) == (0, 1, 0)
+    assert contact.role_title == "Countess"
+
+
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
