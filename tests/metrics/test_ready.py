@@ -98,12 +98,7 @@ def lost_create() -> None:
     """A record's create has no answer, and its next row waits for what became of it."""
     entity_id = uuid.uuid4()
     overdue(direction="to_npd", entity_id=entity_id)
-    Intent.objects.create(
-        entity_type="contact",
-        entity_id=entity_id,
-        lease_token=uuid.uuid4(),
-        deadline=sync_now() - timedelta(seconds=300),
-    )
+    Intent.objects.create(entity_type="contact", entity_id=entity_id, deadline=sync_now() - timedelta(seconds=300))
 
 
 def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Client, link: BoardLink) -> None:
