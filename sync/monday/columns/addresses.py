@@ -144,7 +144,19 @@ class LinkConverter(AddressWithLabel):
         rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
         # User name and password can be case-sensitive.
         user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
-        start = f"{scheme}://{user and user + '@'}{_canonical_host(web.host, scheme)}"
+        host, colon, port = web.host.rpartition(":")
+        if not colon or not (port == "" or port.isdecimal()):
+            host = web.host
+            port = ""
+        # An IPv6 address is in brackets.
+        domain = host if host.startswith("[") else _fold_escapes(host)
+        # A domain may end with a dot.
+        host = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
+        # 0443 is the port 443.
+        port = texts.plain_letters(port).lstrip("0") or (port and "0")
+        if port not in ("", _DEFAULT_PORTS.get(scheme)):
+            host = f"{host}:{port}"
+        start = f"{scheme}://{user and user + '@'}{host}"
         return texts.canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
     def tidied(self, text: str | None) -> str | None:
@@ -184,20 +196,6 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": 
 _ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
-
-
-def _canonical_host(host: str, scheme: str) -> str:
-    name, colon, port = host.rpartition(":")
-    if not colon or not (port == "" or port.isdecimal()):
-        name = host
-        port = ""
-    # An IPv6 address is in brackets.
-    domain = name if name.startswith("[") else _fold_escapes(name)
-    # A domain may end with a dot.
-    name = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
-    # 0443 is the port 443.
-    port = texts.plain_letters(port).lstrip("0") or (port and "0")
-    return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
 def _fold_escapes(part: str) -> str:
