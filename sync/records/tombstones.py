@@ -242,7 +242,14 @@ class DeletionConsequence:
 
 def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequence:
     """Return the consequence of deleting these records of one type at once."""
-    relations = _lost_relations(records)
+    ids = [record.pk for record in records]
+    # The relations that it empties: “3 contacts lose their organization; …”.
+    parts = list[str]()
+    for field in _pointing_fields(type(next(iter(records)))) if ids else ():
+        if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
+            whose = plural(number, "loses its", "lose their")
+            parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
+    relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence("", False, relations)
@@ -268,17 +275,6 @@ def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequenc
         edited = plural(len(linked), "it", "one of them")
         sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
     return DeletionConsequence(" ".join(sentences), False, relations)
-
-
-def _lost_relations(records: Collection[SyncedModel]) -> str:
-    """Return which relations the deletion empties: “3 contacts lose their organization; …”; empty if none."""
-    ids = [record.pk for record in records]
-    parts = list[str]()
-    for field in _pointing_fields(type(next(iter(records)))) if ids else ():
-        if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
-            whose = plural(number, "loses its", "lose their")
-            parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    return f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
 
 
 def _items_of(number: int, entity_type: str) -> str:

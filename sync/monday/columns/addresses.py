@@ -262,8 +262,14 @@ class AddressConverter(TextColumn):
             return dict.fromkeys(current_local)
         names = _field_names(current_local)
         before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
-        # First, because a removal is certain even if positions have moved.
-        shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+        # If pieces were only removed, it is certain which remain, even if positions have moved. Pieces that occur
+        # twice, or in another order, can't be assigned for certain.
+        former = [piece for own in before.values() for piece in own]
+        has_twice = len(set(former)) < len(former)
+        if not has_twice and [piece for piece in former if piece in pieces] == pieces:
+            shares: _Shares = {part: [piece for piece in own if piece in pieces] for part, own in before.items()}
+        else:
+            shares = _shares_by_position(pieces, before)
         local = {}
         for part, name in names.items():
             text = _join_pieces(shares[part])
@@ -287,16 +293,6 @@ class AddressConverter(TextColumn):
 def _field_names(raw: Local) -> dict[str, str]:
     """Return the fields' names by part, in the order of an address."""
     return {part: name for part in _PARTS for name in raw if name.endswith(part)}
-
-
-def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
-    """Return the remaining pieces by field where pieces were only removed; None for any other edit."""
-    owners = {piece: name for name, own in before.items() for piece in own}
-    all_pieces = [piece for own in before.values() for piece in own]
-    # Pieces that occur twice, or in another order, can't be assigned for certain.
-    if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
-        return None
-    return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
 
 
 def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:

@@ -107,7 +107,19 @@ class _Sweep:
         self.shortfall = 0
 
     def run(self) -> SweepResult:
-        changes = self._fetch_changes()
+        # Everything in one call; if Monday rejects the query for the log, everything else.
+        try:
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
+        except errors.MondayError as refused:
+            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
+                raise
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
+            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
+            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
+        self.problem = self.problem or changes.log_problem
+        if self.problem:
+            todo = errors.LOG_SHAPE_CHANGED.for_administrator
+            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
         board_columns.check_columns(self.link, changes.board)
         if changes.user_id:
             MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
@@ -129,22 +141,6 @@ class _Sweep:
         check_webhooks(self.link, changes.hooks)
         check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
-
-    def _fetch_changes(self) -> BoardActivity:
-        """Read everything in one call; if Monday rejects the query for the log, everything else."""
-        try:
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
-        except errors.MondayError as refused:
-            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
-                raise
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
-            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
-            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
-        self.problem = self.problem or changes.log_problem
-        if self.problem:
-            todo = errors.LOG_SHAPE_CHANGED.for_administrator
-            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
-        return changes
 
     def _enqueue_updated(self, changes: BoardActivity) -> int:
         enqueued = 0

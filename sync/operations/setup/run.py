@@ -10,7 +10,7 @@ its figures in words as `planned`; `until` while a worker has it or it waits for
 created the board; in the end `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -76,8 +76,11 @@ def start(
                 f"Set-up started: {board_plan.figures}. Changed mappings: {remapped}. Filter: {filter_text}",
                 f"Where both sides differ at first: {chosen.choices.first_match_text}.",
             ]
-            if entity_type in creating_related:
-                sentences += _create_related(board_plan.missing)
+            missing = board_plan.missing if entity_type in creating_related else {}
+            for related_type, names in missing.items():
+                model = registry.entity(related_type).model
+                records = model._default_manager.bulk_create(selection.named_records(model, names))
+                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             selection.log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
@@ -102,16 +105,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "planned": plan.figures,
     }
     link.save(update_fields=["setup"])
-
-
-def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Create related records from the missing names, by type; return what was created, as sentences."""
-    sentences = []
-    for entity_type, names in missing.items():
-        model = registry.entity(entity_type).model
-        records = model._default_manager.bulk_create(selection.named_records(model, names))
-        sentences.append(f"Created {registry.count_of_type(len(records), entity_type)} named by items.")
-    return sentences
 
 
 def setup_progress() -> list[dict[str, Any]]:
