@@ -265,10 +265,15 @@ class Planner:
     def _count(self, runs: Sequence[PlannedRun]) -> None:
         """Count each record and item once in each of its rows."""
         counted = set[tuple[str, object]]()
+        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
         for run in runs:
             self.result.calls += 1 + run_cost(run)
-            for plan in run.plan.records.values():
-                self._note_missing(plan)
+            # The names of related records that NPD lacks.
+            for field_plan in [field_plan for plan in run.plan.records.values() for field_plan in plan.plans.values()]:
+                awaits = field_plan.awaits
+                if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
+                    missing_names = self.missing_names[relations[field_plan.mapping.key]]
+                    missing_names.setdefault(match_key(awaits.value), awaits.value)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)
                 name = change.name
@@ -293,14 +298,6 @@ class Planner:
         if row in DONE_ROWS:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason
-
-    def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
-        """Remember the names of related records that NPD lacks."""
-        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
-        for field_plan in plan.plans.values():
-            awaits = field_plan.awaits
-            if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                self.missing_names[relations[field_plan.mapping.key]].setdefault(match_key(awaits.value), awaits.value)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.texts import match_key
 from sync.operations.setup import selection
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.facts import ItemFacts, PassFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 
@@ -199,16 +199,16 @@ class ListedBoard(Gatherer):
         # By pk too, because relations are written by pk.
         for reference, records in list(related.items()):
             related |= {field_values.Reference(reference.model, "pk", str(record.pk)): (record,) for record in records}
+        unmatched = []
+        for item in facts.unmatched:
+            matching = [self.linked.get(record.pk, record) for record in item.matching]
+            if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
+                matching += self.new_records.get(key, ())
+            bearer = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
+            unmatched.append(replace(item, matching=tuple(matching), npd_id_record=bearer))
         return replace(
             facts,
             identity=replace(facts.identity, owners=owner_of_item | dict(facts.identity.owners)),
-            unmatched=tuple(map(self._as_linked, facts.unmatched)),
+            unmatched=tuple(unmatched),
             related=related,
         )
-
-    def _as_linked(self, item: ItemFacts) -> ItemFacts:
-        matching = [self.linked.get(record.pk, record) for record in item.matching]
-        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
-            matching += self.new_records.get(key, ())
-        named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
-        return replace(item, matching=tuple(matching), npd_id_record=named)
