@@ -150,16 +150,11 @@ def sections() -> list[Section]:
 
 def section_of(request: HttpRequest) -> Section | None:
     """Return the section of the requested page, looked up once a request."""
-    if not hasattr(request, "page_section"):
-        request.page_section = _section_at(request.path)  # type: ignore[attr-defined]
-    section: Section | None = request.page_section  # type: ignore[attr-defined]
-    return section
-
-
-def _section_at(address: str) -> Section | None:
-    # Below it are the questions before its acts.
-    if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
-        return HOME_SECTION
+    section: Section | None
+    if hasattr(request, "page_section"):
+        section = request.page_section
+        return section
+    address = request.path
     matches = [
         (len(path), section)
         for section in sections()
@@ -168,8 +163,12 @@ def _section_at(address: str) -> Section | None:
         and (address == path if section.is_single_page else address.startswith(path))
     ]
     section = max(matches, key=lambda match: match[0], default=(0, None))[1]
-    if section is not None and section.model == CONFLICTS and address != section.path:
-        return replace(section, group=HOME)  # Home leads to a conflict's screen
+    # Below it are the questions before its acts.
+    if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
+        section = HOME_SECTION
+    elif section is not None and section.model == CONFLICTS and address != section.path:
+        section = replace(section, group=HOME)  # Home leads to a conflict's screen
+    request.page_section = section  # type: ignore[attr-defined]
     return section
 
 

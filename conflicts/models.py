@@ -141,6 +141,7 @@ class SyncConflict(models.Model):
 
     class Meta:
         db_table = "sync_conflicts"
+        default_permissions = ("change", "view")
         verbose_name = "conflict"
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [

@@ -53,14 +53,23 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
     if state in (UNDOING, APPLYING):
-        sentence = f"Saving: {_resolution_sentence(conflict)}"
+        chosen = conflict.stored_resolution.fields
         if state == UNDOING:
-            labels = conflict.labels(conflict.stored_resolution.fields)
+            labels = conflict.labels(chosen)
             sentence = f"Undoing: {labels}. The next sync first checks that neither side has changed."
+        elif conflict.is_about_record:
+            option = chosen_option(conflict, chosen[RECORD_KEY])
+            choice = f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
+            sentence = f"Saving: {choice}"
+        else:
+            values = [
+                f"{conflict.label(key)} = {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
+                for key in conflict.in_order(chosen)
+            ]
+            sentence = f"Saving: {'; '.join(values)}."
         # Why no pass can apply the choice now: the account, the board, or unreadable fields.
         delay_reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         if not delay_reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
-            chosen = conflict.stored_resolution.fields
             delay_reason = " ".join(
                 sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
             )
@@ -106,15 +115,3 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         result = quote_value(conflict.resolved_data.get(key))
         phrases.append(f"{conflict.label(key)} is {result}, {applied_effect(conflict, key).written}")
     return f"Resolved: {'; '.join(phrases)}." if phrases else ""
-
-
-def _resolution_sentence(conflict: SyncConflict) -> str:
-    chosen = conflict.stored_resolution.fields
-    if conflict.is_about_record:
-        option = chosen_option(conflict, chosen[RECORD_KEY])
-        return f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
-    phrases = [
-        f"{conflict.label(key)} = {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
-        for key in conflict.in_order(chosen)
-    ]
-    return f"{'; '.join(phrases)}."

@@ -93,12 +93,15 @@ def both_texts(text: str | None, other: str | None) -> str:
         # A sentence that both have at different places stays where `text` has it.
         merged += [*first[i:i_end], *(sentence for sentence in second[j:j_end] if sentence[0] not in texts)]
     has_lines = "\n" in mine + theirs
-    return "".join(part + (gap if gap is not None else _gap(part, has_lines)) for part, gap in merged).rstrip()
-
-
-def _gap(text: str, has_lines: bool) -> str:
-    """Return the separator between the last sentence of one text and a sentence of the other."""
-    return "\n" if has_lines or text[-1] not in ".!?…" else " "
+    combined = ""
+    for part, gap in merged:
+        combined += part
+        # Without a gap it is the last sentence of one text, before a sentence of the other.
+        if gap is None:
+            combined += "\n" if has_lines or part[-1] not in ".!?…" else " "
+        else:
+            combined += gap
+    return combined.rstrip()
 
 
 def _sentences(text: str) -> list[tuple[str, str | None]]:

@@ -78,14 +78,6 @@ class Store:
             self._db.execute("COMMIT")
 
 
-def _shift_times(document: str, seconds: float) -> str:
-    """Move all times in a document this much later."""
-    delta = timedelta(seconds=int(seconds))
-    ticks = int(seconds) * 10**7
-    shifted = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + delta).isoformat(), document)
-    return _TICKS.sub(lambda match: str(int(match[0]) + ticks), shifted)
-
-
 def _fold_case(text: str) -> str:
     return text.strip().casefold()
 
@@ -272,8 +264,13 @@ class World:
         """Replace the content by a snapshot that is this many seconds old, and move its times by as much."""
         with self._lock:
             self.log_delay_seconds = 0.0
+            delta = timedelta(seconds=int(seconds))
+            ticks = int(seconds) * 10**7
             for table in TABLES.values():
-                documents = [(row_id, _shift_times(document, seconds)) for row_id, document in snapshot.get(table, ())]
+                documents = []
+                for row_id, document in snapshot.get(table, ()):
+                    shifted = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + delta).isoformat(), document)
+                    documents.append((row_id, _TICKS.sub(lambda match: str(int(match[0]) + ticks), shifted)))
                 self._store.replace(table, documents)
             self._load()
 

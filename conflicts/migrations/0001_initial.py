@@ -97,6 +97,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "conflict",
                 "db_table": "sync_conflicts",
                 "ordering": ["-detected_at", "id"],
+                "default_permissions": ("change", "view"),
                 "indexes": [
                     models.Index(
                         condition=models.Q(("resolved_at", None)), fields=["detected_at"], name="sync_conflicts_waiting"

@@ -86,6 +86,8 @@ def offered_permissions() -> Q:
     """Offer permissions of the site's pages, and those that somebody has: without a box, a save would remove them."""
     administrators_alone = (User, Group)
     models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
+    for page in admin.site._registry.values():
+        models += [inline.model._meta.model_name for inline in page.inlines]
     return Q(content_type__model__in=models) | Q(user__isnull=False) | Q(group__isnull=False)
 
 

@@ -1,4 +1,6 @@
-"""Resolvers and their context. Those of Query have the name of their field, the others are in `FIELDS` and `MUTATIONS`.
+"""The API's versions, and resolvers with their context.
+
+Resolvers of Query have the name of their field, the others are in `FIELDS` and `MUTATIONS`.
 
 Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs:
 developer.monday.com/api-reference/reference/activity-logs, version 2026-10. When one of several mutations in a request

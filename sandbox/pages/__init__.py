@@ -3,7 +3,7 @@
 The server renders all HTML; `page.js` only loads a page again to show what others changed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -86,7 +86,15 @@ class BoardPage:
             current = ' aria-current="page"' if state == self._state else ""
             tabs += f'<a href="{self._address(state=state, page=1)}"{current}>{words} {count:,}</a>'
         tabs = f'<nav class="tabs" aria-label="Which items">{tabs}</nav>'
-        return f"{self._toolbar()}{tabs}{self._table()}{self._foot()}"
+        first = (self._page - 1) * PAGE_SIZE + 1
+        shown = f"{first:,}–{first + len(self._items) - 1:,} of {self._total:,}" if self._items else "0 items"
+        links = ""
+        if self._page > 1:
+            links += f'<a href="{self._address(page=self._page - 1)}">Previous</a> '
+        if self._page * PAGE_SIZE < self._total:
+            links += f'<a href="{self._address(page=self._page + 1)}">Next</a>'
+        foot = f'<p class="foot">{shown} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
+        return f"{self._toolbar()}{tabs}{self._table()}{foot}"
 
     def _toolbar(self) -> str:
         """Return the search, and the form for a new item, which only an active board takes."""
@@ -115,22 +123,21 @@ class BoardPage:
         titles = ["Name", *(column.title for column in self._columns), "Actions"]
         headings = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
         rows = "".join(self._row(item) for item in self._items)
-        offers = "".join(self._offers(column) for column in self._columns)
+        # What the fields of a column suggest: its labels, or the items of the connected boards.
+        offers = ""
+        for column in self._columns:
+            if column.type == "dropdown":
+                names = [label["name"] for label in column.settings.get("labels", [])]
+            elif column.type == "board_relation":
+                names = [item.name for board_id in board_ids(column) for item in self._world.items_of(board_id)]
+            else:
+                continue
+            options = "".join(f'<option value="{escape(name)}">' for name in names)
+            offers += f'<datalist id="offers-{escape(column.id)}">{options}</datalist>'
         return (
             f'<div class="scroll"><table aria-label="Items of {escape(self._board.name)}">'
             f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>{offers}"
         )
-
-    def _offers(self, column: model.Column) -> str:
-        """List what the fields of a column suggest: its labels, or the items of the connected boards."""
-        if column.type == "dropdown":
-            names = [label["name"] for label in column.settings.get("labels", [])]
-        elif column.type == "board_relation":
-            names = [item.name for board_id in board_ids(column) for item in self._world.items_of(board_id)]
-        else:
-            return ""
-        options = "".join(f'<option value="{escape(name)}">' for name in names)
-        return f'<datalist id="offers-{escape(column.id)}">{options}</datalist>'
 
     def _row(self, item: model.Item) -> str:
         cells = "".join(
@@ -142,26 +149,26 @@ class BoardPage:
             f'aria-label="{words} {escape(item.name)}">{words}</button>'
             for act, words in acts.items()
         )
-        return (
-            f'<tr id="item-{item.id}"><th scope="row" data-title="Name">{self._cell(item, NAME)}'
-            f'<span class="mute">{" · ".join(self._remarks(item))}</span></th>{cells}'
-            f'<td data-title="Actions"><form method="post" action="{self._address()}">'
-            f'<input type="hidden" name="item" value="{item.id}">{buttons}</form></td></tr>'
-        )
-
-    def _remarks(self, item: model.Item) -> Iterator[str]:
-        """Yield a link to the item's record in NPD, its group, and who changed it last."""
+        # A link to the item's record in NPD, its group, and who changed it last.
+        remarks = []
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
         npd_id = kind_of(column.type).text(column, item.raw(column.id)).strip() if column else ""
         if npd_id and self._npd_url:
             address = escape(f"{self._npd_url}/go/{quote(npd_id, safe='')}")
-            yield f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>'
+            remarks.append(f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>')
         if len(self._board.active_groups()) > 1:
-            yield escape(next((group.title for group in self._board.groups if group.id == item.group_id), ""))
+            group = next((group.title for group in self._board.groups if group.id == item.group_id), "")
+            remarks.append(escape(group))
         # Nobody changed the items of a bulk load.
         if item.changed_by != model.NOBODY_ID and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-            yield f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}"
+            remarks.append(f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}")
+        return (
+            f'<tr id="item-{item.id}"><th scope="row" data-title="Name">{self._cell(item, NAME)}'
+            f'<span class="mute">{" · ".join(remarks)}</span></th>{cells}'
+            f'<td data-title="Actions"><form method="post" action="{self._address()}">'
+            f'<input type="hidden" name="item" value="{item.id}">{buttons}</form></td></tr>'
+        )
 
     def _cell(self, item: model.Item, column: model.Column) -> str:
         """Return a cell as its own form, or its text for an item that isn't active."""
@@ -174,45 +181,32 @@ class BoardPage:
         attributes = f'id="{escape(key)}" aria-label="{escape(f"{column.title} of {item.name}")}"'
         if key == self._focused:
             attributes += " autofocus"
+        field = '<button class="save" name="do" value="edit">Save</button>'
+        if column.type == "checkbox":
+            new_value, mark = ("", "☑") if text else ("true", "☐")
+            field = (
+                f'<input type="hidden" name="text" value="{new_value}"><button {attributes} class="tick" name="do" '
+                f'value="edit" aria-pressed="{"true" if text else "false"}">{mark}</button>'
+            )
+        elif column.type == "status":
+            labels = ["", *(label for label in column.settings.get("labels", {}).values() if label)]
+            options = "".join(_option(label, label, label == text) for label in labels)
+            field = f'<select {attributes} name="text">{options}</select>{field}'
+        elif column.type == "long_text":
+            field = f'<textarea {attributes} name="text" rows="1">\n{escape(text)}</textarea>{field}'
+        else:
+            offers = f' list="offers-{escape(column.id)}"' if column.type in ("dropdown", "board_relation") else ""
+            field = f'<input {attributes} name="text" value="{escape(text)}"{offers} autocomplete="off">{field}'
         return (
             f'<form class="cell" method="post" action="{self._address()}">'
             f'<input type="hidden" name="item" value="{item.id}">'
-            f'<input type="hidden" name="column" value="{escape(column.id)}">{_field(column, text, attributes)}</form>'
+            f'<input type="hidden" name="column" value="{escape(column.id)}">{field}</form>'
         )
-
-    def _foot(self) -> str:
-        first = (self._page - 1) * PAGE_SIZE + 1
-        words = f"{first:,}–{first + len(self._items) - 1:,} of {self._total:,}" if self._items else "0 items"
-        links = ""
-        if self._page > 1:
-            links += f'<a href="{self._address(page=self._page - 1)}">Previous</a> '
-        if self._page * PAGE_SIZE < self._total:
-            links += f'<a href="{self._address(page=self._page + 1)}">Next</a>'
-        return f'<p class="foot">{words} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
 
     def _address(self, **changes: str | int) -> str:
         """Return the address of this page with these changes, escaped for an attribute."""
         query = {"q": self._words, "state": self._state, "sort": self._sort, "page": self._page}
         return escape(f"/board/{self._board.id}?{urlencode(query | changes)}")
-
-
-def _field(column: model.Column, text: str, attributes: str) -> str:
-    """Return the input of a cell with its save button."""
-    save = '<button class="save" name="do" value="edit">Save</button>'
-    if column.type == "checkbox":
-        new_value, mark = ("", "☑") if text else ("true", "☐")
-        return (
-            f'<input type="hidden" name="text" value="{new_value}"><button {attributes} class="tick" name="do" '
-            f'value="edit" aria-pressed="{"true" if text else "false"}">{mark}</button>'
-        )
-    if column.type == "status":
-        labels = ["", *(label for label in column.settings.get("labels", {}).values() if label)]
-        options = "".join(_option(label, label, label == text) for label in labels)
-        return f'<select {attributes} name="text">{options}</select>{save}'
-    if column.type == "long_text":
-        return f'<textarea {attributes} name="text" rows="1">\n{escape(text)}</textarea>{save}'
-    offers = f' list="offers-{escape(column.id)}"' if column.type in ("dropdown", "board_relation") else ""
-    return f'<input {attributes} name="text" value="{escape(text)}"{offers} autocomplete="off">{save}'
 
 
 def _option(value: str, words: str, selected: bool = False) -> str:

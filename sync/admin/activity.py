@@ -115,7 +115,17 @@ class _UndoOffers:
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
-        self._undone = _undone_ids([row for row in rows if is_undoable(row)])
+        # The entries that were undone, by an undo that was not undone itself.
+        undoable = [row for row in rows if is_undoable(row)]
+        stored = Decision.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
+        undos: dict[int, list[int]] = {}
+        for pk, undoes in stored.order_by("pk").values_list("pk", "undoes"):
+            undos.setdefault(undoes or 0, []).append(pk)
+
+        def is_in_force(pk: int) -> bool:
+            return not any(is_in_force(undo) for undo in undos.get(pk, ()))
+
+        self._undone = {row.pk for row in undoable if not is_in_force(row.pk)}
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return the undo of an act with these entries."""
@@ -139,19 +149,6 @@ class _UndoOffers:
 def _conflict_of(row: Decision) -> str:
     """Return the id of the conflict that the entry found or settled, or an empty text."""
     return str(row.cause.get("conflict", "")) if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) else ""
-
-
-def _undone_ids(rows: Sequence[Decision]) -> set[int]:
-    """Return the entries that were undone, by an undo that was not undone itself."""
-    undos: dict[int, list[int]] = {}
-    stored = Decision.objects.filter(entity_id__in={row.entity_id for row in rows}, undoes__isnull=False)
-    for pk, undoes in stored.order_by("pk").values_list("pk", "undoes"):
-        undos.setdefault(undoes or 0, []).append(pk)
-
-    def is_in_force(pk: int) -> bool:
-        return not any(is_in_force(undo) for undo in undos.get(pk, ()))
-
-    return {row.pk for row in rows if not is_in_force(row.pk)}
 
 
 @dataclass(frozen=True)

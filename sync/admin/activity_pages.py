@@ -128,29 +128,26 @@ class ActivityList(admin_base.PageChangeList):
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
+        back_url = request.get_full_path()
         for act in acts:
             row: Any = act.row
             row.page_act = act
-            row.page_offer = self._offer_of(act, request)
+            # What takes the whole act back: the restore of deleted records, else its undo.
+            row.page_offer = act.offer
+            if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
+                deleted = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
+                keys = deleted if row.page_folded_count else [row.entity_id]
+                url = restore_url(request.user, row.entity_type, keys, back_url)
+                row.page_offer = activity.UndoOffer(url, "Restore…")
+            elif row.page_folded_count:
+                # Undoing one record would leave the others, so only the undo of a whole batch is offered.
+                is_batch = act.offer.url and row.kind in decisions.BATCH_KINDS
+                url = activity.batch_undo_url(row.batch_id, back_url) if is_batch else ""
+                row.page_offer = replace(act.offer, url=url)
         self.result_list = [act.row for act in acts]
         # The paginator counts entries, of which a line may have several; one page can count its lines.
         if not self.multi_page:
             self.result_count = len(acts)
-
-    @staticmethod
-    def _offer_of(act: activity.ActLines, request: HttpRequest) -> activity.UndoOffer:
-        """Return what takes the whole act back: the restore of deleted records, else its undo."""
-        row: Any = act.row
-        back_url = request.get_full_path()
-        if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
-            deleted = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
-            keys = deleted if row.page_folded_count else [row.entity_id]
-            return activity.UndoOffer(restore_url(request.user, row.entity_type, keys, back_url), "Restore…")
-        if not row.page_folded_count:
-            return act.offer
-        # Undoing one record would leave the others, so only the undo of a whole batch is offered.
-        is_batch = act.offer.url and row.kind in decisions.BATCH_KINDS
-        return replace(act.offer, url=activity.batch_undo_url(row.batch_id, back_url) if is_batch else "")
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""

@@ -53,16 +53,6 @@ def describe(record: SyncedModel) -> str:
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
-def time_column(name: str, description: str) -> Any:
-    """Return a column with a moment of the row in words, seen from `page_now` (see PageAdmin)."""
-
-    @admin.display(description=description, ordering=name)
-    def column(model_admin: Any, row: Any) -> SafeString | str:
-        return time_tag(getattr(row, name), row.page_now)
-
-    return column
-
-
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
     """Return a column with what `value` returns for the row."""
 
@@ -73,22 +63,22 @@ def plain_column(description: str, value: Callable[[Any], Any], ordering: str = 
     return column
 
 
-def type_column() -> Any:
-    @admin.display(description="Type", ordering="entity_type")
-    def column(model_admin: Any, row: Any) -> str:
-        return registry.type_label(row.entity_type)
+def time_column(name: str, description: str) -> Any:
+    """Return a column with a moment of the row in words, seen from `page_now` (see PageAdmin)."""
+    return plain_column(description, lambda row: time_tag(getattr(row, name), row.page_now), name)
 
-    return column
+
+def type_column() -> Any:
+    return plain_column("Type", lambda row: registry.type_label(row.entity_type), "entity_type")
 
 
 def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, str]]) -> Any:
     """Return a column with the row's state as a badge; `badges` has each state's colour and icon."""
 
-    @admin.display(description=description, ordering=name)
-    def column(model_admin: Any, row: Any) -> SafeString:
+    def value(row: Any) -> SafeString:
         return badge(*badges[getattr(row, name)], getattr(row, f"get_{name}_display")())
 
-    return column
+    return plain_column(description, value, name)
 
 
 def badge(colour: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:

@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.forms.widgets import DateTimeBaseInput
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
@@ -102,9 +101,17 @@ class ConcurrentForm(_ModelForm):
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
         if self.changes_a_row:
-            shown_values = self._shown_values()
+            shown_values = parse_json(self.data.get(SHOWN_KEY, ""))
+            if not isinstance(shown_values, dict):
+                shown_values = {}
+                self.add_error(
+                    None,
+                    "Nothing was saved: the page didn't say which values it had shown, so newer ones could have been "
+                    "overwritten. Check your values below and save again.",
+                )
+            shown_texts = {str(name): str(text) for name, text in shown_values.items()}
             for name in self.fields:
-                self._merge_field(name, shown_values)
+                self._merge_field(name, shown_texts)
         for name in self.fields:
             # A value that can't be shown again is emptied; its error says what was wrong.
             key = self.add_prefix(name)
@@ -120,17 +127,6 @@ class ConcurrentForm(_ModelForm):
             return True
         return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
 
-    def _shown_values(self) -> Mapping[str, str]:
-        values = parse_json(self.data.get(SHOWN_KEY, ""))
-        if isinstance(values, dict):
-            return {str(name): str(text) for name, text in values.items()}
-        self.add_error(
-            None,
-            "Nothing was saved: the page didn't say which values it had shown, so newer ones could have been "
-            "overwritten. Check your values below and save again.",
-        )
-        return {}
-
     def _merge_field(self, name: str, shown: Mapping[str, str]) -> None:
         widget = self.fields[name].widget
         key = self.add_prefix(name)
@@ -142,25 +138,35 @@ class ConcurrentForm(_ModelForm):
         shown_value = shown.get(name)
         unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
         if submitted is None or unchanged or self._is_same(name, submitted, stored):
-            self._keep_stored(name)
+            # It stays unchanged, also in the form if that is shown again.
+            self.unchanged_names.add(name)
+            self.errors.pop(name, None)
+            self.cleaned_data.pop(name, None)
+            data = self.data.copy()  # type: ignore[attr-defined]
+            data[key] = stored
+            if isinstance(self.fields[name], forms.BooleanField) and not stored:
+                del data[key]
+            self.data = data
             return
         self.changed_names.append(name)
         is_stale = shown_value is None or not self._is_same(name, shown_value, stored)
-        if shown and is_stale:
-            self.add_error(name, ValidationError(self._conflict_message(name, submitted), code="changed_meanwhile"))
-
-    def _keep_stored(self, name: str) -> None:
-        """Leave the field unchanged, also in the form if it is shown again."""
-        self.unchanged_names.add(name)
-        self.errors.pop(name, None)
-        self.cleaned_data.pop(name, None)
-        key = self.add_prefix(name)
-        stored = self.stored_values[name]
-        data = self.data.copy()  # type: ignore[attr-defined]
-        data[key] = stored
-        if isinstance(self.fields[name], forms.BooleanField) and not stored:
-            del data[key]
-        self.data = data
+        if not shown or not is_stale:
+            return
+        button = format_html(
+            '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
+            self[name].auto_id,
+            stored,
+            self.words_of(name, stored),
+            "take the new one",
+        )
+        message = format_html(
+            "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
+            str(self.fields[name].label or name).capitalize(),
+            self._readable(name, stored),
+            self._readable(name, submitted),
+            button,
+        )
+        self.add_error(name, ValidationError(message, code="changed_meanwhile"))
 
     def _get_validation_exclusions(self) -> set[str]:
         """Don't validate unchanged fields, because an old value may break a newer rule."""
@@ -191,23 +197,6 @@ class ConcurrentForm(_ModelForm):
         lines = email_address(text) if isinstance(field, EmailAddressField) else unix_lines(text)
         one_line = not isinstance(field.widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
-
-    def _conflict_message(self, name: str, submitted: str) -> SafeString:
-        field = self.fields[name]
-        stored = self.stored_values[name]
-        return format_html(
-            "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
-            str(field.label or name).capitalize(),
-            self._readable(name, stored),
-            self._readable(name, submitted),
-            format_html(
-                '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
-                self[name].auto_id,
-                stored,
-                self.words_of(name, stored),
-                "take the new one",
-            ),
-        )
 
     def _readable(self, name: str, text: str) -> str:
         words = self.words_of(name, text)

@@ -23,7 +23,7 @@ from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
 from sync.limits import api_quota
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue, UnmatchedItem
 from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
@@ -344,7 +344,15 @@ class DeleteRecord(RemovalAnswer):
                 problems.append(
                     f"{records} not deleted: somebody has edited or deleted them meanwhile. Check them again."
                 )
-            deleted += _delete_records(request, rows)
+            # All of them, or none if another record needs one.
+            row_ids = list(rows.order_by("pk").values_list("pk", flat=True))
+            try:
+                with transaction.atomic():
+                    admin.site.get_model_admin(rows.model).log_deletions(request, rows)
+                    manager.filter(pk__in=row_ids).delete()
+            except (models.ProtectedError, models.RestrictedError) as error:
+                raise ActionError("Nothing was deleted: other records in NPD need one of these.") from error
+            deleted += len(row_ids)
         if not deleted:
             return confirmed_action.Report(problems=problems)
         sentence = f"{_record_count(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
@@ -356,18 +364,6 @@ class DeleteRecord(RemovalAnswer):
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
     records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
     authors.log_action_many(request.user, records, sentence)
-
-
-def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> int:
-    """Delete all of these records, or none if another record needs one of them."""
-    ids = list(rows.order_by("pk").values_list("pk", flat=True))
-    try:
-        with transaction.atomic():
-            admin.site.get_model_admin(rows.model).log_deletions(request, rows)
-            rows.model._default_manager.filter(pk__in=ids).delete()
-    except (models.ProtectedError, models.RestrictedError) as error:
-        raise ActionError("Nothing was deleted: other records in NPD need one of these.") from error
-    return len(ids)
 
 
 def _job_now(row_id: str) -> str:

@@ -296,7 +296,9 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
     for row in _rows(request, entries, wording):
         rows_by_cause[row.entry.cause].append(row)
     links = admin_base.overview_of(request).links
-    board_urls = _board_urls(groups, wording) if record_panel.may_change_mapping(request.user) else {}
+    mapped_links: dict[str, int] = {}
+    if record_panel.may_change_mapping(request.user):
+        mapped_links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     boxes = []
     consequences: set[str] = set()
     for group in groups:
@@ -325,7 +327,7 @@ def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection
                 folds=folds,
                 is_open=is_open,
                 lead=lead,
-                buttons=_group_buttons(group, rows, acts, link, board_urls.get(group.cause, "")),
+                buttons=_group_buttons(group, rows, acts, link, mapped_links.get(group.entity_type)),
             )
         )
     return boxes
@@ -340,7 +342,7 @@ def _deleted_by(group: attention.Group) -> str:
 
 
 def _group_buttons(
-    group: attention.Group, rows: Sequence[Row], acts: list[Button], link: BoardLink | None, mapping_url: str
+    group: attention.Group, rows: Sequence[Row], acts: list[Button], link: BoardLink | None, mapped_link: int | None
 ) -> list[Button]:
     """Return the group's buttons, the main one first: its acts, pages, and what people do on the board itself."""
     is_solved_on_page = attention.KINDS[group.kind].is_solved_on_page
@@ -349,8 +351,11 @@ def _group_buttons(
         pages.append(Button(group.button, url=rows[0].entry.url))
     if group.number == 1 and rows:
         pages += rows[0].links
-    if mapping_url:
-        pages.append(Button("Change the mapping", url=mapping_url))
+    # Another column, direction or rule may solve these.
+    blocked_by_mapping = (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+    is_blocked = group.kind is attention.Kind.BLOCKED and group.code in blocked_by_mapping
+    if mapped_link and (is_blocked or group.kind is attention.Kind.REJECTED):
+        pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[mapped_link])))
     label = ""
     if group.kind is attention.Kind.REMOVED:
         label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
@@ -380,17 +385,6 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
             buttons.append(Button(label, handler.code, key=handler.act.key, takes_away=takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
-
-
-def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -> dict[str, str]:
-    """Return the board's page of each cause that another column, direction or rule may solve."""
-    links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
-    urls = {}
-    for group in groups:
-        is_mapping = group.kind is attention.Kind.BLOCKED and group.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
-        if (is_mapping or group.kind is attention.Kind.REJECTED) and group.entity_type in links:
-            urls[group.cause] = reverse("admin:sync_boardlink_change", args=[links[group.entity_type]])
-    return urls
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The admin of a synced model: its list with sync states, its form, and its actions."""
+"""The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property

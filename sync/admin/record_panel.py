@@ -41,6 +41,8 @@ def state_badge(view: record_view.RecordView) -> SafeString:
 
 def _reason_of(view: record_view.RecordView) -> str:
     """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    if view.reason_code is record_view.StateReason.SYNC_OFF:
+        return ""  # the badge says it
     return "It waits until sync goes on." if view.is_connected and view.reason == view.stop != "" else view.reason
 
 
@@ -276,37 +278,33 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     board_page = (
         admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose one") if link else ""
     )
+    page_url = registry.record_url(record.entity_type(), record.pk)
     for name, form_field in form.fields.items():
-        if name in sides:
-            mark = _field_mark(record, name, sides[name], entries.get(sides[name].key), user)
-        elif name in own:
-            mark = format_html('<span class="npd-muted">{} {} </span>', _NO_COLUMN, board_page)
-        else:
+        side = sides.get(name)
+        if side is None and name not in own:
             continue
+        if side is None:
+            mark = format_html('<span class="npd-muted">{} {} </span>', _NO_COLUMN, board_page)
+        elif side.reason_code not in _MARKED:
+            mark = format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
+        else:
+            entry = entries.get(side.key)
+            _colour, icon, text = FIELD_BADGES[side.reason_code]
+            if entry and entry.kind is attention.Kind.APPROVAL:
+                text = record_view.StateReason.APPROVAL.label
+            entry_link: SafeString | str = ""
+            if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].model):
+                entry_link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
+            mark = format_html(
+                '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
+                name,
+                humanize.icon(icon),
+                text,
+                humanize.without_request_id(side.detail),
+                entry_link,
+            )
         help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""
         form_field.help_text = format_html("{}{}", mark, help_text)
-
-
-def _field_mark(
-    record: SyncedModel, name: str, side: record_view.FieldView, entry: attention.Entry | None, user: Any
-) -> SafeString:
-    if side.reason_code not in _MARKED:
-        return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
-    _colour, icon, text = FIELD_BADGES[side.reason_code]
-    link: SafeString | str = ""
-    if entry and entry.kind is attention.Kind.APPROVAL:
-        text = record_view.StateReason.APPROVAL.label
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].model):
-        link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
-    return format_html(
-        '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
-        name,
-        humanize.icon(icon),
-        text,
-        humanize.without_request_id(side.detail),
-        link,
-    )
 
 
 DIRECTION_EFFECTS = {

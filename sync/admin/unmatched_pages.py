@@ -18,7 +18,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview import ChangeKind, PlannedChange, plan_link
+from sync.operations.preview import ChangeKind, plan_link
 from sync.records import availability, unmatched_items
 from sync.records.authors import log_action
 from sync.registry import item_url, link_of, record_url
@@ -169,22 +169,20 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
         planned, problem = plan_link(record, row.item_id)
     if problem:
         return confirmed_action.Question(title, warning=problem)
-    changes = [_change_line(change) for change in planned]
+    changes = []
+    for change in planned:
+        before = change.before or "(empty)"
+        after = change.after or "(empty)"
+        if change.kind is ChangeKind.CONFLICT:
+            before = f"NPD: {before}"
+            after = f"Monday: {after}"
+        elif change.kind not in _SIDES or not change.field or change.kind is ChangeKind.BLOCKED:
+            before = ""
+            after = change.reason
+        changes.append((_SIDES.get(change.kind, ""), change.field, before, after))
     if not changes:
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
         return confirmed_action.Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
     table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
     return confirmed_action.Question(title, effects, "Link them", [table], [("record", record.pk)])
-
-
-def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:
-    before = change.before or "(empty)"
-    after = change.after or "(empty)"
-    if change.kind is ChangeKind.CONFLICT:
-        before = f"NPD: {before}"
-        after = f"Monday: {after}"
-    elif change.kind not in _SIDES or not change.field or change.kind is ChangeKind.BLOCKED:
-        before = ""
-        after = change.reason
-    return _SIDES.get(change.kind, ""), change.field, before, after

@@ -418,8 +418,30 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
         return []
     wording = wording or Wording.of_boards()
     records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
-    names = _names(rows, records)
-    return [_entry(row, wording, names[row.pk], has_record=(row.entity_type, row.entity_id) in records) for row in rows]
+    gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
+    deleted = {}
+    for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
+        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
+        if deleted_name := stone.data.get(name_field):
+            deleted[stone.entity_id] = f"{deleted_name} (deleted)"
+    people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
+    users = get_user_model().objects.in_bulk(people) if people else {}
+    entries = []
+    for row in rows:
+        # The record's, item's, board's or person's name, else its type.
+        name = ""
+        if row.entity_id:
+            name = records.get((row.entity_type, row.entity_id)) or deleted.get(row.entity_id, "")
+            name = name or str(registry.type_name(row.entity_type)).capitalize()
+        elif row.kind == Kind.NOTIFICATION:
+            user = users.get(row.values["user"])
+            name = row.values["name"] or (user.get_username() if user else "")
+        elif row.item_id:
+            name = row.values.get("name") or f"Item {row.item_id}"
+        elif row.entity_type:
+            name = registry.board_title(row.entity_type)
+        entries.append(_entry(row, wording, name, has_record=(row.entity_type, row.entity_id) in records))
+    return entries
 
 
 def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> Entry:
@@ -472,8 +494,15 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
             times = humanize.count_with_noun(values["failures"], "time") if values["failures"] else ""
             detail = f"{RETRYING}failed {times}. {values['error']}" if times else values["error"]
         case Kind.REMOVED if values["edited"]:
-            edited = _edits_sentence(wording, row.entity_type, values["edited"].split(","), values["asked"])
-            detail = f"{cause_text}. {edited}"
+            npd, base, monday = (values["asked"][side] for side in ("npd", "base", "monday"))
+            fields = values["edited"].split(",")
+            edited = [key for key in fields if npd.get(key) != base.get(key) or monday.get(key)]
+            unread = [key for key in fields if key not in edited]
+            detail = f"{cause_text}."
+            for heading, keys in (("Edited since the last sync", edited), ("Can't be read on Monday", unread)):
+                if keys:
+                    labels = ", ".join(wording.label(row.entity_type, key) for key in keys)
+                    detail += f" {heading}: {labels}."
         case Kind.APPROVAL if "label" in values:
             detail = f"{values['label']} “{values['value']}”"
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
@@ -482,43 +511,6 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.BLOCKED if _is_about_column(row):
             detail = detail or NO_COLUMN
     return detail
-
-
-def _edits_sentence(wording: Wording, entity_type: str, fields: Sequence[str], values: Mapping[str, Any]) -> str:
-    """Return which fields were edited since the last sync of a record whose item is gone, and which can't be read."""
-    npd, base, monday = (values[side] for side in ("npd", "base", "monday"))
-    edited = [key for key in fields if npd.get(key) != base.get(key) or monday.get(key)]
-    unread = [key for key in fields if key not in edited]
-    headings = (("Edited since the last sync", edited), ("Can't be read on Monday", unread))
-    labels = ((heading, ", ".join(wording.label(entity_type, key) for key in keys)) for heading, keys in headings)
-    return " ".join(f"{heading}: {text}." for heading, text in labels if text)
-
-
-def _names(rows: Sequence[Attention], records: Mapping[tuple[str, UUID], str]) -> dict[int, str]:
-    """Return the name of each row's record, item, board or person, by the row's id; else its type."""
-    gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
-    deleted = {}
-    for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
-        if deleted_name := stone.data.get(name_field):
-            deleted[stone.entity_id] = f"{deleted_name} (deleted)"
-    people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
-    users = get_user_model().objects.in_bulk(people) if people else {}
-    names = {}
-    for row in rows:
-        name = ""
-        if row.entity_id:
-            name = records.get((row.entity_type, row.entity_id)) or deleted.get(row.entity_id, "")
-            name = name or str(registry.type_name(row.entity_type)).capitalize()
-        elif row.kind == Kind.NOTIFICATION:
-            user = users.get(row.values["user"])
-            name = row.values["name"] or (user.get_username() if user else "")
-        elif row.item_id:
-            name = row.values.get("name") or f"Item {row.item_id}"
-        elif row.entity_type:
-            name = registry.board_title(row.entity_type)
-        names[row.pk] = name
-    return names
 
 
 def _url(row: Attention, *, has_record: bool) -> str:

@@ -186,7 +186,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     ),
     (Kind.BLOCKED, choices.BlockedCode.RELATION): CauseFacts("{field} waits for a record that has no item yet"),
     (Kind.BLOCKED, choices.BlockedCode.INVALID): CauseFacts("{field} has a value that NPD can't take"),
-    (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): CauseFacts("{field}: the value can't be read"),
+    (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): CauseFacts("{field} can't be compared with Monday"),
     (Kind.BLOCKED, choices.BlockedCode.REQUIRED): CauseFacts("{field} is required in NPD and was emptied on Monday"),
     (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
         "{field} is in an update loop",

@@ -634,21 +634,6 @@ WATCHED = (
 )
 
 
-def _record_tables() -> Iterator[WatchedTable]:
-    """Yield the tables of the registered models, for deletions and changes of sync and direction.
-
-    A new record has no rows, unless it was restored and already has a sync state.
-    """
-    for spec in registry.entities():
-        yield WatchedTable(
-            spec.model._meta.db_table,
-            f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS sync_state
-                WHERE sync_state.entity_type = '{spec.entity_type}' AND sync_state.entity_id = written.id::text)
-            THEN PERFORM sync_attention_of_record('{spec.entity_type}', written.id); END IF;""",
-            columns=("sync_direction", "sync_enabled"),
-        )
-
-
 def install(using: str = "default", **kwargs: Any) -> None:
     """Create or replace the functions, and the triggers on those tables that exist already."""
     with connections[using].cursor() as cursor:
@@ -659,7 +644,19 @@ def install(using: str = "default", **kwargs: Any) -> None:
             cursor.execute(statement)
         for function in (RECORD, ITEM_JOB, UNMATCHED_ITEM, BOARD, RECEIVER):
             cursor.execute(_refresh_function(function))
-        for table in (*WATCHED, *_record_tables()):
+        # Records' deletions, and changes of sync and direction. A new record has no rows, unless it was restored and
+        # already has a sync state.
+        record_tables = [
+            WatchedTable(
+                spec.model._meta.db_table,
+                f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS sync_state
+                WHERE sync_state.entity_type = '{spec.entity_type}' AND sync_state.entity_id = written.id::text)
+            THEN PERFORM sync_attention_of_record('{spec.entity_type}', written.id); END IF;""",
+                columns=("sync_direction", "sync_enabled"),
+            )
+            for spec in registry.entities()
+        ]
+        for table in (*WATCHED, *record_tables):
             if table.name in tables:
                 for statement in table.statements():
                     cursor.execute(statement)

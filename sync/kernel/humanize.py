@@ -1,4 +1,4 @@
-"""Moments, lengths of time, counts and texts for people; times always have the reader's zone."""
+"""Moments, lengths of time, counts and texts for people: in the reader's zone, as config/en/formats.py writes them."""
 
 import re
 from collections.abc import Sequence

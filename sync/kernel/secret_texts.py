@@ -92,12 +92,6 @@ SHAPES = [
 SHORTEST_REMOVED = 6  # a shorter text would black out ordinary words
 
 
-def _spellings(secret: str) -> set[str]:
-    """Return the forms of a secret in a finished line: plain, in an address, as a literal, and each in JSON."""
-    plain = {secret, repr(secret)[1:-1], quote(secret, safe="")}
-    return plain | {json.dumps(text)[1:-1] for text in plain}
-
-
 class Redactor:
     """Removes secrets from a text, known ones by value and others by shape.
 
@@ -115,10 +109,15 @@ class Redactor:
         count, pattern = self._known
         if count != len(self._secrets):
             secrets = list(self._secrets)
-            long_enough = [secret for secret in secrets if len(secret) >= SHORTEST_REMOVED]
+            spellings = set()
+            for secret in secrets:
+                if len(secret) >= SHORTEST_REMOVED:
+                    # Plain, in an address, as a literal, and each in JSON.
+                    plain = {secret, repr(secret)[1:-1], quote(secret, safe="")}
+                    spellings |= plain | {json.dumps(text)[1:-1] for text in plain}
             # The longest first, because one secret may begin as another one.
-            spellings = sorted({form for secret in long_enough for form in _spellings(secret)}, key=len, reverse=True)
-            pattern = re.compile("|".join(map(re.escape, spellings))) if spellings else None
+            forms = [re.escape(text) for text in sorted(spellings, key=len, reverse=True)]
+            pattern = re.compile("|".join(forms)) if forms else None
             self._known = (len(secrets), pattern)
         return pattern.sub(HIDDEN, text) if pattern else text
 

@@ -1,7 +1,4 @@
-"""Stops as they are stored: the account's, a board's, and that of a board's calls of one kind.
-
-breaker.py decides about the account and write_stop.py about all writes, each by the errors of calls.
-"""
+"""Stops as they are stored: the account's (breaker.py decides), all writes' (write_stop.py), a board's, its calls'."""
 
 import json
 from collections.abc import Mapping

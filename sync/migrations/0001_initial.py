@@ -16,6 +16,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ApiUsage",
+            fields=[
+                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
+                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
+            ],
+            options={"db_table": "sync_api_usage"},
+        ),
+        migrations.CreateModel(
             name="BoardLink",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -138,7 +146,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_board_links"},
+            options={"db_table": "sync_board_links", "default_permissions": ("change", "view")},
         ),
         migrations.CreateModel(
             name="CacheEntry",
@@ -179,6 +187,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "activity entries",
                 "db_table": "sync_decisions",
                 "ordering": ["-at", "-id"],
+                "default_permissions": ("change", "view"),
             },
         ),
         migrations.CreateModel(
@@ -245,7 +254,11 @@ class Migration(migrations.Migration):
                 ("problem", models.TextField(blank=True, db_default="", verbose_name="what is wrong with its column")),
                 ("problem_code", models.CharField(blank=True, db_default="", max_length=30)),
             ],
-            options={"db_table": "sync_field_mappings", "ordering": ["link_id", "position", "id"]},
+            options={
+                "db_table": "sync_field_mappings",
+                "ordering": ["link_id", "position", "id"],
+                "default_permissions": ("change", "view"),
+            },
         ),
         migrations.CreateModel(
             name="IgnoredItem",
@@ -275,6 +288,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "ignored item",
                 "verbose_name_plural": "ignored items",
                 "db_table": "sync_ignored_items",
+                "default_permissions": ("delete", "view"),
             },
         ),
         migrations.CreateModel(
@@ -313,7 +327,12 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
                 ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
             ],
-            options={"verbose_name": "API write", "verbose_name_plural": "API writes", "db_table": "sync_intents"},
+            options={
+                "verbose_name": "API write",
+                "verbose_name_plural": "API writes",
+                "db_table": "sync_intents",
+                "default_permissions": (),
+            },
         ),
         migrations.CreateModel(
             name="MondayAccount",
@@ -401,7 +420,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_monday_account"},
+            options={"db_table": "sync_monday_account", "default_permissions": ("change", "view")},
         ),
         migrations.CreateModel(
             name="Notification",
@@ -578,7 +597,12 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="last conflict resolved"),
                 ),
             ],
-            options={"verbose_name": "sync state", "verbose_name_plural": "sync states", "db_table": "sync_metadata"},
+            options={
+                "verbose_name": "sync state",
+                "verbose_name_plural": "sync states",
+                "db_table": "sync_metadata",
+                "default_permissions": ("view",),
+            },
         ),
         migrations.CreateModel(
             name="SyncQueue",
@@ -669,6 +693,7 @@ class Migration(migrations.Migration):
                     ("discard_syncqueue", "Can discard failed jobs"),
                     ("pause_syncqueue", "Can pause and resume the sync"),
                 ),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
@@ -712,6 +737,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "deleted record",
                 "verbose_name_plural": "deleted records",
                 "db_table": "sync_tombstones",
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
@@ -736,6 +762,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "unmatched item",
                 "verbose_name_plural": "unmatched items",
                 "db_table": "sync_unmatched_items",
+                "default_permissions": ("change", "view"),
             },
         ),
         migrations.CreateModel(
@@ -752,7 +779,7 @@ class Migration(migrations.Migration):
                 ("processed_at", models.DateTimeField(blank=True, null=True)),
                 ("outcome", models.CharField(blank=True, db_default="", max_length=200)),
             ],
-            options={"db_table": "sync_webhook_events"},
+            options={"db_table": "sync_webhook_events", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="WriteLoop",
@@ -808,14 +835,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="ApiUsage",
-            fields=[
-                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
-                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
-            ],
-            options={"db_table": "sync_api_usage"},
-        ),
-        migrations.CreateModel(
             name="ApprovalRequest",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -868,6 +887,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "approval",
                 "verbose_name_plural": "approvals",
                 "db_table": "sync_approval_requests",
+                "default_permissions": ("change", "view"),
             },
         ),
         migrations.CreateModel(

@@ -99,6 +99,7 @@ class BoardLink(models.Model):
 
     class Meta:
         db_table = "sync_board_links"
+        default_permissions = ("change", "view")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 # With two models for a board, both would write to the same items.
@@ -169,6 +170,7 @@ class FieldMapping(models.Model):
 
     class Meta:
         db_table = "sync_field_mappings"
+        default_permissions = ("change", "view")
         ordering: ClassVar[list[str]] = ["link_id", "position", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["link", "key"], name="sync_field_mappings_one_a_key")
@@ -249,6 +251,7 @@ class MondayAccount(models.Model):
 
     class Meta:
         db_table = "sync_monday_account"
+        default_permissions = ("change", "view")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # There is one account, so there is one row.
             models.CheckConstraint(condition=models.Q(id=1), name="sync_monday_account_one_row")

@@ -75,6 +75,7 @@ class Decision(models.Model):
 
     class Meta:
         db_table = "sync_decisions"
+        default_permissions = ("change", "view")
         verbose_name = "activity entry"
         verbose_name_plural = "activity entries"
         ordering: ClassVar[list[str]] = ["-at", "-id"]

@@ -34,6 +34,7 @@ class Tombstone(models.Model):
 
     class Meta:
         db_table = "sync_tombstones"
+        default_permissions = ("view",)
         verbose_name = "deleted record"
         verbose_name_plural = "deleted records"
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -62,6 +63,7 @@ class IgnoredItem(models.Model):
 
     class Meta:
         db_table = "sync_ignored_items"
+        default_permissions = ("delete", "view")
         verbose_name = "ignored item"
         verbose_name_plural = "ignored items"
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -94,6 +96,7 @@ class UnmatchedItem(models.Model):
 
     class Meta:
         db_table = "sync_unmatched_items"
+        default_permissions = ("change", "view")
         verbose_name = "unmatched item"
         verbose_name_plural = "unmatched items"
         constraints: ClassVar[list[models.BaseConstraint]] = [

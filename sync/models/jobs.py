@@ -75,6 +75,7 @@ class SyncQueue(models.Model):
 
     class Meta:
         db_table = "sync_queue"
+        default_permissions = ("view",)
         verbose_name = "job"
         verbose_name_plural = "jobs"
         permissions = (

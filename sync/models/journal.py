@@ -50,6 +50,7 @@ class Intent(models.Model):
 
     class Meta:
         db_table = "sync_intents"
+        default_permissions = ()
         verbose_name = "API write"
         verbose_name_plural = "API writes"
         indexes: ClassVar[list[models.Index]] = [
@@ -89,6 +90,7 @@ class WebhookEvent(models.Model):
 
     class Meta:
         db_table = "sync_webhook_events"
+        default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["trigger_id", "item_id", "column_id", "type"],

@@ -89,6 +89,7 @@ class SyncMetadata(models.Model):
 
     class Meta:
         db_table = "sync_metadata"
+        default_permissions = ("view",)
         verbose_name = "sync state"
         verbose_name_plural = "sync states"
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -204,6 +205,7 @@ class ApprovalRequest(models.Model):
 
     class Meta:
         db_table = "sync_approval_requests"
+        default_permissions = ("change", "view")
         verbose_name = "approval"
         verbose_name_plural = "approvals"
         constraints: ClassVar[list[models.BaseConstraint]] = [

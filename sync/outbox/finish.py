@@ -1,4 +1,4 @@
-"""End claimed jobs: complete, fail, release or defer them, if the lease's token still matches."""
+"""End claimed jobs: complete, retry, give up, release or defer them, if the lease's token still matches."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Send a plan: store an intent for each write, send it, split documents that Monday refuses, and return the answers.
+"""Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
 Nothing else under sync/ calls a mutation. record_writes.py and the rules decide what is sent and what an answer means.
 """

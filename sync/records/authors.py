@@ -1,4 +1,4 @@
-"""Authors: who edited a value on either side, the names of people, and entries of the admin's log."""
+"""Authors as pages name them: who edited a value on either side, names of people, and entries of the admin's log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

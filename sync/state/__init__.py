@@ -163,7 +163,10 @@ class SyncStateService:
         if SYSTEM_OF_STRATEGY.get(strategy, state.system) != state.system:
             raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
         winners = {key: _winner(strategy, sides, edited) for key, sides in conflicts.items()}
-        values = {key: _both_values(conflicts[key]) for key, winner in winners.items() if winner is None}
+        values = {}
+        for key in [key for key, winner in winners.items() if winner is None]:
+            both = {"local": conflicts[key].local, "remote": conflicts[key].remote}
+            values[key] = {side: None if isinstance(value, Unknown) else value for side, value in both.items()}
         had_conflict = bool(state.conflicts)
         state.resolution_strategy = strategy
         _store_conflicts(state, values)
@@ -266,14 +269,6 @@ def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, edited: Edi
         choices.ResolutionStrategy.MONDAY_WINS: "remote",
     }
     return winners.get(strategy)
-
-
-def _both_values(sides: FieldSides) -> dict[str, Any]:
-    """Return both values for `state.conflicts`; an unknown value is stored as None."""
-    return {
-        "local": None if isinstance(sides.local, Unknown) else sides.local,
-        "remote": None if isinstance(sides.remote, Unknown) else sides.remote,
-    }
 
 
 def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:

@@ -14,11 +14,13 @@ from uuid import UUID
 from django.db import models
 from django.db.models.functions import Cast
 from django.db.models.lookups import In
+from django.utils.text import capfirst
 
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
 from sync.kernel import humanize
 from sync.limits import BlockedKind
+from sync.merge import NO_SYNC
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.outbox.pauses import Pause
@@ -456,8 +458,10 @@ class RecordView:
     @property
     def explanation(self) -> str:
         """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
-        if self.reason_code in (StateReason.SYNC_OFF, StateReason.NO_SYNC):
+        if self.reason_code is StateReason.SYNC_OFF:
             return "Sync is off for this record."
+        if self.reason_code is StateReason.NO_SYNC:
+            return f"{capfirst(NO_SYNC)}."
         if self.reason_code is StateReason.LEFT_OUT:
             return self.sync_state.note or "The filter leaves it out."
         if self.state is RecordState.SYNCED and self.reason_code is not StateReason.COLUMN:

@@ -62,6 +62,7 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
         next_retry=sync_now() - timedelta(hours=2), created_at=sync_now() - timedelta(hours=2)
     )
     assert state_of(browser).startswith("Nothing is synced: changes have waited for 2 hours")
+    assert "no worker has taken the board" in html_of(browser).lower()
     pauses.pause("anna", why="Clean-up")
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     pauses.resume("anna")

@@ -120,6 +120,22 @@ def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, wo
     assert "Changed in NPD" in side["badge"]
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sync_enabled": False}, "Sync off Turned off by"),
+        ({"sync_direction": "none"}, "Sync off Its direction is “Sync off”."),
+    ],
+)
+def test_a_record_with_its_sync_off_says_so_once(
+    browser: Client, world: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    Contact.objects.filter(pk=world["synced"].pk).update(**change, sync_status="disabled")
+    html = browser.get(change_page(world["synced"])).content.decode()
+    state = html.split("data-live-status>")[1].split("</div>")[0]
+    assert words_of(state).strip().startswith(words)
+
+
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     states.approval(record, "records")

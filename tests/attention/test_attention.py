@@ -107,7 +107,7 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
     for number in range(3):
         blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
     causes = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
-    expected = {("Column Phone was deleted.", 1), ("Phone: the value can't be read", 4)}
+    expected = {("Column Phone was deleted.", 1), ("Phone can't be compared with Monday", 4)}
     assert {(cause.text, cause.number) for cause in causes} == expected
     [unread] = [cause for cause in causes if cause.number == 4]
     members = attention.entries(attention.waiting().filter(cause=unread.cause))

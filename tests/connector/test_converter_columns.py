@@ -84,7 +84,13 @@ def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -
 
 @pytest.mark.parametrize(
     ("name", "first", "second"),
-    [("numbers", "4.50", "4.51"), ("numbers", "10", "1"), ("status", "done", "Done"), ("dropdown", "a, b", ["a", "b"])],
+    [
+        ("numbers", "4.50", "4.51"),
+        ("numbers", "10", "1"),
+        ("name", "ann lee", "Ann Lee"),
+        ("status", "done", "Done"),
+        ("dropdown", "a, b", ["a", "b"]),
+    ],
 )
 def test_values_that_say_different_things_are_not_equal(name: str, first: Any, second: Any) -> None:
     convert = make_converter(name)

@@ -45,15 +45,12 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     assert [" 2 contacts" in sentence for sentence in sentences] == [True, True]
 
 
-@pytest.mark.parametrize("kind", ["long_text", "numbers"])
-def test_a_column_of_another_type_takes_nothing_from_npd_and_gets_nothing(
-    world: World, owner: Owner, kind: str
-) -> None:
+def test_a_column_of_another_type_takes_nothing_from_npd_and_gets_nothing(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Old", notes="n")
-    owner.column("role_title", "retype", type=kind)  # which empties its cells
+    owner.column("role_title", "retype", type="numbers")  # which empties its cells
     world.save(contact, notes="new")
     assert (world.status(contact), contact.role_title) == ("pending", "Old")
-    assert f"of the type {kind} now" in world.block_of(contact, "role_title")
+    assert "of the type numbers now" in world.block_of(contact, "role_title")
     world.save(contact, role_title="New")
     assert (contact.sync_status, world.values(contact)["role_title"]) == ("pending", "")
     owner.column("role_title", "retype", type="text")

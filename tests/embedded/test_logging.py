@@ -53,26 +53,27 @@ def test_ordinary_text_stays_as_it_is(line: str) -> None:
     assert Redactor([SECRET, ""])(line) == line
 
 
-def test_a_secret_in_a_traceback_is_hidden() -> None:
-    formatter = SecretlessFormatter(
-        redact=Redactor([SECRET]), processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
+def formatter_that_hides(*secrets: str) -> SecretlessFormatter:
+    return SecretlessFormatter(
+        redact=Redactor(secrets), processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
     )
+
+
+def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str:
+    record = logging.LogRecord("x", logging.ERROR, __file__, 1, text, arguments, None)
+    return formatter_that_hides(*secrets).format(record)
+
+
+def test_a_secret_in_a_traceback_is_hidden() -> None:
     try:
         raise ValueError(f"no such key: {SECRET}")
     except ValueError as error:
         info = (type(error), error, error.__traceback__)
         record = logging.LogRecord("x", logging.ERROR, __file__, 1, "failed %s", ("once",), info)
-    line = formatter.format(record)
+    line = formatter_that_hides(SECRET).format(record)
     assert "failed once" in line
     assert "ValueError" in line
     assert SECRET not in line
-
-
-def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str:
-    formatter = SecretlessFormatter(
-        redact=Redactor(secrets), processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
-    )
-    return formatter.format(logging.LogRecord("x", logging.ERROR, __file__, 1, text, arguments, None))
 
 
 @pytest.mark.parametrize("secret", ['pa"ss\\word1', "ключ-секрет", 'it\'s"both"', "a\ttab-and-more"])

@@ -67,15 +67,6 @@ def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, action
     assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
 
 
-def test_ticked_ones_are_decided_after_a_page_that_names_their_number(browser: Client, hold: Any) -> None:
-    acts = hold(3)
-    chosen = {"action": "reject", "key": [f"approval:{act.pk}" for act in acts[:2]]}
-    assert "Restore 2 fields in NPD?" in browser.post(ACT, chosen).content.decode()
-    assert states() == ["pending"] * 3
-    browser.post(ACT, chosen | {"confirmed": "yes"})
-    assert states() == ["rejected", "rejected", "pending"]
-
-
 def test_deletions_and_emptied_fields_are_never_approved_by_one_button(browser: Client, hold: Any) -> None:
     acts = [*hold(2), *hold(1, ApprovalKind.RECORDS)]
     chosen = {"action": "approve", "key": [f"approval:{act.pk}" for act in acts]}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
 from sync.models import ApiQuota, ApiUsage, BoardLink
@@ -26,17 +26,6 @@ def spent(**values: Any) -> None:
     with api_quota.lock_quota():
         pass
     ApiQuota.objects.filter(id=1).update(**values)
-
-
-def test_a_pass_spends_its_read_and_its_write(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    used = api_quota.forecast().used
-    edit(contact, "Chair")
-    world.work()
-    assert world.status(contact) == "synced"
-    assert api_quota.forecast().used == used + 2
-    assert world.link().last_pass_at is not None
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
@@ -114,13 +103,18 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     assert api_quota.forecast().limit == 1_000
 
 
-def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(30)])
+def all_changed(world: World, monday: Planned, people: int, *, points: int) -> None:
+    """So many contacts on both sides were changed in NPD, and the minute has so many points."""
+    Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(people)])
     world.work()
     world.hear()
-    monday.limits(plan="free", points=750_000)
+    monday.limits(plan="free", points=points)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
+
+
+def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_changed(world, monday, 30, points=750_000)
     sent: list[float] = []
     monkeypatch.setattr(notify, "notify_board", lambda board, seconds=0.0: sent.append(seconds))
     world.work()
@@ -129,4 +123,18 @@ def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monke
     for _ in range(3):
         world.work(seconds=110)
     assert not Contact.objects.exclude(sync_status="synced").exists()
+    assert monday.refused == 0
+
+
+def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(world: World, monday: Planned) -> None:
+    firm = Organization.objects.create(name="Acme", notes="old")
+    all_changed(world, monday, 60, points=600_000)
+    Organization.objects.filter(pk=firm.pk).update(notes="new")
+    for _ in range(2):
+        SyncQueueService().process("contact")  # its wake-up always comes first
+        SyncQueueService().process("organization")
+        world.pass_time(seconds=110)
+    assert (world.values(firm)["notes"], world.status(firm)) == ("new", "synced")
+    synced = Contact.objects.filter(sync_status="synced").count()
+    assert 20 <= synced < 60  # and the busy one gets nearly all of the rest
     assert monday.refused == 0

@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 
 from npd.models import Contact, Organization
-from sync.models import FieldMapping, Intent
+from sync.models import FieldMapping
 from tests.reports.test_writes_down import (
     new_contacts,
     synced_contacts,
@@ -79,11 +79,6 @@ def healthy_unsynced() -> int:
     return contacts.count() + organizations.count()
 
 
-def documents_written() -> int:
-    """How many calls the real changes took: those that Monday carried out."""
-    return Intent.objects.filter(state__in=["applied", "confirmed"]).values("idempotency_key").distinct().count()
-
-
 @pytest.mark.parametrize(("fault", "seed"), [("HTTP 500", 1), ("no answer, nothing done", 2)])
 def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: World, fault: str, seed: int) -> None:
     poison(world, fault)
@@ -93,14 +88,6 @@ def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: W
     assert world.calls_while(60, seconds=30) <= 50
     assert healthy_unsynced() == 0
     assert world.calls_while(60) <= 20
-
-
-def test_few_poisoned_among_many_are_found_at_the_cost_of_fifty_calls(world: World) -> None:
-    poison(world)
-    add_records(Organization, 27, 3, 1)
-    add_records(Contact, 27, 3, 1)
-    assert world.calls_while(60) <= 50 + documents_written()
-    assert healthy_unsynced() == 0
 
 
 def test_several_that_failed_alone_are_tried_in_turn(world: World) -> None:

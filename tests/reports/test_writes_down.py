@@ -232,19 +232,6 @@ def test_a_day_of_it_takes_a_tenth_of_the_plans_calls(world: World, monday: Plan
     assert calls <= 200 / 10 + 5
 
 
-def test_the_stop_is_shown_and_ends_with_a_write(world: World) -> None:
-    writes_fail(world)
-    new_contacts(4)
-    world.calls_while(10)
-    account = MondayAccount.objects.get()
-    assert (account.stop_code, account.needs_probe) == ("writes", False)
-    assert "still comes in" in account.stop_reason
-    writes_work(world)
-    world.calls_while(65, seconds=1_200)
-    account = MondayAccount.objects.get()
-    assert (account.stop_code, account.stopped_until, account.write_failures) == ("", None, 0)
-
-
 def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     writes_fail(world)

@@ -1,4 +1,4 @@
-"""People at work with everything running, in a real browser: whoever begins, undoes, is on a phone.
+"""People at work with everything running, in a real browser: whoever begins, undoes, is on a phone, may only resolve.
 
 Each looks at the main pages on a desk and on a phone, light and dark, with axe. The Monday morning after an outage is
 test_monday_morning.py.
@@ -278,3 +278,76 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     assert set(Contact.objects.filter(name__in=names).values_list("role_title", flat=True)) == {
         f"{name} on Monday" for name in names
     }
+
+
+# Somebody who may only resolve.
+
+
+def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
+    site: Site, page: Page, chromium: Browser
+) -> None:
+    Contact.objects.create(name="Ann", email="ann@example.com", role_title="Old")
+    site.wait_for("she is synced", synced)
+    ann = Contact.objects.get()
+    with worker_asleep(site):
+        Contact.objects.update(role_title="Head")
+        edit(site, ann, "role_title", "Chair")
+    site.wait_for("she needs attention", lambda: sum(attention.counts().values()) == 1)
+    sign_in(site, page)
+    link = invite(page, "lea", "Resolve")
+
+    context = chromium.new_context(base_url=site.url, locale="en-GB", viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PAGE_TIMEOUT)
+    hers = context.new_page()
+    hers.goto(link)
+    faults = barriers_in_every_look(hers)
+    for name in ("New password", "New password confirmation"):
+        hers.get_by_label(name, exact=True).fill("a long way to the sea")
+    hers.get_by_role("button", name="Set the password").click()
+    hers.get_by_text("Your password is set").wait_for()
+    hers.get_by_label("Username").fill("lea")
+    hers.get_by_label("Password", exact=True).fill("a long way to the sea")
+    hers.get_by_role("button", name="Sign in", exact=True).click()
+    expect(hers.locator("#npd-home-state strong")).to_have_text("Syncing; 1 thing needs attention")
+    expect(hers.get_by_role("link", name="Pause…")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+
+    hers.goto(f"/admin/npd/contact/{ann.pk}/change/")
+    for name in ("Save", "Sync now", "Delete"):
+        expect(hers.get_by_role("button", name=name)).to_have_count(0)
+    expect(hers.locator("#contact_form").locator("input:not([type=hidden]), textarea, select")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+    for path in ("/admin/sync/syncqueue/", "/admin/sync/boardlink/", "/admin/auth/user/", "/admin/npd/contact/add/"):
+        answer = hers.goto(path)
+        assert answer
+        assert answer.status == 403
+    faults += barriers_in_every_look(hers)
+
+    hers.goto(HOME)
+    hers.locator(".npd-home-group").locator(".npd-button-main").click()
+    hers.locator(".cfl-current").wait_for()
+    expect(hers.locator("input[value=custom], input[type=text]")).to_have_count(0)
+    faults += barriers_in_every_look(hers)
+    hers.get_by_role("radio", name="Chair").check()
+    hers.get_by_role("button", name="Resolve, then Home").click()
+    expect(hers.locator("#npd-home-state strong")).to_have_text("All is well")
+    context.close()
+
+    assert not faults
+    site.wait_for("both sides agree", lambda: synced() and not SyncConflict.objects.filter(resolved_at=None))
+    ann.refresh_from_db()
+    assert ann.role_title == site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Chair"
+    assert SyncConflict.objects.get().resolved_by.get_username() == "lea"
+
+
+def invite(page: Page, name: str, group: str) -> str:
+    """From Home: a new user of a group; the link by which they set a password, as no mail goes out here."""
+    page.get_by_role("link", name=re.compile("Settings$")).first.click()
+    page.get_by_role("link", name=re.compile("^Users")).click()
+    page.get_by_role("link", name="Add user").click()
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Email address").fill(f"{name}@example.com")
+    page.get_by_role("checkbox", name=re.compile(f"^{group}")).check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Send the link").click()
+    return page.locator(".npd-token pre").inner_text()

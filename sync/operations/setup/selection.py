@@ -1,4 +1,4 @@
-"""The choices of a set-up (boards, columns, new items) and their checks.
+"""The choices of a set-up (boards, columns, new items, the first rule), their defaults and their checks.
 
 The steps of a person, each a page with a form (`admin/setup_pages.py`):
 
