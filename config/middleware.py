@@ -300,10 +300,7 @@ class HeadersMiddleware(MiddlewareMixin):
         is_html = response.headers.get("Content-Type", "").startswith("text/html")
         # Asked last, because it may read the session from the database.
         is_in_frame = (
-            is_html
-            and not request.path_info.startswith(WITHOUT_FRAME)
-            and user is not None
-            and user.is_authenticated
+            is_html and not request.path_info.startswith(WITHOUT_FRAME) and user is not None and user.is_authenticated
         )
         policy = settings.FRAME_SECURITY_POLICY if is_in_frame else settings.CONTENT_SECURITY_POLICY
         response.headers.setdefault("Content-Security-Policy", policy)
