@@ -70,7 +70,8 @@ class Question:
     warning: str = ""
     page_name: str = ""
     deletes: bool = False  # makes the button red
-    text: tuple[str, str] | None = None  # name and label of an optional text field
+    text: tuple[str, str] | None = None  # name and label of a text field
+    needs_text: bool = False
 
 
 @dataclass(frozen=True)
