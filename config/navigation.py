@@ -218,9 +218,7 @@ def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
     pages = [
         SearchResult(section.title, section.about or section.group, section.link, None)
         for section in sections()
-        if term.lower() in section.title.lower()
-        and section.title.lower() not in lists
-        and section.is_offered(request)
+        if term.lower() in section.title.lower() and section.title.lower() not in lists and section.is_offered(request)
     ]
     return pages + found_records(request, term)
 

@@ -288,7 +288,26 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
         _store(group)
     undone = [step for step in steps if not step.refusal]
-    lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
+    actor = authors.actor_label(by)
+    lines = []
+    for step in undone:
+        values: dict[str, Any] = {}
+        sentence = f"{actor} undid what was imported: {step.name} was deleted."
+        if not step.deletes:
+            raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
+            values = {"before": step.current_text, "after": step.restored_text, **raws}
+            label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
+            back = f"“{step.restored_text}”" if step.restored_text else "empty"
+            before = f"“{step.current_text}”" if step.current_text else "empty"
+            # The sentence names no time, because people read it in several time zones.
+            sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
+        assert step.record is not None
+        line = authors.person_line(step.record, "undo", sentence, actor)
+        line.key = step.decision.key
+        line.values = values
+        line.batch_id = result.batch_id
+        line.undoes = step.decision.pk  # by which the undo can be undone
+        lines.append(line)
     result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]
@@ -318,24 +337,3 @@ def _store(steps: Sequence[UndoStep]) -> None:
             return
         for step in steps:
             _store([step])
-
-
-def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
-    """Return the undo's own decision, by which it can be undone."""
-    values: dict[str, Any] = {}
-    sentence = f"{actor} undid what was imported: {step.name} was deleted."
-    if not step.deletes:
-        raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
-        values = {"before": step.current_text, "after": step.restored_text, **raws}
-        label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
-        back = f"“{step.restored_text}”" if step.restored_text else "empty"
-        before = f"“{step.current_text}”" if step.current_text else "empty"
-        # The sentence names no time, because people read it in several time zones.
-        sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
-    assert step.record is not None
-    line = authors.person_line(step.record, "undo", sentence, actor)
-    line.key = step.decision.key
-    line.values = values
-    line.batch_id = batch_id
-    line.undoes = step.decision.pk
-    return line
