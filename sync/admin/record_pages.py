@@ -585,7 +585,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 
-def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
+def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
     """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
