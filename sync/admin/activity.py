@@ -15,7 +15,7 @@ from sync.admin import edits
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
-from sync.operations.decision_undo import is_undoable, may_undo_decisions
+from sync.operations.decision_undo import is_undoable, may_undo_decisions, superseded_changes
 from sync.records import authors
 
 MOST_ENTRIES = 50
@@ -126,6 +126,8 @@ class _UndoOffers:
             return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
         self._undone = {row.pk for row in undoable if not is_in_force(row.pk)}
+        # Of what was changed again, there is no value to restore.
+        self._superseded = superseded_changes(undoable)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return the undo of an act with these entries."""
@@ -139,9 +141,11 @@ class _UndoOffers:
         moves = [row for row in rows if is_undoable(row)]
         if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
-        keys = [str(row.pk) for row in moves if row.pk not in self._undone]
-        if not keys:
+        if all(row.pk in self._undone for row in moves):
             return UndoOffer(is_undone=True)
+        keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
+        if not keys:
+            return NOTHING_TO_UNDO
         label = "Redo…" if any(row.undoes is not None for row in moves) else "Undo…"
         return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
 

@@ -176,7 +176,7 @@ class ActivityList(admin_base.PageChangeList):
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
-    list_filter = (admin_base.EntityFilter, "at")
+    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")

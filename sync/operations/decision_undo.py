@@ -85,6 +85,21 @@ def is_undoable(decision: Decision) -> bool:
     return bool(decision.entity_id and decision.key and all(raws))
 
 
+def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
+    """Return the changes whose values their records don't hold any more, so that an undo has nothing to restore."""
+    changes = [row for row in decisions if not is_creation(row)]
+    superseded = set()
+    for rows in grouped(changes, lambda row: row.entity_type).values():
+        records = _records_of(rows)
+        for row in rows:
+            record = records.get(row.entity_id) if row.entity_id else None
+            after = row.values["raw_after"]
+            is_known = record is not None and after.keys() <= {field.name for field in record._meta.concrete_fields}
+            if record is not None and is_known and not field_values.still_holds(record, after):
+                superseded.add(row.pk)
+    return superseded
+
+
 def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
     """Return the changes, creations and removals of a pass, an import or an undo, oldest first."""
     rows = Decision.objects.filter(batch_id=batch_id)
