@@ -15,6 +15,7 @@ from sync.admin import edits
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
+from sync.operations import decision_undo
 from sync.operations.decision_undo import is_undoable, may_undo_decisions, superseded_changes
 from sync.records import authors
 
@@ -103,6 +104,19 @@ def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
     """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
     query = {"next": back_url} if back_url else None
     return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
+
+
+def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
+    """Return the undo of a whole import or undo, whose entries are folded into this one."""
+    assert row.batch_id is not None
+    if state := decision_undo.batch_undo_state(row.batch_id):
+        return UndoOffer(label=state, is_undone=True)
+    # One entry of each kind tells what a person has to be allowed to do.
+    kinds = ("entity_type", "kind", "key")
+    samples = list(decision_undo.decisions_of_batch(row.batch_id).order_by(*kinds).distinct(*kinds))
+    if not samples or not may_undo_decisions(user, samples):
+        return NOTHING_TO_UNDO
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else "Undo…")
 
 
 class _UndoOffers:
