@@ -196,7 +196,17 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         decision = dict(serializer.validated_data)
-        decision["seen"] = _as_shown(conflict, decision["seen"])
+        context = RecordContext.of(conflict)
+        record = context.record
+        if record is not None and context.link is not None:
+            # Seen texts from the records' API get the form that conflicts show.
+            display = FieldDisplay(context.link, context.mappings, [record])
+            seen = dict(decision["seen"])
+            for key, sides in decision["seen"].items():
+                mapping = context.mapped.get(key)
+                if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
+                    seen[key] = {**sides, "npd": display.current(record, mapping) or None}
+            decision["seen"] = seen
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
         return _decision_response(
@@ -212,21 +222,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         return _decision_response(
             request, partial(resolution.undo, self.get_object().pk, by=cast("User", request.user))
         )
-
-
-def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the seen values with texts from the records' API in the form that conflicts show."""
-    context = RecordContext.of(conflict)
-    record = context.record
-    if record is None or context.link is None:
-        return values
-    display = FieldDisplay(context.link, context.mappings, [record])
-    texts = dict(values)
-    for key, sides in values.items():
-        mapping = context.mapped.get(key)
-        if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            texts[key] = {**sides, "npd": display.current(record, mapping) or None}
-    return texts
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

@@ -29,7 +29,21 @@ TextPart = tuple[str, bool]
 def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
     """Return the text in pieces, marking the words that another text lacks, unless the texts are too unlike."""
     words = _WORD.findall(text or "")
-    differing = set[int]().union(*(_differing(words, other or "") for other in others))
+    differing = set[int]()
+    for other in others:
+        if sum(map(len, words)) > MAX_DIFF_CHARACTERS or len(other or "") > MAX_DIFF_CHARACTERS:
+            continue
+        other_words = _WORD.findall(other or "")
+        mine = [word.strip() for word in words]
+        theirs = [word.strip() for word in other_words]
+        if mine == theirs:  # only spaces and line ends differ
+            mine = words
+            theirs = other_words
+        # From 200 words on, difflib's autojunk skips the most frequent words; without it this could take minutes.
+        matcher = SequenceMatcher(None, mine, theirs)
+        if matcher.ratio() >= MIN_SIMILARITY:
+            for tag, start, end, _, _ in matcher.get_opcodes():
+                differing.update(range(start, end) if tag != "equal" else ())
     parts = []
     for is_marked, group in groupby(enumerate(words), key=lambda word: word[0] in differing):
         block = "".join(word for _, word in group)
@@ -37,24 +51,6 @@ def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
         core = block.rstrip() if is_marked and block.strip() else block
         parts += [(core, is_marked), (block[len(core) :], False)]
     return [part for part in parts if part[0]]
-
-
-def _differing(words: list[str], other: str) -> set[int]:
-    """Return the positions of the words that the other text lacks; none if the texts are equal or too unlike."""
-    if sum(map(len, words)) > MAX_DIFF_CHARACTERS or len(other) > MAX_DIFF_CHARACTERS:
-        return set()
-    other_words = _WORD.findall(other)
-    mine = [word.strip() for word in words]
-    theirs = [word.strip() for word in other_words]
-    if mine == theirs:  # only spaces and line ends differ
-        mine = words
-        theirs = other_words
-    # From 200 words on, difflib's autojunk skips the most frequent words; without it this could take minutes.
-    matcher = SequenceMatcher(None, mine, theirs)
-    if matcher.ratio() < MIN_SIMILARITY:
-        return set()
-    blocks = [range(start, end) for tag, start, end, _, _ in matcher.get_opcodes() if tag != "equal"]
-    return {place for block in blocks for place in block}
 
 
 def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:

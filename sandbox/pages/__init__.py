@@ -61,7 +61,13 @@ class BoardPage:
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.active_columns() if column.type != "name"]
-        items = [item for item in world.items_of(board.id, (self._state,)) if self._has_words(item)]
+        # The items with the searched words in their name or a cell, or as their id.
+        words = self._words.casefold()
+        items = []
+        for item in world.items_of(board.id, (self._state,)):
+            texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
+            if words == str(item.id) or any(words in text.casefold() for text in texts):
+                items.append(item)
         if self._sort == "changed":
             items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
         # The page on which the item of the last form is, so that the focus stays on it.
@@ -73,13 +79,26 @@ class BoardPage:
         self._total = len(items)
         self._items = items[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
 
-    def _has_words(self, item: model.Item) -> bool:
-        """Return whether the searched words are in the item's name or a cell, or are its id."""
-        words = self._words.casefold()
-        texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
-        return words == str(item.id) or any(words in text.casefold() for text in texts)
-
     def html(self) -> str:
+        # The search, and the form for a new item, which only an active board takes.
+        groups = self._board.active_groups()
+        choice = add_form = ""
+        if len(groups) > 1:
+            options = "".join(_option(group.id, group.title) for group in groups)
+            choice = f'<select name="group" aria-label="Group of the new item">{options}</select>'
+        if self._board.state == "active":
+            add_form = (
+                f'<form method="post" action="{self._address()}"><input name="text" required maxlength="255" '
+                f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> {choice}'
+                '<button class="main" name="do" value="add">Add item</button></form>'
+            )
+        sorts = "".join(_option(key, words, key == self._sort) for key, words in SORTS.items())
+        toolbar = f"""<div class="toolbar">
+<form method="get" action="/board/{self._board.id}" role="search">
+<input type="search" name="q" value="{escape(self._words)}" placeholder="Search items" aria-label="Search items">
+<select name="sort" aria-label="Order">{sorts}</select>
+<input type="hidden" name="state" value="{self._state}"><button>Show</button></form>
+{add_form}</div>"""
         tabs = ""
         for state, words in STATES.items():
             count = len(self._world.items_of(self._board.id, (state,)))
@@ -94,28 +113,7 @@ class BoardPage:
         if self._page * PAGE_SIZE < self._total:
             links += f'<a href="{self._address(page=self._page + 1)}">Next</a>'
         foot = f'<p class="foot">{shown} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
-        return f"{self._toolbar()}{tabs}{self._table()}{foot}"
-
-    def _toolbar(self) -> str:
-        """Return the search, and the form for a new item, which only an active board takes."""
-        groups = self._board.active_groups()
-        choice = add_form = ""
-        if len(groups) > 1:
-            options = "".join(_option(group.id, group.title) for group in groups)
-            choice = f'<select name="group" aria-label="Group of the new item">{options}</select>'
-        if self._board.state == "active":
-            add_form = (
-                f'<form method="post" action="{self._address()}"><input name="text" required maxlength="255" '
-                f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> {choice}'
-                '<button class="main" name="do" value="add">Add item</button></form>'
-            )
-        sorts = "".join(_option(key, words, key == self._sort) for key, words in SORTS.items())
-        return f"""<div class="toolbar">
-<form method="get" action="/board/{self._board.id}" role="search">
-<input type="search" name="q" value="{escape(self._words)}" placeholder="Search items" aria-label="Search items">
-<select name="sort" aria-label="Order">{sorts}</select>
-<input type="hidden" name="state" value="{self._state}"><button>Show</button></form>
-{add_form}</div>"""
+        return f"{toolbar}{tabs}{self._table()}{foot}"
 
     def _table(self) -> str:
         if not self._items:

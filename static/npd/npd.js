@@ -146,6 +146,7 @@ const mendedSearch = (search) => ({
   init() {
     this.$root.setAttribute("role", "dialog");
     this.$root.setAttribute("aria-label", "Search");
+    this.$refs.searchInputCommand.placeholder = "Search people, organizations, pages";
     // Results of an earlier text stay on the screen, but aren't chosen.
     this.$root.addEventListener("input", () => (this.currentIndex = 0));
     this.$root.addEventListener("keydown", (event) => {

@@ -112,7 +112,20 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 enqueue_comparison(link.entity_type, [UUID(blocked.entity_id)])
     set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
-    _store_shape(link, board)
+    columns: Mapping[str, Any] = {
+        column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings)}
+        for column in board.columns
+    }
+    known_columns = {m.column_id: link.shape.get("columns", {}).get(m.column_id) for m in link.mappings.all()}
+    # A removed column stays in the shape while it is mapped, so that messages can name its title.
+    removed_columns = {
+        key: {**column_info, "gone": True}
+        for key, column_info in known_columns.items()
+        if column_info and key not in columns
+    }
+    shape = {"name": board.name, "columns": {**removed_columns, **columns}}
+    link.shape = shape | {"checked_at": sync_now().isoformat()}
+    BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
     return problem_mappings
 
 
@@ -231,23 +244,6 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     )
 
 
-def _store_shape(link: BoardLink, board: Board) -> None:
-    columns: Mapping[str, Any] = {
-        column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings)}
-        for column in board.columns
-    }
-    known_columns = {m.column_id: link.shape.get("columns", {}).get(m.column_id) for m in link.mappings.all()}
-    # A removed column stays in the shape while it is mapped, so that messages can name its title.
-    removed_columns = {
-        key: {**column_info, "gone": True}
-        for key, column_info in known_columns.items()
-        if column_info and key not in columns
-    }
-    shape = {"name": board.name, "columns": {**removed_columns, **columns}}
-    link.shape = shape | {"checked_at": sync_now().isoformat()}
-    BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
-
-
 def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
     had_problem = bool(mapping.problem)
@@ -256,7 +252,21 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | N
         _store_problem(link, mapping, code, problem)
         number = 0
         if problem:
-            number = _block_field(link, mapping)
+            model = registry.entity(link.entity_type).model
+            # Every synced record with an item. Lock order: records in the order of their ids, then the sync state.
+            synced = model._default_manager.exclude(monday_id=None).exclude(unsynced())
+            mark_pending(link.entity_type, list(synced.values_list("pk", flat=True)))
+            params = {
+                "entity_type": link.entity_type,
+                "key": mapping.key,
+                "reason": mapping.problem,
+                "code": BlockedCode.COLUMN.value,
+                "column": mapping.column_id,
+                "version": mapping.version,
+                "status": SyncStatus.PENDING.value,
+                "pending": RecordSyncStatus.PENDING.value,
+            }
+            number = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif had_problem:
             number = blocked.count()
             # The values may have changed on either side while the field was blocked.
@@ -274,25 +284,6 @@ def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem |
     mapping.problem = problem
     mapping.problem_code = code or ""
     FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
-
-
-def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
-    """Block a field on every synced record with an item; return how many."""
-    model = registry.entity(link.entity_type).model
-    # Lock order: records in the order of their ids, then the sync state.
-    records = model._default_manager.exclude(monday_id=None).exclude(unsynced())
-    mark_pending(link.entity_type, list(records.values_list("pk", flat=True)))
-    params = {
-        "entity_type": link.entity_type,
-        "key": mapping.key,
-        "reason": mapping.problem,
-        "code": BlockedCode.COLUMN.value,
-        "column": mapping.column_id,
-        "version": mapping.version,
-        "status": SyncStatus.PENDING.value,
-        "pending": RecordSyncStatus.PENDING.value,
-    }
-    return run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
 
 
 def blocked_sync_states(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:

@@ -83,9 +83,14 @@ def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
 def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
     """Return the type's fields that may be mapped; `chosen_boards` are the boards set up together, by type."""
     fields = []
+    chosen = chosen_boards or {}
     for mapping in spec.mappings:
         relation = registry.relation_of(spec.model, mapping.fields)
         target = registry.target_of(relation).entity_type() if relation is not None else ""
+        target_board = chosen.get(target)
+        if target not in chosen and registry.is_registered(target):
+            link = registry.link_of(target)
+            target_board = (link.board_id or None) if link is not None else None
         own_names = {mapping.key, *mapping.fields}
         titles_of_others = [title for name, titles in spec.titles.items() if name not in own_names for title in titles]
         titles_of_others += [other.label for other in spec.mappings if other.key != mapping.key]
@@ -95,7 +100,7 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
                 is_match_key=mapping.key == spec.match_key,
                 rules=registry.rules_for(spec.model, mapping),
                 target=target,
-                target_board=_target_board(target, chosen_boards or {}) if target else None,
+                target_board=target_board,
                 titles=spec.titles.get(mapping.key, ()),
                 titles_of_others=titles_of_others,
                 labels=registry.choice_labels(spec.model, mapping.fields),
@@ -107,13 +112,6 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
 def match_field(fields: Iterable[MappableField]) -> MappableField:
     """Return the field by which records and items are matched."""
     return next(mappable for mappable in fields if mappable.is_match_key)
-
-
-def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
-    if target in chosen_boards:
-        return chosen_boards[target]
-    link = registry.link_of(target) if registry.is_registered(target) else None
-    return (link.board_id or None) if link is not None else None
 
 
 def unfit_reason(mappable: MappableField, column: BoardColumn) -> str:

@@ -123,7 +123,24 @@ class MeteredClient:
                 error.advice = errors.ADVICE_ON_SERVER
             _record_failure(call, error, day)
             raise
-        _record_answer(call, answer)
+        # Correct the quota by the answer, and the size of the board's documents by the time it took.
+        points = answer.complexity.query if answer.complexity else call.points
+        with api_quota.lock_quota() as quota:
+            quota.after_answer(answer, call.points)
+            api_quota.record_usage(Decimal(1))
+            _mark_pass(call)
+            if call.link_id is not None:
+                api_quota.learn_size(call.link_id, call.records, answer.seconds)
+        # Commands make calls that belong to no board, and people read their output.
+        write_log = log.debug if call.link_id is None else log.info
+        write_log(
+            "monday answered",
+            call=call.kind,
+            records=call.records,
+            seconds=round(answer.seconds, 3),
+            points=points,
+            monday_request=answer.request_id,
+        )
         return answer
 
 
@@ -206,27 +223,6 @@ def _spend(call: CallInfo, *, urgent: bool) -> date | None:
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
         raise errors.MondayError(errors.QUOTA_EXHAUSTED, wait.reason, wait_seconds=seconds)
     return day
-
-
-def _record_answer(call: CallInfo, answer: Answer) -> None:
-    """Correct the quota by the answer, and the size of the board's documents by the time it took."""
-    points = answer.complexity.query if answer.complexity else call.points
-    with api_quota.lock_quota() as quota:
-        quota.after_answer(answer, call.points)
-        api_quota.record_usage(Decimal(1))
-        _mark_pass(call)
-        if call.link_id is not None:
-            api_quota.learn_size(call.link_id, call.records, answer.seconds)
-    # Commands make calls that belong to no board, and people read their output.
-    write_log = log.debug if call.link_id is None else log.info
-    write_log(
-        "monday answered",
-        call=call.kind,
-        records=call.records,
-        seconds=round(answer.seconds, 3),
-        points=points,
-        monday_request=answer.request_id,
-    )
 
 
 def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None) -> None:

@@ -17,7 +17,7 @@ minutes or more).
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -251,24 +251,18 @@ def repeats_left() -> Repeats:
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
     documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
     failure_times = list(documents.values_list("at", flat=True))
-    used = _level_of_bucket(failure_times, refill, now)
+    # A leaky bucket that rises by one at each failure and sinks by one in `refill` seconds. It is worked out from the
+    # intents, so that all workers share it without a row of its own.
+    level = 0.0
+    for at, next_time in pairwise([*failure_times, now]):
+        level = max(0.0, level + 1 - (next_time - at).total_seconds() / refill)
+    used = math.ceil(level)
     failed_at = failure_times[-1] if failure_times else since
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
     is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
     burst_late = max(1, int(burst * LATE_SHARE))
     return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
-
-
-def _level_of_bucket(times: Sequence[datetime], seconds: float, now: datetime) -> int:
-    """Return the level of a leaky bucket that rises by one at each of these times and sinks by one in so many seconds.
-
-    It is worked out from the intents, so that all workers share it without a row of its own.
-    """
-    level = 0.0
-    for at, next_time in pairwise([*times, now]):
-        level = max(0.0, level + 1 - (next_time - at).total_seconds() / seconds)
-    return math.ceil(level)
 
 
 def turn_seconds() -> float:

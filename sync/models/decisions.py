@@ -228,8 +228,19 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     If an act is about more than MANY_ALIKE records, only the newest record's entries stay listed. Marking entries when
     they are written is cheaper than finding them in a list of a hundred thousand.
     """
+    if not entries:
+        return entries
     alike = grouped((entry for entry in entries if not entry.folded), lambda entry: entry.fold_key)
-    listed = _recently_listed(entries)
+    # Recent listed entries that may belong to the same acts, with their age.
+    types = {entry.entity_type for entry in entries}
+    kinds = {entry.kind for entry in entries}
+    actors = {entry.actor for entry in entries}
+    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
+    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
+    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
+    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
+    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
         pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
         before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
@@ -245,18 +256,3 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
             # Skip entries already in the act, or each entry of a bulk would update all before it.
             Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
     return entries
-
-
-def _recently_listed(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
-    """Return recent listed entries that may belong to the same acts, annotated with their age, by `fold_key`."""
-    if not entries:
-        return {}
-    types = {entry.entity_type for entry in entries}
-    kinds = {entry.kind for entry in entries}
-    actors = {entry.actor for entry in entries}
-    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
-    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
-    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
-    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
-    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
-    return grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)

@@ -163,19 +163,24 @@ _RUN_SETUP = "Run `manage.py monday_setup`."
 
 def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
     """Check the token, the API version (against the requested one) and the plan."""
-    return [*_check_token(info), *_check_version(info, requested_version), *_check_plan(info)]
-
-
-def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
     if info.user_id:
         user = f"{info.user_name} (user {info.user_id})"
-        yield CheckResult(True, f"The token is valid; it acts as {user}.", subject="token")
-        return
-    # Monday may give the reason itself, for example a missing scope.
-    error = _field_error(info, "me")
-    fix = error.sentence if error else "Enter the token of a user."
-    on_server = NOT_AUTHENTICATED.for_administrator
-    yield CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
+        token = CheckResult(True, f"The token is valid; it acts as {user}.", subject="token")
+    else:
+        # Monday may give the reason itself, for example a missing scope.
+        error = _field_error(info, "me")
+        fix = error.sentence if error else "Enter the token of a user."
+        on_server = NOT_AUTHENTICATED.for_administrator
+        token = CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
+    limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
+    plan = CheckResult(True, f"The plan is {info.tier or 'unknown'}{limit}.", subject="plan")
+    if not (info.tier or info.day_limit):
+        error = _field_error(info, "account") or _field_error(info, "platform_api")
+        reason = f" ({error.message.rstrip(' .')})" if error else ""
+        message = f"Monday doesn't say which plan the account has and how many calls a day{reason}."
+        fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
+        plan = CheckResult(True, message, fix, "plan", is_warning=True)
+    return [token, *_check_version(info, requested_version), plan]
 
 
 def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
@@ -195,18 +200,6 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
         yield CheckResult(True, message, fix, "version", is_warning=True, for_administrator=on_server)
     else:
         yield CheckResult(True, f"API version {requested} ({kind or 'unknown kind'}) answers.", subject="version")
-
-
-def _check_plan(info: AccountInfo) -> Iterator[CheckResult]:
-    limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
-    if info.tier or info.day_limit:
-        yield CheckResult(True, f"The plan is {info.tier or 'unknown'}{limit}.", subject="plan")
-    else:
-        error = _field_error(info, "account") or _field_error(info, "platform_api")
-        reason = f" ({error.message.rstrip(' .')})" if error else ""
-        message = f"Monday doesn't say which plan the account has and how many calls a day{reason}."
-        fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
-        yield CheckResult(True, message, fix, "plan", is_warning=True)
 
 
 def _field_error(info: AccountInfo, root: str) -> MondayError | None:

@@ -129,13 +129,10 @@ class MondayConnector:
             query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
             page, cursor = board_events.parse_log_page(graphql.ask(self.api, query))
             yield page
-        if first.log_cursor is None:
-            yield from self._numbered_pages(board_id, since, first.log or [])
-
-    def _numbered_pages(
-        self, board_id: str, since: datetime, entries: list[board_events.ActivityEntry]
-    ) -> Iterator[list[board_events.ActivityEntry]]:
-        """Yield pages by number; beyond 10,000 rows a new query starts at the oldest row."""
+        if first.log_cursor is not None:
+            return
+        # By number; beyond 10,000 rows a new query starts at the oldest row.
+        entries = first.log or []
         form = board_events.NUMBERED_PAGES
         number = 1
         until: datetime | None = None

@@ -193,7 +193,15 @@ def _parse_details(error: Any) -> _ErrorDetails:
     data = extensions.get("error_data") or error.get("error_data")
     broken: Mapping[str, str] = {}
     if isinstance(data, list):
-        message, broken = _broken_rules(message, [rule for rule in data if isinstance(rule, Mapping)])
+        # Of a DATA_VALIDATIONS_ERROR: Monday's messages on all rules, and those on each column.
+        rules = [rule for rule in data if isinstance(rule, Mapping)]
+        of_columns: dict[str, list[str]] = {}
+        for rule in rules:
+            for column_id in rule.get("columnIds") or ():
+                of_columns.setdefault(str(column_id), []).append(str(rule.get("message") or message))
+        broken = {column_id: "; ".join(texts) for column_id, texts in of_columns.items()}
+        messages = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+        message = "; ".join(messages) or message
         data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
     return _ErrorDetails(
         # Internal errors have `error_code` in the extensions too (recorded, 2025-10).
@@ -207,24 +215,18 @@ def _parse_details(error: Any) -> _ErrorDetails:
     )
 
 
-def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, str]]:
-    """Return Monday's messages on all rules in a DATA_VALIDATIONS_ERROR, and those on each column."""
-    messages = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
-    columns: dict[str, list[str]] = {}
-    for rule in rules:
-        for column_id in rule.get("columnIds") or ():
-            columns.setdefault(str(column_id), []).append(str(rule.get("message") or message))
-    return "; ".join(messages) or message, {column_id: "; ".join(texts) for column_id, texts in columns.items()}
-
-
 def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
     """Return the kind by the code; without a known code by the message, the HTTP status or the status inside a 200."""
     kind = CODES.get(details.code)
     if kind is not None:
         narrow = _NARROWERS.get(details.code)
         return (narrow(details) if narrow else None) or kind
+    is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
+    if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
+        return _narrow_invalid(details) or errors.INVALID_DOCUMENT
     return (
-        _kind_by_message(details)
+        _kind_by_words(_WORDS, details)
+        or _kind_by_words(_VALUE_WORDS, details)
         or _kind_by_status(http_status)
         or _kind_by_inner_status(details)
         or errors.RECORD_REJECTED
@@ -267,14 +269,6 @@ _INVALID_DOCUMENT = re.compile(
 
 # The first part of the path, or of `fields` in older answers, where the document itself is refused.
 _INVALID_PLACE = re.compile(r"(query|mutation|fragment)\b")
-
-
-def _kind_by_message(details: _ErrorDetails) -> ErrorKind | None:
-    """Return the kind of an error without a known code: an invalid document, or a known message."""
-    is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
-    if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
-        return _narrow_invalid(details) or errors.INVALID_DOCUMENT
-    return _kind_by_words(_WORDS, details) or _kind_by_words(_VALUE_WORDS, details)
 
 
 def _kind_by_words(table: Sequence[tuple[str, ErrorKind]], details: _ErrorDetails) -> ErrorKind | None:

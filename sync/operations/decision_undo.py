@@ -15,7 +15,7 @@ from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
-from sync.choices import SyncDirection
+from sync.choices import SyncDirection, common_direction
 from sync.kernel import grouped
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
@@ -213,9 +213,12 @@ class _UndoPlan:
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
-        directions = {record.sync_direction, mapping.direction} if mapping and mapping.column_id else set()
-        one_way = SyncDirection.MONDAY_TO_NPD in directions and SyncDirection.NONE not in directions
-        if one_way and record.may_sync:
+        comes_from_monday = (
+            mapping is not None
+            and mapping.column_id
+            and common_direction(record.sync_direction, mapping.direction) is SyncDirection.MONDAY_TO_NPD
+        )
+        if comes_from_monday and record.may_sync:
             return (
                 "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
                 "the board."
@@ -238,7 +241,8 @@ def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
         return "Sync is off for this record, so only NPD changes."
     if record.is_left_out:
         return "The filter leaves this record out, so only NPD changes."
-    return "The field isn't synced any more, so only NPD changes." if mapping.direction == SyncDirection.NONE else ""
+    direction = common_direction(record.sync_direction, mapping.direction)
+    return "The field isn't synced, so only NPD changes." if direction is SyncDirection.NONE else ""
 
 
 _KIND_LABELS = {
@@ -288,7 +292,26 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
         _store(group)
     undone = [step for step in steps if not step.refusal]
-    lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
+    actor = authors.actor_label(by)
+    lines = []
+    for step in undone:
+        values: dict[str, Any] = {}
+        sentence = f"{actor} undid what was imported: {step.name} was deleted."
+        if not step.deletes:
+            raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
+            values = {"before": step.current_text, "after": step.restored_text, **raws}
+            label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
+            back = f"“{step.restored_text}”" if step.restored_text else "empty"
+            before = f"“{step.current_text}”" if step.current_text else "empty"
+            # The sentence names no time, because people read it in several time zones.
+            sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
+        assert step.record is not None
+        line = authors.person_line(step.record, "undo", sentence, actor)
+        line.key = step.decision.key
+        line.values = values
+        line.batch_id = result.batch_id
+        line.undoes = step.decision.pk  # by which the undo can be undone
+        lines.append(line)
     result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]
@@ -318,24 +341,3 @@ def _store(steps: Sequence[UndoStep]) -> None:
             return
         for step in steps:
             _store([step])
-
-
-def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
-    """Return the undo's own decision, by which it can be undone."""
-    values: dict[str, Any] = {}
-    sentence = f"{actor} undid what was imported: {step.name} was deleted."
-    if not step.deletes:
-        raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
-        values = {"before": step.current_text, "after": step.restored_text, **raws}
-        label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
-        back = f"“{step.restored_text}”" if step.restored_text else "empty"
-        before = f"“{step.current_text}”" if step.current_text else "empty"
-        # The sentence names no time, because people read it in several time zones.
-        sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
-    assert step.record is not None
-    line = authors.person_line(step.record, "undo", sentence, actor)
-    line.key = step.decision.key
-    line.values = values
-    line.batch_id = batch_id
-    line.undoes = step.decision.pk
-    return line

@@ -14,6 +14,7 @@ from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
+from sync.reconcile.field_values import as_uuid
 from sync.records import availability
 from sync.state import record_view
 
@@ -25,9 +26,22 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
 
     Raises ActionError unless exactly one matches; UnknownEntity for an unknown type.
     """
-    registry.entity(entity_type)
+    spec = registry.entity(entity_type)
     text = text.strip()
-    matches = _matches(entity_type, text)
+    entity_id = as_uuid(text)
+    if entity_id is not None:
+        named = Q(pk=entity_id)
+        deleted = Q(entity_id=entity_id)
+    else:
+        match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
+        keys = sorted(match_keys | {spec.name_field or "pk"})
+        named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys)) | Q(monday_id=text)
+        deleted = Q(monday_id=text) | Q(data__name__iexact=text) | Q(data__email__iexact=text)
+    matches: Sequence[SyncedModel | Tombstone] = []
+    if text:
+        tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)
+        matches = list(spec.model._default_manager.filter(named)[: MAX_MATCHES + 1])
+        matches = matches or list(tombstones[: MAX_MATCHES + 1])
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -38,25 +52,6 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
         f"There is no {entity_type} “{text}”, and none was deleted recently. Give its id, the id of its item on "
         "Monday, its name, or its email address."
     )
-
-
-def _matches(entity_type: str, text: str) -> Sequence[SyncedModel | Tombstone]:
-    spec = registry.entity(entity_type)
-    records = spec.model._default_manager.all()
-    tombstones = Tombstone.objects.filter(entity_type=entity_type)
-    try:
-        entity_id = UUID(text)
-    except ValueError:
-        pass
-    else:
-        return list(records.filter(pk=entity_id)) or list(tombstones.filter(entity_id=entity_id))
-    if not text:
-        return []
-    match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
-    keys = sorted(match_keys | {spec.name_field or "pk"})
-    named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys)) | Q(monday_id=text)
-    deleted = Q(monday_id=text) | Q(data__name__iexact=text) | Q(data__email__iexact=text)
-    return list(records.filter(named)[: MAX_MATCHES + 1]) or list(tombstones.filter(deleted)[: MAX_MATCHES + 1])
 
 
 def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:

@@ -81,20 +81,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     """
     planned = decide_pass(board, claims, gatherer)
     runs = [planned]
-    records = _records_after(planned)
-    if records:
-        following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
-        runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
-    for run in reversed(runs):
-        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_removal_requests(run.plan.deleted.values())
-        requests = [*removals, *new_deletion_requests(run.plan), *clears]
-        gatherer.planned_requests = [*gatherer.planned_requests, *requests]
-    return runs
-
-
-def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
-    """Return the records that this pass would link, create or answer for, as it would leave them."""
+    # The records that this pass would link, create or answer for, as it would leave them.
     plan = planned.plan
     created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plan.records}
@@ -107,7 +94,16 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     for answer in plan.answers:
         answers = facts_after(answers, answer)
     # A record that an answer merged into another one is gone from `answers`.
-    return records | {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
+    records |= {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
+    if records:
+        following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
+        runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
+    for run in reversed(runs):
+        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = new_removal_requests(run.plan.deleted.values())
+        requests = [*removals, *new_deletion_requests(run.plan), *clears]
+        gatherer.planned_requests = [*gatherer.planned_requests, *requests]
+    return runs
 
 
 def decide_pass(
@@ -334,6 +330,12 @@ class ChangeKind(models.TextChoices):
     FAILED = "failed", "that could not be synced"
 
 
+_ANSWER_KINDS = {
+    pass_plan.AnswerKind.LINK: ChangeKind.LINK,
+    pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+    pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+}
+
 _ITEM_REMOVALS = {
     choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
     choices.DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
@@ -369,28 +371,33 @@ class PlannedChange:
 
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     plan = planned.plan
+    entity_type = planned.facts.board.link.entity_type
     for answer in plan.answers:
-        yield from _answer_changes(planned, answer)
+        # What a person's answer to “who is this?” does.
+        kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
+        entity_id = answer.merged_id or answer.record_id or answer.asked_of
+        name = str(planned.facts.answers.records.get(entity_id) or plan.records[answer.asked_of].record)
+        if reason := answer.result or answer.outdated:
+            yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
         yield from _record_changes(record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
-    yield from _new_item_changes(planned)
-
-
-def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> Iterator[PlannedChange]:
-    """Yield the change that a person's answer to “who is this?” makes."""
-    kinds = {
-        pass_plan.AnswerKind.LINK: ChangeKind.LINK,
-        pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-        pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
-    }
-    entity_type = planned.facts.board.link.entity_type
-    kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-    entity_id = answer.merged_id or answer.record_id or answer.asked_of
-    name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
-    if reason := answer.result or answer.outdated:
-        yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
+    # Jobs that can't be carried out, with the reason, and items without a record.
+    for claim, ended in plan.other_jobs:
+        if claim.remote_id:
+            title = f"item {claim.remote_id}"
+            yield PlannedChange(ChangeKind.LEFT, entity_type, title, None, claim.remote_id, reason=ended.detail)
+    for item_plan in plan.items:
+        item_id = item_plan.facts.item_id
+        if item_plan.act in _NEW_ITEM_KINDS:
+            record = item_plan.record
+            kind = _NEW_ITEM_KINDS[item_plan.act]
+            record_id = record.pk if record else None
+            yield PlannedChange(kind, entity_type, str(record), record_id, item_id, reason=item_plan.sentence)
+        else:
+            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
+            yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=item_plan.ending.detail)
 
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
@@ -398,8 +405,17 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
-    if plan.is_open:
-        changes += _field_changes(plan)
+    for field_plan in plan.plans.values() if plan.is_open else ():
+        reason = field_plan.decision.reason
+        # The fields of a new item are part of its creation.
+        if field_plan.send_raw is not None and not plan.creates:
+            before = _remote_text(field_plan)
+            after = field_plan.display_local(field_plan.send_raw)
+            changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
+        if field_plan.write_raw is not None:
+            before = field_plan.display_local(field_plan.local_raw)
+            after = field_plan.display_local(field_plan.write_raw)
+            changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.plans.values()
@@ -437,20 +453,6 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     elif plan.link_to:
         name = plan.item.name if plan.item else plan.link_to
         yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
-
-
-def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    # The fields of a new item are part of its creation.
-    for field_plan in plan.plans.values():
-        reason = field_plan.decision.reason
-        if field_plan.send_raw is not None and not plan.creates:
-            before = _remote_text(field_plan)
-            after = field_plan.display_local(field_plan.send_raw)
-            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason)
-        if field_plan.write_raw is not None:
-            before = field_plan.display_local(field_plan.local_raw)
-            after = field_plan.display_local(field_plan.write_raw)
-            yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
 
 
 def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
@@ -501,25 +503,6 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     yield PlannedChange(
         kind, tombstone.entity_type, str(plan.facts.record), tombstone.entity_id, item_id, reason=reason
     )
-
-
-def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    """Yield the changes of items without a record, and of jobs that can't be carried out, with the reason."""
-    entity_type = planned.facts.board.link.entity_type
-    plan = planned.plan
-    for claim, ended in plan.other_jobs:
-        if item := claim.remote_id:
-            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=ended.detail)
-    for item_plan in plan.items:
-        item = item_plan.facts.item_id
-        if item_plan.act in _NEW_ITEM_KINDS:
-            record = item_plan.record
-            kind = _NEW_ITEM_KINDS[item_plan.act]
-            entity_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=item_plan.sentence)
-        else:
-            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
 VALUE_LENGTH = 60  # characters of a value in a line

@@ -19,9 +19,9 @@ from conflicts import reports
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.conversion import UnknownValue
 from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
@@ -288,44 +288,39 @@ def edits_since_base(
     the history. Columns that the board lacks, or that were mapped since the deletion, don't count. Without a base, a
     filled cell counts if it differs from the record's value.
     """
-    edits = [
-        _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
-        for mapping in board.mapped
-        if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
-        if not mapping.is_newer_than(facts.tombstone.deleted_at)
-    ]
-    return tuple(edit for edit in edits if edit is not None)
-
-
-def _edit_since_base(
-    convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
-) -> reports.FieldConflict | None:
-    base = field_bases.base_of(facts.sync_state, mapping, item.id)
-    cell = field_bases.cell_of(convert, mapping, item)
-    local_raw = field_values.stored_values(facts.record, mapping)
-    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
-    remote = sides.remote
-    agreed = sides.base[1] if sides.base else None
-    monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
-    if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, monday, field_bases.unknown_reason(sides))
-    # A deleted item leaves every cell of connected boards empty.
-    is_emptied = convert.names_items and remote is None
-    if not sides.remote_changed or sides.equal or is_emptied:
-        return None
-    # A value that our unanswered call sent is nobody's edit.
-    entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
-    with suppress(UnknownValue):
-        if any(
-            convert.canonical_local(entry["local"]) == remote
-            for entry in entries
-            if entry and mapping.is_current(entry)
-        ):
-            return None
-    detail = ""
-    if not isinstance(sides.local, Unknown) and sides.local != agreed:
-        detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
-    return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail)
+    edits: list[reports.FieldConflict] = []
+    for mapping in board.mapped:
+        is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
+        is_new = mapping.is_newer_than(facts.tombstone.deleted_at)
+        if is_missing or is_new or field_plan.way_of(facts, mapping) not in ways:
+            continue
+        convert = board.converter(mapping, facts.record)
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
+        cell = field_bases.cell_of(convert, mapping, item)
+        local_raw = field_values.stored_values(facts.record, mapping)
+        sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+        remote = sides.remote
+        agreed = sides.base[1] if sides.base else None
+        monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
+        if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
+            reason = field_bases.unknown_reason(sides)
+            edits.append(reports.FieldConflict(mapping.key, None, None, monday, reason))
+            continue
+        # A deleted item leaves every cell of connected boards empty.
+        is_emptied = convert.names_items and remote is None
+        if not sides.remote_changed or sides.equal or is_emptied:
+            continue
+        # A value that our unanswered call sent is nobody's edit.
+        entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
+        ours = [entry["local"] for entry in entries if entry and mapping.is_current(entry)]
+        with suppress(UnknownValue):
+            if any(convert.canonical_local(local) == remote for local in ours):
+                continue
+        detail = ""
+        if not isinstance(sides.local, Unknown) and sides.local != agreed:
+            detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
+        edits.append(reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail))
+    return tuple(edits)
 
 
 def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:

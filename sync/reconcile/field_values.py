@@ -261,30 +261,36 @@ def resolve_relations(related: RelatedRecords, model: type[models.Model], raw: c
 
 def records_named(related: RelatedRecords, model: type[models.Model], raw: conversion.Local) -> dict[str, SyncedModel]:
     """Return the related records that raw values name, by field; raises RelatedNotFound."""
-    return {
-        name: _record_named(related, registry.target_of(field_of(model, name)), value)
-        for name, value in raw.items()
-        if value is not None and field_of(model, name).is_relation and registry.relation_of(model, [name])
-    }
-
-
-def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_data: conversion.Local) -> SyncedModel:
-    """Return the record that a reference names by id, item or name; raises RelatedNotFound."""
-    kind = target._meta.verbose_name
-    reference = reference_to(target, reference_data)
-    records = related[reference]
-    if reference.by == "name":
-        return _record_of_name(target, reference.value, records)
-    if records:
-        return records[0]
-    if reference.by == "pk":
-        name = reference_data.get("name") or reference.value
-        raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
-    raise RelatedNotFound(
-        f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon as "
-        "one has it.",
-        AwaitedRecord("item", reference.value),
-    )
+    named: dict[str, SyncedModel] = {}
+    for name, value in raw.items():
+        if value is None or not field_of(model, name).is_relation or not registry.relation_of(model, [name]):
+            continue
+        target = registry.target_of(field_of(model, name))
+        kind = target._meta.verbose_name
+        reference = reference_to(target, value)
+        records = related[reference]
+        if reference.by == "name":
+            # One that is spelled the same comes before those with the same match key.
+            records = [record for record in records if fold_name(record_name(record)) == reference.value] or records
+        if len(records) == 1:
+            named[name] = records[0]
+        elif reference.by == "name":
+            title = name_invisible(reference.value)
+            detail = f"No {kind} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
+            if records:
+                number = f"{len(records)} {target._meta.verbose_name_plural}"
+                detail = f"{number} in NPD are called “{title}”. Choose the right one in NPD."
+            raise RelatedNotFound(detail, AwaitedRecord("name", reference.value, is_missing=not records))
+        elif reference.by == "pk":
+            title = value.get("name") or reference.value
+            raise RelatedNotFound(f"The {kind} “{title}” was deleted in NPD.")
+        else:
+            raise RelatedNotFound(
+                f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon "
+                "as one has it.",
+                AwaitedRecord("item", reference.value),
+            )
+    return named
 
 
 def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, str]:
@@ -334,19 +340,6 @@ def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) 
         for name, value in raw.items()
         if isinstance(value, Mapping) and field_of(model, name).is_relation and registry.relation_of(model, [name])
     }
-
-
-def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[SyncedModel]) -> SyncedModel:
-    meta = target._meta
-    namesakes = [record for record in records if fold_name(record_name(record)) == name] or records
-    if len(namesakes) == 1:
-        return namesakes[0]
-    title = name_invisible(name)
-    detail = f"No {meta.verbose_name} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
-    if namesakes:
-        number = f"{len(namesakes)} {meta.verbose_name_plural}"
-        detail = f"{number} in NPD are called “{title}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, AwaitedRecord("name", name, is_missing=not namesakes))
 
 
 def fold_name(name: Any) -> str:

@@ -89,7 +89,21 @@ def read_related(
     related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
     wanted = set(references) - already.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
-        related |= _records_by_name(model, group) if by == "name" else _records_by_field(model, by, group)
+        if by != "name":
+            records = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in group]})
+            by_value = {str(getattr(record, by)): [record] for record in records}
+            related |= {reference: by_value.get(reference.value, []) for reference in group}
+            continue
+        # By name: all records whose name has the same match key.
+        keys = {reference: match_key(reference.value) for reference in group}
+        filled_keys = sorted(set(keys.values()) - {""})
+        field = name_field(model)
+        namesakes = list[SyncedModel]()
+        if filled_keys and field is not None:
+            with_key = model._default_manager.annotate(name_key=match_key_sql(field))
+            namesakes = list(with_key.filter(name_key__in=filled_keys))
+        by_key = grouped(namesakes, lambda record: match_key(field_values.record_name(record)))
+        related |= {reference: by_key.get(key, []) for reference, key in keys.items()}
     # A reference by item or name becomes one by id once its value is decided, and that one is looked up here, too.
     by_id = {
         field_values.Reference(reference.model, "pk", str(record.pk)): [record]
@@ -97,26 +111,3 @@ def read_related(
         for record in records
     }
     return {**already, **related, **by_id}
-
-
-def _records_by_name(
-    model: type[SyncedModel], references: Iterable[field_values.Reference]
-) -> dict[field_values.Reference, list[SyncedModel]]:
-    """Return, for each reference, all records whose name has the same match key."""
-    keys = {reference: match_key(reference.value) for reference in references}
-    wanted = sorted(set(keys.values()) - {""})
-    field = name_field(model)
-    records = list[SyncedModel]()
-    if wanted and field is not None:
-        records = list(model._default_manager.annotate(name_key=match_key_sql(field)).filter(name_key__in=wanted))
-    by_key = grouped(records, lambda record: match_key(field_values.record_name(record)))
-    return {reference: by_key.get(key, []) for reference, key in keys.items()}
-
-
-def _records_by_field(
-    model: type[SyncedModel], field: str, references: Iterable[field_values.Reference]
-) -> dict[field_values.Reference, list[SyncedModel]]:
-    """Return the record of each reference by its id or its item's id."""
-    records = model._default_manager.filter(**{f"{field}__in": [reference.value for reference in references]})
-    by_value = {str(getattr(record, field)): [record] for record in records}
-    return {reference: by_value.get(reference.value, []) for reference in references}

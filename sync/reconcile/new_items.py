@@ -55,7 +55,11 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         if item.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
         else:
-            decided = decide_item(facts, _with_planned_sync_state(item, plan), plan)
+            original = item.duplicate_of
+            if original is not None and original.id in plan.records:
+                # As this pass planned it.
+                original = replace(original, sync_state=plan.records[original.id].sync_state)
+            decided = decide_item(facts, replace(item, duplicate_of=original), plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
@@ -71,14 +75,6 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )
     return plan.with_records(overruled)
-
-
-def _with_planned_sync_state(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
-    """Return a possible duplicate with its record's sync state as this pass planned it."""
-    planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
-    if item.duplicate_of is None or planned is None:
-        return item
-    return replace(item, duplicate_of=replace(item.duplicate_of, sync_state=planned.sync_state))
 
 
 def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:

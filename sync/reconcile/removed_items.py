@@ -320,41 +320,38 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
     means empty, or not edited: Monday's value is there only if it was edited too and never reached NPD. `reason` says
     why Monday's value can't be read.
     """
-    edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
-    return tuple(edit for edit in edits if edit is not None)
-
-
-def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> reports.FieldConflict | None:
-    way = field_plan.way_of(facts, mapping)
-    if way is choices.SyncDirection.NONE:
-        return None
-    convert = board.converter(mapping, facts.record)
+    edits: list[reports.FieldConflict] = []
     item_id = facts.record.monday_id or ""
-    local_raw = field_values.stored_values(facts.record, mapping)
-    cell: Any = field_bases.UNREAD
-    is_new = mapping.is_newer_than(facts.sync_state.removed_since)
-    if facts.item is not None and not is_new and mapping.problem_code != choices.ColumnProblem.MISSING:
-        cell = field_bases.cell_of(convert, mapping, facts.item)
-        # Another board has other columns, so it says nothing that a cell can't be read there.
-        if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
-            cell = field_bases.UNREAD
-    base = field_bases.base_of(facts.sync_state, mapping, item_id)
-    if facts.item is not None and not isinstance(cell, Unknown):
-        with suppress(UnknownValue):
-            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
-    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
-    # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
-    entry = facts.sync_state.base.get(mapping.key)
-    agreed = base or (entry if entry and entry["item"] == item_id else None)
-    if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
-        return None
-    monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
-    if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
-        return None
-    before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
-    return reports.FieldConflict(
-        mapping.key, field_values.display_local(convert, local_raw) or None, before, monday, reason
-    )
+    for mapping in board.mapped:
+        way = field_plan.way_of(facts, mapping)
+        if way is choices.SyncDirection.NONE:
+            continue
+        convert = board.converter(mapping, facts.record)
+        local_raw = field_values.stored_values(facts.record, mapping)
+        cell: Any = field_bases.UNREAD
+        is_new = mapping.is_newer_than(facts.sync_state.removed_since)
+        if facts.item is not None and not is_new and mapping.problem_code != choices.ColumnProblem.MISSING:
+            cell = field_bases.cell_of(convert, mapping, facts.item)
+            # Another board has other columns, so it says nothing that a cell can't be read there.
+            if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
+                cell = field_bases.UNREAD
+        base = field_bases.base_of(facts.sync_state, mapping, item_id)
+        if facts.item is not None and not isinstance(cell, Unknown):
+            with suppress(UnknownValue):
+                base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
+        sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+        # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
+        entry = facts.sync_state.base.get(mapping.key)
+        agreed = base or (entry if entry and entry["item"] == item_id else None)
+        if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
+            continue
+        monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
+        if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
+            continue
+        npd = field_values.display_local(convert, local_raw) or None
+        before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
+        edits.append(reports.FieldConflict(mapping.key, npd, before, monday, reason))
+    return tuple(edits)
 
 
 def _is_edited_in_npd(

@@ -143,9 +143,21 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes
 
     attempt()
     failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL}
-    # Afterwards, because claiming a record's jobs has a transaction of its own.
-    if failed:
-        _count_attempts(lease, failed)
+    if not failed:
+        return
+    # Afterwards, because claiming a record's jobs has a transaction of its own. The order is fixed, because the next
+    # attempts take turns in it; jobs that a save has locked count none.
+    claims = claim_records(lease, sorted(failed))
+
+    @retry_on_lock_timeout
+    def count() -> None:
+        with lease.transaction():
+            for place, claim in enumerate(claims):
+                if claim.entity_id and claim.rows:
+                    wait = write_stop.wait_for_turn(place)
+                    finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
+
+    count()
 
 
 def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
@@ -172,19 +184,3 @@ def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.Create
                 set_late_item(entity_type, key, item_id)
     # Also records whose jobs have failed or wait until later.
     enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
-
-
-def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
-    """Count a failed attempt for each of these records, except jobs that a save has locked."""
-    # In a fixed order, in which their next attempts take turns.
-    claims = claim_records(lease, sorted(failed))
-
-    @retry_on_lock_timeout
-    def count() -> None:
-        with lease.transaction():
-            for place, claim in enumerate(claims):
-                if claim.entity_id and claim.rows:
-                    wait = write_stop.wait_for_turn(place)
-                    finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
-
-    count()

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from sync.choices import SyncDirection
 from sync.merge import Side
-from sync.models import FieldMapping, Intent, SyncedModel
+from sync.models import Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
@@ -236,8 +236,27 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
     lacking = [mapping for mapping in board.mappings if field_bases.base_of(facts.sync_state, mapping, item.id) is None]
     bases = {}
     for mapping in lacking:
-        if base := _base_from_creates(board, facts, item, mapping, creates):
-            bases[mapping.key] = base
+        convert = board.converter(mapping, facts.record)
+        entries = [intent.values.get(mapping.key) for intent in creates]
+        if any(entry is not None and not mapping.is_current(entry) for entry in entries):
+            continue
+        try:
+            remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+            current = convert.canonical_remote(remote_raw)
+            sent = [
+                (entry["local"], convert.canonical_local(entry["local"])) if entry else (None, None)
+                for entry in entries
+            ]
+        except UnknownValue:
+            continue
+        # The cell's value if one of them sent it, else the value that all sent.
+        sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+        first_raw, first_value = sent[0]
+        if sent_raw is not None:
+            bases[mapping.key] = field_bases.new_base(mapping, item.id, sent_raw, remote_raw)
+        elif first_raw is not None and all(value == first_value for _, value in sent):
+            base = field_bases.new_base(mapping, item.id, first_raw, remote_raw)
+            bases[mapping.key] = base | {field_bases.AS_SENT: True}
     return bases
 
 
@@ -273,29 +292,3 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
     us = facts.history.token_user
     is_ours = not maker or not us or maker == us
     return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
-
-
-def _base_from_creates(
-    board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
-) -> dict[str, Any] | None:
-    """Return the base from these creates: the cell's value if one of them sent it, else the value that all sent."""
-    convert = board.converter(mapping, facts.record)
-    entries = [intent.values.get(mapping.key) for intent in creates]
-    if any(entry is not None and not mapping.is_current(entry) for entry in entries):
-        return None
-    try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
-        current = convert.canonical_remote(remote_raw)
-        sent = [
-            (entry["local"], convert.canonical_local(entry["local"])) if entry else (None, None) for entry in entries
-        ]
-    except UnknownValue:
-        return None
-    sent_raw = next((raw for raw, value in sent if raw and value == current), None)
-    if sent_raw is not None:
-        return field_bases.new_base(mapping, item.id, sent_raw, remote_raw)
-    raw, value = sent[0]
-    is_unanimous = raw is not None and all(other == value for _, other in sent)
-    if not is_unanimous:
-        return None
-    return field_bases.new_base(mapping, item.id, raw, remote_raw) | {field_bases.AS_SENT: True}

@@ -28,7 +28,7 @@ from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, Sync
 from sync.models.state import approval_payload_key
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import log_action_many
-from sync.registry import EntitySpec, link_of
+from sync.registry import link_of
 
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
@@ -284,33 +284,35 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
     requests = ApprovalRequest.objects.filter(state__in=OPEN_REQUEST_STATES)
     if ids is not None:
         requests = requests.filter(entity_id__in=ids)
-    return sum(_release_of_type(spec, requests.filter(entity_type=spec.entity_type)) for spec in registry.entities())
+    ended = 0
+    for spec in registry.entities():
+        of_type = requests.filter(entity_type=spec.entity_type)
+        item_removals = of_type.filter(kind=ApprovalKind.ITEMS)
+        tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=models.OuterRef("entity_id"))
+        # The item has left the board, so an approved request was carried out.
+        removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
+        ended += _close_requests(item_removals.filter(models.Exists(removed)), carried_out=True)
+        # A settled or pruned tombstone needs no deletion.
+        ended += _close_requests(
+            item_removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES)))
+        )
 
+        record_deletions = of_type.filter(kind=ApprovalKind.RECORDS)
+        records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
+        # The record is deleted, so an approved request was carried out.
+        ended += _close_requests(record_deletions.exclude(models.Exists(records)), carried_out=True)
+        # A record without an item, unsynced, or with a restored item needs no deletion.
+        left_alone = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
+        sync_states = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
+        restored = sync_states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
+        ended += _close_requests(record_deletions.filter(models.Exists(left_alone) | models.Exists(restored)))
 
-def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest]) -> int:
-    item_removals = requests.filter(kind=ApprovalKind.ITEMS)
-    tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=models.OuterRef("entity_id"))
-    # The item has left the board, so an approved request was carried out.
-    removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
-    ended = _close_requests(item_removals.filter(models.Exists(removed)), carried_out=True)
-    # A settled or pruned tombstone needs no deletion.
-    ended += _close_requests(item_removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
-
-    record_deletions = requests.filter(kind=ApprovalKind.RECORDS)
-    records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
-    # The record is deleted, so an approved request was carried out.
-    ended += _close_requests(record_deletions.exclude(models.Exists(records)), carried_out=True)
-    # A record without an item, unsynced, or with a restored item needs no deletion.
-    left_alone = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
-    sync_states = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
-    restored = sync_states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    ended += _close_requests(record_deletions.filter(models.Exists(left_alone) | models.Exists(restored)))
-
-    # A field can be emptied only while it is mapped and its record is synced and has an item.
-    synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
-    mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=models.OuterRef("key"))
-    syncable = models.Exists(synced) & models.Exists(mapped.exclude(column_id=""))
-    return ended + _close_requests(requests.filter(kind__in=CLEARS).exclude(syncable))
+        # A field can be emptied only while it is mapped and its record is synced and has an item.
+        synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
+        mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=models.OuterRef("key"))
+        syncable = models.Exists(synced) & models.Exists(mapped.exclude(column_id=""))
+        ended += _close_requests(of_type.filter(kind__in=CLEARS).exclude(syncable))
+    return ended
 
 
 def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:

@@ -97,7 +97,19 @@ def relink(record: SyncedModel, by: str) -> str:
     with transaction.atomic():
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
-        item_id = _relinkable_item(current)
+        row = unlinked_item(current)
+        if row is None:
+            raise NotPossible(f"“{current}” was not unlinked from an item, so there is none to link it with again.")
+        if current.monday_id:
+            raise NotPossible(f"“{current}” now has another item ({current.monday_id}). Unlink that one first.")
+        if current.sync_direction == SyncDirection.NONE:
+            raise NotPossible(
+                f"The direction of “{current}” is “Sync off”. Choose another direction, then link it again."
+            )
+        owner = type(current)._default_manager.filter(monday_id=row.item_id).first()
+        if owner is not None:
+            raise NotPossible(f"The item of “{current}” now belongs to “{owner}”. Unlink that record first.")
+        item_id = row.item_id
         current.monday_id = item_id
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
@@ -106,20 +118,6 @@ def relink(record: SyncedModel, by: str) -> str:
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id
-
-
-def _relinkable_item(record: SyncedModel) -> str:
-    row = unlinked_item(record)
-    if row is None:
-        raise NotPossible(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
-    if record.monday_id:
-        raise NotPossible(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
-    if record.sync_direction == SyncDirection.NONE:
-        raise NotPossible(f"The direction of “{record}” is “Sync off”. Choose another direction, then link it again.")
-    owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
-    if owner is not None:
-        raise NotPossible(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
-    return row.item_id
 
 
 def unmatched_condition() -> models.Q:

@@ -242,48 +242,39 @@ class DeletionConsequence:
 
 def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequence:
     """Return the consequence of deleting these records of one type at once."""
-    items, waits = _items_consequence(records)
-    return DeletionConsequence(items, waits, _lost_relations(records))
-
-
-def _lost_relations(records: Collection[SyncedModel]) -> str:
-    """Return which relations the deletion empties: “3 contacts lose their organization; …”; empty if none."""
     ids = [record.pk for record in records]
+    # The relations that it empties: “3 contacts lose their organization; …”.
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
         if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    return f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
-
-
-def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
-    """Return what becomes of the records' items, and whether that waits for approval."""
+    relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
-        return "", False
+        return DeletionConsequence("", False, relations)
     entity_type = linked[0].entity_type()
     items = _items_of(len(linked), entity_type)
-    one_way = SyncDirection.MONDAY_TO_NPD
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
-    sent = [record.pk for record in syncable if record.sync_direction != one_way]
+    sent = [record.pk for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
         stay = plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
-        return f"{items} {stay} synced to Monday.", False
+        return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_item_removals(entity_type, sent)):
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
-        return f"{waits} on Home: together with those of the hour before, that is {limit}.", True
+        sentence = f"{waits} on Home: together with those of the hour before, that is {limit}."
+        return DeletionConsequence(sentence, True, relations)
     sentences = [f"{items} {plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
         sentences.append("Those that aren't synced to Monday stay.")
     if policy is not DeletedRecordPolicy.ASK:
         edited = plural(len(linked), "it", "one of them")
         sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
-    return " ".join(sentences), False
+    return DeletionConsequence(" ".join(sentences), False, relations)
 
 
 def _items_of(number: int, entity_type: str) -> str:

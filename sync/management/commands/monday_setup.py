@@ -1,6 +1,5 @@
 """manage.py monday_setup: create missing boards, columns and webhooks; can be repeated."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -46,7 +45,21 @@ class Command(BaseCommand):
             for outcome in outcomes:
                 self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
         else:
-            self._print_account(outcomes)
+            row = monday_account()
+            version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
+            plan = f", plan {row.tier}" if row.tier else ""
+            self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
+            if row.version_kind in ENDING_KINDS:
+                self.stdout.write(
+                    "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it "
+                    "calls current; `manage.py monday_check` names it."
+                )
+            more = [name for outcome in outcomes for name in missing_columns(outcome.entity, outcome.link)]
+            if more:
+                self.stdout.write(
+                    f"Not synced for want of a column: {', '.join(more)}. Make the column on the board and run this "
+                    f"again, or have it made: `manage.py monday_setup --with {more[0]}`."
+                )
         problems = [problem for outcome in outcomes for problem in outcome.problems]
         if problems:
             raise CommandError("\n".join(problems))
@@ -62,20 +75,3 @@ class Command(BaseCommand):
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
             self.stdout.write(terminal_line(f"{board}: the filter lets through: {line}"))
-
-    def _print_account(self, outcomes: Sequence[SetupOutcome]) -> None:
-        row = monday_account()
-        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
-        plan = f", plan {row.tier}" if row.tier else ""
-        self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
-        if row.version_kind in ENDING_KINDS:
-            self.stdout.write(
-                "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it calls "
-                "current; `manage.py monday_check` names it."
-            )
-        more = [name for outcome in outcomes for name in missing_columns(outcome.entity, outcome.link)]
-        if more:
-            self.stdout.write(
-                f"Not synced for want of a column: {', '.join(more)}. Make the column on the board and run this "
-                f"again, or have it made: `manage.py monday_setup --with {more[0]}`."
-            )

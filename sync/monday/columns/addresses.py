@@ -144,7 +144,19 @@ class LinkConverter(AddressWithLabel):
         rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
         # User name and password can be case-sensitive.
         user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
-        start = f"{scheme}://{user and user + '@'}{_canonical_host(web.host, scheme)}"
+        host, colon, port = web.host.rpartition(":")
+        if not colon or not (port == "" or port.isdecimal()):
+            host = web.host
+            port = ""
+        # An IPv6 address is in brackets.
+        domain = host if host.startswith("[") else _fold_escapes(host)
+        # A domain may end with a dot.
+        host = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
+        # 0443 is the port 443.
+        port = texts.plain_letters(port).lstrip("0") or (port and "0")
+        if port not in ("", _DEFAULT_PORTS.get(scheme)):
+            host = f"{host}:{port}"
+        start = f"{scheme}://{user and user + '@'}{host}"
         return texts.canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
     def tidied(self, text: str | None) -> str | None:
@@ -184,20 +196,6 @@ _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": 
 _ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
-
-
-def _canonical_host(host: str, scheme: str) -> str:
-    name, colon, port = host.rpartition(":")
-    if not colon or not (port == "" or port.isdecimal()):
-        name = host
-        port = ""
-    # An IPv6 address is in brackets.
-    domain = name if name.startswith("[") else _fold_escapes(name)
-    # A domain may end with a dot.
-    name = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
-    # 0443 is the port 443.
-    port = texts.plain_letters(port).lstrip("0") or (port and "0")
-    return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
 def _fold_escapes(part: str) -> str:
@@ -264,8 +262,14 @@ class AddressConverter(TextColumn):
             return dict.fromkeys(current_local)
         names = _field_names(current_local)
         before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
-        # First, because a removal is certain even if positions have moved.
-        shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+        # If pieces were only removed, it is certain which remain, even if positions have moved. Pieces that occur
+        # twice, or in another order, can't be assigned for certain.
+        former = [piece for own in before.values() for piece in own]
+        has_twice = len(set(former)) < len(former)
+        if not has_twice and [piece for piece in former if piece in pieces] == pieces:
+            shares: _Shares = {part: [piece for piece in own if piece in pieces] for part, own in before.items()}
+        else:
+            shares = _shares_by_position(pieces, before)
         local = {}
         for part, name in names.items():
             text = _join_pieces(shares[part])
@@ -289,16 +293,6 @@ class AddressConverter(TextColumn):
 def _field_names(raw: Local) -> dict[str, str]:
     """Return the fields' names by part, in the order of an address."""
     return {part: name for part in _PARTS for name in raw if name.endswith(part)}
-
-
-def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
-    """Return the remaining pieces by field where pieces were only removed; None for any other edit."""
-    owners = {piece: name for name, own in before.items() for piece in own}
-    all_pieces = [piece for own in before.values() for piece in own]
-    # Pieces that occur twice, or in another order, can't be assigned for certain.
-    if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
-        return None
-    return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
 
 
 def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:

@@ -5,7 +5,7 @@ because log entries come late and out of order; an entry that is read twice is s
 move the cursor, and stores the reason on the board link.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -27,7 +27,7 @@ from sync.monday.connector import MondayConnector
 from sync.operations import worker
 from sync.operations.detect import missed_events
 from sync.operations.detect.due_boards import boards_to_sweep
-from sync.operations.detect.listing import BoardListing, ListedPage, records_without_item, swept_records
+from sync.operations.detect.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
@@ -107,7 +107,19 @@ class _Sweep:
         self.shortfall = 0
 
     def run(self) -> SweepResult:
-        changes = self._fetch_changes()
+        # Everything in one call; if Monday rejects the query for the log, everything else.
+        try:
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
+        except errors.MondayError as refused:
+            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
+                raise
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
+            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
+            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
+        self.problem = self.problem or changes.log_problem
+        if self.problem:
+            todo = errors.LOG_SHAPE_CHANGED.for_administrator
+            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
         board_columns.check_columns(self.link, changes.board)
         if changes.user_id:
             MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
@@ -129,22 +141,6 @@ class _Sweep:
         check_webhooks(self.link, changes.hooks)
         check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
-
-    def _fetch_changes(self) -> BoardActivity:
-        """Read everything in one call; if Monday rejects the query for the log, everything else."""
-        try:
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
-        except errors.MondayError as refused:
-            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
-                raise
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
-            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
-            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
-        self.problem = self.problem or changes.log_problem
-        if self.problem:
-            todo = errors.LOG_SHAPE_CHANGED.for_administrator
-            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
-        return changes
 
     def _enqueue_updated(self, changes: BoardActivity) -> int:
         enqueued = 0
@@ -259,7 +255,18 @@ def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str
         failed=models.Count("id", filter=failed),
     )
     for spec in registry.entities():
-        problems += _unfinished_lines(spec, started)
+        rows = _sweep_jobs().filter(entity_type=spec.entity_type, entity_id__isnull=False)
+        tried = rows.filter(last_attempt__gte=started)
+        waiting = tried.filter(status=choices.QueueStatus.PENDING).exclude(error_message="")
+        failed_rows = tried.filter(status=choices.QueueStatus.FAILED)
+        unreached = rows.filter(status=choices.QueueStatus.PENDING, next_retry__lte=sync_now())
+        if count := waiting.count() + failed_rows.count():
+            example = (waiting.first() or failed_rows.first()).error_message  # type: ignore[union-attr]
+            unsynced = registry.count_of_type(count, spec.entity_type)
+            problems.append(f"{unsynced} could not be synced. For example: {example}")
+        if count := unreached.count():
+            reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
+            problems.append(f"Not reached: {registry.count_of_type(count, spec.entity_type)}. {reason}")
     return [*lines, str(worker.WorkSummary(**counts))], problems
 
 
@@ -307,42 +314,20 @@ def _compare(listing: BoardListing) -> int:
     for page in listing.pages():
         in_sync = page.in_sync
         _enqueue(spec, page.not_in_sync)
-        _store_found_same(page, in_sync)
         same += len(in_sync)
+        # Store when these records were last in sync, as their passes would; skip those that are being written.
+        all_records = page.facts.board.model._default_manager
+        with transaction.atomic():
+            synced = all_records.filter(pk__in=in_sync, sync_status=choices.RecordSyncStatus.SYNCED).order_by("pk")
+            free = set(synced.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
+            rows = SyncMetadata.objects.of(spec.entity_type, free).order_by("entity_id")
+            row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            # A pass that ended since the page was read has stored a later time.
+            all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", page.read_at))
+            times = {name: Greatest(name, page.read_at) for name in ("last_sync_attempt", "last_successful_sync")}
+            SyncMetadata.objects.filter(pk__in=row_ids).update(**times)
     return same
 
 
 def _enqueue(spec: EntitySpec, ids: Iterable[UUID]) -> None:
     enqueue(spec.entity_type, ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
-
-
-def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
-    """Store when these records were last in sync, as their passes would; skip records that are being written."""
-    board = page.facts.board
-    read_at = page.read_at
-    all_records = board.model._default_manager
-    with transaction.atomic():
-        records = all_records.filter(pk__in=ids, sync_status=choices.RecordSyncStatus.SYNCED).order_by("pk")
-        free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
-        rows = SyncMetadata.objects.of(board.link.entity_type, free).order_by("entity_id")
-        row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        # A pass that ended since the page was read has stored a later time.
-        all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", read_at))
-        times = {name: Greatest(name, read_at) for name in ("last_sync_attempt", "last_successful_sync")}
-        SyncMetadata.objects.filter(pk__in=row_ids).update(**times)
-
-
-def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
-    """Return sentences about the jobs that the sweep did not finish."""
-    rows = _sweep_jobs().filter(entity_type=spec.entity_type, entity_id__isnull=False)
-    waiting = rows.filter(status=choices.QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
-    failed = rows.filter(status=choices.QueueStatus.FAILED, last_attempt__gte=started)
-    unreached = rows.filter(status=choices.QueueStatus.PENDING, next_retry__lte=sync_now())
-    lines = []
-    if count := waiting.count() + failed.count():
-        example = (waiting.first() or failed.first()).error_message  # type: ignore[union-attr]
-        lines.append(f"{registry.count_of_type(count, spec.entity_type)} could not be synced. For example: {example}")
-    if count := unreached.count():
-        reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
-        lines.append(f"Not reached: {registry.count_of_type(count, spec.entity_type)}. {reason}")
-    return lines

@@ -57,6 +57,7 @@ SAMPLES_PER_ROW = 3
 FILTERED = "filtered"
 SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
+WAITING = "waiting"
 
 # The rows of a plan's parts in their order, each for one and for several records or items.
 DONE_ROWS = {
@@ -78,12 +79,18 @@ ASKED_ROWS = {
         "records get new items, although unmatched items have their names",
     ),
 }
+WAITING_ROWS = {WAITING: ("item is checked again later", "items are checked again later")}
 LEFT_ROWS = {
     FILTERED: ("record is left out by the filter", "records are left out by the filter"),
     SYNC_OFF: ("record's sync is off", "records' sync is off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
-ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
+ROWS: dict[str, dict[Any, tuple[str, str]]] = {
+    "done": DONE_ROWS,
+    "asked": ASKED_ROWS,
+    "waiting": WAITING_ROWS,
+    "left": LEFT_ROWS,
+}
 ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED}
 
 
@@ -137,6 +144,7 @@ class BoardPlan:
             "linked": (ChangeKind.LINK,),
             "created": (ChangeKind.CREATE, ChangeKind.NEW_RECORD),
             "to resolve": (ChangeKind.CONFLICT, ChangeKind.ASK),
+            "waiting": tuple(WAITING_ROWS),
             "left out": tuple(LEFT_ROWS),
         }
         numbers = {word: sum(self.counts[row] for row in rows) for word, rows in words.items()}
@@ -234,7 +242,23 @@ class Planner:
             # The second run compares the values of what the first one links or creates.
             runs = plan_pass(self.board, claims[start : start + ITEMS_PER_READ], self.listed)
             for record_plan in runs[0].plan.records.values():
-                self._note_record(record_plan)
+                # What later passes would see of this record's pass.
+                record = record_plan.record
+                candidates = record_plan.identity.question["candidates"] if record_plan.identity.question else []
+                shown_items = {str(candidate["id"]) for candidate in candidates}
+                self.taken_items |= {str(record.monday_id), record_plan.item_id, *shown_items}
+                if record_plan.link_to:
+                    self.listed.linked[record_plan.id] = record_plan.linked_record
+                if not (record_plan.is_open and record_plan.creates):
+                    continue
+                key = field_values.match_text_of_record(self.board, record)
+                first = self.first_of_key.setdefault(key, record) if key else record
+                if first.pk != record.pk:
+                    self.twins[record.pk] = first
+                    continue
+                created = copy(record)
+                created.monday_id = f"{planned_board.NEW_ITEM}{record.pk}"
+                self.created.append(created)
             for item_plan in runs[0].plan.items:
                 item = item_plan.facts.item
                 assert item is not None
@@ -246,31 +270,18 @@ class Planner:
             self._count(runs)
             self.progress(min(start + ITEMS_PER_READ, len(claims)), len(claims))
 
-    def _note_record(self, plan: pass_plan.RecordPlan) -> None:
-        """Remember what later passes would see of a record's pass."""
-        record = plan.record
-        candidates = plan.identity.question["candidates"] if plan.identity.question else []
-        self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
-        if plan.link_to:
-            self.listed.linked[plan.id] = plan.linked_record
-        if not (plan.is_open and plan.creates):
-            return
-        key = field_values.match_text_of_record(self.board, record)
-        first = self.first_of_key.setdefault(key, record) if key else record
-        if first.pk != record.pk:
-            self.twins[record.pk] = first
-            return
-        created = copy(record)
-        created.monday_id = f"{planned_board.NEW_ITEM}{record.pk}"
-        self.created.append(created)
-
     def _count(self, runs: Sequence[PlannedRun]) -> None:
         """Count each record and item once in each of its rows."""
         counted = set[tuple[str, object]]()
+        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
         for run in runs:
             self.result.calls += 1 + run_cost(run)
-            for plan in run.plan.records.values():
-                self._note_missing(plan)
+            # The names of related records that NPD lacks.
+            for field_plan in [field_plan for plan in run.plan.records.values() for field_plan in plan.plans.values()]:
+                awaits = field_plan.awaits
+                if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
+                    missing_names = self.missing_names[relations[field_plan.mapping.key]]
+                    missing_names.setdefault(match_key(awaits.value), awaits.value)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)
                 name = change.name
@@ -292,17 +303,13 @@ class Planner:
         if plan is not None and plan.identity.wait_seconds:
             return ChangeKind.ASK, change.reason  # so does a record of this chunk
         row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
+        waits = {item.facts.item_id for item in run.plan.items if item.outcome is pass_plan.Outcome.DEFERRED}
+        # Without new records such an item mostly stays as it is.
+        if row == ChangeKind.LEFT and change.item_id in waits and self.chosen.choices.creates_records:
+            row = WAITING
         if row in DONE_ROWS:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason
-
-    def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
-        """Remember the names of related records that NPD lacks."""
-        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
-        for field_plan in plan.plans.values():
-            awaits = field_plan.awaits
-            if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                self.missing_names[relations[field_plan.mapping.key]].setdefault(match_key(awaits.value), awaits.value)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.texts import match_key
 from sync.operations.setup import selection
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.facts import ItemFacts, PassFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 
@@ -185,30 +185,30 @@ class ListedBoard(Gatherer):
     def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_references(facts, plan)
         owner_of_item = {str(record.monday_id): key for key, record in self.linked.items()}
-        related = {reference: self._after_setup(reference, hits) for reference, hits in facts.related.items()}
+        related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
+        for reference, stored in facts.related.items():
+            hits = [self.records_of_others.get(record.pk, record) for record in stored]
+            if reference.by == "monday_id" and reference.value in self._others_by_item:
+                hits = [self._others_by_item[reference.value]]
+            elif reference.by == "name":
+                stored_ids = {record.pk for record in stored}
+                named = self._others_by_name.get(match_key(reference.value), ())
+                others = [record for record in named if record.pk not in stored_ids]
+                hits += [record for record in others if isinstance(record, reference.model)]
+            related[reference] = hits
         # By pk too, because relations are written by pk.
-        for reference, hits in list(related.items()):
-            related |= {field_values.Reference(reference.model, "pk", str(record.pk)): (record,) for record in hits}
+        for reference, records in list(related.items()):
+            related |= {field_values.Reference(reference.model, "pk", str(record.pk)): (record,) for record in records}
+        unmatched = []
+        for item in facts.unmatched:
+            matching = [self.linked.get(record.pk, record) for record in item.matching]
+            if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
+                matching += self.new_records.get(key, ())
+            bearer = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
+            unmatched.append(replace(item, matching=tuple(matching), npd_id_record=bearer))
         return replace(
             facts,
             identity=replace(facts.identity, owners=owner_of_item | dict(facts.identity.owners)),
-            unmatched=tuple(map(self._as_linked, facts.unmatched)),
+            unmatched=tuple(unmatched),
             related=related,
         )
-
-    def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
-        hits = [self.records_of_others.get(record.pk, record) for record in hits]
-        if reference.by == "monday_id" and reference.value in self._others_by_item:
-            hits = [self._others_by_item[reference.value]]
-        elif reference.by == "name":
-            stored = {record.pk for record in hits}
-            named = self._others_by_name.get(match_key(reference.value), ())
-            hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
-        return hits
-
-    def _as_linked(self, item: ItemFacts) -> ItemFacts:
-        matching = [self.linked.get(record.pk, record) for record in item.matching]
-        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
-            matching += self.new_records.get(key, ())
-        named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
-        return replace(item, matching=tuple(matching), npd_id_record=named)

@@ -10,7 +10,7 @@ its figures in words as `planned`; `until` while a worker has it or it waits for
 created the board; in the end `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardSetup, ColumnSpec
+from sync.monday.board import BoardSetup
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
@@ -76,8 +76,11 @@ def start(
                 f"Set-up started: {board_plan.figures}. Changed mappings: {remapped}. Filter: {filter_text}",
                 f"Where both sides differ at first: {chosen.choices.first_match_text}.",
             ]
-            if entity_type in creating_related:
-                sentences += _create_related(board_plan.missing)
+            missing = board_plan.missing if entity_type in creating_related else {}
+            for related_type, names in missing.items():
+                model = registry.entity(related_type).model
+                records = model._default_manager.bulk_create(selection.named_records(model, names))
+                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             selection.log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
@@ -102,16 +105,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "planned": plan.figures,
     }
     link.save(update_fields=["setup"])
-
-
-def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Create related records from the missing names, by type; return what was created, as sentences."""
-    sentences = []
-    for entity_type, names in missing.items():
-        model = registry.entity(entity_type).model
-        records = model._default_manager.bulk_create(selection.named_records(model, names))
-        sentences.append(f"Created {registry.count_of_type(len(records), entity_type)} named by items.")
-    return sentences
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -245,14 +238,7 @@ def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
     board = board_setup.open_board(connector, started.spec, started.choices.board_id, started.store_new_board)
     if board is None:
         raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
-    columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
-    is_new = started.values.get("made_board", False)
-    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
-    return board_setup.set_up_board(target, connector)
-
-
-def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
-    """Return the columns that the board needs; raises ActionError if it can't have them."""
+    chosen = selection.ChosenBoard(started.choices, board)
     new = []
     for mappable in chosen.new_fields:
         if mappable.new_column_type == "board_relation" and mappable.lacks_target:
@@ -275,7 +261,10 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
             raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
         present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
     # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-    return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
+    columns = [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
+    is_new = started.values.get("made_board", False)
+    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
+    return board_setup.set_up_board(target, connector)
 
 
 def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:

@@ -154,13 +154,6 @@ class Gatherer:
                 board.link.board_id, [str(item_id) for item_id in linked], searches, board.columns, board.types
             )
         self.read_request = result.request_id
-        items = self._with_further_pages(board, result)
-        matched = {item.id for item in items.by_match}
-        same_key = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
-        same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
-        return replace(items, by_match=[*items.by_match, *same_key])
-
-    def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
         parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for part, first in result.cursors.items():
             cursor: str | None = first
@@ -171,7 +164,11 @@ class Gatherer:
                 with board_call(board.link, 0):
                     page, cursor = connector().next_page(cursor, board.columns, board.types)
                 parts[part] += page
-        return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
+        items = BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
+        matched = {item.id for item in items.by_match}
+        same_key = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
+        same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
+        return replace(items, by_match=[*items.by_match, *same_key])
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""

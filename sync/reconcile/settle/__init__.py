@@ -55,7 +55,14 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
     @db.retry_on_lock_timeout
     def attempt() -> pass_plan.Plan:
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
-            _lock_records(run, plan)
+            # All records that the pass may write are locked in the order of their ids, before any other row; if these
+            # are only claimed ones, `_settle_records` locks them when it reads them.
+            if plan.answers or plan.items or plan.deleted:
+                others = [answer.record_ids for answer in plan.answers] + [item.record_ids for item in plan.items]
+                ids = set(plan.records).union(*others)
+                rows = run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
+                list(rows.values_list("pk"))
+                pass_run.lock_failed_jobs(run, plan)
             if plan.answers:
                 beside_records.settle_answers(run, plan)
             settled = beside_records.settle_items(run, facts, plan)
@@ -65,17 +72,6 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
             return _settle_records(run, facts, settled) if settled.records else settled
 
     return attempt()
-
-
-def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
-    """Lock all records that the pass may write, in the order of their ids, before any other row."""
-    if not (plan.answers or plan.items or plan.deleted):
-        return  # only claimed records: _settle_records locks them when it reads them
-    ids = {*plan.records}.union(
-        *(answer.record_ids for answer in plan.answers), *(item.record_ids for item in plan.items)
-    )
-    list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
-    pass_run.lock_failed_jobs(run, plan)
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
