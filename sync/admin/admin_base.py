@@ -348,7 +348,7 @@ class RecordLinkMixin(PageAdmin):
                 continue
             stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
-            # A deletion whose tombstone was deleted in time has an unsaved one, without a page.
+            # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = stone.pk if stone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 
