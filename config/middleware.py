@@ -32,8 +32,11 @@ log = structlog.get_logger(__name__)
 # The addresses that programs call begin with these.
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 
-# The pages for signing in, which have none of the admin's frame: its menu and header.
+# The pages for signing in.
 SIGN_IN = "/accounts/"
+
+# Here no page has the admin's frame, whose scripts the security policy of these addresses stops.
+WITHOUT_FRAME = (*FOR_PROGRAMS, SIGN_IN)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def _answer(
     context = {"heading": page.heading, "sentence": sentence or page.sentence, "signs_out": signs_out}
     user = getattr(request, "user", None)
     try:
+        is_framed = is_framed and not request.path_info.startswith(WITHOUT_FRAME)
         if is_framed and user is not None and user.is_active and user.is_staff:
             framed = admin.site.each_context(request) | {"page_name": page.frame_title} | context
             return render(request, "framed_page.html", framed, status=page.status)
@@ -296,10 +300,7 @@ class HeadersMiddleware(MiddlewareMixin):
         is_html = response.headers.get("Content-Type", "").startswith("text/html")
         # Asked last, because it may read the session from the database.
         is_in_frame = (
-            is_html
-            and not request.path_info.startswith((*FOR_PROGRAMS, SIGN_IN))
-            and user is not None
-            and user.is_authenticated
+            is_html and not request.path_info.startswith(WITHOUT_FRAME) and user is not None and user.is_authenticated
         )
         policy = settings.FRAME_SECURITY_POLICY if is_in_frame else settings.CONTENT_SECURITY_POLICY
         response.headers.setdefault("Content-Security-Policy", policy)

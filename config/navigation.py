@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -27,8 +28,10 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
     from collections.abc import Callable
 
     from django.http import HttpResponseBase
+    from unfold.dataclasses import SearchResult
 
 CONFLICTS = "conflicts_syncconflict"
+UNMATCHED_ITEMS = "sync_unmatcheditem"
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"
@@ -99,7 +102,8 @@ HOME_SECTION = Section("", HOME, "home", url="admin:index")
 # All sections except Home and the lists of records.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
-    Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/"),
+    Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/",
+            card_permissions=("sync.pause_syncqueue",)),
     Section("", "Activity", "history", "sync_decision"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
@@ -122,7 +126,7 @@ SECTIONS = (
     Section(HELP, HELP, "help", url="npd-help-start"),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
-    Section(SETTINGS, "Unmatched items", "add_link", "sync_unmatcheditem", block=ADVANCED),
+    Section(SETTINGS, "Unmatched items", "add_link", UNMATCHED_ITEMS, block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
     Section(SETTINGS, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
@@ -166,8 +170,8 @@ def section_of(request: HttpRequest) -> Section | None:
     # Below it are the questions before its acts.
     if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
         section = HOME_SECTION
-    elif section is not None and section.model == CONFLICTS and address != section.path:
-        section = replace(section, group=HOME)  # Home leads to a conflict's screen
+    elif section is not None and section.model in (CONFLICTS, UNMATCHED_ITEMS) and address != section.path:
+        section = replace(section, group=HOME)  # Home leads to their pages
     request.page_section = section  # type: ignore[attr-defined]
     return section
 
@@ -201,6 +205,23 @@ def _waiting_text(request: HttpRequest) -> str:
         return ""
     number = sum(tally.causes for tally in tallies_of(request).values())
     return f"{number:,}" if number else ""
+
+
+def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return the pages and records that Ctrl+K finds. Unfold itself adds the lists, by their models' names."""
+    from django.contrib import admin
+    from unfold.dataclasses import SearchResult
+
+    from sync.admin.record_pages import found_records
+
+    models = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    lists = {str(model._meta.verbose_name_plural).lower() for model in models}
+    pages = [
+        SearchResult(section.title, section.about or section.group, section.link, None)
+        for section in sections()
+        if term.lower() in section.title.lower() and section.title.lower() not in lists and section.is_offered(request)
+    ]
+    return pages + found_records(request, term)
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:
@@ -289,6 +310,6 @@ UNFOLD: dict[str, Any] = {
         ]
     },
     # Without the history, which would keep people's names in the browser after signing out.
-    "COMMAND": {"search_callback": "sync.admin.record_pages.command_search", "show_history": False},
+    "COMMAND": {"search_callback": "config.navigation.command_search", "show_history": False},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

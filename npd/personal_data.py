@@ -121,34 +121,31 @@ class Person:
     def rows(self) -> Iterator[models.QuerySet[Any]]:
         """Yield the rows about the person, table by table, without the record itself."""
         for model in apps.get_models(include_auto_created=True):
-            condition = self._condition(model)
-            if condition is not None:
-                rows = model._base_manager.filter(condition)
-                # The log about a conflict names the record and the chosen values.
-                ids = [str(key) for key in rows.values_list("pk", flat=True)]
-                yield _log_lines(model).filter(object_id__in=ids)
-                yield rows
+            columns = {field.column: field for field in model._meta.concrete_fields}
+            owner = next((columns[name] for name in OWNER_COLUMNS if name in columns), None)
+            item = next((columns[name] for name in ITEM_COLUMNS if name in columns), None)
+            is_table = model._meta.managed and not model._meta.proxy
+            if not is_table or issubclass(model, SyncedModel) or not (owner or item):
+                continue
+            # Rows with the record's id or, if they name no record, its item's id.
+            of_item = {f"{item.attname}__in": self.items} if item else {}
+            condition = models.Q(**of_item)
+            if owner:
+                is_text = owner.get_internal_type() in ("CharField", "TextField")
+                condition = models.Q(**{owner.attname: str(self.id) if is_text else self.id})
+            if owner and item:
+                condition |= models.Q(**of_item, **{f"{owner.attname}__isnull": True})
+            rows = model._base_manager.filter(condition)
+            # The log about a conflict names the record and the chosen values.
+            ids = [str(key) for key in rows.values_list("pk", flat=True)]
+            yield _log_lines(model).filter(object_id__in=ids)
+            yield rows
         # Activity of other records quotes the id of a related record.
         activity = Decision.objects.annotate(quoted=Cast("values", models.TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
         yield Notification.objects.filter(key__contains=str(self.id))
         # The log about an unmatched item has only the record's name.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
-
-    def _condition(self, model: type[models.Model]) -> models.Q | None:
-        """Return the filter for a table's rows with the record's id or, if they name no record, its item's id."""
-        if model._meta.proxy or not model._meta.managed or issubclass(model, SyncedModel):
-            return None
-        columns = {field.column: field for field in model._meta.concrete_fields}
-        owner = next((columns[name] for name in OWNER_COLUMNS if name in columns), None)
-        item = next((columns[name] for name in ITEM_COLUMNS if name in columns), None)
-        if owner is None:
-            return models.Q(**{f"{item.attname}__in": self.items}) if item else None
-        is_text = owner.get_internal_type() in ("CharField", "TextField")
-        of_record = models.Q(**{owner.attname: str(self.id) if is_text else self.id})
-        if item is None:
-            return of_record
-        return of_record | models.Q(**{f"{owner.attname}__isnull": True, f"{item.attname}__in": self.items})
 
 
 def _log_lines(model: type[models.Model]) -> models.QuerySet[LogEntry]:

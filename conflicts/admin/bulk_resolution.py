@@ -21,6 +21,7 @@ from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.reconcile.field_values import as_uuid
+from sync.records.availability import wait_sentence
 from sync.registry import count_of_type
 
 MAX_CONFLICTS = MAX_PER_REQUEST
@@ -187,7 +188,9 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
     side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
-    sentence = f"Resolved{side}: {number}. It takes effect within seconds." if resolved else ""
+    types = {conflict.entity_type for conflict in conflicts if conflict.pk in resolved}
+    then = wait_sentence(len(resolved), types) or "It takes effect within seconds."
+    sentence = f"Resolved{side}: {number}. {then}" if resolved else ""
     undo = [f"conflict:{pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
     return confirmed_action.Report(sentence, problems, undo)
 

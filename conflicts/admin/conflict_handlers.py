@@ -25,6 +25,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
+from sync.records.availability import wait_sentence
 
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
@@ -216,8 +217,10 @@ class UseSide(Resolve):
                 undone += 1
             except (ActionError, ObjectDoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
+        types = SyncConflict.objects.filter(pk__in=ids).values_list("entity_type", flat=True)
         entries = humanize.count_with_noun(undone, "entry opens", "entries open")
-        return Report(f"Undone. {entries} again within seconds." if undone else "", problems)
+        then = wait_sentence(undone, types) or f"{entries} again within seconds."
+        return Report(f"Undone. {then}" if undone else "", problems)
 
 
 def _conflict_now(row_id: str) -> str:

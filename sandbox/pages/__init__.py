@@ -61,7 +61,13 @@ class BoardPage:
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.active_columns() if column.type != "name"]
-        items = [item for item in world.items_of(board.id, (self._state,)) if self._has_words(item)]
+        # The items with the searched words in their name or a cell, or as their id.
+        words = self._words.casefold()
+        items = []
+        for item in world.items_of(board.id, (self._state,)):
+            texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
+            if words == str(item.id) or any(words in text.casefold() for text in texts):
+                items.append(item)
         if self._sort == "changed":
             items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
         # The page on which the item of the last form is, so that the focus stays on it.
@@ -72,12 +78,6 @@ class BoardPage:
             self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
         self._total = len(items)
         self._items = items[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
-
-    def _has_words(self, item: model.Item) -> bool:
-        """Return whether the searched words are in the item's name or a cell, or are its id."""
-        words = self._words.casefold()
-        texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
-        return words == str(item.id) or any(words in text.casefold() for text in texts)
 
     def html(self) -> str:
         # The search, and the form for a new item, which only an active board takes.

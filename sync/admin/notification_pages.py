@@ -102,14 +102,6 @@ def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
     return {"receiver": receiver, "badge": state_badge, "sentence": sentence}
 
 
-def _about_email(user: User) -> str:
-    if problem := _email_problem(user):
-        return problem
-    if are_emails_files():
-        return EMAILS_ARE_FILES
-    return f"They go to {user.email}, the address of your account."
-
-
 @sensitive_post_parameters("address")
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest) -> HttpResponse:
@@ -143,11 +135,12 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         else:
             raise Http404
     now = sync_now()
+    goes_to = EMAILS_ARE_FILES if are_emails_files() else f"They go to {user.email}, the address of your account."
     context = {
         **admin.site.each_context(request),
         "title": "Notifications",
         "mail_form": mail_form,
-        "about_email": _about_email(user),
+        "about_email": _email_problem(user) or goes_to,
         "own": _state(own, now) if own else None,
     }
     if user.is_superuser:

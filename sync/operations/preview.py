@@ -405,8 +405,17 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
-    if plan.is_open:
-        changes += _field_changes(plan)
+    for field_plan in plan.plans.values() if plan.is_open else ():
+        reason = field_plan.decision.reason
+        # The fields of a new item are part of its creation.
+        if field_plan.send_raw is not None and not plan.creates:
+            before = _remote_text(field_plan)
+            after = field_plan.display_local(field_plan.send_raw)
+            changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
+        if field_plan.write_raw is not None:
+            before = field_plan.display_local(field_plan.local_raw)
+            after = field_plan.display_local(field_plan.write_raw)
+            changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.plans.values()
@@ -444,20 +453,6 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     elif plan.link_to:
         name = plan.item.name if plan.item else plan.link_to
         yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
-
-
-def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    # The fields of a new item are part of its creation.
-    for field_plan in plan.plans.values():
-        reason = field_plan.decision.reason
-        if field_plan.send_raw is not None and not plan.creates:
-            before = _remote_text(field_plan)
-            after = field_plan.display_local(field_plan.send_raw)
-            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason)
-        if field_plan.write_raw is not None:
-            before = field_plan.display_local(field_plan.local_raw)
-            after = field_plan.display_local(field_plan.write_raw)
-            yield _record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason)
 
 
 def _remote_text(field_plan: pass_plan.FieldPlan) -> str:

@@ -76,10 +76,23 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         item_ids = {*identity.excluded_items, *(str(candidate["id"]) for candidate in candidates)}
         if identity.item is not None:
             item_ids.add(identity.item.id)
-        if answered.isdisjoint(item_ids):
-            identified.append(_identified(record_plan, identity))
-        else:
+        if not answered.isdisjoint(item_ids):
             identified.append(replace(record_plan, ending=ANSWERED))
+            continue
+        decided = replace(record_plan, identity=identity)
+        reason = identity.reason
+        if identity.item is not None:
+            # Calls are made only for committed links: the next pass compares the two, and sends.
+            linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
+            decided = replace(decided.with_facts(item=identity.item).logged(linked), ending=LINKED)
+        elif identity.is_left_out:
+            decided = leave_out(decided, FilterSide.ITEM, reason)
+        elif identity.wait_seconds:
+            wait = identity.wait_seconds
+            decided = decided.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait)
+        elif reason:
+            decided = decided.end_settled(reason)
+        identified.append(decided)
     return plan.with_records(identified)
 
 
@@ -180,20 +193,6 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     """Return the active items from the search by match key."""
     active = [item for item in items.by_match if item.state == field_values.ACTIVE]
     return grouped(active, lambda item: field_values.match_text_of_item(board, item))
-
-
-def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> pass_plan.RecordPlan:
-    plan = replace(plan, identity=identity)
-    if identity.item is not None:
-        # Calls are made only for committed links: the next pass compares the two, and sends.
-        linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
-        return replace(plan.with_facts(item=identity.item).logged(linked), ending=LINKED)
-    if identity.is_left_out:
-        return leave_out(plan, FilterSide.ITEM, identity.reason)
-    if identity.wait_seconds:
-        reason = identity.reason
-        return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
-    return plan.end_settled(identity.reason) if identity.reason else plan
 
 
 def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:

@@ -298,35 +298,33 @@ def ended_requests(
     """Yield the open requests that this pass carried out, or that have lost their cause."""
     for request in plan.open_requests:
         record_plan = plan.records.get(request.entity_id)
-        if record_plan and record_plan.plans and (state := _final_state(record_plan, request)):
-            yield request, state, record_plan
-
-
-def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choices.ApprovalState | None:
-    """Return a request's state after this pass; None if it is unchanged, or a side differs from the base."""
-    field_plan = plan.plans.get(request.key)
-    if field_plan is None or field_plan.conflict:
-        return choices.ApprovalState.RELEASED
-    base = plan.sync_state.base.get(request.key)
-    if field_plan.blocked_reason or base is None:
-        return None
-    try:
-        convert = field_plan.convert
-        local = convert.canonical_local(base["local"])
-        remote = convert.canonical_remote(base["remote"])
-        is_on_monday = convert.canonical_remote(field_plan.remote_raw) == remote
-        if field_plan.send_raw is not None:
-            is_on_monday = plan.answer.item is not None
-        is_in_npd = convert.canonical_local(stored_values(plan.record, field_plan.mapping)) == local
-    except UnknownValue:
-        return None
-    if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
-        return None
-    # Both sides are empty, or both are filled again. If nobody decided so, the cause has ended by itself.
-    decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
-    if request.state != decision:
-        return choices.ApprovalState.RELEASED
-    return choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT
+        if record_plan is None or not record_plan.plans:
+            continue
+        field_plan = record_plan.plans.get(request.key)
+        if field_plan is None or field_plan.conflict:
+            yield request, choices.ApprovalState.RELEASED, record_plan
+            continue
+        base = record_plan.sync_state.base.get(request.key)
+        if field_plan.blocked_reason or base is None:
+            continue
+        try:
+            convert = field_plan.convert
+            local = convert.canonical_local(base["local"])
+            remote = convert.canonical_remote(base["remote"])
+            is_on_monday = convert.canonical_remote(field_plan.remote_raw) == remote
+            if field_plan.send_raw is not None:
+                is_on_monday = record_plan.answer.item is not None
+            is_in_npd = convert.canonical_local(stored_values(record_plan.record, field_plan.mapping)) == local
+        except UnknownValue:
+            continue
+        if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
+            continue
+        # Both sides are empty, or both are filled again. If nobody decided so, the cause has ended by itself.
+        decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
+        state = choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT
+        if request.state != decision:
+            state = choices.ApprovalState.RELEASED
+        yield request, state, record_plan
 
 
 def approval_verdicts(

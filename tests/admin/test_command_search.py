@@ -1,4 +1,4 @@
-"""Ctrl+K finds records as their lists do, only for who may view them, and at most twenty of a list."""
+"""Ctrl+K finds pages, and records as their lists do: for who may view them, and at most twenty of a list."""
 
 import re
 
@@ -9,7 +9,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.admin.record_pages import COMMAND_RESULTS
 from tests.admin import states
-from tests.support.people import staff_who_may
+from tests.support.people import signed_in, staff_who_may
 
 pytestmark = pytest.mark.django_db
 CONTACTS = "/admin/npd/contact/"
@@ -42,6 +42,25 @@ def test_names_are_found_without_their_marks_and_in_either_order(browser: Client
     states.contact(name)
     states.contact("Zo* Axb Muler")
     assert titles(browser, typed) == listed(browser, typed) == [name]
+
+
+@pytest.mark.parametrize(
+    ("typed", "page", "address"),
+    [
+        ("NOTIF", "Notifications", "/admin/notifications/"),
+        ("pause", "Pause", "/admin/"),
+        ("token", "API tokens", "/admin/sync/apitoken/"),
+        ("jobs", "Jobs", "/admin/sync/syncqueue/"),
+        ("connection", "Monday connection", "/admin/sync/boardlink/set-up/"),
+    ],
+)
+def test_a_page_is_found_once_by_its_title_by_who_may_open_it(
+    browser: Client, typed: str, page: str, address: str
+) -> None:
+    found = browser.get("/admin/search/", {"s": typed, "extended": "1"}).context["results"]
+    assert [(result.title, result.link) for result in found] == [(page, address)]
+    may_open = page in ("Notifications", "API tokens")
+    assert titles(signed_in(staff_who_may("view_contact")), typed) == [page] * may_open
 
 
 def test_what_nothing_fits_is_said_in_the_part_that_the_page_takes_over(browser: Client) -> None:

@@ -89,6 +89,8 @@ def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(p
 
     for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("home/act", 405)):
         assert status_and_frame(patient, f"/admin/{address}/") == (status, True)
+    # The scripts of the frame don't run under /accounts/.
+    assert status_and_frame(patient, "/accounts/email/") == (404, False)
     assert status_and_frame(Client(), "/nothing/here/") == (404, False)
     patient.force_login(staff_who_may())
     assert status_and_frame(patient, "/admin/npd/contact/") == (403, True)

@@ -12,6 +12,7 @@ from conflicts.admin import bulk_resolution
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
+from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def contacts(db: None) -> list[Contact]:
     """Of two the phone differs, of three the item is gone."""
+    states.boards()
     contacts = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
     record(finding(contacts[0], PHONE), finding(contacts[1], PHONE))
     record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts[2:]))
@@ -75,10 +77,16 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
     resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     answer = confirm(browser, question)
-    assert "It takes effect within seconds." in answer
+    assert "Resolved with Monday's values: C. It takes effect within seconds." in answer
     assert "Not resolved: A. It has changed since you saw it." in answer
     assert "Not resolved: B. Ada has just resolved the conflict of B." in answer
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
+
+
+def test_during_a_stop_it_says_what_the_choices_wait_for(browser: Client, contacts: list[Contact]) -> None:
+    states.stop_board("contact")
+    answer = confirm(browser, ask(browser, "keep_npd", contacts[0]))
+    assert "Resolved with NPD's values: A. It waits: The board was archived." in answer
 
 
 def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
