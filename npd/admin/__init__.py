@@ -1,5 +1,6 @@
 """NPD's admin pages: contacts and organizations here, users and groups in user_pages.py."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django import forms
@@ -58,8 +59,12 @@ class ContactAdmin(SyncedModelAdmin):
             response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
             response.headers["Cache-Control"] = "no-store"
             return response
-        if act == "erase" and "confirmed" not in request.POST:
-            return confirmed_action.question_page(self, request, self._erase_question(request, person), request.path)
+        typed = request.POST.get("name", "")
+        if act == "erase" and typed.split() != person.name.split():
+            question = self._erase_question(request, person)
+            if "confirmed" in request.POST:
+                question = replace(question, warning="Nothing was erased: the name that you typed is another.")
+            return confirmed_action.question_page(self, request, question, request.path)
         if act == "erase":
             where = "here"
             if person.items:
@@ -85,7 +90,13 @@ class ContactAdmin(SyncedModelAdmin):
             effects.append(f"The {items} {humanize.plural(len(person.items), 'stays', 'stay')} on Monday.")
         hidden = [(name, request.POST[name]) for name in ("act", "delete_items") if name in request.POST]
         return confirmed_action.Question(
-            f"Erase “{person.name}” permanently?", effects, "Erase permanently", hidden=hidden, deletes=True
+            f"Erase “{person.name}” permanently?",
+            effects,
+            "Erase permanently",
+            hidden=hidden,
+            deletes=True,
+            text=("name", "To confirm, type the contact's name"),
+            needs_text=True,
         )
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -68,7 +68,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
             f"{what} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
             f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."
         )
-        button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
+        button = f"Put {humanize.plural(len(values), 'the value', f'{len(values):,} values')} back"
     if deletions:
         records = humanize.count_with_noun(len(deletions), "record")
         by_type = grouped((step.record for step in deletions if step.record), lambda record: record.entity_type())
@@ -77,7 +77,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
             f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
             f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"
         )
-        button = f"Yes, undo it and delete {records}"
+        button = f"Undo and delete {records}"
     if not values and not deletions:
         effects.append("There is no value to restore.")
     tables = [

@@ -68,9 +68,11 @@ class Question:
     tables: Sequence[RecordTable] = ()
     hidden: Sequence[tuple[str, object]] = ()  # the fields that the form sends back
     warning: str = ""
-    page_name: str = ""
+    page_name: str = ""  # the record's, if the page before is about one
     deletes: bool = False  # makes the button red
-    text: tuple[str, str] | None = None  # name and label of an optional text field
+    text: tuple[str, str] | None = None  # name and label of a text field
+    needs_text: bool = False
+    radio: tuple[str, str, Sequence[tuple[str, str, str]]] | None = None  # name, chosen value; value, label, effect
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def run_action(
 def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
-    """Show a question, whose button posts to the same address with `confirmed`."""
+    """Show a question, whose button posts to the same address with `confirmed`; a choice may be asked about again."""
+    confirmed = () if question.radio else (("confirmed", "yes"),)
     return render_admin_page(
         model_admin,
         request,
@@ -127,7 +130,7 @@ def question_page(
         status=status,
         page_name=question.page_name,
         question=question,
-        hidden=[(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
+        hidden=[(name, str(value)) for name, value in (*question.hidden, *confirmed)],
         # With its filters, because they say which rows “all” are.
         target=request.get_full_path(),
         back=back_url,

@@ -196,6 +196,9 @@ def buttons_of(
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("Connect Monday", "connect", url, icon="link"))
     elif may_change:
+        if not record.monday_id and unlinked_item(record) is not None:
+            # Before “Turn sync on”, which may link another item.
+            buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
         if view.reason_code is record_view.StateReason.SYNC_OFF:
             form = selection_of(record, "turn_sync_on", page_url)
             buttons.append(Button("Turn sync on", "switch_on", post_to=urls["list"], hidden=form, icon="play_arrow"))
@@ -204,8 +207,6 @@ def buttons_of(
             buttons.append(
                 Button("Turn sync on", "switch_on", post_to=urls["direction"], hidden=hidden, icon="play_arrow")
             )
-        if not record.monday_id and unlinked_item(record) is not None:
-            buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
     if may_change and not view.stop:
         # With what the page shows, because “Sync now” also sends a record once whose sync is off.
         hidden = {"shown": "on" if record.sync_enabled else "off"}

@@ -17,13 +17,13 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, history_of
+from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
-from sync.records.authors import actor_name, users_of
+from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import throttled_records
 from sync.registry import link_of
 from sync.state.record_view import UNWRITABLE_STATES
@@ -110,7 +110,7 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 
 def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
-    """Return who turned a record's sync off (`by`) and when (`at`); empty if its history doesn't tell."""
+    """Return who turned a record's sync off (`by`), when (`at`), and whether by `unlinked`; empty if nothing tells."""
     history = history_of(type(record))
     if record.sync_enabled or history is None:
         return {}
@@ -124,7 +124,12 @@ def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
     if change is None or (change.last_on is None and change.pgh_label != "insert"):
         return {}  # older than the stored history
     metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
-    return {"by": actor_name(metadata, users_of([change])), "at": change.pgh_created_at}
+    by = actor_name(metadata, users_of([change]))
+    # A pass only turns sync off where it unlinks, mostly for a person.
+    unlinked = Decision.objects.filter(entity_id=record.pk, kind="unlinked").order_by("at", "id").last()
+    if by != SYNC_ACTOR or unlinked is None:
+        return {"by": by, "at": change.pgh_created_at, "unlinked": False}
+    return {"by": unlinked.actor or by, "at": change.pgh_created_at, "unlinked": True}
 
 
 def column_label_now(link: BoardLink, column_id: str) -> str:

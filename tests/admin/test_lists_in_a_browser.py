@@ -98,7 +98,7 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     page.get_by_role("button", name="Turn sync off…").click()
     back = page.get_by_role("heading", level=1).get_by_role("link", name="Contacts")
     assert "←" in back.evaluate("link => getComputedStyle(link, '::before').content")
-    page.get_by_role("button", name="Turn sync off (1,200 contacts)").click()
+    page.get_by_role("button", name="Turn sync off for 1,200 contacts").click()
     page.wait_for_url(f"**{CONTACTS}?q=Ann")
     page.locator("tr.data-row th a").first.click()
     page.get_by_role("heading", level=1).get_by_role("link", name="Contacts").click()

@@ -117,7 +117,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "asked about an archived item": (lambda: asked_about("A", "1"), ["create_item", "unlink", "delete_record"]),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["switch_on"]),
-    "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
+    "unlinked": (lambda: unlinked("A"), ["link_again", "switch_on"]),
     "no direction": (lambda: states.contact("A", sync_direction="none"), ["switch_on"]),
 }
 

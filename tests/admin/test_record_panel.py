@@ -39,7 +39,8 @@ def test_the_page_s_menu_asks_before_sync_is_turned_off_and_leads_back(browser: 
     menu = browser.get(change_page(record)).content.decode().split('<div id="npd-turn_sync_off">')[1].split("</div>")[0]
     form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', menu.split("</form>")[0]))
     question = browser.post(reverse("admin:npd_contact_changelist"), form).content.decode()
-    assert "Turn sync off for 1 contact?" in words_of(question)
+    assert "Contacts Zoë Ångström Turn sync off" in words_of(question.split("<h1")[1].split("</h1>")[0])
+    assert "Turn sync off for Zoë Ångström?" in words_of(question)
     assert f'name="back" value="{change_page(record)}"' in question
     record.refresh_from_db()
     assert record.sync_enabled
@@ -64,7 +65,10 @@ def test_an_act_that_can_not_be_noted_is_not_done(
 def test_a_direction_that_overwrites_asks_and_names_what_gives_way(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     Contact.objects.filter(pk=record.pk).update(phone="+46 999")
-    form = {"direction": "monday_to_npd", "shown": "bidirectional"}
+    asked = browser.post(act_url(record, "direction"))
+    assert "Which way are changes of “Zoë Ångström” synced?" in words_of(asked.content.decode())
+    form = dict(asked.context["hidden"]) | {"direction": "monday_to_npd"}
+    assert form == {"direction": "monday_to_npd", "shown": "bidirectional"}
     text = posted(browser, record, "direction", **form)
     assert "Turn “Zoë Ångström” to “Monday to NPD only”?" in text
     assert "Phone +46 999 +46 812345" in text

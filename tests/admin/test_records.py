@@ -74,7 +74,7 @@ def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str
 
 def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, world: dict[str, Any]) -> None:
     record = world["synced"]
-    assert "Turn sync off for 1 contact?" in post_action(browser, "turn_sync_off", record)
+    assert "Turn sync off for Zoë Ångström?" in post_action(browser, "turn_sync_off", record)
     record.refresh_from_db()
     assert record.sync_enabled
     off = post_action(browser, "turn_sync_off", record, world["disabled"], confirmed="yes")

@@ -233,7 +233,9 @@ def test_an_administrator_exports_and_erases_on_the_records_page(client: Client,
     assert question.context["question"].deletes
     assert Contact.objects.filter(pk=contact.pk).exists(), "the first click only asks"
     hidden = dict(question.context["hidden"])
-    assert client.post(page, hidden).status_code == 302
+    assert "the name that you typed is another" in client.post(page, hidden | {"name": "Ann"}).content.decode()
+    assert Contact.objects.filter(pk=contact.pk).exists(), "another name was typed"
+    assert client.post(page, hidden | {"name": f" {NAME}"}).status_code == 302
     assert not Contact.objects.filter(pk=contact.pk).exists()
     lines = LogEntry.objects.filter(object_id=str(contact.pk))
     assert lines.count() == 2
