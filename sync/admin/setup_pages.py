@@ -224,12 +224,15 @@ class SetupWizardMixin(PageAdmin):
             return _back_to_boards(request, error)
         if form.is_valid():
             _keep(request, form.chosen.choices)
-            return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+            return (
+                _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request, entity_type)
+            )
         chosen = form.chosen
         context = {
             "form": form,
             "chosen": chosen,
             "choices": chosen.choices,
+            "next_step": _next_step(request, entity_type),
             "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
             "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
@@ -248,9 +251,13 @@ class SetupWizardMixin(PageAdmin):
         if all(formset.is_valid() for formset in formsets):
             records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
             _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
-            return _after_fields(request)
+            return _after_fields(request, entity_type)
         titles = ("Records in NPD", "Items on Monday")
-        context = {"choices": choices, "sides": list(zip(sides, titles, formsets, strict=True))}
+        context = {
+            "choices": choices,
+            "sides": list(zip(sides, titles, formsets, strict=True)),
+            "next_step": _next_step(request, entity_type),
+        }
         return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
@@ -301,7 +308,17 @@ def _has_boards() -> bool:
     return BoardLink.objects.exclude(board_id="").exists()
 
 
-def _after_fields(request: HttpRequest) -> HttpResponse:
-    """Go to the next type of records without a mapping, or to the plan."""
-    unmapped = [key for key, choices in choices_in(request).items() if not choices.is_mapped]
-    return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
+def _next_type(request: HttpRequest, entity_type: str) -> str:
+    """Return the type whose fields come after this one's; empty if the plan comes."""
+    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
+    return next(unmapped, "")
+
+
+def _after_fields(request: HttpRequest, entity_type: str) -> HttpResponse:
+    following = _next_type(request, entity_type)
+    return _redirect_to("fields", following) if following else _redirect_to("plan")
+
+
+def _next_step(request: HttpRequest, entity_type: str) -> str:
+    following = _next_type(request, entity_type)
+    return f"Fields of {registry.entity(following).board_title}" if following else "Plan"

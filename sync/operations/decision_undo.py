@@ -15,7 +15,7 @@ from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
-from sync.choices import SyncDirection
+from sync.choices import SyncDirection, common_direction
 from sync.kernel import grouped
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
@@ -213,9 +213,12 @@ class _UndoPlan:
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
-        directions = {record.sync_direction, mapping.direction} if mapping and mapping.column_id else set()
-        one_way = SyncDirection.MONDAY_TO_NPD in directions and SyncDirection.NONE not in directions
-        if one_way and record.may_sync:
+        comes_from_monday = (
+            mapping is not None
+            and mapping.column_id
+            and common_direction(record.sync_direction, mapping.direction) is SyncDirection.MONDAY_TO_NPD
+        )
+        if comes_from_monday and record.may_sync:
             return (
                 "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
                 "the board."
@@ -238,7 +241,8 @@ def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
         return "Sync is off for this record, so only NPD changes."
     if record.is_left_out:
         return "The filter leaves this record out, so only NPD changes."
-    return "The field isn't synced any more, so only NPD changes." if mapping.direction == SyncDirection.NONE else ""
+    direction = common_direction(record.sync_direction, mapping.direction)
+    return "The field isn't synced, so only NPD changes." if direction is SyncDirection.NONE else ""
 
 
 _KIND_LABELS = {

@@ -101,6 +101,14 @@ def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Calla
     assert list(Contact.objects.values("role_title")) == before
 
 
+@pytest.mark.django_db
+def test_where_two_directions_let_nothing_through_only_npd_changes(pull: Decision) -> None:
+    FieldMapping.objects.update(direction="monday_to_npd")
+    Contact.objects.update(sync_direction="npd_to_monday")
+    (step,) = plan_decision_undo([pull])
+    assert (step.refusal, step.note) == ("", "The field isn't synced, so only NPD changes.")
+
+
 def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, dora: User, line: Line) -> None:
     contacts = [world.linked(f"Contact {n}", role_title="Boss", notes="old") for n in range(2)]
     for contact in contacts:

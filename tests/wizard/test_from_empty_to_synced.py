@@ -14,7 +14,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "Connected" in wizard.post()
     wizard.boards(organization="new", contact="new")
     wizard.fields("organization")
-    assert "Both sides are being compared" in wizard.fields("contact", column_organization="+")
+    assert "Both sides are being compared" in wizard.fields("contact")
     wizard.plan()
     page = wizard.get("plan/")
     assert "The board “Organizations” is created" in page

@@ -257,5 +257,13 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
 def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
     items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}]
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="off")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    wizard.planned(board, creates_records="off")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "left as it is": 2}
+    # With new records an item without a key waits for its key, and then becomes one.
+    planned = wizard.planned(board, creates_records="on")
+    assert wizard.plan_shown() == {"create": 1, "same_name": 1, "new record": 1, "waiting": 1}
+    assert planned.figures == "2 created, 1 waiting"
+    page = wizard.get("plan/")
+    assert "What waits" in page
+    assert "Becomes a contact" in page

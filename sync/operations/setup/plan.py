@@ -57,6 +57,7 @@ SAMPLES_PER_ROW = 3
 FILTERED = "filtered"
 SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
+WAITING = "waiting"
 
 # The rows of a plan's parts in their order, each for one and for several records or items.
 DONE_ROWS = {
@@ -78,12 +79,18 @@ ASKED_ROWS = {
         "records get new items, although unmatched items have their names",
     ),
 }
+WAITING_ROWS = {WAITING: ("item is checked again later", "items are checked again later")}
 LEFT_ROWS = {
     FILTERED: ("record is left out by the filter", "records are left out by the filter"),
     SYNC_OFF: ("record's sync is off", "records' sync is off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
-ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
+ROWS: dict[str, dict[Any, tuple[str, str]]] = {
+    "done": DONE_ROWS,
+    "asked": ASKED_ROWS,
+    "waiting": WAITING_ROWS,
+    "left": LEFT_ROWS,
+}
 ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED}
 
 
@@ -137,6 +144,7 @@ class BoardPlan:
             "linked": (ChangeKind.LINK,),
             "created": (ChangeKind.CREATE, ChangeKind.NEW_RECORD),
             "to resolve": (ChangeKind.CONFLICT, ChangeKind.ASK),
+            "waiting": tuple(WAITING_ROWS),
             "left out": tuple(LEFT_ROWS),
         }
         numbers = {word: sum(self.counts[row] for row in rows) for word, rows in words.items()}
@@ -295,6 +303,10 @@ class Planner:
         if plan is not None and plan.identity.wait_seconds:
             return ChangeKind.ASK, change.reason  # so does a record of this chunk
         row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
+        waits = {item.facts.item_id for item in run.plan.items if item.outcome is pass_plan.Outcome.DEFERRED}
+        # Without new records such an item mostly stays as it is.
+        if row == ChangeKind.LEFT and change.item_id in waits and self.chosen.choices.creates_records:
+            row = WAITING
         if row in DONE_ROWS:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason
