@@ -186,6 +186,8 @@ MAX_FIELD_COLUMNS = 5
 # The states with a tab above the list, if any record has them.
 TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, record_view.RecordState.OFF)
 
+EMPTY_TAB_TITLES = {"attention": "Nothing needs attention", "pending": "Nothing is pending", "off": "No sync is off"}
+
 
 class RecordChangeList(admin_base.PageChangeList):
     """A list of records with tabs for their states, which keep the search and the other filters."""
@@ -221,6 +223,11 @@ class RecordChangeList(admin_base.PageChangeList):
         name = admin_base.HealthFilter.parameter_name
         chosen = self.params.get(name, self.filter_params.get(name, [""]))
         return str(chosen[0] if isinstance(chosen, list) else chosen)
+
+    @property
+    def empty_tab_title(self) -> str:
+        """What an empty tab says; empty if a search or another filter may be the reason."""
+        return "" if self.query or self.active_filter_count else EMPTY_TAB_TITLES.get(self._state, "")
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -537,6 +544,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
+        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
