@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
     from unfold.dataclasses import SearchResult
 
 CONFLICTS = "conflicts_syncconflict"
+UNMATCHED_ITEMS = "sync_unmatcheditem"
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"
@@ -121,11 +122,11 @@ SECTIONS = (
             about="What is pending, in progress or failed."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
-    Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
+    Section(SETTINGS, "Sessions", "devices", url="usersessions_list", block=ACCOUNT),
     Section(HELP, HELP, "help", url="npd-help-start"),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
-    Section(SETTINGS, "Unmatched items", "add_link", "sync_unmatcheditem", block=ADVANCED),
+    Section(SETTINGS, "Unmatched items", "add_link", UNMATCHED_ITEMS, block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
     Section(SETTINGS, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
@@ -169,8 +170,8 @@ def section_of(request: HttpRequest) -> Section | None:
     # Below it are the questions before its acts.
     if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
         section = HOME_SECTION
-    elif section is not None and section.model == CONFLICTS and address != section.path:
-        section = replace(section, group=HOME)  # Home leads to a conflict's screen
+    elif section is not None and section.model in (CONFLICTS, UNMATCHED_ITEMS) and address != section.path:
+        section = replace(section, group=HOME)  # Home leads to their pages
     request.page_section = section  # type: ignore[attr-defined]
     return section
 

@@ -155,8 +155,8 @@ const refresh = async () => {
   if (answer.url.includes("/login/") || answer.status === 403) throw new SignedOut();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  // A deleted record's page redirects to the list; it stays, because somebody may have typed something. If the address
-  // has changed meanwhile, the answer is about another page.
+  // The page of what is gone for good redirects to the list; it stays, because somebody may have typed something. If the
+  // address has changed meanwhile, the answer is about another page.
   if (answer.redirected || location.href !== page) return;
   renewSecrets(fresh); // after another sign-in, forms need the new CSRF token
   place(fresh);

@@ -70,6 +70,12 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+// At the window's end, the page moves up with it.
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("details.npd-menu[open]")) {
+    event.target.querySelector(".npd-menu-body").scrollIntoView({ block: "nearest" });
+  }
+}, true);
 document.addEventListener("click", (event) => {
   const opensTab = event.target.closest("a[target=_blank]") !== null;
   for (const menu of openMenus()) if (opensTab || !menu.contains(event.target)) menu.open = false;

@@ -30,7 +30,7 @@ from sync.kernel.messages import RESTORE_KEY, ActionError
 from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
-from sync.monday.columns.phones import phone_regions
+from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
@@ -92,7 +92,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
 class MondayAccountAdmin(DiagnosticsAdmin):
     """The account's row for superusers, and “Try again” for everybody who may retry jobs."""
 
-    list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
+    list_display = ("id", "tier", "stopped_until", "stop_reason")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.try_again))
@@ -243,8 +243,8 @@ def is_token_answered(account: MondayAccount) -> bool:
 
 _NEXT_STEPS = {
     "run": ("The set-up that you started is running.", "See how far it is"),
-    "boards": ("You see a plan before anything is written.", "Choose boards"),
-    "connect": ("You need an API token. NPD Sync tests it at once.", "Connect Monday"),
+    "boards": ("Three steps are left: boards, fields, plan. Nothing is written before “Start”.", "Choose boards"),
+    "connect": ("Four steps: token, boards, fields, plan. Nothing is written before “Start”.", "Connect Monday"),
 }
 
 
@@ -272,6 +272,7 @@ REGION = "phone_region"
 def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, Any]:
     """Return what the connection's page shows of the token, the account and the country of phone numbers."""
     account = monday_account()
+    region = phone_region()
     token = credentials.token_state()
     is_stopped = account.needs_probe or account.waits_at(sync_now())
     is_known = token.is_usable and is_token_answered(account) and not is_stopped
@@ -288,7 +289,8 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
         "is_stopped": is_stopped and token.is_usable,
         "stop_reason": humanize.without_request_id(account.stop_reason),
         "quota_words": api_quota.forecast().words if is_known else "",
-        "phone_region": phone_region(),
+        "phone_region": region,
+        "phone_example": phone_example(region),
         "phone_regions": phone_regions(),
         "may_choose_region": may_set_up(user),
     }

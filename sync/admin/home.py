@@ -99,7 +99,10 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        return StateLine("warn", "notifications", f"Syncing; {need} attention")
+        records = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
+        # The boards' lines below show the other number.
+        detail = "" if records == things else "A thing may concern many records, or an item without one."
+        return StateLine("warn", "notifications", f"Syncing; {need} attention", detail)
     return _calm_line(request, boards)
 
 
@@ -462,7 +465,6 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "home_state": _state_line(request, boards, things, overview) if boards else None,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
-        "is_idle": is_idle,  # said above the boards, whose lines then have no badges
         "boxes": boxes,
         # The keys of the keyboard that act on a row.
         "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django import forms
@@ -18,7 +18,7 @@ from django.db import connection, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
@@ -33,9 +33,10 @@ from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
+from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.messages import NotPossible
-from sync.models import SyncedModel
+from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
@@ -189,6 +190,8 @@ MAX_FIELD_COLUMNS = 5
 # The states with a tab above the list, if any record has them.
 TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, record_view.RecordState.OFF)
 
+EMPTY_TAB_TITLES = {"attention": "Nothing needs attention", "pending": "Nothing is pending", "off": "No sync is off"}
+
 
 class RecordChangeList(admin_base.PageChangeList):
     """A list of records with tabs for their states, which keep the search and the other filters."""
@@ -224,6 +227,11 @@ class RecordChangeList(admin_base.PageChangeList):
         name = admin_base.HealthFilter.parameter_name
         chosen = self.params.get(name, self.filter_params.get(name, [""]))
         return str(chosen[0] if isinstance(chosen, list) else chosen)
+
+    @property
+    def empty_tab_title(self) -> str:
+        """What an empty tab says; empty if a search or another filter may be the reason."""
+        return "" if self.query or self.active_filter_count else EMPTY_TAB_TITLES.get(self._state, "")
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -488,28 +496,66 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return confirmed_action.run_action(self, request, run, self._page_url(record), question)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the record, locked if it is about to be saved."""
+        """Return the record, locked if it is about to be saved; also a deleted one, to a page that is still open."""
         record = super().get_object(request, object_id, from_field)
-        if record is None or request.method != "POST" or not connection.in_atomic_block:
+        if record is None:
+            return self._deleted_record(request, object_id)
+        if request.method != "POST" or not connection.in_atomic_block:
             return record
         bound_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
 
+    def _deleted_record(self, request: HttpRequest, object_id: str) -> SyncedModel | None:
+        """Return a deleted record as it was, to a page of it that is still open: its form keeps what was typed."""
+        match = request.resolver_match
+        is_open = request.method == "POST" or "X-NPD-Live" in request.headers
+        is_change_page = match is not None and match.url_name == self._url_name("change")
+        if not (is_open and is_change_page and admin_base.is_valid_key(self.model, object_id)):
+            return None
+        entity_type = self.model.entity_type()
+        tombstone = Tombstone.objects.filter(entity_type=entity_type, entity_id=object_id).first()
+        if tombstone is None:
+            return None
+        record: Any = tombstones.rebuild_record(self.model, tombstone)
+        # As one that is stored, so that the form still compares with what its page showed.
+        record._state.adding = False
+        deletion = authors.deletion_authors([(entity_type, record.pk)]).get(record.pk)
+        by = f" by {deletion.by}" if deletion else ""
+        when = humanize.short_time_element(tombstone.deleted_at)
+        badge = admin_base.badge("bad", "delete", format_html("Deleted{}, {}", by, when))
+        restore_url = activity_pages.restore_url(request.user, entity_type, [record.pk], self._page_url(record))
+        # In a new tab, because this one may have typed text.
+        restore = admin_base.external_link(restore_url, "Restore…", f"Restore {record}, in a new tab")
+        record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
+        return cast("SyncedModel", record)
+
+    def missing_words(self, object_id: str) -> str:
+        """Return who deleted the record, if that is known."""
+        if not admin_base.is_valid_key(self.model, object_id):
+            return super().missing_words(object_id)
+        return handlers.record_now(self.model.entity_type(), UUID(object_id))
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
-        if (record := kwargs.get("obj")) is not None:
+        record = kwargs.get("obj")
+        if record is not None and not hasattr(record, "page_deleted"):
             record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
+        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
+        if hasattr(record, "page_deleted"):
+            return {"sync_deleted": record.page_deleted}
         view: record_view.RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         urls = self.action_urls(record)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from sync import registry
 from sync.boards import field_choices
@@ -33,7 +34,9 @@ class BoardsForm(forms.Form):
         for spec in registry.entities():
             link = registry.link_of(spec.entity_type)
             configured = registry.configured_board_id(spec.entity_type)
-            board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
+            named = [board.id for board in listed if board.name.strip().casefold() == spec.board_title.casefold()]
+            stored = link.board_id if link is not None else ""
+            board_id = stored or configured or next(iter(named), selection.NEW_BOARD)
             if present:
                 choices = present.get(spec.entity_type)
                 board_id = (choices.board_id or selection.NEW_BOARD) if choices is not None else selection.NO_BOARD
@@ -43,12 +46,17 @@ class BoardsForm(forms.Form):
                 boards.insert(0, (other, f"board {other}"))
             none = "Leave it as it is" if link is not None and link.board_id else "Don't set it up now"
             new = (selection.NEW_BOARD, f"Make a new board “{spec.board_title}”")
+            help_text = "Your administrator has set the board on the server." if configured else ""
+            if named and not stored and not configured:
+                help_text = (
+                    f"Monday has a board “{spec.board_title}” already. A new one would be a second of that name."
+                )
             self.fields[spec.entity_type] = forms.ChoiceField(
                 label=f"Board of {spec.board_title}",
                 choices=[new, *boards, (selection.NO_BOARD, none)],
                 initial=board_id,
                 required=False,
-                help_text="Your administrator has set the board on the server." if configured else "",
+                help_text=help_text,
             )
 
 
@@ -266,8 +274,19 @@ class ConditionForm(forms.Form):
 
 
 ConditionFormSet = forms.formset_factory(
-    ConditionForm, extra=2, max_num=MAX_CONDITIONS, validate_max=True, absolute_max=MAX_CONDITIONS + 1
+    ConditionForm, extra=1, max_num=MAX_CONDITIONS, validate_max=True, absolute_max=MAX_CONDITIONS + 1
 )
+
+
+def with_new_condition(data: QueryDict) -> QueryDict:
+    """Return the data of a filter's page with one more condition on the side whose button was pressed."""
+    side = data["add"]
+    data = data.copy()
+    number = data.get(f"{side}-TOTAL_FORMS", "")
+    if number.isdecimal() and int(number) < MAX_CONDITIONS:
+        data[f"{side}-TOTAL_FORMS"] = str(int(number) + 1)
+        data[f"{side}-{int(number)}-op"] = FilterOp.IS
+    return data
 
 
 def text_of_values(values: Iterable[str]) -> str:

@@ -21,9 +21,9 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin import connection_pages
-from sync.admin.admin_base import PageAdmin
+from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide
+from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide, with_new_condition
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
@@ -224,12 +224,15 @@ class SetupWizardMixin(PageAdmin):
             return _back_to_boards(request, error)
         if form.is_valid():
             _keep(request, form.chosen.choices)
-            return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+            return (
+                _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request, entity_type)
+            )
         chosen = form.chosen
         context = {
             "form": form,
             "chosen": chosen,
             "choices": chosen.choices,
+            "next_step": _next_step(request, entity_type),
             "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
             "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
@@ -244,13 +247,18 @@ class SetupWizardMixin(PageAdmin):
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
         sides = [FilteredSide(chosen, side) for side in FilterSide]
-        formsets = [side.forms(request.POST or None) for side in sides]
-        if all(formset.is_valid() for formset in formsets):
+        data = with_new_condition(request.POST) if "add" in request.POST else request.POST
+        formsets = [side.forms(data or None) for side in sides]
+        if "add" not in request.POST and all(formset.is_valid() for formset in formsets):
             records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
             _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
-            return _after_fields(request)
+            return _after_fields(request, entity_type)
         titles = ("Records in NPD", "Items on Monday")
-        context = {"choices": choices, "sides": list(zip(sides, titles, formsets, strict=True))}
+        context = {
+            "choices": choices,
+            "sides": list(zip(sides, titles, formsets, strict=True)),
+            "next_step": _next_step(request, entity_type),
+        }
         return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
@@ -293,7 +301,14 @@ class SetupWizardMixin(PageAdmin):
         if not kinds:
             return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
+        empty = [spec for spec in registry.entities() if not spec.model._default_manager.exists()]
+        context = {
+            "kinds": kinds,
+            "busy": SetupState.RUNNING in states,
+            "is_done": states == {SetupState.DONE},
+            # What an installation without records does next.
+            "lists": [(spec.board_title, records_url(spec)) for spec in empty],
+        }
         return self._page(request, "run", context)
 
 
@@ -301,7 +316,17 @@ def _has_boards() -> bool:
     return BoardLink.objects.exclude(board_id="").exists()
 
 
-def _after_fields(request: HttpRequest) -> HttpResponse:
-    """Go to the next type of records without a mapping, or to the plan."""
-    unmapped = [key for key, choices in choices_in(request).items() if not choices.is_mapped]
-    return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
+def _next_type(request: HttpRequest, entity_type: str) -> str:
+    """Return the type whose fields come after this one's; empty if the plan comes."""
+    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
+    return next(unmapped, "")
+
+
+def _after_fields(request: HttpRequest, entity_type: str) -> HttpResponse:
+    following = _next_type(request, entity_type)
+    return _redirect_to("fields", following) if following else _redirect_to("plan")
+
+
+def _next_step(request: HttpRequest, entity_type: str) -> str:
+    following = _next_type(request, entity_type)
+    return f"Fields of {registry.entity(following).board_title}" if following else "Plan"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -240,8 +241,8 @@ class Stop:
 
     @property
     def headline_parts(self) -> tuple[str, str]:
-        """The headline in two parts: the boards, which a phone omits, and the cause."""
-        return _headline_parts(self.boards.values(), self.reason)
+        """The headline in two parts: the boards, which a phone omits, and the cause without a status code."""
+        return _headline_parts(self.boards.values(), re.sub(r" \(HTTP \d+\)", "", self.reason))
 
     @property
     def needs_somebody(self) -> bool:

@@ -44,11 +44,17 @@ def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
     return {label: number for label, number, _url in lines[board].figures}
 
 
+def badges_of(client: Client) -> list[str]:
+    """The state of each board, in the order of their titles."""
+    lines = sorted(client.get(HOME).context["boards"], key=lambda line: line.title, reverse=True)
+    return [words_of(line.badge).split()[-1] for line in lines]
+
+
 # The first line
 
 
 def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
-    assert state_of(browser).startswith("Not set up: nothing is synced yet")
+    assert "Four steps: token, boards, fields, plan. Nothing is written before “Start”." in state_of(browser)
     states.boards()
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")
@@ -65,9 +71,11 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
     assert "no worker has taken the board" in html_of(browser).lower()
     pauses.pause("anna", why="Clean-up")
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
+    assert badges_of(browser) == ["Paused", "Paused"]
     pauses.resume("anna")
-    states.stop_board()
-    assert state_of(browser).startswith("Sync of Organizations is stopped: The board was archived.")
+    states.stop_board(reason="Monday is not available (HTTP 503). Nothing is lost.")
+    assert state_of(browser).startswith("Sync of Organizations is stopped: Monday is not available.")
+    assert badges_of(browser) == ["Stopped", "Syncing"]
 
 
 def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client, settings: Any) -> None:

@@ -98,9 +98,9 @@ def test_a_groups_menu_on_a_phone_has_rows_for_a_finger(open_page: Any, person: 
     page, errors = open_page(390, "light")
     page.goto(HOME)
     menu = page.locator(".npd-home-group .npd-menu", has=page.locator("button")).first
-    before = menu.bounding_box()
+    height = menu.bounding_box()["height"]
     menu.locator("summary").click()
-    assert menu.bounding_box() == before
+    assert menu.bounding_box()["height"] == height
     rows = [row.bounding_box() for row in menu.locator(".npd-menu-item").all()]
     assert rows
     assert all(row["height"] >= 44 and row["x"] >= 0 for row in rows)

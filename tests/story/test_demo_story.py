@@ -109,7 +109,7 @@ def settle_it_by_keys(page: Page) -> None:
     choices = {"Phone": "3", "Role": "1"}
     for legend in page.locator("[data-row] .cfl-field b").all_inner_texts():
         page.keyboard.press(choices[legend])
-    expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
+    expect(page.locator("[data-summary]")).to_have_text("Changes NPD and Monday.")
     page.keyboard.press("Enter")
     # The next that waits is the email that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()

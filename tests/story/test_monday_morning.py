@@ -45,7 +45,7 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, pa
     site.sandbox.control("faults", "DELETE")
     hand.click(page.get_by_role("button", name="Try again now"))
     page.get_by_text("Monday answers, and sync goes on.").wait_for()
-    expect(page.locator("#npd-home-state")).to_have_text("Syncing; 5 things need attention")
+    expect(page.locator("#npd-home-state strong")).to_have_text("Syncing; 5 things need attention")
     expect(inbox_badge(page)).to_have_text("5")
     site.wait_for("the one-sided edits went over", lambda: one_sided_edits_went_over(site))
     for (cause, whom, button), group in zip(GROUPS, page.locator(".npd-home-group").all(), strict=True):

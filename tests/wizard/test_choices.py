@@ -21,6 +21,24 @@ def test_the_accounts_boards_are_offered_up_to_a_limit(wizard: Wizard, monkeypat
     assert "This list doesn't show all boards." in wizard.get("boards/")
 
 
+def test_the_board_of_the_same_name_is_preselected_beside_a_word_about_a_second_one(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "Contacts")
+    html = wizard.client.get(START + "boards/").content.decode()
+    assert re.findall(r'<option value="(\w+)" selected', html) == ["new", board]
+    assert html.count("A new one would be a second of that name") == 1
+
+
+def test_a_relation_is_suggested_with_its_board_and_otherwise_its_row_says_why_not(wizard: Wizard) -> None:
+    page = wizard.boards(contact="new")
+    assert wizard.choices["contact"].fields["organization"].column == ""
+    assert "The board of these records isn't set up, so no column is suggested" in page
+    assert "Next: Plan" in page
+    assert "Next: Fields of Contacts" in wizard.boards(contact="new", organization="new")
+    wizard.boards(organization="new")
+    wizard.boards(organization="new", contact="new")
+    assert wizard.choices["contact"].fields["organization"].column == "+"
+
+
 def test_boards_that_can_not_be_listed_are_asked_for_again(away: Wizard) -> None:
     page = away.get("boards/")
     assert "The boards can't be listed" in page
@@ -167,6 +185,18 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
     wizard.apply()
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert wizard.monday.item(str(bob.monday_id))["values"]["notes"] == "kept"
+
+
+def test_a_condition_is_added_beside_those_that_are_typed(wizard: Wizard) -> None:
+    begun(wizard)
+    typed = {"record-0-field": "role_title", "record-0-op": "is", "record-0-text": "Customer", "item-0-op": "is"}
+    numbers = {"TOTAL": 1, "INITIAL": 0}
+    counts = {f"{side}-{part}_FORMS": number for side in ("record", "item") for part, number in numbers.items()}
+    html = wizard.client.post(START + "filter/contact/", {**typed, **counts, "add": "record"}).content.decode()
+    assert 'value="Customer"' in html
+    assert html.count("<legend>") == 3
+    assert "This field is required" not in html
+    assert sync_filter(wizard) == {}
 
 
 def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wizard) -> None:

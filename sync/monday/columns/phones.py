@@ -230,6 +230,14 @@ def phone_regions() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
 
 
+def phone_example(region: str) -> tuple[str, str] | None:
+    """Return a number of a country without and with its code."""
+    number = phonenumbers.example_number(region)
+    if number is None:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), _whole_form(number)
+
+
 def _plain_number(text: str | None) -> str | None:
     return texts.plain_letters(text or "") or None
 

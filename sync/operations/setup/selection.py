@@ -291,6 +291,10 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     free = [column for column in chosen.columns.values() if column.id not in used]
     unmapped = [mappable for mappable in chosen.fields if mappable.key not in fields]
     likely = field_choices.suggest_columns(unmapped, free, chosen.npd_id)
+    if link is None:
+        # Later, a relation that a person left out stays out.
+        relations = [mappable.key for mappable in unmapped if mappable.target_board is not None]
+        likely = dict.fromkeys(relations, field_choices.NEW_COLUMN) | likely
     fields |= {mappable.key: field_choices.FieldChoice(likely.get(mappable.key, "")) for mappable in unmapped}
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
