@@ -7,6 +7,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
 from unfold.decorators import action
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
@@ -56,7 +58,8 @@ class ContactAdmin(SyncedModelAdmin):
         if act == "export":
             log_model_action(request.user, Contact, "Personal data exported.", name=str(contact), key=contact.pk)
             response = JsonResponse(export(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
-            response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
+            file_name = f"personal-data-{slugify(str(contact), allow_unicode=True)}.json"
+            response.headers["Content-Disposition"] = content_disposition_header(True, file_name) or ""
             response.headers["Cache-Control"] = "no-store"
             return response
         typed = request.POST.get("name", "")

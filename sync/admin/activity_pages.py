@@ -455,6 +455,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
+        chosen = queryset
         queryset = queryset.exclude(_NOT_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
@@ -478,6 +479,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 f"Links to {them} come back, unless they point elsewhere by now.",
                 f"{item} To undo it, delete {humanize.plural(table.total, 'the record', 'the records')} again.",
             ]
+            if left_out := chosen.count() - table.total:
+                subject = humanize.plural(left_out, "record is", "records are")
+                effects.append(f"{left_out:,} selected {subject} left out: erased, or restored already.")
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:

@@ -48,6 +48,9 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
     assert Contact.objects.count() == 1
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
+    Tombstone.objects.filter(entity_id=keys[0]).update(state="waiting")
+    assert "1 selected record is left out: erased, or restored already." in away.get(undo).content.decode()
+    Tombstone.objects.update(state="restored")
     assert not away.get(undo).context["question"].button
 
 

@@ -227,6 +227,7 @@ def test_an_administrator_exports_and_erases_on_the_records_page(client: Client,
     assert NAME in client.get(page).context["person"].name
     assert Contact.objects.filter(pk=contact.pk).exists(), "the page only asks"
     exported = client.post(page, {"act": "export"})
+    assert "personal-data-" in exported.headers["Content-Disposition"]
     assert json.loads(exported.content)["record"]["email"] == EMAIL
     assert "no-store" in exported.headers["Cache-Control"]
     question = client.post(page, {"act": "erase"})
