@@ -2,12 +2,14 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import pghistory.models
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
@@ -75,12 +77,15 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     assert reasons[6] == "Row 4 is about the same contact. Keep one of them."
     assert reasons[7] == "Email: Enter a valid email address."
     assert reasons[8].startswith("Phone: “call me maybe” is not a phone number")
-    assert reasons[9] == "Name: This field cannot be blank."
+    assert reasons[9] == "Name: It is empty."
     assert "more cells than there are titles" in reasons[10]
     html = page.content.decode()
     assert html.index("Not imported: 8") < html.index("New: 1")
     assert "Row 10, Too, many@x.org" in html
-    assert "8 rows were not imported" in messages(confirm(browser, page))
+    answer = confirm(browser, page)
+    assert "8 rows were not imported" in messages(answer)
+    [download] = re.findall(r'href="(\S+rows=\w+)">Download', " ".join(map(str, get_messages(answer.wsgi_request))))
+    assert "not an address" in browser.get(download).content.decode()
     assert names() == {"Twin", "Twin too", "Eve"}
 
 
@@ -167,14 +172,15 @@ def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_ou
     assert warnings(page) == expected
     html = words_of(page.content.decode())
     assert "With a warning: 4" in html
+    assert html.count("(changed)") == 4
     assert "New: 1" in html
     assert "Changed:" not in html
     rows = browser.get(f"/admin/npd/contact/import/{page.context['warned_url']}").content.decode("utf-8-sig")
     assert [row["Why"] for row in csv.DictReader(io.StringIO(rows))] == list(expected.values())
     said = messages(confirm(browser, page, leave_out_warned="on"))
     assert (
-        said
-        == "Imported: 1 new, 0 changed, 0 unchanged. 1 row was not imported. 4 rows with a warning were left out. Undo…"
+        said == "Imported: 1 new, 0 changed, 0 unchanged. 1 row was not imported. 4 rows with a warning were left out. "
+        "Download the rows that were not imported Undo…"
     )
     assert names() == {"Ann", "Bob", "Cid", "Eve", "Dan"}
     assert not Organization.objects.filter(name="Orbit").exists()
@@ -372,13 +378,13 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert (context["cause"], context["user"], context["batch"]) == ("import", person.pk, str(batch_id))
     line = Decision.objects.get(entity_id=ann.pk, kind="import")
     assert line.sentence == "Role set to “Chair” (was “CEO”) by the import of “people.csv”, row 2."
-    listed = Decision.objects.filter(kind="import", entity_type="contact", folded=False)
-    assert listed.count() == 1
+    summary = Decision.objects.get(kind="import", folded=False)
+    assert (summary.entity_id, summary.sentence) == (None, "Imported “people.csv”: 3 new, 1 changed.")
     assert LogEntry.objects.get().change_message == "Imported “people.csv”: 3 new, 1 changed."
     undo = f"/admin/sync/decision/batch/{batch_id}/undo/"
     activity = browser.get("/admin/sync/decision/").content.decode()
     assert f'href="{undo}?' in activity
-    assert "and 3 more records" in activity
+    assert "Imported “people.csv”: 3 new, 1 changed. 5 records Undo…" in words_of(activity)
 
     Contact.objects.filter(name="Cid").update(role_title="Changed since")
     question = browser.get(undo).content.decode()
@@ -393,6 +399,8 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert names() == {"Ann", "Cid"}
     assert not Organization.objects.exists()
     assert "2 values" not in browser.get(undo).content.decode()
+    activity = words_of(browser.get("/admin/sync/decision/").content.decode())
+    assert "3 new, 1 changed. 5 records Partly undone" in activity
 
 
 def test_the_activity_says_that_an_import_was_one(browser: Client) -> None:
@@ -401,8 +409,8 @@ def test_the_activity_says_that_an_import_was_one(browser: Client) -> None:
     imported(browser, "Name,Email,Role,Phone\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Chef,+46 8 123 45\n")
     pages = ["/admin/sync/decision/", *(f"/admin/npd/contact/{record.pk}/change/" for record in (ann, bob))]
     activity, page_of_ann, page_of_bob = (words_of(browser.get(page).content.decode()) for page in pages)
-    assert "Imported from “people.csv”: Role CEO → Chair" in activity
-    assert activity.count("Imported from “people.csv”:") == 2
+    assert "Imported “people.csv”: 0 new, 2 changed." in activity
+    assert "Role CEO → Chair" not in activity
     assert "Imported from “people.csv”: Role CEO → Chair" in page_of_ann
     assert page_of_bob.count("Imported from “people.csv”:") == 1
 
@@ -417,7 +425,7 @@ def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
 
 def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
-    batch_id = Decision.objects.get(kind="import").batch_id
+    batch_id = Decision.objects.get(kind="import", folded=False).batch_id
     browser.force_login(staff_who_may("change_contact", "view_contact"))
     assert browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
