@@ -122,7 +122,7 @@ SECTIONS = (
             about="What is pending, in progress or failed."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
-    Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
+    Section(SETTINGS, "Sessions", "devices", url="usersessions_list", block=ACCOUNT),
     Section(HELP, HELP, "help", url="npd-help-start"),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),

@@ -12,6 +12,7 @@ from django.template import Context
 from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from sync.kernel import humanize
 
@@ -22,6 +23,12 @@ register = template.Library()
 def moment(value: datetime | None) -> SafeString | str:
     """Return day, time and zone as a <time> element, with the time in UTC on hover."""
     return humanize.time_element(value) if value else ""
+
+
+@register.filter
+def sentence_case(text: str) -> str:
+    """Return allauth's “Change Password” as “Change password”."""
+    return capfirst(text.strip().lower())
 
 
 @register.filter

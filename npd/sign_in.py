@@ -8,7 +8,7 @@ private method; requirements.txt pins the version that this was written for.
 
 from collections.abc import Collection
 from time import time
-from typing import Any
+from typing import Any, ClassVar
 
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
@@ -45,6 +45,10 @@ KEY_LOST = "Codes can't be checked, as this server's encryption key was changed.
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """Signs in users that administrators have added."""
+
+    error_messages: ClassVar[dict[str, Any]] = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": "The username or the password is wrong."
+    }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False

@@ -228,7 +228,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_type": resolution.may_type(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
-            "has_two_sides": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),  # no “Last synced”
+            "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
@@ -298,7 +298,7 @@ class ConflictView(CaseView):
         }
 
     def fields(self) -> list[case.CaseField]:
-        """Return the fields in conflict with the posted choices, or with the stored ones, also handed-back ones."""
+        """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
         # A choice that a pass handed back is suggested again, with the reason.
@@ -309,8 +309,8 @@ class ConflictView(CaseView):
         for row in fields:
             row.select(chosen.get(row.key, FieldSelection("")))
             row.problem = stored.reasons.get(row.key, "")
-            if handed_back := stored.handed_back.get(row.key):
-                row.seen_values = {NPD: handed_back.npd, MONDAY: handed_back.monday}
+            if selection := stored.handed_back.get(row.key):
+                row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
         return fields
 
     def about_record(self) -> dict[str, Any]:
@@ -372,8 +372,8 @@ class RejectionView(CaseView):
         if rejection is None:
             entity_type, entity_id, _key = field_ref
             is_known = registry.is_registered(entity_type)
-            now = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
-            raise Http404(f"Nothing is rejected there any more. {now}")
+            standing = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
+            raise Http404(f"Nothing is rejected there any more. {standing}")
         self.rejection = rejection
         self.context = rejection.context
         self.url = strips.rejection_url(field_ref)
@@ -386,7 +386,7 @@ class RejectionView(CaseView):
         answer = rejections.last_answer(*rejection.field_ref)
         strip = strips.answer_strip(answer, rejection) if answer else None
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
-        is_waiting = rejection.needs_answer and progress.is_final  # no pass applies or undoes an answer
+        is_waiting = rejection.needs_answer and progress.is_final  # OPEN is final, too: only a person ends it
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
@@ -423,11 +423,11 @@ class RejectionView(CaseView):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
         else:
             try:
-                rejection.raw_from_monday()
+                rejection.raw_from_monday()  # only to learn whether it can be used
             except ActionError as why:
                 row.monday_problem = str(why)
         self.select([row])
-        row.is_new = False
+        row.is_new = False  # a rejection has one field, which can't join later
         return [row]
 
     def apply(self, by: User) -> tuple[str, str]:

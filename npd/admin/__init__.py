@@ -94,6 +94,7 @@ class ContactAdmin(SyncedModelAdmin):
             effects,
             "Erase permanently",
             hidden=hidden,
+            page_name=person.name,
             deletes=True,
             text=("name", "To confirm, type the contact's name"),
             needs_text=True,

@@ -259,12 +259,17 @@ class PageAdmin(ModelAdmin):
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Go to the list, with a message in our words."""
-        self.message_user(request, self.missing_words(object_id), messages.WARNING)
+        text = self.missing_words(object_id)
+        self.message_user(request, format_html("{} {}", text, self.link_to_deleted(request)), messages.WARNING)
         return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
     def missing_words(self, object_id: str) -> str:
         """Return what the list says to who came from the address of a row that isn't there."""
         return f"There is no such {self.opts.verbose_name} any more: it was deleted, or the address was cut off."
+
+    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
+        """Return a link to where deleted rows are listed; empty if they aren't."""
+        return ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the context of a row's page besides its fields."""
@@ -348,7 +353,7 @@ class RecordLinkMixin(PageAdmin):
                 continue
             stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
-            # Once its tombstone is too old to be kept, a deletion has an unsaved one, without a page.
+            # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = stone.pk if stone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 

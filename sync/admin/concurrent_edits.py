@@ -15,10 +15,12 @@ from django.db.models import Model
 from django.forms.widgets import DateTimeBaseInput
 from django.utils.html import format_html
 
+from sync import registry
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.models import SyncedModel
-from sync.monday.texts import drop_invisible_from_label, email_address, unix_lines
+from sync.monday.texts import drop_invisible_from_label, email_address, key_spellings, match_key, unix_lines
+from sync.reconcile.lookups import match_key_sql
 from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ else:
     _ModelForm = forms.ModelForm
 
 SHOWN_KEY = "_shown"
+ANYWAY_KEY = "_anyway"
 
 
 class AddressField(forms.Field):
@@ -116,6 +119,8 @@ class ConcurrentForm(_ModelForm):
             shown_texts = {str(name): str(text) for name, text in shown_values.items()}
             for name in self.fields:
                 self._merge_field(name, shown_texts)
+        if isinstance(self.instance, SyncedModel):
+            self._ask_about_same_key(type(self.instance))
         for name in self.fields:
             # A value that can't be shown again is emptied; its error says what was wrong.
             key = self.add_prefix(name)
@@ -123,6 +128,28 @@ class ConcurrentForm(_ModelForm):
                 self.data = self.data.copy()  # type: ignore[attr-defined]
                 self.data[key] = ""  # type: ignore[index]
         return cleaned
+
+    def _ask_about_same_key(self, model: type[SyncedModel]) -> None:
+        """Ask once if another record has the text by which records and items are matched, such as the email."""
+        name = registry.match_field(model) or ""
+        key = match_key(self.cleaned_data.get(name))
+        if not key or name not in self.changed_data or self.data.get(ANYWAY_KEY) == key:
+            return
+        keyed = model._default_manager.exclude(pk=self.instance.pk).annotate(same_key=match_key_sql(name))
+        record = keyed.filter(same_key__in=key_spellings([key])).first()
+        if record is None:
+            return
+        message = format_html(
+            'This {} is already <a class="npd-take" href="{}" target="_blank">{}’s</a>. '
+            '<label><input type="checkbox" name="{}" value="{}"> {} anyway</label>',
+            str(self.fields[name].label or name).lower(),
+            registry.record_url(model.entity_type(), record.pk),
+            record,
+            ANYWAY_KEY,
+            key,
+            "Save" if self.changes_a_row else "Add",
+        )
+        self.add_error(name, ValidationError(message, code="same_key"))
 
     def _can_be_shown(self, name: str, value: Any) -> bool:
         """Whether the field's widget can show a value; for a relation, whether it can be a key."""

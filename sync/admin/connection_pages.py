@@ -92,7 +92,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
 class MondayAccountAdmin(DiagnosticsAdmin):
     """The account's row for superusers, and “Try again” for everybody who may retry jobs."""
 
-    list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
+    list_display = ("id", "tier", "stopped_until", "stop_reason")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.try_again))

@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import CacheStorage
@@ -228,10 +228,12 @@ class RecordFilesMixin(ImportExportMixin):
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
             sentence += f" {left_out} left out."
-        messages.success(
-            request,
-            format_html('{} <a class="npd-link" href="{}">Undo…</a>', sentence, batch_undo_url(result.batch_id)),
-        )
+        links = [("Undo…", batch_undo_url(result.batch_id))]
+        if refused_rows := self._rows_url(result.refused_file):
+            import_url = reverse("admin:{}_{}_import".format(*self.get_model_info()))
+            links.insert(0, ("Download the rows that were not imported", f"{import_url}{refused_rows}"))
+        texts = format_html_join("", ' <a class="npd-link" href="{1}">{0}</a>', links)
+        messages.success(request, format_html("{}{}", sentence, texts))
         return changelist
 
     def export_action(self, request: HttpRequest) -> HttpResponse:

@@ -545,6 +545,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
+        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
         if hasattr(record, "page_deleted"):

@@ -60,7 +60,10 @@ def reason_above_form(view: record_view.RecordView) -> str:
 
 
 def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> str:
-    return f"{entry.cause_text.rstrip('.')}." if _is_explained_below(entry, view) else entry.sentence
+    if not _is_explained_below(entry, view):
+        return entry.sentence
+    # The title of a column's trouble is the sentence that stands below the field.
+    return f"{entry.name} is blocked." if entry.entity_id is None else entry.title
 
 
 def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:
@@ -156,12 +159,21 @@ _MARKED = (record_view.FieldReason.CONFLICT, record_view.FieldReason.REJECTED, r
 
 
 def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: Any) -> list[dict[str, Any]]:
-    """Return a row for each differing field, with its badge and the reason."""
+    """Return a row for each differing field, with its badge and the reason, unless a screen of its own shows both."""
     if not record.monday_id:
         return []
+    shown_elsewhere = {
+        key
+        for entry in view.entries
+        if entry.kind in (attention.Kind.CONFLICT, attention.Kind.REJECTED)
+        and registry.may_view(reader, attention.KINDS[entry.kind].model)
+        for key in (entry.field, *(value.key for value in entry.values))
+    }
     has_form = registry.may_act(reader, "change", record.entity_type())
     sides = []
     for side in view.fields:
+        if side.key in shown_elsewhere:
+            continue
         is_marked = side.reason_code in _MARKED
         differs = side.reason_code in FIELD_BADGES and side.local != side.remote
         if not is_marked and not (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail)):
@@ -279,7 +291,6 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     board_page = (
         admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose one") if link else ""
     )
-    page_url = registry.record_url(record.entity_type(), record.pk)
     for name, form_field in form.fields.items():
         side = sides.get(name)
         if side is None and name not in own:
@@ -293,16 +304,12 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
             _colour, icon, text = FIELD_BADGES[side.reason_code]
             if entry and entry.kind is attention.Kind.APPROVAL:
                 text = record_view.StateReason.APPROVAL.label
-            entry_link: SafeString | str = ""
-            if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].model):
-                entry_link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
             mark = format_html(
-                '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
+                '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
                 name,
                 humanize.icon(icon),
                 text,
                 humanize.without_request_id(side.detail),
-                entry_link,
             )
         help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""
         form_field.help_text = format_html("{}{}", mark, help_text)

@@ -21,9 +21,9 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin import connection_pages
-from sync.admin.admin_base import PageAdmin
+from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide
+from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide, with_new_condition
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
@@ -247,8 +247,9 @@ class SetupWizardMixin(PageAdmin):
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
         sides = [FilteredSide(chosen, side) for side in FilterSide]
-        formsets = [side.forms(request.POST or None) for side in sides]
-        if all(formset.is_valid() for formset in formsets):
+        data = with_new_condition(request.POST) if "add" in request.POST else request.POST
+        formsets = [side.forms(data or None) for side in sides]
+        if "add" not in request.POST and all(formset.is_valid() for formset in formsets):
             records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
             _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
             return _after_fields(request, entity_type)
@@ -300,7 +301,14 @@ class SetupWizardMixin(PageAdmin):
         if not kinds:
             return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
+        empty = [spec for spec in registry.entities() if not spec.model._default_manager.exists()]
+        context = {
+            "kinds": kinds,
+            "busy": SetupState.RUNNING in states,
+            "is_done": states == {SetupState.DONE},
+            # What an installation without records does next.
+            "lists": [(spec.board_title, records_url(spec)) for spec in empty],
+        }
         return self._page(request, "run", context)
 
 

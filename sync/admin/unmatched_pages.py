@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -27,6 +27,8 @@ MAX_NAME = 80
 
 # The page “Link to…” lists this many records at most.
 MAX_RECORDS = 20
+# Before a search, it lists this many that resemble the item.
+MAX_NEAR = 5
 
 _SIDES = {
     ChangeKind.PUSH: "Monday",
@@ -114,10 +116,16 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         return confirmed_action.run_action(self, request, run, reverse("admin:index"))
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
-        term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
+        term = request.GET.get("q", "").replace("\0", "").strip()[:200]
         free = unmatched_items.linkable_records(row.entity_type)
-        matching = free.filter(registry.searching(free.model, registry.searched_fields(free.model), term))
-        ordered = matching.order_by(*registry.default_ordering(free.model))
+        # Before a search, those with one of the item's values or words.
+        words = [word for word in row.name.split() if len(word) > 2]
+        terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
+        found = Q()
+        for text in terms:
+            found |= registry.searching(free.model, registry.searched_fields(free.model), text)
+        limit = MAX_RECORDS if term else MAX_NEAR
+        ordered = free.filter(found if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))[:limit]
         return admin_base.render_admin_page(
             self,
             request,
@@ -129,8 +137,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
             records=[
-                (record, record_url(row.entity_type, record.pk), admin_base.describe(record))
-                for record in ordered[:MAX_RECORDS]
+                (record, record_url(row.entity_type, record.pk), admin_base.describe(record)) for record in ordered
             ],
             type=registry.type_label(row.entity_type).lower(),
             back=reverse("admin:index"),

@@ -313,7 +313,7 @@ class Migration(migrations.Migration):
                             ("open", "Not confirmed yet"),
                             ("applied", "Done"),
                             ("confirmed", "Done, confirmed afterwards"),
-                            ("rejected", "Rejected by Monday"),
+                            ("rejected", "Not written"),
                             ("void", "Had no effect"),
                         ],
                         db_default="open",

@@ -21,7 +21,7 @@ class IntentState(models.TextChoices):
     OPEN = "open", "Not confirmed yet"
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
-    REJECTED = "rejected", "Rejected by Monday"
+    REJECTED = "rejected", "Not written"
     VOID = "void", "Had no effect"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache, partial
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pghistory
@@ -252,6 +253,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             instance.validate_unique(exclude=exclude)
         except ValidationError as refused:
             errors = refused.update_error_dict(errors)
+            for error in chain.from_iterable(errors.values()):
+                if error.code == "blank":
+                    error.message = "It is empty."
         if errors:
             raise ValidationError(errors)
 

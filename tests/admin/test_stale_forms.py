@@ -226,3 +226,20 @@ def test_the_address_of_a_deleted_record_leads_to_the_list_which_says_who_delete
     browser.get(reverse("admin:npd_contact_changelist"))
     text = words_of(browser.get(change_page(ann), follow=True).content.decode())
     assert f"“Ann” was deleted in NPD by {person.username}." in text
+
+
+def test_an_email_that_another_contact_has_is_asked_about_once(browser: Client, ann: Contact) -> None:
+    other = Contact.objects.create(name="Bob", email="bob@example.com")
+    add = reverse("admin:npd_contact_add")
+    new = values_of(browser.get(add), "contact_form") | {"name": "An", "email": "ANN@example.com"}
+    answer = browser.post(add, new)
+    assert "This email is already Ann’s . Add anyway" in words_of(answer.content.decode())
+    assert change_page(ann) in answer.content.decode()
+    assert browser.post(add, values_of(answer, "contact_form") | {"_anyway": "ann@example.com"}).status_code == 302
+    assert Contact.objects.filter(name="An").count() == 1
+    form = opened(browser, ann)
+    answer = save(browser, ann, form | {"email": "bob@example.com", "_anyway": "somebody@example.com"})
+    assert "This email is already Bob’s . Save anyway" in words_of(answer.content.decode())
+    assert change_page(other) in answer.content.decode()
+    assert save(browser, ann, form | {"email": "Ann@example.com"}).status_code == 200, "“An” has it"
+    assert save(browser, ann, form | {"role_title": "Head"}).status_code == 302, "an unchanged email is not asked about"

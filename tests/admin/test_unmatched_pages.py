@@ -46,7 +46,14 @@ def test_the_search_of_a_record_finds_those_without_an_item(browser: Client, ite
     assert "ann@example.com" in text
     assert "Ann Off" not in text
     assert "Ann Taken" not in text
-    assert "No contact without an item was found for" in browser.get(f"{address}?q=nobody").content.decode()
+    nothing = "No contact without an item was found for"
+    before = browser.get(address).content.decode()
+    assert nothing not in before
+    assert "Ann Free" not in before
+    assert 'npd-crumb-group"><a href="/admin/">Home</a>' in before
+    UnmatchedItem.objects.filter(pk=items[0].pk).update(name="Anne Free")
+    assert "Ann Free" in browser.get(address).content.decode()
+    assert nothing in browser.get(f"{address}?q=nobody").content.decode()
 
 
 def test_an_item_matched_meanwhile_leads_back_to_the_list(browser: Client, items: list[UnmatchedItem]) -> None:

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import pghistory.models
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
@@ -75,12 +77,15 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     assert reasons[6] == "Row 4 is about the same contact. Keep one of them."
     assert reasons[7] == "Email: Enter a valid email address."
     assert reasons[8].startswith("Phone: “call me maybe” is not a phone number")
-    assert reasons[9] == "Name: This field cannot be blank."
+    assert reasons[9] == "Name: It is empty."
     assert "more cells than there are titles" in reasons[10]
     html = page.content.decode()
     assert html.index("Not imported: 8") < html.index("New: 1")
     assert "Row 10, Too, many@x.org" in html
-    assert "8 rows were not imported" in messages(confirm(browser, page))
+    answer = confirm(browser, page)
+    assert "8 rows were not imported" in messages(answer)
+    [download] = re.findall(r'href="(\S+rows=\w+)">Download', " ".join(map(str, get_messages(answer.wsgi_request))))
+    assert "not an address" in browser.get(download).content.decode()
     assert names() == {"Twin", "Twin too", "Eve"}
 
 
@@ -167,14 +172,15 @@ def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_ou
     assert warnings(page) == expected
     html = words_of(page.content.decode())
     assert "With a warning: 4" in html
+    assert html.count("(changed)") == 4
     assert "New: 1" in html
     assert "Changed:" not in html
     rows = browser.get(f"/admin/npd/contact/import/{page.context['warned_url']}").content.decode("utf-8-sig")
     assert [row["Why"] for row in csv.DictReader(io.StringIO(rows))] == list(expected.values())
     said = messages(confirm(browser, page, leave_out_warned="on"))
     assert (
-        said
-        == "Imported: 1 new, 0 changed, 0 unchanged. 1 row was not imported. 4 rows with a warning were left out. Undo…"
+        said == "Imported: 1 new, 0 changed, 0 unchanged. 1 row was not imported. 4 rows with a warning were left out. "
+        "Download the rows that were not imported Undo…"
     )
     assert names() == {"Ann", "Bob", "Cid", "Eve", "Dan"}
     assert not Organization.objects.filter(name="Orbit").exists()

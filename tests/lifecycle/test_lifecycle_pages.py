@@ -138,6 +138,8 @@ def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_rest
     [_what_was_deleted, message] = deleted.context["messages"]
     assert f'href="{DELETED}?q={contact.pk}"' in str(message)
     assert f"/restore/?next={quote(CONTACTS, safe='')}" in str(message)
+    [lost] = away.get(f"{CONTACTS}{contact.pk}/change/", follow=True).context["messages"]
+    assert f'<a class="npd-link" href="{DELETED}">Look under Deleted records</a>' in str(lost)
     page = away.get(DELETED).content.decode()
     assert f'href="{DELETED}{Tombstone.objects.get().pk}/restore/" aria-label="Restore Ann Lind"' in page
     assert "ada" in page[page.index("result_list") :]

@@ -34,6 +34,9 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     lines = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up started: 2 created" in line for line in lines)
     assert lines[-1] == "Set-up done."
+    assert "NPD has none there yet" not in wizard.get("run/")
+    Contact.objects.all().delete()
+    assert "Add or import records in Contacts : NPD has none there yet." in wizard.get("run/")
 
 
 def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
