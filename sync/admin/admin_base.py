@@ -289,6 +289,14 @@ class PageAdmin(ModelAdmin):
         """Hook: set the values of the cells on each row of the page."""
 
 
+class DateFilter(admin.DateFieldListFilter):
+    """Filters by a time under a heading that people understand; Django's has the field's name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "date of the change"
+
+
 class ReadOnlyAdmin(PageAdmin):
     """An admin of rows without a form to change them; a subclass may allow adding or deleting."""
 
