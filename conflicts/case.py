@@ -148,7 +148,7 @@ class CaseField:
     converter: str = ""
     has_base: bool = True
     note: str = ""
-    choose: str = ""  # the choice, also a rejected one
+    choose: str = ""  # the choice, also one handed back
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
     seen_values: Sides | None = None  # the values that it was chosen for

@@ -35,7 +35,7 @@ BOTH = "both"
 
 
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
-    """Return the choices and the seen values by field; `option` is the choice about a whole record.
+    """Return the choices and the seen values by field; `option` is the choice about a whole record (Option.name).
 
     Seen values travel as JSON, because browsers rewrite line ends.
     """
@@ -67,13 +67,13 @@ def parse_seen(text: str) -> dict[str, str | None]:
 def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:
     """Return the question before a value is removed, or None if the choices remove none."""
     chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in SELECTABLE]
-    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
+    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}  # such as “in NPD”
     if not emptied:
         return None
-    sides = set(emptied.values())
+    places = set(emptied.values())
     rest = len(chosen) - len(emptied)
     subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
-    label = f"Empty {subject} {sides.pop()}" if len(sides) == 1 else f"Empty {subject}"
+    label = f"Empty {subject} {places.pop()}" if len(places) == 1 else f"Empty {subject}"
     button = f"{label}, and write {humanize.plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
@@ -81,7 +81,7 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
 
 
-# The query parameter with the key of the choice before.
+# The query parameter of the next page: the key of the choice after which it is shown, with that choice's strip.
 CHOICE_BEFORE = "after"
 
 # The buttons “next” and “previous” go through these cases.
@@ -153,7 +153,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         raise NotImplementedError
 
     def page(self) -> dict[str, Any]:
-        """Return the case's part of the template context."""
+        """Return the case's part of the template context, with `kind` and `is_waiting`, which `show` reads."""
         raise NotImplementedError
 
     def fields(self) -> list[case.CaseField]:
@@ -228,13 +228,13 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_type": resolution.may_type(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
-            "has_two_sides": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
+            "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
-        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
+        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}  # for conflict.js
         walk = walk_from(self.row_id, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         if self.kind is Kind.DUPLICATE and context.get("section"):
@@ -284,7 +284,7 @@ class ConflictView(CaseView):
             "kind": conflict.kind,
             "conflict": conflict,
             "fields": fields,
-            "rows": fields if by_field else [],
+            "rows": fields if by_field else [],  # of the grid
             "resolved": case.resolved_fields(conflict, self.context),
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
@@ -298,10 +298,10 @@ class ConflictView(CaseView):
         }
 
     def fields(self) -> list[case.CaseField]:
-        """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
+        """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
-        # A choice that a pass rejected is suggested again, with the reason.
+        # A choice that a pass handed back is suggested again, with the reason.
         chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
@@ -309,8 +309,8 @@ class ConflictView(CaseView):
         for row in fields:
             row.select(chosen.get(row.key, FieldSelection("")))
             row.problem = stored.reasons.get(row.key, "")
-            if rejected := stored.handed_back.get(row.key):
-                row.seen_values = {NPD: rejected.npd, MONDAY: rejected.monday}
+            if selection := stored.handed_back.get(row.key):
+                row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
         return fields
 
     def about_record(self) -> dict[str, Any]:
@@ -372,8 +372,8 @@ class RejectionView(CaseView):
         if rejection is None:
             entity_type, entity_id, _key = field_ref
             is_known = registry.is_registered(entity_type)
-            now = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
-            raise Http404(f"Nothing is rejected there any more. {now}")
+            standing = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
+            raise Http404(f"Nothing is rejected there any more. {standing}")
         self.rejection = rejection
         self.context = rejection.context
         self.url = strips.rejection_url(field_ref)
@@ -386,7 +386,7 @@ class RejectionView(CaseView):
         answer = rejections.last_answer(*rejection.field_ref)
         strip = strips.answer_strip(answer, rejection) if answer else None
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
-        is_waiting = rejection.needs_answer and progress.is_final
+        is_waiting = rejection.needs_answer and progress.is_final  # OPEN is final, too: only a person ends it
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
@@ -423,11 +423,11 @@ class RejectionView(CaseView):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
         else:
             try:
-                rejection.raw_from_monday()
+                rejection.raw_from_monday()  # only to learn whether it can be used
             except ActionError as why:
                 row.monday_problem = str(why)
         self.select([row])
-        row.is_new = False
+        row.is_new = False  # a rejection has one field, which can't join later
         return [row]
 
     def apply(self, by: User) -> tuple[str, str]:

@@ -230,7 +230,10 @@ def _conflict_now(row_id: str) -> str:
     if conflict is None:
         return ""
     context = RecordContext.of(conflict)
-    sentence = f"{context.name}: {conflict_progress(conflict, context).sentence}"
+    progress = conflict_progress(conflict, context).sentence
+    sentence = f"{context.name}: {progress}"
+    if conflict.resolved_by and progress.startswith("Resolved: "):
+        sentence = f"{conflict.resolved_by} was faster with {context.name}: {progress.removeprefix('Resolved: ')}"
     if context.record is not None and conflict.is_being_applied:
         return sentence
     return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"

@@ -15,7 +15,8 @@ from sync.admin import edits
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
-from sync.operations.decision_undo import is_undoable, may_undo_decisions
+from sync.operations import decision_undo
+from sync.operations.decision_undo import is_undoable, may_undo_decisions, superseded_changes
 from sync.records import authors
 
 MOST_ENTRIES = 50
@@ -105,6 +106,19 @@ def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
     return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
 
 
+def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
+    """Return the undo of a whole import or undo, whose entries are folded into this one."""
+    assert row.batch_id is not None
+    if state := decision_undo.batch_undo_state(row.batch_id):
+        return UndoOffer(label=state, is_undone=True)
+    # One entry of each kind tells what a person has to be allowed to do.
+    kinds = ("entity_type", "kind", "key")
+    samples = list(decision_undo.decisions_of_batch(row.batch_id).order_by(*kinds).distinct(*kinds))
+    if not samples or not may_undo_decisions(user, samples):
+        return NOTHING_TO_UNDO
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else "Undo…")
+
+
 class _UndoOffers:
     """The undos of a page's entries that its reader may use."""
 
@@ -126,6 +140,8 @@ class _UndoOffers:
             return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
         self._undone = {row.pk for row in undoable if not is_in_force(row.pk)}
+        # Of what was changed again, there is no value to restore.
+        self._superseded = superseded_changes(undoable)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return the undo of an act with these entries."""
@@ -139,9 +155,11 @@ class _UndoOffers:
         moves = [row for row in rows if is_undoable(row)]
         if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
-        keys = [str(row.pk) for row in moves if row.pk not in self._undone]
-        if not keys:
+        if all(row.pk in self._undone for row in moves):
             return UndoOffer(is_undone=True)
+        keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
+        if not keys:
+            return NOTHING_TO_UNDO
         label = "Redo…" if any(row.undoes is not None for row in moves) else "Undo…"
         return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
 

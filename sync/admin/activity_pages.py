@@ -139,11 +139,11 @@ class ActivityList(admin_base.PageChangeList):
                 keys = deleted if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, keys, back_url)
                 row.page_offer = activity.UndoOffer(url, "Restore…")
+            elif row.page_folded_count and row.kind in decisions.BATCH_KINDS:
+                row.page_offer = activity.batch_offer(row, request.user, back_url)
             elif row.page_folded_count:
-                # Undoing one record would leave the others, so only the undo of a whole batch is offered.
-                is_batch = act.offer.url and row.kind in decisions.BATCH_KINDS
-                url = activity.batch_undo_url(row.batch_id, back_url) if is_batch else ""
-                row.page_offer = replace(act.offer, url=url)
+                # Undoing one record would leave the others.
+                row.page_offer = replace(act.offer, url="")
         self.result_list = [act.row for act in acts]
         # The paginator counts entries, of which a line may have several; one page can count its lines.
         if not self.multi_page:
@@ -176,7 +176,7 @@ class ActivityList(admin_base.PageChangeList):
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
-    list_filter = (admin_base.EntityFilter, "at")
+    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
@@ -215,11 +215,10 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
         if row.kind == edits.WAITING:
             others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
-        others = (
-            humanize.count_with_noun(row.page_folded_count, "more record", "more records")
-            if row.page_folded_count
-            else ""
-        )
+        others = ""
+        if row.page_folded_count:
+            more = "more record" if row.subject else "record"
+            others = humanize.count_with_noun(row.page_folded_count, more, f"{more}s")
         context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 

@@ -60,7 +60,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     search_help_text = "How a token begins, or its owner"
     ordering = ("-created",)
 
-    begins_with = admin_base.plain_column("Begins with", str, "token_key")
+    begins_with = admin_base.plain_column("Begins with", str, "token_key")  # ApiToken.__str__
     owner = admin_base.plain_column("Owner", lambda token: owner_name(token.user), "user__username")
     created_at = admin_base.time_column("created", "Made")
     ends = admin_base.plain_column(

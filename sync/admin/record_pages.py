@@ -175,7 +175,11 @@ RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 # Results of a list in unfold's command search, which has no limit of its own.
 COMMAND_RESULTS = 20
 
-SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
+SYNC_FILTERS: list[Any] = [
+    admin_base.HealthFilter,
+    ("sync_direction", ChoicesCheckboxFilter),
+    ("updated_at", admin_base.DateFilter),
+]
 
 # Only in the form of a new record; the page of an existing one has a panel for them.
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})

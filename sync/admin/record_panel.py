@@ -60,7 +60,10 @@ def reason_above_form(view: record_view.RecordView) -> str:
 
 
 def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> str:
-    return f"{entry.cause_text.rstrip('.')}." if _is_explained_below(entry, view) else entry.sentence
+    if not _is_explained_below(entry, view):
+        return entry.sentence
+    # The title of a column's trouble is the sentence that stands below the field.
+    return f"{entry.name} is blocked." if entry.entity_id is None else entry.title
 
 
 def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:

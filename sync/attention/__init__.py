@@ -172,7 +172,12 @@ class Entry:
         """What waits and why, for pages that don't show it below its cause."""
         if self.kind is Kind.FAILED:
             return self.detail
-        return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
+        return f"{self.title} {self.own_detail}".rstrip()
+
+    @property
+    def title(self) -> str:
+        """The title of its group as a sentence."""
+        return self.cause_text if self.cause_text.endswith("?") else f"{self.cause_text.rstrip('.')}."
 
     @property
     def own_detail(self) -> str:
@@ -584,5 +589,5 @@ class Wording:
             # The title names Monday already.
             title = f"{title} by {row.actor.removesuffix(' on Monday')}"
         if labels and row.code in DELETIONS:
-            title = f"{title}; edited since the last sync: {fields}"
+            title = f"{title}; edited since: {fields}"
         return humanize.first_sentences(title, MAX_CAUSE_LENGTH)

@@ -160,7 +160,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         acts=("create_item", "unlink", "delete_record"),
     ),
     (Kind.CONFLICT, reports.KIND_DELETED_RECORD): CauseFacts(
-        "Deleted in NPD, with an item on Monday",
+        "Deleted in NPD, still on Monday",
         "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
         "items.",
         acts=_RECORD_GONE,
@@ -171,7 +171,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "somebody chooses: restore the records, too, or remove or unlink the items.",
         acts=_RECORD_GONE,
     ),
-    (Kind.DUPLICATE, ""): CauseFacts("Which item belongs to which {record}?"),
+    (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(
         "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("keep_npd", "keep_monday")

@@ -36,6 +36,9 @@ UNDO_ALTERNATIVES = {
     "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
 }
 
+# The entry that stands for a whole import.
+IMPORT_SUMMARY = models.Q(kind=IMPORT_KIND, entity_id=None)
+
 CHANGED_SINCE_IMPORT = "Somebody has changed it or linked to it since the import. If it should go, delete it yourself."
 FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
 
@@ -74,7 +77,7 @@ def may_undo_decisions(user: Any, decisions: Iterable[Decision]) -> bool:
 
 def is_creation(decision: Decision) -> bool:
     """Whether a decision is the creation of a record by an import; its undo deletes the record."""
-    return decision.kind == IMPORT_KIND and not decision.key
+    return decision.kind == IMPORT_KIND and not decision.key and decision.entity_id is not None
 
 
 def is_undoable(decision: Decision) -> bool:
@@ -85,12 +88,38 @@ def is_undoable(decision: Decision) -> bool:
     return bool(decision.entity_id and decision.key and all(raws))
 
 
+def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
+    """Return the changes whose values their records don't hold any more, so that an undo has nothing to restore."""
+    changes = [row for row in decisions if not is_creation(row)]
+    superseded = set()
+    for rows in grouped(changes, lambda row: row.entity_type).values():
+        records = _records_of(rows)
+        for row in rows:
+            record = records.get(row.entity_id) if row.entity_id else None
+            after = row.values["raw_after"]
+            is_known = record is not None and after.keys() <= {field.name for field in record._meta.concrete_fields}
+            if record is not None and is_known and not field_values.still_holds(record, after):
+                superseded.add(row.pk)
+    return superseded
+
+
 def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
     """Return the changes, creations and removals of a pass, an import or an undo, oldest first."""
     rows = Decision.objects.filter(batch_id=batch_id)
     changes = rows.filter(values__has_keys=["raw_before", "raw_after"])
     lifecycle = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
-    return (changes | lifecycle).order_by("entity_type", "entity_id", "id")
+    return (changes | lifecycle.exclude(IMPORT_SUMMARY)).order_by("entity_type", "entity_id", "id")
+
+
+def batch_undo_state(batch_id: UUID) -> str:
+    """Return whether an import or an undo is “Undone” or “Partly undone”; empty if neither."""
+    steps = decisions_of_batch(batch_id).order_by()
+    undos = Decision.objects.filter(undoes__isnull=False)
+    in_force = undos.exclude(pk__in=undos.values("undoes"))
+    undone = steps.filter(pk__in=in_force.values("undoes"))
+    if not undone.exists():
+        return ""
+    return "Partly undone" if steps.exclude(pk__in=undone.values("pk")).exists() else "Undone"
 
 
 def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:

@@ -59,12 +59,12 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         label = SyncDirection(record.sync_direction).label
         message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
         return PushResult(False, message, "direction")
-    person_payload = {"by_name": True, "by": by}
+    person_payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
     sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     if reason := _exclusion(link, record, sync_state):
         if record.monday_id:
-            # The item may have changed without a webhook: the pass reads it again, unless the record itself fails the
-            # filter. A record whose sync is off is read only if a person asks for it.
+            # The item may have changed without a webhook: an ordinary pass reads it again, unless the record itself
+            # fails the filter. If its sync is off, only a pass that a person asked for reads it.
             cause = Cause.DEPENDENCY if record.may_sync else Cause.PERSON
             payload = {} if record.may_sync else person_payload
             enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
@@ -125,7 +125,7 @@ def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
         return {}  # older than the stored history
     metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
     by = actor_name(metadata, users_of([change]))
-    # A pass only turns sync off where it unlinks, mostly for a person.
+    # A pass turns sync off only where it unlinks, mostly for a person.
     unlinked = Decision.objects.filter(entity_id=record.pk, kind="unlinked").order_by("at", "id").last()
     if by != SYNC_ACTOR or unlinked is None:
         return {"by": by, "at": change.pgh_created_at, "unlinked": False}
@@ -146,7 +146,7 @@ def needs_column(mapping: FieldMapping) -> bool:
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
-    """Send a rejected or throttled value again, for those of these records whose sync is on; return how many."""
+    """Enqueue the records whose sync is on, for a pass that retries rejected and throttled values; return how many."""
     records = registry.entity(mapping.link.entity_type).model._default_manager
     is_off = RecordSyncStatus.DISABLED
     synced = list(records.filter(pk__in=ids).exclude(sync_status=is_off).order_by("pk").values_list("pk", flat=True))
@@ -160,7 +160,7 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 
 
 def check_board(link: BoardLink) -> str:
-    """Read the board's columns now and return the result as a sentence. Raises MondayError, NotPossible."""
+    """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
         raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
@@ -168,7 +168,7 @@ def check_board(link: BoardLink) -> str:
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
         board = board_columns.inspect_board(link)
-        if board is not None and link.creates_held:
+        if board is not None and link.creates_held:  # a reason, which may be over
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:
@@ -199,7 +199,7 @@ def _problem_labels(link: BoardLink) -> set[str]:
 
 
 def enqueue_affected(mapping: FieldMapping, by: str) -> None:
-    """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
+    """After its rule changed, enqueue records where a field is blocked, kept different, throttled or in conflict."""
     sync_states = SyncMetadata.objects.of(mapping.link.entity_type)
     in_conflict = sync_states.exclude(conflicts={}).filter(
         Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])

@@ -31,7 +31,7 @@ from sync.choices import Priority, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
-from sync.models.decisions import IMPORT_KIND, fold_alike
+from sync.models.decisions import IMPORT_KIND
 from sync.monday.texts import key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
@@ -458,9 +458,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         written.exclude(pk__in=earlier).update(priority=Priority.LOAD)
         lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         lines += [line for row in rows for line in self._row_lines(row)]
-        Decision.objects.bulk_create(fold_alike(lines))
-        counts = f"{len(new):,} new, {len(changed):,} changed"
-        log_model_action(self.user, self.model, f"Imported “{self.file_name}”: {counts}.")
+        sentence = f"Imported “{self.file_name}”: {len(new):,} new, {len(changed):,} changed."
+        summary = Decision(entity_type=entity_type, kind=IMPORT_KIND, sentence=sentence, actor=actor_label(self.user))
+        summary.batch_id = self.batch_id
+        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name}
+        # The list of the activity has the summary alone.
+        for line in lines:
+            line.folded = True
+        for line in (*lines, summary):
+            line.fold_id = self.batch_id
+        Decision.objects.bulk_create([*lines, summary])
+        log_model_action(self.user, self.model, sentence)
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
 

@@ -225,9 +225,11 @@ def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; the screen shows the item's `details`."""
     sentence = f"The item “{item.name}” could be {quoted_names(hits)}."
+    so_far = "Nothing was created."
     linked = [record for record in hits if record.monday_id]
     if len(hits) == len(linked) == 1:
         sentence = f"Two items look like {quoted_names(hits)}. Are they one {hits[0].entity_type()}?"
+        so_far = "One is linked with it; the other waits for your answer."
     elif linked:
         sentence += f" {quoted_names(linked)} {'has' if len(linked) == 1 else 'have'} an item already."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
@@ -243,7 +245,7 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     ]
     options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
     options.append(reports.Option("custom", leave_label, leaving_alone, LEAVE_ALONE))
-    return question_data(f"{sentence} Nothing was created.", record_candidates(hits), options) | {"item": dict(details)}
+    return question_data(f"{sentence} {so_far}", record_candidates(hits), options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:

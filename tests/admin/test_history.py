@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pghistory
@@ -75,6 +76,7 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     entries(1, actor="Tom (Monday)")
     entries(2, "Made.", kind="create")
     page = listed(browser)
+    assert "By date of the change" in page
     assert re.findall(r"Linked\.|Made\.", page) == ["Made.", "Made.", "Linked.", "Linked."]
     assert "and 59 more records" in page
     inside = listed(browser, within(browser))
@@ -234,6 +236,16 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert "4 activity entries" in words_of(page), "the number below counts the lines"
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
     assert summaries == ["Conflict: Email, Phone", "Email a → b and 2 more"]
+
+
+def test_a_value_that_was_changed_again_offers_no_undo(browser: Client, world: dict[str, Any]) -> None:
+    record = world["synced"]
+    phones = ["+46 1", "+46 2", record.phone]
+    for old, new in pairwise(phones):
+        values = {"before": old, "after": new, "raw_before": {"phone": old}, "raw_after": {"phone": new}}
+        states.decided(record, f"Phone {new}.", key="phone", values=values, batch_id=uuid.uuid4())
+    acts = [act for act in acts_of(browser, record) if act.row.key == "phone" and act.row.pk]
+    assert [(act.line.after, act.offer.label) for act in acts] == [(record.phone, "Undo…"), ("+46 2", "")]
 
 
 def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client: Client, world: dict[str, Any]) -> None:

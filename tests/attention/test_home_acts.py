@@ -313,7 +313,7 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
     Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
     html = words_of(page(browser))
     assert "The item left the board" in html
-    assert "Deleted in NPD, with an item on Monday; edited since the last sync: Phone" in html
+    assert "Deleted in NPD, still on Monday; edited since: Phone" in html
     assert "Deleted in NPD, and the item was restored on Monday" in html
     assert html.count("until somebody chooses") == 3
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from sync.models import BoardLink, FieldMapping
 from tests.admin import states
 from tests.admin.forms import values_of
+from tests.admin.test_records import words_of
 from tests.drift.conftest import Owner
 from tests.drift.test_columns import without_role
 from tests.engine.conftest import clash
@@ -37,6 +38,7 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client)
     for url, words in expected.items():
         page = unescape(html(mapped, url))
         assert (problem in page, words in page) == (True, True), url
+    assert words_of(html(mapped, record)).count(problem) == 1, "below its field alone"
 
 
 def test_a_person_maps_a_field_to_another_column_by_the_boards_page(world: World, owner: Owner, admin: Client) -> None:

@@ -54,7 +54,7 @@ def test_dirty_rows_are_imported_and_undone(open_page: Any, tmp_path: Path, widt
     assert Contact.objects.filter(name__startswith="First").count() == 270
     page.get_by_role("link", name="Undo…").first.click()
     expect(page.get_by_text("180 records that the import made are deleted")).to_be_visible()
-    page.get_by_role("button", name=re.compile("Yes, undo it")).click()
+    page.get_by_role("button", name=re.compile("Undo and delete")).click()
     expect(page.get_by_text("180 records deleted.")).to_be_visible()
     assert list(Contact.objects.order_by("pk").values_list("pk", "name", "phone", "organization")) == before
     assert not errors

@@ -341,4 +341,4 @@ def test_of_two_new_items_with_one_key_the_second_is_asked_about_with_the_first_
     contact = Contact.objects.get()
     [question] = SyncConflict.objects.filter(resolved_at=None)
     assert [candidate["id"] for candidate in question.about["candidates"]] == [str(contact.pk)]
-    assert f"Two items look like “{contact}”. Are they one contact?" in question.about["what"]
+    assert f"Two items look like “{contact}”. Are they one contact? One is linked" in question.about["what"]
