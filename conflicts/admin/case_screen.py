@@ -35,7 +35,7 @@ BOTH = "both"
 
 
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
-    """Return the choices and the seen values by field; `option` is the choice about a whole record.
+    """Return the choices and the seen values by field; `option` is the choice about a whole record (Option.name).
 
     Seen values travel as JSON, because browsers rewrite line ends.
     """
@@ -67,13 +67,13 @@ def parse_seen(text: str) -> dict[str, str | None]:
 def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:
     """Return the question before a value is removed, or None if the choices remove none."""
     chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in SELECTABLE]
-    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
+    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}  # such as “in NPD”
     if not emptied:
         return None
-    sides = set(emptied.values())
+    places = set(emptied.values())
     rest = len(chosen) - len(emptied)
     subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
-    label = f"Empty {subject} {sides.pop()}" if len(sides) == 1 else f"Empty {subject}"
+    label = f"Empty {subject} {places.pop()}" if len(places) == 1 else f"Empty {subject}"
     button = f"{label}, and write {humanize.plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
@@ -81,7 +81,7 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
 
 
-# The query parameter with the key of the choice before.
+# The query parameter of the next page: the key of the choice after which it is shown, with that choice's strip.
 CHOICE_BEFORE = "after"
 
 # The buttons “next” and “previous” go through these cases.
@@ -153,7 +153,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         raise NotImplementedError
 
     def page(self) -> dict[str, Any]:
-        """Return the case's part of the template context."""
+        """Return the case's part of the template context, with `kind` and `is_waiting`, which `show` reads."""
         raise NotImplementedError
 
     def fields(self) -> list[case.CaseField]:
@@ -284,7 +284,7 @@ class ConflictView(CaseView):
             "kind": conflict.kind,
             "conflict": conflict,
             "fields": fields,
-            "rows": fields if by_field else [],
+            "rows": fields if by_field else [],  # of the grid
             "resolved": case.resolved_fields(conflict, self.context),
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "equal": case.equal_fields(conflict, self.context) if by_field else [],

@@ -179,7 +179,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
+    fields = ("record", "what_happened", "who", "moment", "date", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "This list shows everything that a sync sent, updated or asked."
@@ -230,6 +230,8 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
             return noticed
         on_monday = humanize.short_time_element(row.happened_at)
         return format_html('{}<br><span class="npd-muted">on Monday {}</span>', noticed, on_monday)
+
+    date = admin_base.plain_column("Date", lambda row: humanize.time_element(row.at))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

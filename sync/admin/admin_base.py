@@ -205,7 +205,7 @@ class PageChangeList(ChangeList):
         self.model_admin.prepare_page(request, rows)
 
     def rows_above(self) -> list[Any]:
-        """Return unsaved rows for the top of the page."""
+        """Hook: return unsaved rows for the top of the page, such as edits that wait."""
         return []
 
 
@@ -220,7 +220,7 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
 
 
 class PageAdmin(ModelAdmin):
-    """The base of all our lists. It prepares the rows of a page at once, for their cells to need no queries.
+    """The base of all our lists. It prepares the rows of a page together, so that their cells need no queries.
 
     Each row has `page_now`, the database's time, and the attributes that `prepare_page` sets; they begin with `page_`.
     """
@@ -230,14 +230,14 @@ class PageAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_filter_submit = True
-    delete_selected_confirmation_template = "admin/delete_confirmation.html"
+    delete_selected_confirmation_template = "admin/delete_confirmation.html"  # for one row and for many
     # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
     # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
-    # Singular and plural if pages don't use the model's name.
+    # Singular and plural for templates/unfold/helpers, if they don't use the model's name.
     row_names: tuple[str, str] | None = None
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
@@ -298,7 +298,7 @@ class DateFilter(admin.DateFieldListFilter):
 
 
 class ReadOnlyAdmin(PageAdmin):
-    """An admin of rows that only the engine writes."""
+    """An admin of rows without a form to change them; a subclass may allow adding or deleting."""
 
     change_form_outer_before_template = "sync/row_buttons.html"
 
@@ -354,7 +354,7 @@ class RecordLinkMixin(PageAdmin):
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
             key = (row.entity_type, row.entity_id)
-            row.page_is_gone = key not in names
+            row.page_is_gone = key not in names  # also if the row has no record
             if not row.page_is_gone:
                 row.page_record = names[key]
                 row.page_record_url = registry.record_url(*key)
@@ -408,7 +408,7 @@ class EntityFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Filters records by state: those of a list's tabs, in addresses `health`."""
+    """Filters records by the states of a list's tabs, which set the parameter `health`."""
 
     title = "sync state"
     parameter_name = "health"

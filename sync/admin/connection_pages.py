@@ -227,7 +227,7 @@ def removal_question() -> confirmed_action.Question:
         if settings.MONDAY_API_KEY
         else "Nothing is synced until you enter another token."
     )
-    return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
+    return confirmed_action.Question("Remove the stored token?", [effect], "Remove token", hidden=[("remove", "1")])
 
 
 def has_answered(overview: availability.Overview) -> bool:

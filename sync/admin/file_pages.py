@@ -83,6 +83,7 @@ class ExportFileForm(ExportForm):
     def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
         super().__init__(formats, resources, **kwargs)
         self.fields["format"].initial = str(formats.index(file_formats.XLSX))
+        self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
 
 
 class ConfirmForm(ConfirmImportForm):

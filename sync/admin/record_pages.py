@@ -235,11 +235,11 @@ class RecordChangeList(admin_base.PageChangeList):
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
-        """All records, then each state that is current or that any record has."""
+        """All records, then each state that is current or that any record has; all of them while one searches."""
         counts = self._counts
         name = admin_base.HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in [state for state in TABS if counts[state] or state == self._state]:
+        for state in [state for state in TABS if counts[state] or state == self._state or self.query]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
             tabs.append(admin_base.ListTab(str(state.label), url, state == self._state, counts[state]))
         return tabs

@@ -125,7 +125,7 @@ def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
         return {}  # older than the stored history
     metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
     by = actor_name(metadata, users_of([change]))
-    # A pass only turns sync off where it unlinks, mostly for a person.
+    # A pass turns sync off only where it unlinks, mostly for a person.
     unlinked = Decision.objects.filter(entity_id=record.pk, kind="unlinked").order_by("at", "id").last()
     if by != SYNC_ACTOR or unlinked is None:
         return {"by": by, "at": change.pgh_created_at, "unlinked": False}
@@ -168,7 +168,7 @@ def check_board(link: BoardLink) -> str:
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
         board = board_columns.inspect_board(link)
-        if board is not None and link.creates_held:
+        if board is not None and link.creates_held:  # a reason, which may be over
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:

@@ -195,6 +195,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
     assert tabs(browser) == [
         ("All", 0, True), ("Needs attention", 2, False), ("Pending", 1, False), ("Sync off", 1, False),
     ]  # fmt: skip
+    assert [label for label, _, _ in tabs(browser, "?q=Otto")] == ["All", "Needs attention", "Pending", "Sync off"]
     pauses.pause("dora", entity_type="contact")
     assert tabs(browser, "?health=pending") == [
         ("All", 0, False), ("Needs attention", 2, False), ("Pending", 1, True), ("Sync off", 1, False),
