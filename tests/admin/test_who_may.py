@@ -323,7 +323,7 @@ def batch_page(world: World) -> str:
 def import_page(world: World) -> str:
     client = signed_in(User.objects.create_superuser("owner"))
     confirm(client, preview(client, "Name\nNew\n"))
-    return reverse("admin:sync_decision_undo_batch", args=[Decision.objects.get(kind="import").batch_id])
+    return reverse("admin:sync_decision_undo_batch", args=[Decision.objects.get(kind="import", folded=False).batch_id])
 
 
 QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
