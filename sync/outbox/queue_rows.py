@@ -53,17 +53,19 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue records in the caller's transaction; workers are notified on commit.
+    """Enqueue records, in the caller's transaction if there is one; workers are notified on commit.
 
     Jobs that come from Monday or a person make synced records pending; a save has done that already.
     """
     if not (ids := list(records)):
         return
     job = {"direction": direction, "operation": operation, "cause": int(cause), "priority": int(priority)}
-    _insert(_ENQUEUE_RECORDS, entity_type, ids, job | {"payload": payload, "seconds": due_in_seconds})
     is_of_person = cause is choices.Cause.PERSON
-    if is_of_person or direction == choices.QueueDirection.TO_NPD:
-        mark_pending(entity_type, ids, waits=is_of_person)
+    # A pass that took the job before its record is pending would leave the record pending without a job.
+    with transaction.atomic(savepoint=False):
+        _insert(_ENQUEUE_RECORDS, entity_type, ids, job | {"payload": payload, "seconds": due_in_seconds})
+        if is_of_person or direction == choices.QueueDirection.TO_NPD:
+            mark_pending(entity_type, ids, waits=is_of_person)
 
 
 def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job

@@ -23,7 +23,7 @@ from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
-from tests.support.waiting import beside
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -395,3 +395,17 @@ def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(lease: L
         SyncQueueService().enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
     order = [claim(lease, 1)[0].entity_id for _ in Priority]
     assert order == [ids[priority] for priority in Priority]
+
+
+def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.all().delete()
+    Contact.objects.update(sync_status="synced")
+    with transaction.atomic():
+        Contact.objects.select_for_update(no_key=True).get()
+        request = beside(partial(enqueue, "contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON))
+        wait_for("the request waits for the record's row", somebody_waits_for_us)
+        assert not SyncQueue.objects.exists()
+    request.result(60)
+    contact.refresh_from_db()
+    assert (SyncQueue.objects.count(), contact.sync_status) == (1, "pending")
