@@ -57,7 +57,7 @@ def test_a_failed_test_opens_the_administrators_fold(browser: Client, world: dic
     responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
     html = browser.post(SET_UP).content.decode()
     assert names_in(html) == set()
-    [fold] = re.findall(r'id="npd-administrator" open>.*?</details>', html, re.DOTALL)
+    [fold] = re.findall(r'id="npd-administrator"\s+open\s*>.*?</details>', html, re.DOTALL)
     assert errors.WRONG_ADDRESS.for_administrator in fold.replace("&#x27;", "'")
 
 
