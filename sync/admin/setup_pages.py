@@ -305,6 +305,7 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "kinds": kinds,
             "busy": SetupState.RUNNING in states,
+            "is_stalled": any(kind["is_stalled"] for kind in kinds),
             "is_done": states == {SetupState.DONE},
             # What an installation without records does next.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],
