@@ -63,9 +63,9 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     button = ""
     if values:
         records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
-        what = values[0].label if len(values) == 1 else f"{len(values):,} values of {records}"
+        subject = values[0].label if len(values) == 1 else f"{len(values):,} values of {records}"
         effects.append(
-            f"{what} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
+            f"{subject} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
             f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."
         )
         button = f"Put {humanize.plural(len(values), 'the value', f'{len(values):,} values')} back"

@@ -252,9 +252,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = fitting[: handler.act.max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
     shown = _shown_values(request, () if keys else fitting)
-    asked = confirmed_action.digest_of_rows(entry.key for entry in fitting)
+    digest = confirmed_action.digest_of_rows(entry.key for entry in fitting)
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
-    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", asked)]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", digest)]
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
@@ -267,7 +267,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 
     def run() -> confirmed_action.Report:
-        if asks and not keys and request.POST.get("asked") != asked:
+        if asks and not keys and request.POST.get("asked") != digest:
             raise CountChanged(confirmed_action.expected_count(request), len(fitting))
         report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
         problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]

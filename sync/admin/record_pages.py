@@ -86,8 +86,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
             table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
             label = f"Turn sync off for {self._count_text(table.total)}"
-            asked = confirmed_action.Question(f"{label}?", _OFF_EFFECTS, label, [table], hidden)
-            return self._about_one(request, asked, "Turn sync off for {}?", "Turn sync off")
+            list_question = confirmed_action.Question(f"{label}?", _OFF_EFFECTS, label, [table], hidden)
+            return self._about_one(request, list_question, "Turn sync off for {}?", "Turn sync off")
 
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
@@ -104,8 +104,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
             table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
             label = f"Unlink {self._count_text(table.total)}"
-            asked = confirmed_action.Question(f"{label} from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
-            return self._about_one(request, asked, "Unlink {} from Monday?", f"Unlink {self.opts.verbose_name}")
+            list_question = confirmed_action.Question(f"{label} from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
+            return self._about_one(request, list_question, "Unlink {} from Monday?", f"Unlink {self.opts.verbose_name}")
 
         def run() -> confirmed_action.Report:
             if not queryset.exists():

@@ -121,11 +121,13 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         # Before a search, those with one of the item's values or words.
         words = [word for word in row.name.split() if len(word) > 2]
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
-        found = Q()
+        condition = Q()
         for text in terms:
-            found |= registry.searching(free.model, registry.searched_fields(free.model), text)
+            condition |= registry.searching(free.model, registry.searched_fields(free.model), text)
         limit = MAX_RECORDS if term else MAX_NEAR
-        ordered = free.filter(found if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))[:limit]
+        ordered = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))[
+            :limit
+        ]
         return admin_base.render_admin_page(
             self,
             request,

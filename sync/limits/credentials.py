@@ -130,8 +130,8 @@ def remove_token() -> None:
 
 def conceal(*texts: str) -> None:
     """Hide these texts from now on in this process's logs, error pages and stored errors."""
-    known = settings.SECRET_TEXTS
-    known.extend([text for text in texts if len(text) >= SHORTEST_CONCEALED and text not in known])
+    concealed = settings.SECRET_TEXTS
+    concealed.extend([text for text in texts if len(text) >= SHORTEST_CONCEALED and text not in concealed])
 
 
 def _read_secret(name: str) -> str:

@@ -346,10 +346,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             labels |= dict.fromkeys(parts, name_label)
         self.ignored = [title for place, title in enumerate(titles) if place not in labels and title]
         if not {NPD_ID, *map(self._label, self.key_names)} & set(dataset.headers):
-            known = ", ".join(field.column_name for field in self.fields.values())
+            known_titles = ", ".join(field.column_name for field in self.fields.values())
             raise FileError(
                 f"No column tells which {self.noun} a row is about. The first row reads "
-                f"{humanize.quote(', '.join(titles))}: are the titles in another row? Known titles: {known}."
+                f"{humanize.quote(', '.join(titles))}: are the titles in another row? Known titles: {known_titles}."
             )
 
     # --- records ---

@@ -179,8 +179,8 @@ class _ItemRule:
         matching = [self._as_planned(record) for record in self.facts.matching]
         if not self.match_key:
             return matching
-        known = {record.pk for record in matching}  # while settling, records of earlier items are stored already
-        created = [record for record in self._created if record.pk not in known]
+        matching_ids = {record.pk for record in matching}  # while settling, records of earlier items are stored already
+        created = [record for record in self._created if record.pk not in matching_ids]
         keys = [(field_values.match_text_of_record(self.board, record), record) for record in created]
         return matching + [record for key, record in keys if key == self.match_key]
 

@@ -83,8 +83,8 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
 
 def reread_item(board: BoardContext, item: ItemFacts) -> ItemFacts:
     """Return the facts about an item as NPD has them under settle's locks."""
-    known = [tombstone.pk for tombstone in item.tombstones]
-    tombstones = Tombstone.objects.select_for_update().filter(pk__in=known).order_by("pk")
+    tombstone_ids = [tombstone.pk for tombstone in item.tombstones]
+    tombstones = Tombstone.objects.select_for_update().filter(pk__in=tombstone_ids).order_by("pk")
     [item_now] = _with_rows(board, [item], list(tombstones), ())
     return item_now
 
