@@ -42,7 +42,6 @@ RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Drop every 3rd": {"rule": "drop", "every": 3, "count": None},
     "Double the next": {"rule": "double"},
     "Next a minute late": {"rule": "delay", "seconds": 60},
-    "Shuffle the next 5": {"rule": "reorder", "n": 5},
 }
 RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
 CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
@@ -130,7 +129,7 @@ class FaultsPage:
 {_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
 <p class="mute">{quota}</p></section>
 <section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{_buttons("clock", CLOCK_STEPS)}{real_time}</section>
-<section><h2>API calls</h2>{_bullets(map(_call_line, reversed(self._api.calls.last(LOG_LINES))))}
+<section><h2>API calls</h2>{_bullets(map(_call_line, reversed(list(self._api.calls)[-LOG_LINES:])))}
 <p class="mute">{escape(self._api.limits.sentence())}</p></section>
 <section><h2>Webhooks sent</h2>{_bullets(map(_delivery_line, reversed(self._deliveries.log()[-LOG_LINES:])))}</section>
 <section><h2>Start again</h2><details><summary>Delete everything…</summary>
