@@ -159,7 +159,7 @@ class Control:
         return {"restored": True}
 
     def faults(self) -> list[dict[str, Any]]:
-        return self._api.faults.remaining()
+        return [fault.to_json() for fault in self._api.faults.all()]
 
     def add_faults(self, faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add faults to the end of the queue."""
