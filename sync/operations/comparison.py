@@ -153,8 +153,8 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
     Return a report and the problems, in sentences; `say` prints lines of progress.
     """
     started = sync_now()
-    report = []
-    problems = []
+    report = list[str]()
+    problems = list[str]()
     for spec in registry.entities():
         reason = availability.of(spec.entity_type, reads=True).blocked_reason
         link = registry.link_of(spec.entity_type)
