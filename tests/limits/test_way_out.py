@@ -19,8 +19,8 @@ from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
-from sync.operations.detect.due_boards import boards_to_sweep
 from sync.operations.person_requests import push_record
+from sync.operations.sweep import boards_to_sweep
 from sync.outbox import pauses
 from sync.queue import resume
 from sync.records import availability

@@ -8,7 +8,7 @@ from npd.models import Contact
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
 from sync.monday.errors import CONNECTION_LOST, LIMIT_REACHED, MondayError
-from sync.operations.detect.sweep import sweep_due_boards
+from sync.operations.sweep import sweep_due_boards
 from tests.limits.conftest import Planned, monday
 from tests.support.world import World, staged
 
