@@ -268,7 +268,7 @@ def settled_field(  # noqa: PLR0911 - a table
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        inverse = field_plan.resolves.inverse[field_plan.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
         return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)

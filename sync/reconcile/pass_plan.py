@@ -117,9 +117,13 @@ class FieldPlan:
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        return self.mapping.key
+
+    @property
     def resolution(self) -> reports.FieldSelection:
         assert self.resolves is not None
-        return self.resolves.resolutions[self.mapping.key]
+        return self.resolves.resolutions[self.key]
 
     @property
     def resolved_kind(self) -> str:
@@ -151,12 +155,15 @@ class FieldPlan:
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
-        return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+        return self.confirmed[-1].values[self.key] if self.confirmed else None
 
     @property
     def is_relation_skipped(self) -> bool:
         """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
         return self.blocked_code is choices.BlockedCode.RELATION_SKIPPED
+
+    def decide(self, action: merge.Action, reason: str) -> FieldPlan:
+        return with_values(self, decision=merge.FieldDecision(action, reason))
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
         """Return a plan that does nothing with the field, for this reason."""

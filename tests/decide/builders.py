@@ -111,7 +111,7 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
     role, raw = mapping(), stored_values(record, mapping())
     convert = board(role).converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
-    decision = FieldDecision("role_title", action)
+    decision = FieldDecision(action)
     return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
 
 
