@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
@@ -163,7 +163,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         rejected = [
             conflict.monday_item_id
             for conflict in plan.facts.conflicts
-            if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
+            if conflict.kind == ConflictKind.IDENTITY and RECORD_KEY in conflict.resolutions
         ]
         other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_FIELDS, KIND_UNDO
+from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.models import FieldMapping, SyncMetadata
@@ -311,7 +311,7 @@ def apply_decision(  # noqa: PLR0911 - a table
     action = field_plan.decision.action
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
-    if field_plan.resolved_kind == KIND_FIELDS:
+    if field_plan.resolved_kind == ConflictKind.FIELDS:
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):

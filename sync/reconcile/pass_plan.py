@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
@@ -134,7 +135,7 @@ class FieldPlan:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
         if self.resolved_kind == reports.KIND_UNDO:
             return "undo"
-        if self.resolved_kind == reports.KIND_OVERWRITTEN:
+        if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
         return self.resolution.choose if self.resolves else ""
 

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, SyncDirection
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
@@ -106,7 +107,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field_plan.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
+    if field_plan.key in facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.canonical_local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
@@ -179,7 +180,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
         request = field_plan.resolves
         if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
-        base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
+        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
         if base:
             with suppress(UnknownValue):
@@ -195,7 +196,7 @@ def with_resolution(
 ) -> tuple[FieldPlan, merge.Field]:
     """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
     # An overwritten edit comes first, because restoring it writes both sides whatever the other conflict says.
-    lost_update = plan.facts.resolved_conflict(reports.KIND_OVERWRITTEN, field_plan.key)
+    lost_update = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
     if lost_update is not None:
         resolution = lost_update.resolutions[field_plan.key]
         resolved = replace(field_plan, resolves=lost_update)
@@ -216,7 +217,7 @@ def with_resolution(
                 field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             field_plan = _reject(field_plan, lost_update.kind, str(rejection))
-    conflict = plan.facts.resolved_conflict(reports.KIND_FIELDS, field_plan.key)
+    conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
     if conflict is not None:
         resolved = replace(field_plan, resolves=conflict)
         try:
@@ -341,7 +342,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    conflicts = reopened_conflicts(plan, reports.KIND_OVERWRITTEN)
+    conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
         is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
