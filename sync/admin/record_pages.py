@@ -416,7 +416,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Ask for one record's direction, then change it, after a second question if edits would be overwritten."""
+        """Ask for one record's direction, beside the values that it may overwrite; then change it."""
         if "direction" not in request.POST:
             # “Turn sync off” is an act of its own.
             directions = [
@@ -424,35 +424,24 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 for direction, text in record_panel.DIRECTION_EFFECTS.items()
                 if direction != SyncDirection.NONE
             ]
-            choice = confirmed_action.Question(
+            differing = record_panel.differing_values(record)
+            question = confirmed_action.Question(
                 f"Which way are changes of “{record}” synced?",
                 button="Change direction",
+                tables=[differing] if differing.rows else [],
                 hidden=[("shown", record.sync_direction)],
                 page_name=str(record),
                 radio=("direction", record.sync_direction, directions),
             )
-            return confirmed_action.question_page(self, request, choice, self._page_url(record))
-        chosen = request.POST.get("direction", "")
-        shown = request.POST.get("shown", "")
-        overwritten = record_panel.overwritten_values(record, chosen)
-        # If the page was outdated, nothing is asked, because `set_direction` refuses the change.
-        is_current = record.sync_direction == shown != chosen
-
-        def question() -> confirmed_action.Question:
-            return confirmed_action.Question(
-                f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
-                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)]],
-                "Change direction",
-                [overwritten] if overwritten and overwritten.rows else [],
-                hidden=[("direction", chosen), ("shown", shown)],
-                page_name=str(record),
-            )
+            return confirmed_action.question_page(self, request, question, self._page_url(record))
 
         @transaction.atomic
         def run() -> str:
+            chosen = request.POST["direction"]
             if chosen not in SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
+            shown = request.POST.get("shown", "")
             person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
@@ -461,8 +450,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
-        asks = overwritten is not None and is_current
-        return confirmed_action.run_action(self, request, run, self._page_url(record), question if asks else None)
+        return confirmed_action.run_action(self, request, run, self._page_url(record))
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> confirmed_action.Report:

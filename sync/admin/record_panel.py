@@ -327,21 +327,12 @@ DIRECTION_EFFECTS = {
 }
 
 
-def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
-    """Return the values that the next sync would overwrite in this direction, or None if it overwrites nothing new."""
-    overwriting = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
-    if record.sync_direction == direction or direction not in overwriting:
-        return None
-    differing = [
-        field
+def differing_values(record: SyncedModel) -> RecordTable:
+    """Return the values of which a direction overwrites one side's."""
+    same = (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
+    rows = [
+        (field.label, field.local or "(empty)", field.remote or "(empty)")
         for field in record_view.describe_one(record).fields
-        if field.state not in (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
-        and field.local != field.remote
+        if field.state not in same and field.local != field.remote
     ]
-    if direction == SyncDirection.NPD_TO_MONDAY:
-        heads = ("Field", "On Monday, will be overwritten", "In NPD")
-        rows = [(field.label, field.remote or "(empty)", field.local or "(empty)") for field in differing]
-    else:
-        heads = ("Field", "In NPD, will be overwritten", "On Monday")
-        rows = [(field.label, field.local or "(empty)", field.remote or "(empty)") for field in differing]
-    return RecordTable(heads, rows, len(rows))
+    return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either way alone overwrites one of these")
