@@ -1,6 +1,5 @@
 """The import and export pages of records, by django-import-export."""
 
-from pathlib import Path
 from typing import Any, cast
 
 from django import forms
@@ -55,16 +54,6 @@ class FileForm(ImportForm):
 
     def clean_import_file(self) -> Any:
         file = self.cleaned_data["import_file"]
-        is_workbook = file_formats.is_workbook(file.read(8))
-        file.seek(0)
-        extension = Path(file.name).suffix.lower()
-        if extension == ".xlsx" and not is_workbook:
-            raise forms.ValidationError(
-                "The file is named .xlsx, but is no XLSX file, or has a password. If it is CSV, rename it to .csv; "
-                "otherwise open it in a spreadsheet program and save it as XLSX without a password."
-            )
-        if extension == ".csv" and is_workbook:
-            raise forms.ValidationError("The file is named .csv, but is an XLSX file. Rename it to .xlsx.")
         if file.size > file_formats.MAX_BYTES:
             raise forms.ValidationError(f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it.")
         return file

@@ -24,7 +24,12 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.dataclasses import SearchResult
-from unfold.widgets import DATETIME_CLASSES, UnfoldAdminExpandableTextareaWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    DATETIME_CLASSES,
+    INPUT_CLASSES,
+    UnfoldAdminExpandableTextareaWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
@@ -256,7 +261,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     form = concurrent_edits.ConcurrentForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
-        models.URLField: {"form_class": concurrent_edits.WebAddressField},
+        models.URLField: {
+            "form_class": concurrent_edits.WebAddressField,
+            "widget": forms.URLInput({"class": " ".join(INPUT_CLASSES)}),
+        },
         models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},
         # Edit a moment in one input, not two.
         models.DateTimeField: {
@@ -590,7 +598,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
             answer.context_data |= {
                 "items_follow": consequence,
-                "in_conflict": record_panel.in_conflict(records, request.user),
                 "records": confirmed_action.RecordTable(("Record", "Details"), rows, len(records)),
             }
         return answer
@@ -602,8 +609,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         record = self.get_object(request, object_id)
         records = [record] if record else []
         consequence = tombstones.deletion_consequence(records)
-        context = {"items_follow": consequence, "in_conflict": record_panel.in_conflict(records, request.user)}
-        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
+        context = (extra_context or {}) | {"items_follow": consequence}
+        answer: HttpResponse = super().delete_view(request, object_id, context)
         if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
             self._report_consequence(request, consequence, records)
         return answer

@@ -1,6 +1,6 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,16 +76,6 @@ def respell(record: Any, view: record_view.RecordView) -> None:
     """Spell the texts of a record that is shown, and never saved, as on all pages."""
     for name, text in view.spellings.items():
         setattr(record, name, text)
-
-
-def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
-    """Return the names of records in conflict with their conflicts' addresses, empty for users who may not see them."""
-    names = {record.pk: str(record) for record in records}
-    kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
-    rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].model)
-    urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
-    return [(names[key], url) for key, url in urls.items() if key]
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
