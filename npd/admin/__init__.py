@@ -1,6 +1,7 @@
 """NPD's admin pages: contacts and organizations here, users and groups in user_pages.py."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -29,6 +30,12 @@ class ContactAdmin(SyncedModelAdmin):
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
     actions_detail = ("personal_data",)
+
+    @cached_property
+    def list_filter(self) -> list[Any]:
+        """The filters of every list of records, and those for contacts whom nobody can write to or call."""
+        missing = [(name, admin.EmptyFieldListFilter) for name in ("email", "phone")]
+        return [*super().list_filter, *missing]
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
