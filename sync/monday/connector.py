@@ -106,19 +106,10 @@ class MondayConnector:
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board_events.BoardActivity:
-        """Return all that a sweep needs to know about a board; raises MondayError (BOARD_NOT_FOUND) if it isn't active.
-
-        If the API's version refuses the form in which the log is asked for, a second request uses the other form,
-        because Monday may replace the version behind a name.
-        """
-        expected, alternative = board_events.log_forms(self.api.version) if with_log else (None, None)
-        try:
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, expected))
-        except MondayError as error:
-            if error.kind is not errors.INVALID_DOCUMENT or alternative is None:
-                raise
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, alternative))
-        return board_events.parse_board_activity(answer)
+        """Return all that a sweep needs to know about a board; raises BOARD_NOT_FOUND if it isn't active."""
+        form = board_events.log_form(self.api.version) if with_log else None
+        query = board_events.board_activity_query(board_id, since, form)
+        return board_events.parse_board_activity(graphql.ask(self.api, query))
 
     def log_pages(
         self, board_id: str, since: datetime, first: board_events.BoardActivity

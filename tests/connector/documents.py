@@ -42,7 +42,7 @@ def sent(request: WriteRequest) -> Document:
 
 def documents(version: str) -> dict[str, Document]:
     """Every document that goes to this version of the API, by what it is for."""
-    return dict(_documents(board_events.log_forms(version)[0]))
+    return dict(_documents(board_events.log_form(version)))
 
 
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:

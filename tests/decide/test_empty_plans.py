@@ -12,7 +12,7 @@ from conflicts.reports import ConflictKind, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
-from sync.operations.detect.comparison import differing_fields
+from sync.operations.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts

@@ -28,7 +28,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
-from sync.operations.detect.listing import item_pages
+from sync.operations.listing import item_pages
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
 from sync.operations.setup import planned_board, selection
 from sync.outbox.claim import Claim
