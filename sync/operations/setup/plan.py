@@ -280,7 +280,7 @@ class Planner:
             for field_plan in [field_plan for plan in run.plan.records.values() for field_plan in plan.plans.values()]:
                 awaits = field_plan.awaits
                 if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    missing_names = self.missing_names[relations[field_plan.mapping.key]]
+                    missing_names = self.missing_names[relations[field_plan.key]]
                     missing_names.setdefault(match_key(awaits.value), awaits.value)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)
