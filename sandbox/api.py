@@ -268,7 +268,9 @@ class Api:
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        middleware = [faults.fault_middleware(fault, operation, self.history)]
+        middleware: list[Any] = []
+        if fault is not None:
+            middleware.append(faults.FieldFault(fault, operation, self.history))
         if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
