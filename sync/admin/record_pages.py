@@ -211,7 +211,7 @@ class RecordChangeList(admin_base.PageChangeList):
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
-        self.queryset: models.QuerySet[Any] = record_view.with_state_reasons(self.queryset)
+        self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)

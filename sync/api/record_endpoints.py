@@ -30,7 +30,7 @@ from sync import registry
 from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
-from sync.choices import RecordSyncStatus, Rule, SyncDirection
+from sync.choices import RecordSyncStatus
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.operations.person_requests import PUSH_REASONS, push_record
@@ -78,13 +78,10 @@ def check_if_match(request: Request, record: SyncedModel) -> None:
 class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
     """The record's sync state, for people."""
 
-    words = serializers.CharField(source="explanation", help_text="Why it isn't synced, in a sentence; empty if it is.")
+    words = serializers.CharField(source="reason", help_text="Why it isn't synced, in a sentence; empty if it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)
-    reason_code = serializers.CharField(
-        help_text=f"Why it is in this state: {', '.join(record_view.StateReason.values)}."
-    )
 
 
 class FieldBaseSerializer(serializers.Serializer[record_view.FieldView]):
@@ -98,40 +95,21 @@ class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
     """A mapped field on both sides, with the values as displayed."""
 
     field = serializers.CharField(source="key", help_text="The mapped field: name, email, address …")
-    label = serializers.CharField()  # type: ignore[assignment]  # a member's name
-    names = serializers.ListField(child=serializers.CharField(), help_text="The record's fields that it consists of.")
     npd = serializers.CharField(source="local")
     monday = serializers.CharField(source="remote", help_text="As last read; Monday isn't asked now.")
     monday_read_at = serializers.DateTimeField(
         source="read_at", allow_null=True, help_text="When a pass last read it; null: never."
     )
     base = FieldBaseSerializer(source="*")
-    state = serializers.ChoiceField(choices=record_view.RecordState.choices)
     reason_code = serializers.ChoiceField(
         choices=[code.value for code in record_view.FieldReason], help_text="Why it is in this state."
     )
     detail = serializers.CharField(help_text="The reason in words, if it is blocked or stored differently.")
-    blocked = serializers.SerializerMethodField(help_text="Whether it isn't synced until a person acts.")
-    to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
-    to_npd = serializers.BooleanField(help_text="Whether Monday's changes are applied.")
-    rule = serializers.ChoiceField(choices=Rule.choices, help_text="What decides if both sides changed it.")
-
-    def get_blocked(self, view: record_view.FieldView) -> bool:
-        return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)
 
 
 class RecordFieldsSerializer(RecordSyncSerializer):
     """A record's sync state, with each of its fields on both sides."""
 
-    id = serializers.UUIDField(source="record.pk")
-    monday_id = serializers.CharField(source="record.monday_id", allow_null=True)
-    monday_last_synced = serializers.DateTimeField(source="record.monday_last_synced", allow_null=True)
-    sync_status = serializers.ChoiceField(source="record.sync_status", choices=RecordSyncStatus.choices)
-    sync_enabled = serializers.BooleanField(source="record.sync_enabled")
-    sync_direction = serializers.ChoiceField(source="record.sync_direction", choices=SyncDirection.choices)
-    attempts = serializers.IntegerField(help_text="Of its pending job.")
-    failed_jobs = serializers.ListField(child=serializers.IntegerField(), help_text="Jobs with no attempt left.")
-    removed_item = serializers.CharField(help_text="How its item left the board: archived, deleted …; empty otherwise.")
     fields = FieldSyncSerializer(many=True)  # type: ignore[assignment]  # a member's name
 
 
@@ -249,6 +227,8 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
         queryset = super().get_queryset()
+        if self.action == "list":
+            return record_view.with_states(queryset)
         is_write = self.action in ("update", "partial_update", "destroy")
         return queryset.select_for_update() if is_write else queryset
 
@@ -297,7 +277,7 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
         """Each mapped field with NPD's value, Monday's last known value and when it was read, the last synced values,
-        the rule, the direction and a reason code. Monday isn't asked.
+        and a reason code. Monday isn't asked.
         """
         record = self.get_object()
         return Response(RecordFieldsSerializer(record_view.describe([record])[record.pk]).data)

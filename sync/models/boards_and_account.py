@@ -180,10 +180,6 @@ class FieldMapping(models.Model):
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
     @property
-    def has_usable_column(self) -> bool:
-        return bool(self.column_id) and not self.problem
-
-    @property
     def remap_key(self) -> str:
         """The key under which a job's payload names the person who gave the field another column."""
         return f"remapped:{self.key}"
