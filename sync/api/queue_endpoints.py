@@ -17,10 +17,8 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api.views import ApiView, ModelPermissions
-from sync.limits import api_quota, credentials
-from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import is_allowed
-from sync.operations.detect.comparison import latest_verification
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
@@ -196,33 +194,6 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     last_synced = serializers.DateTimeField(allow_null=True)
     board = serializers.CharField(help_text="Why the board can't be synced now; empty if it can.")
-    window_seconds = serializers.FloatField(
-        help_text="For how long changes are collected before the next sync; 0: each goes out at once."
-    )
-
-
-class QuotaSerializer(serializers.Serializer[Any]):
-    """Calls to Monday on this UTC day; null if the plan's limit isn't known."""
-
-    used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
-    limit = serializers.IntegerField(allow_null=True)
-    left = serializers.FloatField(source="calls_left", allow_null=True)
-    reserve = serializers.IntegerField(help_text="The part that is reserved for people's clicks.")
-    forecast_ends_at = serializers.DateTimeField(
-        source="ends_at",
-        allow_null=True,
-        help_text="When the calls run out at the last hour's rate, if before midnight UTC.",
-    )
-    words = serializers.CharField()
-    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
-
-
-class VerifiedSerializer(serializers.Serializer[Any]):
-    """Records that said `synced`, checked by the last nightly comparison of each board."""
-
-    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: none yet.")
-    compared = serializers.IntegerField(help_text="Records that were compared.")
-    differed = serializers.IntegerField(help_text="Records of these that differed: there should be none.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
@@ -230,20 +201,14 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
 
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
-    open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
-    waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
         help_text="How many things of each kind wait for a person, as on Home, as far as you may view them.",
     )
-    verified = VerifiedSerializer()
-    quota = QuotaSerializer()
-    monday_configured = serializers.BooleanField()
     stop_reason = serializers.CharField(
         help_text="What stops every board now, other than a pause; empty if nothing does."
     )
     stopped_until = serializers.DateTimeField(allow_null=True)
-    last_synced = serializers.DateTimeField(allow_null=True)
 
 
 class SyncStatsView(ApiView):
@@ -254,7 +219,7 @@ class SyncStatsView(ApiView):
 
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
     def get(self, request: Request) -> Response:
-        """Records by status, the queue, open conflicts, and whether Monday is called."""
+        """Records by status, the queue, what waits for a person, and whether Monday is called."""
         stats = sync_stats() | {"needs_attention": attention.counts(attention.kinds_shown_to(request.user))}
         return Response(SyncStatsSerializer(stats).data)
 
@@ -272,22 +237,14 @@ def sync_stats() -> dict[str, Any]:
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
             "board": boards.by_type[spec.entity_type].detail,
-            "window_seconds": boards.batching_delay,
         }
-    latest = [counts["last_synced"] for counts in records.values() if counts["last_synced"]]
     account = boards.account
     until = account.stopped_until if account.waits_at(boards.now) else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
-        "open_conflicts": sum(counts[choices.RecordSyncStatus.CONFLICT] for counts in records.values()),
-        "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
-        "verified": latest_verification(),
-        "quota": api_quota.forecast(),
-        "monday_configured": credentials.has_token(),
         "stop_reason": account.stop_reason if until or account.needs_probe else "",
         "stopped_until": until,
-        "last_synced": max(latest, default=None),
     }
 
 
