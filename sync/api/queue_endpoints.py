@@ -131,25 +131,21 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 
 class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
-    """A sync state; `monday_id` or `jira_id` is the remote id if the system is Monday or Jira."""
+    """A sync state; `remote_id` is the item's if the system is Monday, and also `jira_id` if it is Jira."""
 
-    monday_id = serializers.SerializerMethodField(help_text="The item, if the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
     sync_status = serializers.ChoiceField(source="served_status", choices=choices.SyncStatus.choices, read_only=True)
 
     class Meta:
         model = SyncMetadata
         fields = [
-            *("id", "system", "entity_type", "entity_id", "remote_id", "monday_id", "jira_id"),
+            *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id"),
             *("sync_status", "sync_direction"),
             *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
             *("content_hash", "conflicts", "conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
             *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
         ]
         read_only_fields = fields
-
-    def get_monday_id(self, state: SyncMetadata) -> str | None:
-        return state.remote_id if state.system == "monday" else None
 
 
 class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
@@ -158,17 +154,10 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     sync_status = filters.MultipleChoiceFilter(
         field_name="served_status", choices=choices.SyncStatus.choices, help_text="May be given several times."
     )
-    monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, if the system is Monday.")
-    jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, if the system is Jira.")
 
     class Meta:
         model = SyncMetadata
         fields = ["system", "entity_type", "entity_id", "remote_id", "sync_direction"]
-
-    def with_remote_id(
-        self, states: models.QuerySet[SyncMetadata], name: str, value: str
-    ) -> models.QuerySet[SyncMetadata]:
-        return states.filter(system=name.removesuffix("_id"), remote_id=value)
 
 
 class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):

@@ -91,7 +91,7 @@ def test_jobs_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
     jobs = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
     assert [(row["id"], row["monday_id"]) for row in jobs] == [(job.pk, "55")]
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
-    assert results(api, STATES, monday_id="55", sync_status="pending")[0]["monday_id"] == "55"
+    assert results(api, STATES, remote_id="55", sync_status="pending")[0]["entity_id"] == str(contact.pk)
 
 
 def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClient, contact: Contact) -> None:
