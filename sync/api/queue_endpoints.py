@@ -23,7 +23,6 @@ from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.records.item_links import unmatched_condition
 from sync.state import with_served_status
 
 
@@ -49,16 +48,10 @@ class QueueFilter(filters.FilterSet):  # type: ignore[misc]
 
     status = filters.MultipleChoiceFilter(choices=choices.QueueStatus.choices, help_text="May be given several times.")
     monday_id = filters.CharFilter(field_name="remote_id", help_text="The item.")
-    unmatched_items = filters.BooleanFilter(method="about_unmatched_items", help_text="Items that no record has yet.")
 
     class Meta:
         model = SyncQueue
         fields = ["entity_type", "entity_id", "direction", "operation"]
-
-    def about_unmatched_items(
-        self, jobs: models.QuerySet[SyncQueue], name: str, value: bool
-    ) -> models.QuerySet[SyncQueue]:
-        return jobs.filter(unmatched_condition() if value else ~unmatched_condition())
 
 
 class QueueBoardStatsSerializer(serializers.Serializer[Any]):

@@ -1,7 +1,6 @@
 """The queue and the stats by API."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from rest_framework.test import APIClient
@@ -11,31 +10,6 @@ from sync.clock import sync_now
 from sync.models import MondayAccount, SyncQueue
 from tests.admin import states
 from tests.api.conftest import QUEUE, row
-
-
-def listed(api: APIClient, **query: Any) -> list[int]:
-    answer = api.get(QUEUE, query)
-    assert answer.status_code == 200, answer.json()
-    return [entry["id"] for entry in answer.json()["results"]]
-
-
-def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: APIClient) -> None:
-    row()
-    candidate = row(entity_id=None, remote_id="55", reason="Waits until it was quiet for 10 seconds.")
-    answer = api.get(QUEUE, {"unmatched_items": "true"}).json()
-    [entry] = answer["results"]
-    assert (entry["id"], entry["monday_id"], entry["entity_id"]) == (candidate.pk, "55", None)
-    assert entry["reason"] == "Waits until it was quiet for 10 seconds."
-    assert entry["next_retry"]
-    assert candidate.pk not in listed(api, unmatched_items="false")
-
-
-def test_an_item_that_a_record_has_by_now_is_no_candidate(api: APIClient) -> None:
-    Contact.objects.create(name="Ann", monday_id="55")
-    early = row(entity_id=None, remote_id="55")
-    same_number = row(entity_type="organization", entity_id=None, remote_id="55")
-    assert listed(api, unmatched_items="true") == [same_number.pk]
-    assert early.pk in listed(api, unmatched_items="false")
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
