@@ -23,7 +23,7 @@ from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations.detect import comparison
+from sync.operations import comparison
 from sync.operations.setup.selection import is_running
 from sync.records import authors, availability, unmatched_items
 from sync.state import record_view
