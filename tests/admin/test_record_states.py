@@ -128,36 +128,38 @@ def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
     assert views["Synced"].reason == ""
 
 
-def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
+# A column's block is the whole board's, which turns no record amber.
+SYNCED = "Synced; Direction monday_to_npd; Direction npd_to_monday; No job, no column; No job, made without its column"
+OFF = "Direction none; Off; Asks, off"
+# What a person left in NPD, and a skipped relation, keep no record from being in sync. An item that isn't shown is
+# looked for first; what was answered is on its way; a column that is back blocks nothing.
+PENDING = (
+    "Both ways, nothing; To Monday, nothing; To NPD, nothing; To NPD, no column; To NPD, kept; To NPD, skipped; "
+    "To NPD, missing; To NPD, column is back; "
+    "Removed, answered; Conflict, answered; Answered, approved; Answered, rejected"
+)
+ATTENTION = (
+    "Conflict; Failed; To Monday, rejected; To NPD, blocked; To NPD, rejected and no column; "
+    "To NPD, archived; To NPD, deleted; To NPD, moved; "
+    "Asked, archived; Asked, deleted; Asked, moved; Asked, missing; Asked, and in conflict; "
+    "Asks, records; Asks, clear_monday; Asks, clear_npd; Asks, without a job; Asks, blocked; Asks, failed"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        (RecordState.SYNCED, SYNCED),
+        (RecordState.OFF, OFF),
+        (RecordState.PENDING, PENDING),
+        (RecordState.ATTENTION, ATTENTION),
+    ],
+)
+def test_what_waits_is_pending_and_what_needs_a_person_says_so(
+    everything: None, state: RecordState, names: str
+) -> None:
     views = described()
-    expected = {
-        RecordState.SYNCED: [
-            "Synced", "Direction monday_to_npd", "Direction npd_to_monday",
-            # A column's block is the whole board's, which turns no record amber.
-            "No job, no column", "No job, made without its column",
-        ],
-        RecordState.OFF: ["Direction none", "Off", "Asks, off"],
-        RecordState.PENDING: [
-            "Both ways, nothing", "To Monday, nothing", "To NPD, nothing", "To NPD, no column",
-            # What a person left in NPD, and a skipped relation, keep no record from being in sync.
-            "To NPD, kept", "To NPD, skipped",
-            # An item that isn't shown is looked for first.
-            "To NPD, missing",
-            # What was answered is on its way.
-            "Removed, answered", "Conflict, answered", "Answered, approved", "Answered, rejected",
-            # A column that is back blocks nothing; its records come back one after another.
-            "To NPD, column is back",
-        ],
-        RecordState.ATTENTION: [
-            "Conflict", "Failed", "To Monday, rejected", "To NPD, blocked", "To NPD, rejected and no column",
-            "To NPD, archived", "To NPD, deleted", "To NPD, moved",
-            "Asked, archived", "Asked, deleted", "Asked, moved", "Asked, missing", "Asked, and in conflict",
-            "Asks, records", "Asks, clear_monday", "Asks, clear_npd", "Asks, without a job", "Asks, blocked",
-            "Asks, failed",
-        ],
-    }  # fmt: skip
-    states_by_name = {name: state for state, names in expected.items() for name in names}
-    assert {name: views[name].state for name in states_by_name} == states_by_name
+    assert {views[name].state for name in names.split("; ")} == {state}
     assert {name for name, view in views.items() if view.has_failed} == {"Failed", "Asks, failed"}
 
 
