@@ -428,13 +428,12 @@ def _transfer_line(
         mapping.column_id,
     )
     if kind == PUSH and not before and is_new_column:
-        by = plan.facts.claim.payload.get(mapping.remap_key, "")
-        reason = f"{by} gave it another column" if by else "its column was replaced"
+        reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
-            # Nobody edited it, so the actor is who replaced the column.
-            actor = by or SYNC_ACTOR
+            # Nobody edited it.
+            actor = SYNC_ACTOR
             phrase = "filled into the new column"
         else:
             # The edit replaced the former value, not the empty column.
