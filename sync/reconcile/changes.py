@@ -100,9 +100,9 @@ def record_changes(
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
     """Whether a setting has changed on which a value taken over, or the act on a removed item, depends."""
-    if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(board_now.link.removed_item_policy)
-    ):
+    removal = plan.removal
+    is_by_policy = removal is not None and removal.act and not removal.is_chosen
+    if removal is not None and is_by_policy and removal.act != board_now.link.removed_item_policy:
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
     settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}

@@ -309,11 +309,6 @@ def _action_by_policy(
     return policy if may_act else None
 
 
-def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
-    """Whether the action still matches the board's policy; a person's choice always counts."""
-    return removed.is_chosen or not removed.act or removed.act is policy
-
-
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
