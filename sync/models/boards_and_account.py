@@ -183,6 +183,11 @@ class FieldMapping(models.Model):
     def has_usable_column(self) -> bool:
         return bool(self.column_id) and not self.problem
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether its column can't be used, though the field is synced."""
+        return bool(self.problem) and self.direction != choices.SyncDirection.NONE
+
     def is_newer_than(self, removal: datetime | None) -> bool:
         """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""
         return removal is not None and self.mapped_at > removal

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from sync.monday import graphql
-from sync.monday.board import BOARD_FIELDS, Board, parse_board
-from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_items import BOARD_FIELDS, NAME_COLUMN, Board, parse_board
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
 

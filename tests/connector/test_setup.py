@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BoardSetup, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import translate_error
 from sync.monday.graphql import Answer

@@ -23,8 +23,8 @@ from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import SyncedModel
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BoardColumn
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key

@@ -31,7 +31,7 @@ from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardSetup
+from sync.monday.board_items import BoardSetup
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
