@@ -5,7 +5,7 @@ another choice of a person overwrites an administrator's changes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,7 +96,6 @@ class StoredColumns:
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     needs_resync: bool = False
-    remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
 
 
 @dataclass(frozen=True)
@@ -361,7 +360,7 @@ def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, li
     stored = target.store(link, setup)
     steps += stored.done
     is_resynced = stored.needs_resync or column_before not in ("", link.npd_id_column)
-    if is_resynced and (number := _enqueue_linked_records(spec, stored.remapped)):
+    if is_resynced and (number := _enqueue_linked_records(spec)):
         steps.append(f"{registry.count_of_type(number, spec.entity_type)} will be synced again")
     if not column_before:
         # Saves older than the board get this cause too, so that metrics don't count their wait as sync latency.
@@ -444,16 +443,14 @@ def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
 
 
-def _enqueue_linked_records(spec: EntitySpec, payload: Mapping[str, str]) -> int:
+def _enqueue_linked_records(spec: EntitySpec) -> int:
     """Enqueue every record that has an item and may sync; return how many."""
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
     # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
     locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True))
-    enqueue(
-        spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
-        direction=QueueDirection.TO_NPD,
-    )  # fmt: skip
+    direction = QueueDirection.TO_NPD
+    enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
     return len(ids)
 
 

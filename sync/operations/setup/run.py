@@ -292,8 +292,6 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
     stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
     stored.needs_resync |= needs_pass
     for mapping in link.mappings.filter(key__in=before):
-        if before[mapping.key].column_id not in ("", mapping.column_id):
-            stored.remapped[mapping.remap_key] = person
         if before[mapping.key].rule != mapping.rule:
             enqueue_affected(mapping, person)
     if filter_before != link.sync_filter:
