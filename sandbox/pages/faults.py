@@ -46,8 +46,6 @@ RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle",
 CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
-CLOSED_FORM = """<form method="post" action="/faults"><label>Read-only: id of a column or an item
-<input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
 
 class FaultsPage:
@@ -64,10 +62,6 @@ class FaultsPage:
             match do:
                 case "fault":
                     self._api.faults.add([fault_from(FAULT_BUTTONS[choice])])
-                case "closed":
-                    item_or_column = choice.strip()
-                    kind = "items" if item_or_column.isdigit() else "columns"
-                    self._api.faults.add([fault_from({"closed": {kind: [item_or_column]}})])
                 case "no-faults":
                     self._api.faults.clear()
                     self._api.history.clear()
@@ -121,7 +115,7 @@ class FaultsPage:
         real_time = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
         return f"""<h1>Faults &amp; tools</h1><div class="cards">
 <section><h2>The next API call</h2>{_buttons("fault", FAULT_BUTTONS)}{faults_left}
-{CLOSED_FORM}{_select("latency", "Each write takes", LATENCIES, latency)}</section>
+{_select("latency", "Each write takes", LATENCIES, latency)}</section>
 <section><h2>The next webhooks</h2>{_buttons("rule", RULE_BUTTONS)}{rules_left}{held}</section>
 <section><h2>API quota</h2>
 {_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
@@ -167,12 +161,12 @@ def _fault_line(fault: Fault) -> str:
 
 def _call_line(call: Call) -> str:
     """Return a line about an API call: its time, answer, fields, and what was special."""
-    fields = Counter(name for _, name in call.fields if name != "complexity")
+    fields = Counter(name for name in call.fields if name != "complexity")
     names = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in fields.items()) or "no query"
     notes = [f"{call.complexity:,} points"] if call.complexity else []
     notes.append(f"{call.ms:,.0f} ms")
     if call.replayed:
-        notes.append("answered again" + (", though the body differs" if call.different_body else ""))
+        notes.append("answered again")
     notes += sorted({code for code in call.errors if code})
     if call.fault:
         notes.append(f"fault: {call.fault}")

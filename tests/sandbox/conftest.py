@@ -48,7 +48,7 @@ class Simulator:
         self.start(**settings)
 
     def start(self, **settings: Any) -> None:
-        options = {"site_url": self.url, "token": TOKEN} | settings
+        options = {"token": TOKEN} | settings
         by_address[urlsplit(self.url).netloc] = build(Settings(**options))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
