@@ -40,7 +40,7 @@ def build(settings: Settings) -> web.Application:
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.reset)
+    pages = Pages(world, FaultsPage(control, world.clock, api, deliveries), npd_url)
     routes = [web.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
     return web.Application(routes, web.Guard(settings.host))
 

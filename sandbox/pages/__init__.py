@@ -3,7 +3,6 @@
 The server renders all HTML; `page.js` only loads a page again to show what others changed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -230,11 +229,10 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Co
 
 
 class Pages:
-    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None, reset: Callable[[], object]) -> None:
+    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None) -> None:
         self._world = world
         self._faults = faults
         self._npd_url = npd_url
-        self._reset = reset
 
     def routes(self) -> list[web.Route]:
         return [
@@ -313,9 +311,6 @@ class Pages:
 
     def press(self, request: web.Request) -> web.Response:
         form = request.form()
-        if form.get("do") == "reset":
-            self._reset()
-            return web.Response(303, b"", {"Location": "/"})
         self._faults.press(form.get("do", ""), form.get("choice", ""))
         return web.Response(303, b"", {"Location": "/faults"})
 

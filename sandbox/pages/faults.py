@@ -1,14 +1,15 @@
 """Faults & tools: the log of calls and webhooks, and buttons for faults, webhook rules, limits, latency and clock."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
-from sandbox.faults import Fault, fault_from
+from sandbox.control import Control
+from sandbox.faults import Fault
 from sandbox.model import Clock
 from sandbox.web import BadRequestError
 from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
@@ -51,40 +52,31 @@ NO_LIMITS = "no limits"
 class FaultsPage:
     """The page, and what its buttons do."""
 
-    def __init__(self, clock: Clock, api: Api, deliveries: Deliveries) -> None:
+    def __init__(self, control: Control, clock: Clock, api: Api, deliveries: Deliveries) -> None:
+        self._control = control
         self._clock = clock
         self._api = api
         self._deliveries = deliveries
 
-    def press(self, do: str, choice: str) -> None:  # noqa: C901 - a table of buttons
+    def press(self, do: str, choice: str) -> None:
         """Do what a button says; raises BadRequestError for an unknown one."""
+        control = self._control
+        acts: dict[str, Callable[[], object]] = {
+            "fault": lambda: control.add_faults([FAULT_BUTTONS[choice]]),
+            "no-faults": control.clear_faults,
+            "latency": lambda: control.set_latency(mutation_ms=LATENCIES[choice]),
+            "rule": lambda: control.add_rules([RULE_BUTTONS[choice]]),
+            "no-rules": control.clear_rules,
+            "release": lambda: control.release(RELEASE_BUTTONS[choice]),
+            "plan": lambda: control.change_plan(plan=None if choice == NO_LIMITS else choice),
+            "clock": lambda: control.set_clock(self._clock.offset_seconds + CLOCK_STEPS[choice]),
+            "real-time": lambda: control.set_clock(0.0),
+            "reset": control.reset,
+        }
         try:
-            match do:
-                case "fault":
-                    self._api.faults.add([fault_from(FAULT_BUTTONS[choice])])
-                case "no-faults":
-                    self._api.faults.clear()
-                    self._api.history.clear()
-                case "latency":
-                    self._api.latency.mutation_ms = float(LATENCIES[choice])
-                case "rule":
-                    self._deliveries.rules.add([RULE_BUTTONS[choice]])
-                case "no-rules":
-                    self._deliveries.rules.clear()
-                case "release":
-                    self._deliveries.release(RELEASE_BUTTONS[choice])
-                case "plan":
-                    self._api.limits.set_plan(None if choice == NO_LIMITS else PLANS[choice])
-                case "clock":
-                    self._clock.offset_seconds += CLOCK_STEPS[choice]
-                    self._deliveries.clock_moved()
-                case "real-time":
-                    self._clock.offset_seconds = 0.0
-                    self._deliveries.clock_moved()
-                case _:
-                    raise BadRequestError(f"There is no {do} to do")
+            acts[do]()
         except KeyError:
-            raise BadRequestError(f"There is no {choice} to choose") from None
+            raise BadRequestError(f"There is no {do} {choice}") from None
 
     def html(self) -> str:
         """Return the page's sections."""
