@@ -225,7 +225,7 @@ class LimitFacts:
         Without a known limit, the size is the board's batch size.
         """
         link = self.links[entity_type]
-        size = api_quota.batch_size_of(link, self.account)
+        size = link.batch_limit or rate_limits.FULL_BATCH
         if not self.quota.is_limited:
             return PassGrant(size)
         demand = self._demands[entity_type]
@@ -281,7 +281,7 @@ class LimitFacts:
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
         most_in_a_minute = rate_limits.fitting_batch_size(self.quota.full_points)
-        full = min(api_quota.batch_size_of(link, self.account), most_in_a_minute)
+        full = min(link.batch_limit or rate_limits.FULL_BATCH, most_in_a_minute)
         if not demand.due_count or demand.due_count >= full:
             return None
         until = self._end_of_gathering(link)
@@ -305,7 +305,7 @@ class LimitFacts:
 
     @cached_property
     def _demands(self) -> Mapping[str, Demand]:
-        sizes = [api_quota.batch_size_of(link, self.account) for link in self.links.values()]
+        sizes = [link.batch_limit or rate_limits.FULL_BATCH for link in self.links.values()]
         rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
         return {entity_type: Demand(*values) for entity_type, *values in rows}
 

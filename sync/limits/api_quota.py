@@ -125,7 +125,9 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
             used = float(info.usage_by_day.get(today.isoformat(), 0))
             # Includes the whole last minute, so that none of our calls counts as another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
-            quota.after_report(used, own, as_of)
+            # Monday's calls beyond ours until then are those of the account's other tokens.
+            quota.others_calls = max(Decimal(0), Decimal(str(used)) - own)
+            quota.reported_at = as_of
         elif quota.day_left(urgent=True) == 0:
             # After a refusal the rest of the day was booked as others' calls (`Quota.after_rejection`). Monday has just
             # answered, so it wasn't used up.
@@ -157,13 +159,11 @@ class Forecast:
     ends_at: datetime | None  # when the rest is used up at the last hour's rate; None if it lasts until midnight
     words: str
     as_of: datetime | None  # when Monday last updated its own figure
-    # When Monday rejected a call because the day was used up, though it answers again: the usage isn't known.
-    refused_at: datetime | None = None
 
     @property
     def used_text(self) -> str:
         """The used calls and the limit, as text; empty if one of them isn't known."""
-        return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
+        return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit else ""
 
 
 def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | None = None) -> Forecast:
@@ -196,20 +196,9 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     elif ends_at is not None:
         outlook = f"At this rate they are used up at {humanize.time_of_day(ends_at)}; changes then wait {until}"
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    # If calls are left although one was refused, Monday has answered since (`apply_account_info`).
-    refused_at = quota.refused_at if calls_left else None
-    if refused_at is not None:
-        words = (
-            f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
-            "answers again. How many are left isn't known yet."
-        )
     as_of = quota.reported_at
-    if as_of is not None and (quota.others_calls or refused_at):
-        age = humanize.time_span((quota.now - as_of).total_seconds())
-        if refused_at:
-            words += f" Monday's last figure was {round(used):,}, {age} ago."
-        else:
-            words += f" Monday's own figure is {age} old."
+    if as_of is not None and quota.others_calls:
+        words += f" Monday's own figure is {humanize.time_span((quota.now - as_of).total_seconds())} old."
     return Forecast(
         used=used,
         limit=limit,
@@ -218,7 +207,6 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
         ends_at=ends_at,
         words=words,
         as_of=as_of,
-        refused_at=refused_at,
     )
 
 
@@ -244,24 +232,14 @@ def cost_sentence(records_by_link: Mapping[int, int]) -> str:
     for link_id, number in records_by_link.items():
         calls += rate_limits.PASS_CALLS * math.ceil(number / batch_size(link_id))
     today = forecast()
-    if today.calls_left is None or today.refused_at or not calls:
+    if today.calls_left is None or not calls:
         return ""
     return f"Takes about {calls:,} of the {math.floor(today.calls_left):,} API calls left today."
 
 
 def batch_size(link_id: int) -> int:
     """Return how many records one request about the board may have, read from the database."""
-    account = MondayAccount.objects.filter(id=1).first() or MondayAccount(stop_code="")
-    return batch_size_of(BoardLink.objects.get(pk=link_id), account)
-
-
-def batch_size_of(link: BoardLink, account: MondayAccount) -> int:
-    """Return how many records one request about the board may have.
-
-    The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
-    """
-    account_limit = None if account.are_only_writes_stopped else account.batch_limit
-    return min(link.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
+    return BoardLink.objects.get(pk=link_id).batch_limit or rate_limits.FULL_BATCH
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:
@@ -277,7 +255,7 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
 
 
 def learn_too_large(link_id: int, records: int, parts: int) -> None:
-    """Set the batch size to a part of the call that failed: one for `records`, timed out or with too many points."""
+    """Set the batch size to a part of the call for `records` that failed."""
     # A call for a single record can't be made smaller; Monday is slow then.
     if records > 1:
         BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))

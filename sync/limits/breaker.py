@@ -1,6 +1,6 @@
 """The breaker: it stops all boards after failures of Monday's account, and probes whether Monday answers again.
 
-It also stores Monday's answer about the account, which ends a stop too, and makes batches smaller after failures.
+It also stores Monday's answer about the account, which ends a stop too.
 """
 
 from datetime import datetime, timedelta
@@ -342,13 +342,8 @@ def refresh_quota() -> None:
         stop_if_shared(error)
 
 
-def shrink_batches(size: int) -> None:
-    """Limit the next documents to a quarter of the records of one that failed."""
-    MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
-
-
 def pass_succeeded(*, has_written: bool) -> None:
-    """Forget failures after a successful pass and double the batch size, up to full batches.
+    """Forget failures after a successful pass.
 
     A pass that only read doesn't prove that writes work again.
     """
@@ -361,7 +356,3 @@ def pass_succeeded(*, has_written: bool) -> None:
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
         write_stop.write_succeeded(row)
-    limit = row.batch_limit
-    if limit is not None and (has_written or not row.write_failures):
-        doubled = limit * 2
-        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= rate_limits.FULL_BATCH else doubled)

@@ -250,10 +250,12 @@ def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None)
             quota.give_back(call.points)
         api_quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
         _mark_pass(call)
-        # Quarter the batch after a timeout, halve it if points ran out.
         if call.link_id is None:
             return
-        if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
+        # Quarter the batch if it was too much for Monday, halve it if points ran out. Failed writes are judged apart
+        # (write_stop.py).
+        is_failed_read = error.scope is errors.Scope.TRANSPORT and not call.writes
+        if is_failed_read or error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
             api_quota.learn_too_large(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)

@@ -104,7 +104,6 @@ class Quota:
     day_calls: Decimal = Decimal(0)  # our calls of that day
     others_calls: Decimal = Decimal(0)  # calls of the account's other tokens, as last reported
     reported_at: datetime | None = None  # the time of Monday's own figure
-    refused_at: datetime | None = None  # when Monday rejected a call because the day was used up, if no figure is newer
     max_delay: float = 40.0  # seconds within which a call arrives after it was counted
 
     @property
@@ -123,7 +122,6 @@ class Quota:
         self.day_calls = calls
         self.others_calls = Decimal(0)
         self.reported_at = None
-        self.refused_at = None
 
     @property
     def used_today(self) -> Decimal:
@@ -254,26 +252,6 @@ class Quota:
             self.points_end = ends
         elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None and day == self.day:
             self.others_calls = max(self.others_calls, self.day_limit - self.day_calls)
-            self.refused_at = self.now
-
-    def after_report(self, used: float, ours_by_then: Decimal, as_of: datetime) -> None:
-        """Correct the day by Monday's own figure of the time `as_of`.
-
-        Calls beyond ours until then are those of the account's other tokens.
-        """
-        others = max(Decimal(0), Decimal(str(used)) - ours_by_then)
-        if self.refused_at is None or as_of >= self.refused_at:
-            self.others_calls = others
-            self.reported_at = as_of
-            self.refused_at = None
-        # The refusal is newer. It holds if a limit that was raised since leaves room; else it may have been a mistake,
-        # and waiting for a newer figure would stop sync.
-        elif self.day_left():
-            self.reported_at = self.refused_at
-            self.refused_at = None
-        else:
-            self.others_calls = others
-            self.reported_at = as_of
 
 
 def reserve(limit: int, share: float) -> int:

@@ -24,9 +24,6 @@ log = structlog.get_logger(__name__)
 # Rows of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
 
-# The payload's key in a failed job that was retried, for the id of the new job.
-RETRIED_AS = "retried_as"
-
 # A retried job has the id, the attempts and the error of the failed job in its payload until it succeeds.
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
@@ -35,10 +32,9 @@ _RETRIED = """
 """
 
 # If several failed jobs are about one record, the new job has the newest one's operation, and what all of them asked
-# for. The failed ones get its id.
+# for.
 # `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
-    WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
         coalesce(requests, '{{}}') || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s,
@@ -54,24 +50,11 @@ _RETRY = """
         payload = row.payload || excluded.payload,
         attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = '',
         waits_for = ''
-    RETURNING id, {key}
-    )
-    UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('{retried_as}', current.id)
-    FROM current WHERE ended.id = ANY (%(ids)s) AND ({ended}) = ({current})
 """
 
-_RETRY_RECORDS = _RETRY.format(
-    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(choices.Cause.PERSON),
-    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS,
-    ended="ended.entity_type, ended.entity_id, ended.direction",
-    current="current.entity_type, current.entity_id, current.direction",
-)  # fmt: skip
-
-_RETRY_ITEMS = _RETRY.format(
-    key="entity_type, remote_id", also="direction", null="", person=int(choices.Cause.PERSON),
-    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS, ended="ended.entity_type, ended.remote_id",
-    current="current.entity_type, current.remote_id",
-)  # fmt: skip
+_SHARED = {"person": int(choices.Cause.PERSON), "retried": _RETRIED.format(job="id")}
+_RETRY_RECORDS = _RETRY.format(key="entity_type, entity_id, direction", also="remote_id", null="NOT", **_SHARED)
+_RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", **_SHARED)
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',

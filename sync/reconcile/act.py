@@ -191,11 +191,10 @@ class Executor:
     """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "", read_at: datetime | None = None
+        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
     ) -> None:
         self.lease = lease
         self.board = board
-        self.size = size  # the number of the pass's records
         self.stop_reason = stop_reason  # why nothing more is sent
         self.read_at = read_at  # when the pass began to read what it decided by
         self.calls = 0  # made to Monday
@@ -551,12 +550,11 @@ class Executor:
 
         Only a unit's own failure costs an attempt.
         """
-        # A unit that fails alone after a successful probe is at fault.
-        is_transport = error.scope is errors.Scope.TRANSPORT
-        counts_attempt = is_transport and number == 1 and stops.monday_account().batch_limit == 1
         self._stop(error)
-        # One of them may be at fault, so they are read again in parts.
-        at_most = max(1, number // 4) if is_transport and number > 1 else 0
+        is_transport = error.scope is errors.Scope.TRANSPORT
+        # One of them may be at fault, so they are read again in parts; the one that fails alone again is.
+        at_most = max(1, number // 4) if is_transport else 0
+        counts_attempt = is_transport and number == 1 and self.lease.was_isolated
         verdict = calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED
         return calls.WriteAnswer(verdict, error.sentence, at_most=at_most)
 
@@ -572,8 +570,6 @@ class Executor:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
         breaker.stop_board_or_account(self.board.link, error)
-        if error.scope is errors.Scope.TRANSPORT:
-            breaker.shrink_batches(self.size)
 
     def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
         """Search for the items before a second create, because Monday may refuse a value of an item it created."""

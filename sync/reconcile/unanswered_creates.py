@@ -86,7 +86,7 @@ def _confirm_document(
         wait = facts.wait_seconds
         plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
-        executor = Executor(lease, board, len(intents))
+        executor = Executor(lease, board)
         answer = executor.resend(intents)
         plans = unconfirmed_writes.after_resending(facts, answer)
         stop_reason = executor.stop_reason
