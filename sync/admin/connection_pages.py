@@ -64,7 +64,7 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
-    overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
+    overview = overview_of(request)
     stops = []
     for stop in availability.stops_of(overview):
         right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"

@@ -86,9 +86,8 @@ def broker_problems() -> list[str]:
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
     except Exception as error:  # any error of the broker's library, or our own timeout
-        reason = notify.broker_problem(error)
-        log.warning("broker not reachable", error=type(error).__name__, why=reason)
-        return [reason]
+        log.warning("broker not reachable", error=type(error).__name__, why=notify.BROKER_PROBLEM)
+        return [notify.BROKER_PROBLEM]
     finally:
         pool.shutdown(wait=False)
     return []

@@ -53,7 +53,7 @@ class BoardLink(models.Model):
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Null allows full batches; slow and failed calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    # When the last pass made its first call.
+    # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(

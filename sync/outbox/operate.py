@@ -6,13 +6,13 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
 from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, NotPossible, PartiallyDone
+from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS, JobAction
 from sync.outbox import notify
@@ -182,25 +182,20 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
     `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises NotPossible if saves
-    keep rows of the first chunk locked, PartiallyDone if of a later one.
+    keep rows locked; the chunks before are done.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
     in_flight = 0
     for start in range(0, len(ids), CHUNK):
-        # In a caller's transaction a later chunk can't be retried alone, because rows of the first stay locked.
-        is_nested = connection.in_atomic_block and start > 0
-        work = partial(_operate_chunk, act, ids[start : start + CHUNK])
         try:
-            changed, busy = work() if is_nested else retry_on_lock_timeout(work)()
+            changed, busy = _operate_chunk(act, ids[start : start + CHUNK])
         except OperationalError as error:
-            if is_nested or not gave_way(error):
+            if not gave_way(error):
                 raise
-            if not total:
-                raise NotPossible(ROWS_LOCKED) from error
-            log.warning("queue steered in part", what=action, by=by, rows=total, of=len(ids))
-            raise PartiallyDone(total, len(ids)) from error
+            log.warning("queue not steered", what=action, by=by, rows=total, of=len(ids))
+            raise NotPossible(ROWS_LOCKED) from error
         total += changed
         in_flight += busy
     result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)
@@ -208,6 +203,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     return result
 
 
+@retry_on_lock_timeout
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
     """Change one chunk; return how many rows were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)

@@ -16,7 +16,9 @@ from dataclasses import replace
 import structlog
 
 from sync.boards.board_columns import store_inspection
+from sync.clock import SyncNow
 from sync.limits import batch_size, breaker, stops
+from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
@@ -56,6 +58,7 @@ def reconcile(
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
         stops.end_board_stop(lease.link)
+        BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         plan = send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]

@@ -146,13 +146,6 @@ def overview() -> Overview:
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
-def stops_overview() -> Overview:
-    """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
-    boards = overview()
-    boards.skip_idle_limits()
-    return boards
-
-
 @dataclass
 class Overview(LimitFacts):
     """The availability of several types' boards, and their jobs."""

@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.stops import WRITES_STOPPED
-from sync.limits.write_stop import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -115,7 +114,6 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
-    monkeypatch.setattr(act, "write_stop", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sync.limits import rate_limits
-from sync.limits.rate_limits import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
+from sync.limits import api_quota
+from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED
 from sync.monday.graphql import Answer, Complexity
 
@@ -23,7 +23,7 @@ def small(now: datetime = NOON, **values: object) -> Quota:
 
 def pass_time(quota: Quota, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
     """As the quota is when it is read again."""
-    is_new_day = rate_limits.day_of(now) != rate_limits.day_of(quota.now)
+    is_new_day = api_quota.day_of(now) != api_quota.day_of(quota.now)
     quota.now = now
     if is_new_day:
         quota.begin_day(since_midnight)
@@ -113,7 +113,7 @@ def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, 
         else:
             quota.after_answer(replace(answer, seconds=there + back), points)
     assert monday.refused == 0
-    assert quota.day_calls >= monday.by_day.get(rate_limits.day_of(quota.now).isoformat(), 0)
+    assert quota.day_calls >= monday.by_day.get(api_quota.day_of(quota.now).isoformat(), 0)
 
 
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:

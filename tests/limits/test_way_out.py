@@ -12,8 +12,7 @@ from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
 from sync.limits import BlockedKind, api_quota, breaker, stops
-from sync.limits.api_quota import apply_account_info
-from sync.limits.rate_limits import PLAN_LIMITS
+from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
