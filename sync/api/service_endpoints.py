@@ -86,8 +86,9 @@ def broker_problems() -> list[str]:
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
     except Exception as error:  # any error of the broker's library, or our own timeout
-        log.warning("broker not reachable", error=type(error).__name__, why=notify.BROKER_PROBLEM)
-        return [notify.BROKER_PROBLEM]
+        reason = notify.broker_problem(error)
+        log.warning("broker not reachable", error=type(error).__name__, why=reason)
+        return [reason]
     finally:
         pool.shutdown(wait=False)
     return []
