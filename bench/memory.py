@@ -111,7 +111,7 @@ def watch(sandbox: Sandbox, command: Sequence[str]) -> Watched:
 
 
 def compare_contacts() -> None:
-    from sync.operations.detect.comparison import compare_board
+    from sync.operations.comparison import compare_board
     from sync.registry import link_of
 
     link = link_of("contact")

@@ -331,7 +331,7 @@ DRF_STANDARDIZED_ERRORS = {
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
-        "ConflictKindEnum": "conflicts.models.ConflictKind",
+        "ConflictKindEnum": "conflicts.reports.ConflictKind",
         "ConflictStateEnum": "conflicts.progress.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
@@ -401,11 +401,11 @@ CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 SCHEDULE = (
     Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
         description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
-    # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/detect/due_boards.py).
+    # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/sweep.py).
     Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
-    # Once a night (sync/operations/detect/due_boards.py); the task runs often, in case Monday is away.
+    # Once a night (sync/operations/comparison.py); the task runs often, in case Monday is away.
     Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
     Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),

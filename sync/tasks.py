@@ -6,12 +6,12 @@ Each ends soon when its worker shuts down, and continues on its next run (sync/k
 from celery import shared_task
 
 from sync.limits import breaker
-from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.sweep import sweep_due_boards
+from sync.operations.comparison import compare_due_boards
 from sync.operations.notifications import notify_people
 from sync.operations.retention import prune
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.run import advance_setups
+from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 

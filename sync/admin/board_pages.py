@@ -30,8 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
-from sync.operations.detect import due_boards
-from sync.operations.detect.comparison import latest_verification
+from sync.operations.comparison import last_comparison_text, latest_verification
 from sync.operations.person_requests import check_board, column_label_now
 from sync.operations.setup.selection import may_set_up
 from sync.records.authors import log_action
@@ -183,7 +182,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         overview = admin_base.overview_of(request)
         for link in rows:
             link.page_board = overview.by_type[link.entity_type]
-            link.page_blocked = overview.blocked_columns.get(link.entity_type, ())
+            link.page_blocked = [mapping for mapping in link.mappings.all() if mapping.is_blocked]
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Name the page after its board, and add the board's state and problems."""
@@ -276,4 +275,4 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         result = latest_verification([link]).sentence
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
-        return format_html("{} {}<ul>{}</ul>", result, due_boards.last_comparison_text(link), differences)
+        return format_html("{} {}<ul>{}</ul>", result, last_comparison_text(link), differences)

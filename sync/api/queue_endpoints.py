@@ -20,7 +20,7 @@ from sync.api.views import ApiView, ModelPermissions
 from sync.limits import api_quota, credentials
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import is_allowed
-from sync.operations.detect.comparison import latest_verification
+from sync.operations.comparison import latest_verification
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability

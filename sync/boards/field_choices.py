@@ -11,7 +11,7 @@ from sync.boards import board_columns
 from sync.choices import Rule, SyncDirection
 from sync.kernel.humanize import join_first
 from sync.models import BoardLink
-from sync.monday.board import RELATION, BoardColumn, ColumnSpec
+from sync.monday.board_items import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 
 # Stands for a column to be created.

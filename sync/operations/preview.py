@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
+from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
@@ -22,7 +22,7 @@ from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
-from sync.operations.detect.listing import BoardListing, records_without_item, swept_records
+from sync.operations.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
@@ -186,6 +186,9 @@ def run_cost(planned: PlannedRun) -> int:
 
 # The dry run of whole boards.
 
+# For each board: what has changed on it, and its columns.
+CALLS_BEFORE_LISTING = 2
+
 
 @dataclass
 class BoardSyncPlan:
@@ -236,19 +239,20 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            same = len(page.in_sync)
-            board.checked += same
-            board.unchanged += same
-            ids += page.not_in_sync
-    except MondayError as error:  # only linked records are planned
+            not_in_sync = page.not_in_sync
+            same = {plan.id for plan in page.syncing}.difference(not_in_sync)
+            board.checked += len(same)
+            board.unchanged += len(same)
+            ids += not_in_sync
+    except MondayError as error:
         board.problem = f"The board could not be listed. {error.sentence}"
+        return
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
-    items = [] if board.problem else listing.unmatched
     # The real run lists the board, too.
-    board.calls = client.calls - calls_before
+    board.calls = client.calls - calls_before + CALLS_BEFORE_LISTING
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = limits.batch_size(link.pk)
-    claims = _sweep_claims(spec, ids, items, size)
+    claims = _sweep_claims(spec, ids, listing.unmatched, size)
     while chunk := list(islice(claims, size)):
         if reason := _plan_chunk(board, link, chunk):
             board.problem = f"Monday could not be read to the end. {reason}"
@@ -466,7 +470,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
-        if report.kind not in (KIND_FIELDS, KIND_OVERWRITTEN):
+        if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
             continue

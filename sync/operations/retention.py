@@ -27,8 +27,8 @@ _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed
 # Rows per transaction, few enough that nobody waits long for their locks.
 BATCH_SIZE = 1_000
 
-# A sweep needs the deliveries of up to 20 minutes before its cursor to recognize what no webhook reported (its OVERLAP,
-# and CLOCKS_DIFFER of missed_events).
+# A sweep needs the deliveries of up to 20 minutes before its cursor to recognize what no webhook reported (its OVERLAP
+# and CLOCKS_DIFFER).
 SWEEP_MARGIN = "1 hour"
 
 # An expired or revoked token is listed this much longer, so that its refusal can give the reason.

@@ -108,8 +108,8 @@ ASKED_OF_RULES = {
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
-    "sync/operations/detect/listing.py": {"changed_records", "item_verdict", "listed_finding"},
-    "sync/operations/detect/comparison.py": {"record_verdict"},
+    "sync/operations/listing.py": {"changed_records", "item_verdict", "listed_finding"},
+    "sync/operations/comparison.py": {"record_verdict"},
     # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
     "sync/operations/person_requests.py": {"new_item_verdict", "record_verdict"},
     # What passes stored.

@@ -8,8 +8,8 @@ from django.db import connection
 
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.listing import BoardListing
+from sync.operations.comparison import compare_board
+from sync.operations.listing import BoardListing
 from tests.support.world import World, staged
 
 

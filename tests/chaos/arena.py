@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, connections
 
 from config.embedded.postgres import EmbeddedPostgres
-from sync.operations.detect.due_boards import NIGHT_END_HOUR
+from sync.operations.comparison import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.clock import move_clock, reset_clock

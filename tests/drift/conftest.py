@@ -8,9 +8,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sync.models import BoardLink, FieldMapping
-from sync.operations.detect.sweep import sweep_board
 from sync.operations.setup import run, selection
 from sync.operations.setup.plan import make_plan, request_plan, stored_plan
+from sync.operations.sweep import sweep_board
 from sync.registry import entity
 from tests.support.world import World
 

@@ -16,9 +16,9 @@ from sync.clock import sync_now
 from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
-from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.missed_events import enqueue_items
+from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
+from sync.operations.sweep import enqueue_items
 from sync.outbox import pauses
 from sync.outbox.queue_rows import enqueue_unmatched
 from sync.records.item_links import ignore_item, relink
@@ -150,7 +150,7 @@ def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: s
 
 
 def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(listed: str) -> None:
-    from sync.operations.detect.listing import BoardListing
+    from sync.operations.listing import BoardListing
 
     listing = BoardListing(contact_link())
     listing.started_at = sync_now()

@@ -8,9 +8,9 @@ from django.db import transaction
 from npd.models import Contact
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, SyncQueue
-from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
+from sync.operations.comparison import compare_due_boards, reconcile_boards
 from sync.operations.person_requests import push_record
+from sync.operations.sweep import sweep_due_boards
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
 from sync.queue import resume
@@ -75,7 +75,7 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     world.pass_time(hours=27)
     sweep_due_boards()
     compare_due_boards()
-    assert any("Paused by mary" in problem for problem in run_full_sweep()[1])
+    assert any("Paused by mary" in problem for problem in reconcile_boards()[1])
     answer = push_record(ann, "mary")
     assert answer.triggered
     assert answer.message.startswith("It waits: Paused by mary")

@@ -22,9 +22,8 @@ from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueu
 from sync.monday.client import MondayClient
 from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
-from sync.operations.detect.comparison import compare_due_boards
-from sync.operations.detect.due_boards import boards_to_sweep
-from sync.operations.detect.sweep import sweep_board, sweep_due_boards
+from sync.operations.comparison import compare_due_boards
+from sync.operations.sweep import boards_to_sweep, sweep_board, sweep_due_boards
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from tests.support.refusals import refusal

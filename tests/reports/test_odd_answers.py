@@ -10,8 +10,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from npd.models import Contact
-from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.sweep import sweep_board
+from sync.operations.comparison import compare_board
+from sync.operations.sweep import sweep_board
 from tests.support.world import World
 
 Change = Callable[[str, dict[str, Any]], None]

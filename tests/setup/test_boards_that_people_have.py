@@ -12,9 +12,9 @@ from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_colum
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
-from sync.monday.board import BoardColumn
-from sync.operations.detect.missed_events import enqueue_items
+from sync.monday.board_items import BoardColumn
 from sync.operations.person_requests import check_board
+from sync.operations.sweep import enqueue_items
 from tests.support.sandbox import Sandbox
 from tests.support.world import World, mail
 

@@ -7,9 +7,11 @@ TEST_DATABASE_URL and TEST_REDIS_URL, with databases of its own names.
 Two runs in one folder don't meet: each takes the first free slot, by flock.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import socket
 import subprocess
 import tempfile
@@ -155,10 +157,16 @@ def ran(*command: str, cwd: Path = ROOT, check: bool = False, **options: Any) ->
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has at this moment.
+
+    Below those that the system deals out, so that no receiver and no connection gets it before its process listens, or
+    while what has its address answers within this process.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(servers: Servers) -> dict[str, str]:

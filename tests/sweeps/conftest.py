@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import BoardLink, WebhookEvent
-from sync.operations.detect.sweep import SweepResult, sweep_board
+from sync.operations.sweep import SweepResult, sweep_board
 from tests.support.world import World
 
 

@@ -20,8 +20,9 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.models import FieldMapping, Intent
-from sync.operations.detect.sweep import run_full_sweep, sweep_board
+from sync.operations.comparison import reconcile_boards
 from sync.operations.preview import plan_boards
+from sync.operations.sweep import sweep_board
 from tests.lifecycle.conftest import choose, open_conflict, pat, quiet_passes
 from tests.support.people import unlink
 from tests.support.servers import ROOT
@@ -276,7 +277,7 @@ def by_sync_reconcile(day: Day, post: Post) -> None:
     before = day.sides()
     assert not any(board.problem for board in plan_boards()[0])
     assert day.sides() == before
-    assert run_full_sweep()[1] == []
+    assert reconcile_boards()[1] == []
     by_late_webhooks_and_a_sweep(day, post)
 
 
@@ -334,7 +335,7 @@ def test_a_one_way_value_comes_once(world: World, post: Post, backups: Backups, 
     typed("take_from_monday.py")
     with pytest.raises(SystemExit, match="already"):
         typed("take_from_monday.py")
-    assert run_full_sweep()[1] == []
+    assert reconcile_boards()[1] == []
     typed("one_way_again.py")
     with pytest.raises(SystemExit, match="not run"):
         typed("one_way_again.py")

@@ -8,8 +8,8 @@ import pytest
 from sync.limits import api_quota
 from sync.limits.api_quota import Forecast
 from sync.models import BoardLink
-from sync.operations.detect import due_boards
-from sync.operations.detect.due_boards import boards_to_compare, boards_to_sweep, last_comparison_text
+from sync.operations.comparison import boards_to_compare, last_comparison_text
+from sync.operations.sweep import QUOTA_SHARE, boards_to_sweep, sweep_interval
 from tests.admin import states
 from tests.support.clock import move_clock, stop_clock
 
@@ -38,9 +38,9 @@ def test_the_interval_follows_from_the_days_calls(
     monkeypatch.setattr(api_quota, "forecast", lambda: forecast(limit, tight=tight))
     for number, entity_type in enumerate(("contact", "organization")):
         BoardLink.objects.create(entity_type=entity_type, board_id=str(number))
-    assert due_boards.sweep_interval() == timedelta(minutes=minutes)
-    calls = 2 * 86_400 / due_boards.sweep_interval().total_seconds()
-    assert limit is None or limit < 1_000 or calls <= limit * due_boards.QUOTA_SHARE * 1.01
+    assert sweep_interval() == timedelta(minutes=minutes)
+    calls = 2 * 86_400 / sweep_interval().total_seconds()
+    assert limit is None or limit < 1_000 or calls <= limit * QUOTA_SHARE * 1.01
 
 
 def names(links: Iterable[BoardLink]) -> list[str]:

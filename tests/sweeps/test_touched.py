@@ -11,7 +11,7 @@ from sync.monday.board_events import UPDATED_PAGE, UpdatedItem
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import UNREADABLE_ANSWER
 from sync.monday.graphql import Answer
-from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
+from sync.operations.sweep import SweepResult, sweep_board, updated_since
 from tests.support.refusals import refusal
 from tests.support.world import World
 from tests.sweeps.conftest import Post

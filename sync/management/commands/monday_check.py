@@ -29,7 +29,8 @@ from sync.monday.connection import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
-from sync.operations.detect import comparison, due_boards
+from sync.operations import comparison
+from sync.operations.sweep import sweep_interval
 from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
@@ -208,8 +209,8 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult(False, message, "Resume it under Boards.", "pause")
-    for stop in availability.stops_of(overview):
-        yield CheckResult(False, stop.headline, stop.rest, "pause")
+    for stop in availability.stops():
+        yield CheckResult(False, availability.stop_headline([stop.board], stop.title), stop.own_detail, "pause")
 
 
 def _approval_results() -> Iterator[CheckResult]:
@@ -306,13 +307,13 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
-    interval = interval_text(due_boards.sweep_interval().total_seconds())
+    interval = interval_text(sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)
         # One or two missed sweeps are normal.
-        if sync_now() - link.swept_at > 3 * due_boards.sweep_interval():
+        if sync_now() - link.swept_at > 3 * sweep_interval():
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)

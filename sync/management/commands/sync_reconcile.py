@@ -10,7 +10,7 @@ from sync.kernel import process
 from sync.kernel.humanize import count_with_noun, terminal_line
 from sync.limits import api_quota
 from sync.operations import preview
-from sync.operations.detect.sweep import run_full_sweep
+from sync.operations.comparison import reconcile_boards
 from sync.operations.worker import remaining_lines
 
 # Changes of each kind that are listed without -v 2.
@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 raise CommandError("\n".join(problems))
             return
         with process.shutdown_on_signals() as interrupted:
-            report, problems = run_full_sweep(self.stdout.write)
+            report, problems = reconcile_boards(self.stdout.write)
         for line in report:
             self.stdout.write(terminal_line(line))
         for line in remaining_lines():

@@ -23,12 +23,12 @@ from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import SyncedModel
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BoardColumn
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
-from sync.operations.detect.listing import item_pages
+from sync.operations.listing import item_pages
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
 from sync.operations.setup import planned_board, selection
 from sync.outbox.claim import Claim
@@ -280,7 +280,7 @@ class Planner:
             for field_plan in [field_plan for plan in run.plan.records.values() for field_plan in plan.plans.values()]:
                 awaits = field_plan.awaits
                 if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    missing_names = self.missing_names[relations[field_plan.mapping.key]]
+                    missing_names = self.missing_names[relations[field_plan.key]]
                     missing_names.setdefault(match_key(awaits.value), awaits.value)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)

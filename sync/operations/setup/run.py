@@ -31,12 +31,12 @@ from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardSetup
+from sync.monday.board_items import BoardSetup
 from sync.monday.errors import PASSING_SCOPES, MondayError
-from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
+from sync.operations.sweep import enqueue_items
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 

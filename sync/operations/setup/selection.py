@@ -32,8 +32,7 @@ from sync.choices import Rule, SetupState
 from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
-from sync.monday.board import Board, BoardColumn
-from sync.monday.board_items import GROUP
+from sync.monday.board_items import GROUP, Board, BoardColumn
 from sync.monday.texts import match_key
 from sync.reconcile.lookups import match_key_sql
 from sync.records import authors

@@ -78,7 +78,7 @@ def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: ItemEvent) -> 
     return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
 
 
-@instead_of(echo_dropped, "sync.operations.detect.missed_events:_parse_event")
+@instead_of(echo_dropped, "sync.operations.sweep:_parse_event")
 def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     event: ItemEvent | None = right(body)
     user = MondayAccount.objects.values_list("user_id", flat=True).first()
@@ -93,7 +93,7 @@ cursor_without_overlap = bug(
 )
 
 
-@instead_of(cursor_without_overlap, "sync.operations.detect.sweep:_Sweep.__init__")
+@instead_of(cursor_without_overlap, "sync.operations.sweep:_Sweep.__init__")
 def _begins_too_late(right: Wrong, sweep: Any, *args: Any, **kwargs: Any) -> None:
     right(sweep, *args, **kwargs)
     sweep.begin = sweep.log_begin = sweep.newest + timedelta(seconds=1)

@@ -1,23 +1,20 @@
 """`sync_reconcile` compares first: what a pass over every record would have changed is changed, at fewer calls."""
 
 import json
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
-from sync.operations.detect.comparison import ComparisonResult, compare_board
-from sync.operations.detect.sweep import run_full_sweep
+from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox.queue_rows import enqueue
 from tests.engine.test_relations import connected
-from tests.support.waiting import beside
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -152,7 +149,7 @@ def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing
         TROUBLES[name](world, contact)
     post.lose()
     mark = SyncQueue.objects.order_by("-id").values_list("id", flat=True)[0]
-    run_full_sweep()
+    reconcile_boards()
     swept = SyncQueue.objects.annotate(swept=F("causes").bitand(int(Cause.SWEEP))).filter(swept__gt=0)
     passed = set(swept.filter(status="completed").values_list("entity_id", flat=True))
     assert [name for name, contact in odd.items() if contact.pk not in passed] == []
@@ -168,61 +165,37 @@ def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_n
     contact = Contact.objects.get(name="Bo")
     world.hear(contact, minutes=1)
     assert contact.sync_status == "synced"
-    run_full_sweep()
+    reconcile_boards()
     assert world.status(contact) == "synced"
     Contact.objects.create(name="Bo Byron", email="bo@x.test", sync_enabled=False)
-    run_full_sweep()
+    reconcile_boards()
     before = state(world)
     assert [row["kind"] for row in before["sync_conflicts"]] == ["identity"]
     pass_over_every_record(world)
     assert state(world) == before
 
 
-def test_where_nothing_is_to_be_done_the_listing_is_all_that_is_asked_and_says_when(world: World, post: Post) -> None:
-    contacts = [world.linked(name, role_title="Analyst") for name in ("Ann", "Bo", "Cy")]
+def test_where_nothing_is_to_be_done_nothing_is_read_but_the_boards_and_nothing_changes(
+    world: World, post: Post
+) -> None:
+    for name in ("Ann", "Bo", "Cy"):
+        world.linked(name, role_title="Analyst")
     world.pass_time(minutes=5)
-    since, before = sync_now(), state(world)
+    before = state(world)
     calls, jobs = world.calls("query"), SyncQueue.objects.count()
-    report, _problems = run_full_sweep()
-    # Of each of the two boards its one page, and what changed on it.
-    assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (4, 0)
-    expected = ["Organizations: 0 linked records, 0 of them the same", "Contacts: 3 linked records, 3 of them the same"]
-    assert [line.partition(" on both")[0] for line in report[:2]] == expected
+    report, problems = reconcile_boards()
+    # Of each of the two boards what changed on it, its columns, and its one page.
+    assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (6, 0)
+    expected = ["Organizations: 0 items on the board, 0 of them linked: nothing differed."]
+    expected += ["Contacts: 3 items on the board, 3 of them linked: nothing differed."]
+    assert (report[:2], problems) == (expected, [])
     assert state(world) == before
-    for contact in contacts:
-        contact.refresh_from_db()
-        assert contact.monday_last_synced is not None
-        assert contact.monday_last_synced >= since
-        assert world.sync_state(contact).last_sync_attempt == contact.monday_last_synced
 
 
-def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world: World, post: Post) -> None:
-    contact = world.linked("Ann", role_title="Analyst")
-    before = world.sync_state(contact).last_sync_attempt
-    locked, finished = threading.Event(), threading.Event()
-
-    def save() -> None:
-        with transaction.atomic():
-            Contact.objects.select_for_update().get(pk=contact.pk)
-            locked.set()
-            finished.wait(60)
-
-    saver = beside(save)
-    assert locked.wait(60)
-    report, _problems = run_full_sweep()
-    finished.set()
-    saver.result(60)
-    assert "1 of them the same on both sides" in report[1]
-    assert world.sync_state(contact).last_sync_attempt == before
-
-
-def test_where_a_listing_breaks_off_every_record_that_it_lacks_gets_its_pass(world: World, post: Post) -> None:
-    contact = world.linked("Ann", role_title="Analyst")
-    post.edit(contact, "role_title", "Countess")
-    world.sandbox.faults({"status": 500, "on": "boards", "count": 2})
-    assert "Contacts: The board could not be listed." in " ".join(run_full_sweep()[1])
-    world.settle(contact)
-    assert contact.role_title == "Countess"
+def test_a_board_that_can_not_be_listed_is_a_problem_in_words(world: World, post: Post) -> None:
+    world.linked("Ann")
+    world.sandbox.faults({"status": 500, "on": "boards", "count": 50})
+    assert any("The comparison could not be finished." in problem for problem in reconcile_boards()[1])
 
 
 __all__ = ["connected"]

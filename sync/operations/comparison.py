@@ -1,12 +1,12 @@
-"""The nightly comparison of whole boards, outside of passes.
+"""The comparison of whole boards, outside of passes: every night, and by `sync_reconcile`.
 
 It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
 nothing on its way: those that differ from their items have drifted, which people and logs are told.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,13 +16,14 @@ from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
-from sync.kernel import humanize
+from sync.kernel import humanize, process
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import BoardLink
+from sync.models import BoardLink, SyncQueue
 from sync.monday import errors
-from sync.operations.detect.due_boards import boards_to_compare
-from sync.operations.detect.listing import BoardListing, ListedPage, records_with_jobs, records_without_item
+from sync.operations import worker
+from sync.operations.listing import BoardListing, ListedPage, readable_boards, records_with_jobs, records_without_item
+from sync.operations.sweep import sweep_board
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_comparison, enqueue_unmatched
 from sync.reconcile import pass_plan
@@ -30,8 +31,18 @@ from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather.record_facts import read_facts
+from sync.records import availability
 
 log = structlog.get_logger(__name__)
+
+# Boards are compared between these hours, in UTC.
+NIGHT_HOUR = 2
+NIGHT_END_HOUR = 5
+
+UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
+
+# A comparison that is this old is due at any hour: the nights had no quota for it.
+OVERDUE_AFTER = timedelta(hours=26)
 
 # Records without a listed item that are loaded at once.
 PAGE = 500
@@ -104,14 +115,78 @@ class DriftedRecord(NamedTuple):
     fields: list[dict[str, str]]  # as `BoardLink.differences` has them
 
 
+def boards_to_compare() -> Iterator[BoardLink]:
+    """Claim and yield the boards whose nightly comparison is due."""
+    for link in readable_boards():
+        now = sync_now()
+        if process.is_shutting_down():
+            return
+        last = link.compared_at
+        night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+        is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
+        # A missed night is made up for at any hour, but the first comparison waits for the night.
+        is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
+        if not is_due:
+            continue
+        unclaimed = BoardLink.objects.filter(pk=link.pk, compared_at=last)
+        if unclaimed.update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
+            yield link
+
+
 def compare_due_boards() -> list[ComparisonResult]:
     return [compare_board(link) for link in boards_to_compare()]
 
 
-def compare_board(link: BoardLink) -> ComparisonResult:
-    """Compare every item with its record and base, enqueue a pass for what differs, store the result."""
+def last_comparison_text(link: BoardLink) -> str:
+    """Return the time and the result of the last comparison as a sentence; empty before the first."""
+    if link.compared_at is None:
+        return ""
+    text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
+    if sync_now() - link.compared_at <= OVERDUE_AFTER:
+        return text
+    return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
+
+
+def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
+    """Compare every board now, and sync what differs, has open work, or was missed by webhooks.
+
+    Return a report and the problems, in sentences; `say` prints lines of progress.
+    """
+    started = sync_now()
+    report = list[str]()
+    problems = list[str]()
+    for spec in registry.entities():
+        reason = availability.of(spec.entity_type, reads=True).blocked_reason
+        link = registry.link_of(spec.entity_type)
+        if reason or link is None:
+            problems.append(f"{spec.board_title}: {reason}")
+            continue
+        sweep = sweep_board(link, grace=timedelta(0))
+        if sweep.problem:
+            problems.append(f"{spec.board_title}: {sweep.problem}")
+        comparison = compare_board(link, includes_open_work=True)
+        lines = problems if comparison.problem else report
+        lines.append(f"{spec.board_title}: {comparison.summary}")
+    report.append(str(worker.drain(say=say)))
+    for spec in registry.entities():
+        jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
+        failed = jobs.filter(last_attempt__gte=started).exclude(status=choices.QueueStatus.COMPLETED)
+        if errors_of_jobs := list(failed.exclude(error_message="").values_list("error_message", flat=True)):
+            records = registry.count_of_type(len(errors_of_jobs), spec.entity_type)
+            problems.append(f"{records} could not be synced. For example: {errors_of_jobs[0]}")
+        if number := jobs.filter(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()).count():
+            reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
+            problems.append(f"Not reached: {registry.count_of_type(number, spec.entity_type)}. {reason}")
+    return report, problems
+
+
+def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
+    """Compare every item with its record and base, enqueue a pass for what differs, store the result.
+
+    With `includes_open_work`, records get a pass, too, that aren't in sync or have a job.
+    """
     try:
-        result = _compare(link)
+        result = _compare(link, includes_open_work=includes_open_work)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again. Its passes so far are in the queue.
@@ -134,7 +209,7 @@ def latest_verification(links: Iterable[BoardLink] | None = None) -> Verificatio
     )
 
 
-def _compare(link: BoardLink) -> ComparisonResult:
+def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
     spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
     if structure is None:
@@ -145,9 +220,10 @@ def _compare(link: BoardLink) -> ComparisonResult:
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
         _verify_page(result, page)
-        enqueue_comparison(link.entity_type, page.need_pass)
+        need_pass = page.not_in_sync if includes_open_work else page.need_pass
+        enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
-        result.need_pass += len(page.need_pass)
+        result.need_pass += len(need_pass)
     # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
     # nothing is concluded.
     is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
@@ -210,7 +286,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
             continue
         npd = field_plan.display_local(field_plan.local_raw)
         monday = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
-        entry = {"key": field_plan.mapping.key, "npd": npd, "monday": monday}
+        entry = {"key": field_plan.key, "npd": npd, "monday": monday}
         words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
         if field_plan.base is None:
             entry["words"] = f"{words}; it was never synced."

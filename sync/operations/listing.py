@@ -6,13 +6,12 @@ first, and only records whose plan isn't empty get a pass.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from sync import choices, limits
+from sync import choices, limits, registry
 from sync.boards.board_columns import InspectedColumns
 from sync.clock import sync_now
 from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncedModel, SyncQueue
@@ -29,8 +28,8 @@ from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
+from sync.records import availability
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
-from sync.registry import EntitySpec
 
 # A listing starts again when its cursor expires, at most this often.
 MAX_LISTINGS = 3
@@ -71,7 +70,6 @@ class ListedPage:
     changed: frozenset[UUID]  # records whose plan isn't empty
     unread: frozenset[UUID]  # records whose plan needs items that aren't on this page
     busy: frozenset[UUID]  # records with a job that is pending or in progress
-    read_at: datetime  # just before the page was read
 
     @property
     def syncing(self) -> list[pass_plan.RecordPlan]:
@@ -89,11 +87,6 @@ class ListedPage:
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
         return sorted(open_ids.union(self.need_pass))
-
-    @property
-    def in_sync(self) -> list[UUID]:
-        """The records that are in sync and that a pass would leave unchanged."""
-        return sorted({plan.id for plan in self.syncing} - set(self.not_in_sync))
 
 
 class _ListedItems(Gatherer):
@@ -146,7 +139,6 @@ class BoardListing:
         Items that were listed before are left out, also those of earlier calls. See item_pages for `expected`.
         """
         link = self.board.link
-        read_at = sync_now()
         for page in item_pages(link, self.board.columns, self.board.types, expected=expected):
             board = self.board
             fresh = {item.id: item for item in page if item.id not in self.listed}
@@ -170,8 +162,7 @@ class BoardListing:
             changed = changed_records(facts, plan, waiting, busy)
             synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
             unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
-            yield ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
-            read_at = sync_now()
+            yield ListedPage(facts, plan, changed, frozenset(unread), busy)
 
     def forget_unlisted(self, expected: int | None) -> None:
         """Forget the unmatched items that were not listed, unless fewer than `expected` were, or that isn't known."""
@@ -197,6 +188,14 @@ class BoardListing:
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
 
+def readable_boards() -> Iterator[BoardLink]:
+    """Yield the boards that can be read: set up, not paused, with quota left. A stop of writes doesn't matter."""
+    for spec in registry.entities():
+        board = availability.of(spec.entity_type, reads=True)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
+
+
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
     states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
@@ -208,7 +207,7 @@ def swept_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
     return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
 
 
-def records_without_item(spec: EntitySpec) -> list[UUID]:
+def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     """Return the records that should get an item and don't wait for a job, a person or another direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
     busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")

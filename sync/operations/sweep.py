@@ -1,0 +1,425 @@
+"""The sweep, which finds a board's changes since its last one; it stores and works them like webhooks.
+
+The cursor is Monday's own newest time in the first answer of a finished sweep. Each sweep begins an overlap before it,
+because log entries come late and out of order; an entry that is read twice is stored once. A sweep that fails doesn't
+move the cursor, and stores the reason on the board link.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from sync import registry
+from sync.boards import board_columns
+from sync.boards.sync_filter import SyncFilter
+from sync.boards.webhooks import ITEM_UPDATED, check_silence, check_webhooks
+from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import SyncNow, sync_now
+from sync.kernel import process
+from sync.kernel.db import fetch_rows, storable_json
+from sync.limits import api_quota, breaker, connector, stops
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
+from sync.monday import board_events, errors
+from sync.monday.board_events import LOG_PREFIX, BoardActivity, EventKind, ItemEvent, UpdatedItem, UpdatedItemsPage
+from sync.monday.connector import MondayConnector
+from sync.operations.listing import readable_boards
+from sync.outbox.queue_rows import enqueue, enqueue_unmatched
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
+from sync.records.item_links import item_names
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+
+log = structlog.get_logger(__name__)
+
+# Between two sweeps of a board if the quota is large or unknown.
+MIN_INTERVAL_SECONDS = 600
+
+# However small the quota, missed webhooks are found on the same day.
+MAX_INTERVAL_SECONDS = 6 * 3_600
+
+# Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
+QUOTA_SHARE = 0.05
+
+# Log entries come late and out of order.
+OVERLAP = timedelta(minutes=10)
+
+# No log entry is this late, and no clock this wrong.
+CURSOR_MAX_AGE = timedelta(days=1)
+
+# API version 2027-01 returns no entries at all if they are requested from more than 90 days ago.
+LOG_DAYS = timedelta(days=89)
+
+# Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
+GRACE = timedelta(minutes=2)
+
+# The times of an item's last update and of its event differ by at most this much.
+SAME_UPDATE = timedelta(seconds=5)
+
+# The times of a log entry and of its webhook differ by at most this much.
+SAME_MOMENT = timedelta(seconds=30)
+
+# Our clock and Monday's differ by at most this much.
+CLOCKS_DIFFER = timedelta(minutes=10)
+
+# An event's item, column and type.
+EventKey = tuple[str | None, str | None, str]
+
+FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
+
+_STORE_EVENTS = """
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
+    SELECT event.trigger_id, event.board_id, event.item_id, event.column_id, event.type, event.body, event.outcome,
+        CASE WHEN event.outcome = '' THEN NULL ELSE sync_now() END
+    FROM jsonb_to_recordset(%s::jsonb) AS event (trigger_id text, board_id text, item_id text, column_id text,
+        type text, body jsonb, outcome text)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = event.item_id AND item.erased)
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING item_id, outcome
+"""
+
+
+def sweep_interval() -> timedelta:
+    """Return the time between two sweeps of a board."""
+    forecast = api_quota.forecast()
+    if not forecast.limit:
+        return timedelta(seconds=MIN_INTERVAL_SECONDS)
+    boards = max(1, BoardLink.objects.exclude(board_id="").count())
+    seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
+    # The day's calls run out before midnight, and people's changes need those that are left.
+    if forecast.ends_at is not None:
+        seconds = max(2 * seconds, 3_600.0)
+    return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
+
+
+def boards_to_sweep() -> Iterator[BoardLink]:
+    """Claim and yield the boards whose sweep is due.
+
+    The first sweep of a board only sets its time, because set-up and comparison find earlier changes.
+    """
+    wait = sweep_interval()
+    for link in readable_boards():
+        if process.is_shutting_down():
+            return
+        if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
+            continue
+        due = BoardLink.objects.filter(pk=link.pk, swept_at__lte=SyncNow() - wait)
+        if due.update(swept_at=SyncNow()):
+            yield link
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The counts of one board's sweep."""
+
+    rows: int = 0  # log entries whose webhook never came
+    updated: int = 0  # updated items that no event reported
+    problem: str = ""  # why the sweep failed
+
+
+def sweep_due_boards() -> list[SweepResult]:
+    return [sweep_board(link) for link in boards_to_sweep()]
+
+
+def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
+    """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
+    try:
+        result = _Sweep(link, grace).run()
+    except errors.MondayError as error:
+        if error.kind is errors.SHUTTING_DOWN:
+            # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
+            BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
+            return SweepResult(problem=error.sentence)
+        problem = f"What changed on the board could not be asked. {error.sentence}"
+        shortfall = error.shortfall if error.kind is errors.LISTING_TRUNCATED else link.sweep_shortfall
+        BoardLink.objects.filter(pk=link.pk).update(
+            swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
+        )
+        # As in a pass, errors of the account or the board stop it; a short listing doesn't.
+        if (
+            error.kind is not errors.LISTING_TRUNCATED
+            and not breaker.stop_if_shared(error)
+            and error.scope is errors.Scope.BOARD
+        ):
+            stops.stop_board(link, error)
+        log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
+        return SweepResult(problem=problem)
+    if result.rows or result.updated:
+        log.info("sweep found", board=link.entity_type, rows=result.rows, touched=result.updated)
+    return result
+
+
+class _Sweep:
+    def __init__(self, link: BoardLink, grace: timedelta) -> None:
+        self.link = link
+        self.connector = connector()
+        now = sync_now()
+        # A board's first cursor is our time; after that, Monday's own times move it.
+        self.newest = link.swept_to or now
+        self.begin = self.newest - OVERLAP
+        self.end = now - grace
+        # Earlier changes are found only by the items' times of last update.
+        self.log_begin = max(self.begin, now - LOG_DAYS)
+        self.problem = ""
+        self.shortfall = 0
+
+    def run(self) -> SweepResult:
+        # Everything in one call; if Monday rejects the query for the log, everything else.
+        try:
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
+        except errors.MondayError as refused:
+            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
+                raise
+            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
+            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
+            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
+        self.problem = self.problem or changes.log_problem
+        if self.problem:
+            todo = errors.LOG_SHAPE_CHANGED.for_administrator
+            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
+        board_columns.check_columns(self.link, changes.board)
+        if changes.user_id:
+            MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
+        rows = 0
+        if changes.log is not None:
+            further = self.connector.log_pages(self.link.board_id, self.log_begin, changes)
+            for entries in chain([changes.log], further):
+                for entry in entries:
+                    self._advance_cursor(entry.at)
+                rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
+        updated = self._enqueue_updated(changes)
+        # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
+        self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
+        BoardLink.objects.filter(pk=self.link.pk).update(
+            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
+        )
+        self.link.swept_to = self.newest
+        self.link.sweep_problem = self.problem
+        check_webhooks(self.link, changes.hooks)
+        check_silence(self.link, changes.user_id)
+        return SweepResult(rows, updated)
+
+    def _enqueue_updated(self, changes: BoardActivity) -> int:
+        enqueued = 0
+        newest, _ = changes.recently_updated
+        for item in newest:
+            # Only on the first page: an edit during the listing is left to the next sweep.
+            self._advance_cursor(item.at)
+        try:
+            for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
+                until_end = [item for item in items if item.at and item.at <= self.end]
+                enqueued += enqueue_unexplained(self.link, until_end)
+        except errors.MondayError as short:
+            if short.kind is not errors.LISTING_TRUNCATED:
+                raise
+            # The same shortfall as in the last sweep is no truncation: Monday doesn't document what it counts.
+            self.shortfall = short.shortfall
+            if short.shortfall != self.link.sweep_shortfall:
+                raise
+        return enqueued
+
+    def _advance_cursor(self, moment: datetime | None) -> None:
+        if moment is not None:
+            self.newest = max(self.newest, moment)
+
+
+def updated_since(
+    connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
+) -> Iterator[list[UpdatedItem]]:
+    """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
+
+    Its kind is LISTING_TRUNCATED if the listing ends before the board's last item and before `begin`, and
+    UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing explains it.
+    """
+    page, cursor = first
+    listed = set[str]()
+    newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
+    oldest: datetime | None = None  # so far, without the items that were edited during the listing
+    while True:
+        times = [item.at for item in page if item.at is not None]
+        for at in times:
+            if oldest is None or at <= oldest:
+                oldest = at
+            elif newest is None or at < newest:
+                raise errors.MondayError(
+                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
+                )
+        newest = newest or next(iter(times), None)
+        listed |= {item.item_id for item in page}
+        yield [item for item in page if item.at is not None and item.at >= begin]
+        if oldest is not None and oldest < begin:
+            return
+        if cursor is None:
+            break
+        page, cursor = connector.updated_items(cursor)
+    if items_count is not None and len(listed) < items_count:
+        short = errors.MondayError(
+            errors.LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items"
+        )
+        short.shortfall = items_count - len(listed)
+        raise short
+
+
+def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
+    """Enqueue the items whose last update no event and no pass explains; return how many."""
+    updated_at = {item.item_id: item.at for item in items if item.at is not None}
+    if not updated_at:
+        return 0
+    since = min(updated_at.values()) - CLOCKS_DIFFER
+    events = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
+    event_times: dict[str, datetime] = {}  # of each item's newest event
+    for row in events.exclude(type=ITEM_UPDATED).only("item_id", "body"):
+        happened = row.event.happened_at if row.event else None
+        if happened is not None:
+            item_id = str(row.item_id)
+            event_times[item_id] = max(happened, event_times.get(item_id, happened))
+    sync_states = SyncMetadata.objects.of(link.entity_type).filter(
+        remote_id__in=updated_at, last_sync_attempt__isnull=False
+    )
+    attempt_times = dict(sync_states.values_list("remote_id", "last_sync_attempt"))
+    rows = []
+    for item_id, moment in updated_at.items():
+        event_at = event_times.get(item_id)
+        attempt_at = attempt_times.get(item_id)
+        has_event = event_at is not None and event_at >= moment - SAME_UPDATE
+        if not has_event and (attempt_at is None or attempt_at < moment):
+            trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
+            rows.append(valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
+    return store_events(link, rows)
+
+
+def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
+    """Store the entries that no webhook reported, oldest first, and enqueue their items; return how many were new."""
+    # Older entries can't be checked for lost updates, because our writes of that time are pruned.
+    oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
+    recent = [entry for entry in entries if entry.at >= oldest]
+    bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
+    events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
+    if not SyncFilter.parse(link.sync_filter).asks_group:
+        # Without a group filter, a move between groups changes nothing.
+        events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
+    delivered = _delivered_events(link, [event for _, event in events])
+    rows = [
+        {
+            "trigger_id": event.trigger_id,
+            "board_id": link.board_id,
+            "item_id": event.item_id,
+            "column_id": event.column_id,
+            "type": event.type,
+            "body": body,
+            "outcome": "",
+        }
+        for body, event in events
+        if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
+    ]
+    for entry in entries:
+        has_no_values = board_events.changes_without_values(entry)
+        if has_no_values or (entry.at < oldest and board_events.concerns_items(entry)):
+            # The row of an old entry has no values either, so its type must be one without values.
+            kind = entry.event if has_no_values else ITEM_UPDATED
+            rows += [valueless_event_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
+    return store_events(link, rows)
+
+
+def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an inbox row without a value, which only causes a pass of its item."""
+    return {
+        "trigger_id": trigger_id,
+        "board_id": link.board_id,
+        "item_id": item_id,
+        "column_id": None,
+        "type": kind,
+        "body": board_events.change_body(kind, link.board_id, item_id),
+        "outcome": FOUND_BY_SWEEP,
+    }
+
+
+def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Store events in the inbox and enqueue their items, in one transaction; return how many were new."""
+    if not rows:
+        return 0
+    with transaction.atomic():
+        stored = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+        enqueue_items(link, [str(item) for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
+        # An event without a value can't be compared with the base, so its pass has to read the item.
+        enqueue_items(link, [str(item) for item, outcome in stored if outcome], cause=Cause.SWEEP)
+    return len(stored)
+
+
+def enqueue_items(
+    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
+) -> None:
+    """Write a pending job for each item: for its record, or for the item itself if it is unmatched.
+
+    With the cause WEBHOOK, a pass makes no call if the base equals the inbox's values; with SWEEP it reads the item.
+    Ignored items get no job. `names` are names of items that may not be stored yet.
+    """
+    ids = sorted(set(item_ids))
+    if not ids:
+        return
+    model = registry.entity(link.entity_type).model
+    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    records = sorted(owners.values())
+    enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
+    without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
+    new_ids = sorted(without_record)
+    wait = UNMATCHED_ITEM_WAIT_SECONDS
+    enqueue_unmatched(link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
+    all_names = item_names(new_ids) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
+
+
+def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
+    """Return the entry as an event; None if it is no event or an id is too long to store."""
+    try:
+        event = board_events.parse_event(body)
+    except board_events.InvalidEvent:
+        return None
+    texts = (event.item_id, event.column_id, event.type, event.trigger_id)
+    return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
+
+
+def _event_key(event: ItemEvent) -> EventKey:
+    return event.item_id, event.column_id, event.type
+
+
+def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
+    """Return the events about these items that webhooks delivered, by key."""
+    moments = [event.happened_at for event in events if event.happened_at]
+    if not moments:
+        return {}
+    stored = WebhookEvent.objects.filter(
+        board_id=link.board_id,
+        item_id__in={event.item_id for event in events},
+        received_at__gte=min(moments) - CLOCKS_DIFFER,
+    ).exclude(trigger_id__startswith=LOG_PREFIX)
+    delivered: dict[EventKey, list[ItemEvent]] = {}
+    for row in stored.only("body"):
+        if (event := _parse_event(row.body)) is not None:
+            delivered.setdefault(_event_key(event), []).append(event)
+    return delivered
+
+
+def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
+    """Whether both report the same change: the same person, values and moment."""
+    at = event.happened_at
+    other_at = other.happened_at
+    if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
+        return False
+    if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+        return True
+    pairs = ((event.value, other.value), (event.previous_value, other.previous_value))
+    return all(_without_time(value) == _without_time(other_value) for value, other_value in pairs)
+
+
+def _without_time(value: Any) -> Any:
+    """Return a value without the time at which it was set; an empty object becomes None."""
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "changed_at"} or None
+    return value
