@@ -11,13 +11,11 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import attention
 from sync.admin import admin_base
-from sync.admin.record_panel import waiting_buttons
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, IgnoredItem
-from sync.records.authors import deletion_authors, log_action_many
+from sync.records.authors import log_action_many
 from sync.records.unmatched_items import consider_again
 
 
@@ -102,7 +100,7 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
-    fields = ("about", "change", "remote_id", "deleted_by", "since", "state_badge", "decided", "decided_at")
+    fields = ("about", "change", "remote_id", "since", "state_badge", "decided", "decided_at")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """Leave requests that nobody had to decide out of the unfiltered list."""
@@ -111,20 +109,12 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return rows
         return rows.exclude(state=ApprovalState.DONE, decided_at=None)
 
-    def row_buttons(self, request: HttpRequest, row: ApprovalRequest) -> list[admin_base.Button]:
-        return waiting_buttons(request, attention.Kind.APPROVAL, row)
-
     state_badge = admin_base.badge_column("state", "State", _BADGES)
     change = admin_base.plain_column("What", lambda row: row.get_kind_display(), "kind")
     since = admin_base.time_column("at", "Since")
     decided = admin_base.plain_column(
         "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH
     )
-
-    @admin.display(description="Deleted in NPD by")
-    def deleted_by(self, row: ApprovalRequest) -> str:
-        deletion = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
-        return deletion.by if deletion else humanize.DASH
 
     @admin.display(description="What would be lost", ordering="label")
     def about(self, row: Any) -> SafeString | str:

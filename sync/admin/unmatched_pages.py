@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
-from sync.admin.record_panel import waiting_buttons
+from sync.admin.record_panel import buttons_of_entry
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
@@ -84,8 +84,13 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         """Return the acts on the item; none once a person has asked to link it, or to create a record from it."""
         if request_badge(row.page_job):
             return []
-        links = link_buttons(request.user, row.entity_type, row.pk)
-        return [*waiting_buttons(request, attention.Kind.UNMATCHED, row), *links]
+        waiting = attention.with_keys(attention.waiting(), [f"{attention.Kind.UNMATCHED}:{row.pk}"])
+        buttons = [
+            button
+            for entry in attention.entries(waiting)
+            for button in buttons_of_entry(entry, request.user, request.path)
+        ]
+        return [*buttons, *link_buttons(request.user, row.entity_type, row.pk)]
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Search for a record, show what linking would change, and link."""
