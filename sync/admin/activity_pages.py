@@ -166,7 +166,7 @@ class ActivityList(admin_base.PageChangeList):
 
 
 @admin.register(Decision)
-class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
+class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
@@ -455,15 +455,11 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            item = "If its item is still on the board, NPD Sync links both again. If not, it creates a new item."
-            if table.total > 1:
-                item = "Records whose items are still on the board are linked again. The others get new items."
-            subject = humanize.plural(table.total, "It", "Each")
-            them = humanize.plural(table.total, "it", "them")
             effects = [
-                f"{subject} comes back with its id and the values that it had when it was deleted.",
-                f"Links to {them} come back, unless they point elsewhere by now.",
-                f"{item} To undo it, delete {humanize.plural(table.total, 'the record', 'the records')} again.",
+                "A restored record has its id and the values that it had when it was deleted.",
+                "Links to it come back, unless they point elsewhere by now.",
+                "If its item is still on the board, NPD Sync links both again. If not, it creates a new item.",
+                "To undo it, delete the record again.",
             ]
             if left_out := chosen.count() - table.total:
                 subject = humanize.plural(left_out, "record is", "records are")
