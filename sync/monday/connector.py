@@ -24,7 +24,6 @@ from sync.monday.board import (
     adoptable_column,
     parse_board,
     parse_column,
-    unfit_reasons,
 )
 from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
@@ -215,24 +214,19 @@ class MondayConnector:
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
         columns: dict[str, BoardColumn] = {}
-        unfit: dict[str, str] = {}
-        # Required columns choose before optional ones.
-        specs = sorted(specs, key=lambda spec: spec.optional)
         for spec in specs:
             column = adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # One column serves one field.
                 available.remove(column)
-            elif reason := next(unfit_reasons(spec, available), None):
-                unfit[spec.key] = reason
         adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
         for spec in specs:
-            if spec.key not in columns and not spec.optional:
+            if spec.key not in columns:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
                 created.append(f"column “{spec.title}” ({column.id})")
-        return BoardSetup(board, columns, created, adopted, unfit)
+        return BoardSetup(board, columns, created, adopted)
 
     def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
         variables = {"board": board_id, "title": spec.title, "type": spec.type}
