@@ -331,7 +331,7 @@ DRF_STANDARDIZED_ERRORS = {
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
-        "ConflictKindEnum": "conflicts.models.ConflictKind",
+        "ConflictKindEnum": "conflicts.reports.ConflictKind",
         "ConflictStateEnum": "conflicts.progress.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",

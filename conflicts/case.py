@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.effects import Effect, Sides, effect_of, same_text
-from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, SyncConflict
-from conflicts.reports import FieldSelection
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
+from conflicts.reports import ConflictKind, FieldSelection
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import BOTH_CHANGED

@@ -273,10 +273,10 @@ class Faults:
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
-    def remaining(self) -> list[dict[str, Any]]:
-        """Return the queue as JSON, with what is left of each count."""
+    def all(self) -> list[Fault]:
+        """Return the queue, with what is left of each count."""
         with self._lock:
-            return [fault.to_json() for fault in self._queue]
+            return list(self._queue)
 
     def clear(self) -> None:
         """Clear the queue, and release the requests that a fault keeps waiting."""

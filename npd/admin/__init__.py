@@ -4,39 +4,24 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from unfold.decorators import action
-from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
 from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from sync.admin import confirmed_action
 from sync.admin.admin_base import render_admin_page
-from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel import humanize
 from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
 __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
-
-
-class OrganizationForm(ConcurrentForm):
-    aliases = LinesField(
-        required=False,
-        max_length=255,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Other names it goes by, one a line.",
-    )
-
-    class Meta:
-        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput({"class": " ".join(INPUT_CLASSES)})}
 
 
 @admin.register(Contact)
@@ -117,7 +102,6 @@ class ContactAdmin(SyncedModelAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(SyncedModelAdmin):
-    form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
     search_fields = (

@@ -32,10 +32,8 @@ from npd.sign_in import remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.kernel.humanize import DASH
-from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
-RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
 IN_AUDIT_LOG = (
     "The audit log says what {} did, and would lose that. Turn “Active” off on the user's page instead: then the "
@@ -264,7 +262,6 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
-        self.log_to_activity(request, f"Made a password link for {full_name(user)}.")
         link = password_links.make_link(user)
         problem = password_links.mail_link(user, link)
         if not problem:
@@ -299,10 +296,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         if user == request.user:
             return see_other(reverse("mfa_index"))
 
-        @transaction.atomic
         def run() -> str:
             remove_second_factor(user, by=cast("User", request.user))
-            self.log_to_activity(request, f"Removed the second factor of {full_name(user)}.")
             return "The second factor is removed, and their sessions have ended."
 
         effects = [
@@ -321,23 +316,6 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         if user is None:
             raise Http404
         return user
-
-    def log_to_activity(self, request: HttpRequest, sentence: str) -> None:
-        log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        user = form.instance
-        if not change:
-            self.log_to_activity(request, f"Added {full_name(user)}: {self.groups_text(user)}.")
-        elif set(RIGHTS).intersection(form.changed_data):
-            groups = self.groups_text(user) if user.is_active else "may not sign in"
-            self.log_to_activity(request, f"Changed what {full_name(user)} may do: {groups}.")
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        for user in queryset:
-            self.log_to_activity(request, f"Deleted the account of {full_name(user)}.")
-        return super().log_deletions(request, queryset)
 
 
 @admin.register(Group)

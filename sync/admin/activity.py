@@ -48,7 +48,6 @@ _MARKS = {
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
     "column": ("view_column", "Board changed"),
-    "people": ("group", "Colleagues"),
     CONFLICT_FOUND_KIND: ("call_split", "Conflict found"),
     "conflict_chosen": ("call_split", "Resolution chosen"),
     _RESOLVED: ("call_split", "Resolved"),

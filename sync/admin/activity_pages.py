@@ -186,7 +186,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
-        rows = decisions.visible_to(request.user, super().get_queryset(request))
+        rows: models.QuerySet[Decision] = super().get_queryset(request)
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:

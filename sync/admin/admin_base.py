@@ -23,7 +23,7 @@ from unfold.contrib.filters.admin import RadioFilter
 from unfold.templatetags import unfold_list
 from unfold.views import ChangeList
 
-from sync import registry
+from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
@@ -155,6 +155,20 @@ def overview_of(request: HttpRequest) -> availability.Overview:
         request.page_overview = availability.overview()  # type: ignore[attr-defined]
     overview: availability.Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
+
+
+def kinds_on_home(user: Any) -> attention.ShownKinds:
+    """Return the kinds that Home lists for this person; stops are in the banner."""
+    return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
+
+
+def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
+    """Return the numbers of stops and of what Home lists for this person, counted once a request."""
+    if not hasattr(request, "attention_tallies"):
+        kinds = kinds_on_home(request.user).kinds | {attention.Kind.STOP}
+        request.attention_tallies = attention.tallies(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
+    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
+    return tallies
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,15 @@
 """The import and export pages of records, by django-import-export."""
 
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import CacheStorage
@@ -24,23 +21,16 @@ from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations import file_formats
 from sync.operations.record_files import is_creatable, resource_of
-from sync.reconcile.field_values import as_uuid
 from sync.records.authors import log_model_action
 
-# A preview lists this many rows of each kind at most.
+# A preview lists this many rows at most of those that it would import without a warning.
 LISTED_ROWS = 50
-
-# The parameter of the import's address that names the file of a preview's refused or warned rows.
-ROWS = "rows"
 
 FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
 
 class Uploads(CacheStorage):
-    """Keeps a file until its confirmation, and rows until their download.
-
-    It uses the database's cache, which all web processes share.
-    """
+    """Keeps a file until its confirmation, in the database's cache, which all web processes share."""
 
     CACHE_LIFETIME = 3_600
 
@@ -64,16 +54,6 @@ class FileForm(ImportForm):
 
     def clean_import_file(self) -> Any:
         file = self.cleaned_data["import_file"]
-        is_workbook = file_formats.is_workbook(file.read(8))
-        file.seek(0)
-        extension = Path(file.name).suffix.lower()
-        if extension == ".xlsx" and not is_workbook:
-            raise forms.ValidationError(
-                "The file is named .xlsx, but is no XLSX file, or has a password. If it is CSV, rename it to .csv; "
-                "otherwise open it in a spreadsheet program and save it as XLSX without a password."
-            )
-        if extension == ".csv" and is_workbook:
-            raise forms.ValidationError("The file is named .csv, but is an XLSX file. Rename it to .xlsx.")
         if file.size > file_formats.MAX_BYTES:
             raise forms.ValidationError(f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it.")
         return file
@@ -151,9 +131,7 @@ class RecordFilesMixin(ImportExportMixin):
         return {"options": options}
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others, and can be downloaded."""
-        if ROWS in request.GET:
-            return self._download_rows(request)
+        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
         response = super().import_action(request, **kwargs)
         context = response.context_data
         # The library offers the confirmation even if nothing would be written.
@@ -164,9 +142,7 @@ class RecordFilesMixin(ImportExportMixin):
             del context["result"]
         elif result is not None:
             unwarned = [row for row in result.valid_rows() if not row.reasons]
-            context |= {"unwarned_rows": unwarned, "limit": f":{LISTED_ROWS}", "listed": LISTED_ROWS}
-            context["refused_url"] = self._rows_url(result.refused_file)
-            context["warned_url"] = self._rows_url(result.warned_file)
+            context |= {"unwarned_rows": unwarned, "limit": LISTED_ROWS}
             context["to_write"] = result.totals["new"] + result.totals["update"]
             if context["to_write"]:
                 context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
@@ -178,27 +154,6 @@ class RecordFilesMixin(ImportExportMixin):
         context["title"] = f"Import {self.opts.verbose_name_plural}"
         answer: HttpResponse = response
         return answer
-
-    def _rows_url(self, rows: Any) -> str:
-        """Keep rows of a preview for their download, and return its address; empty without rows."""
-        if not rows:
-            return ""
-        file = Uploads()
-        file.save(file_formats.CSV().export_data(rows).encode(self.to_encoding))
-        return f"?{urlencode({ROWS: file.name})}"
-
-    def _download_rows(self, request: HttpRequest) -> HttpResponse:
-        """Return the rows that a preview refused or warned of, to be corrected and imported."""
-        if not self.has_import_permission(request):
-            raise PermissionDenied
-        key = as_uuid(request.GET[ROWS])
-        try:
-            rows = Uploads(name=key.hex if key else "").read()
-        except file_formats.FileError as why:
-            messages.warning(request, str(why))
-            return HttpResponseRedirect(request.path)
-        name = f"{self.opts.model_name}s-to-check.csv"
-        return HttpResponse(rows, "text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if not isinstance(e, file_formats.FileError):
@@ -229,12 +184,8 @@ class RecordFilesMixin(ImportExportMixin):
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
             sentence += f" {left_out} left out."
-        links = [("Undo…", batch_undo_url(result.batch_id))]
-        if refused_rows := self._rows_url(result.refused_file):
-            import_url = reverse("admin:{}_{}_import".format(*self.get_model_info()))
-            links.insert(0, ("Download the rows that were not imported", f"{import_url}{refused_rows}"))
-        texts = format_html_join("", ' <a class="npd-link" href="{1}">{0}</a>', links)
-        messages.success(request, format_html("{}{}", sentence, texts))
+        undo = format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id))
+        messages.success(request, format_html("{} {}", sentence, undo))
         return changelist
 
     def export_action(self, request: HttpRequest) -> HttpResponse:

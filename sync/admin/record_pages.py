@@ -24,7 +24,12 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.dataclasses import SearchResult
-from unfold.widgets import DATETIME_CLASSES, UnfoldAdminExpandableTextareaWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    DATETIME_CLASSES,
+    INPUT_CLASSES,
+    UnfoldAdminExpandableTextareaWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
@@ -256,7 +261,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     form = concurrent_edits.ConcurrentForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
-        models.URLField: {"form_class": concurrent_edits.WebAddressField},
+        models.URLField: {
+            "form_class": concurrent_edits.WebAddressField,
+            "widget": forms.URLInput({"class": " ".join(INPUT_CLASSES)}),
+        },
         models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},
         # Edit a moment in one input, not two.
         models.DateTimeField: {
@@ -416,7 +424,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Ask for one record's direction, then change it, after a second question if edits would be overwritten."""
+        """Ask for one record's direction, beside the values that it may overwrite; then change it."""
         if "direction" not in request.POST:
             # “Turn sync off” is an act of its own.
             directions = [
@@ -424,35 +432,24 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 for direction, text in record_panel.DIRECTION_EFFECTS.items()
                 if direction != SyncDirection.NONE
             ]
-            choice = confirmed_action.Question(
+            differing = record_panel.differing_values(record)
+            question = confirmed_action.Question(
                 f"Which way are changes of “{record}” synced?",
                 button="Change direction",
+                tables=[differing] if differing.rows else [],
                 hidden=[("shown", record.sync_direction)],
                 page_name=str(record),
                 radio=("direction", record.sync_direction, directions),
             )
-            return confirmed_action.question_page(self, request, choice, self._page_url(record))
-        chosen = request.POST.get("direction", "")
-        shown = request.POST.get("shown", "")
-        overwritten = record_panel.overwritten_values(record, chosen)
-        # If the page was outdated, nothing is asked, because `set_direction` refuses the change.
-        is_current = record.sync_direction == shown != chosen
-
-        def question() -> confirmed_action.Question:
-            return confirmed_action.Question(
-                f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
-                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)]],
-                "Change direction",
-                [overwritten] if overwritten and overwritten.rows else [],
-                hidden=[("direction", chosen), ("shown", shown)],
-                page_name=str(record),
-            )
+            return confirmed_action.question_page(self, request, question, self._page_url(record))
 
         @transaction.atomic
         def run() -> str:
+            chosen = request.POST["direction"]
             if chosen not in SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
+            shown = request.POST.get("shown", "")
             person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
@@ -461,8 +458,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
-        asks = overwritten is not None and is_current
-        return confirmed_action.run_action(self, request, run, self._page_url(record), question if asks else None)
+        return confirmed_action.run_action(self, request, run, self._page_url(record))
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> confirmed_action.Report:
@@ -602,7 +598,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
             answer.context_data |= {
                 "items_follow": consequence,
-                "in_conflict": record_panel.in_conflict(records, request.user),
                 "records": confirmed_action.RecordTable(("Record", "Details"), rows, len(records)),
             }
         return answer
@@ -614,8 +609,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         record = self.get_object(request, object_id)
         records = [record] if record else []
         consequence = tombstones.deletion_consequence(records)
-        context = {"items_follow": consequence, "in_conflict": record_panel.in_conflict(records, request.user)}
-        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
+        context = (extra_context or {}) | {"items_follow": consequence}
+        answer: HttpResponse = super().delete_view(request, object_id, context)
         if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
             self._report_consequence(request, consequence, records)
         return answer

@@ -1,6 +1,6 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,16 +76,6 @@ def respell(record: Any, view: record_view.RecordView) -> None:
     """Spell the texts of a record that is shown, and never saved, as on all pages."""
     for name, text in view.spellings.items():
         setattr(record, name, text)
-
-
-def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
-    """Return the names of records in conflict with their conflicts' addresses, empty for users who may not see them."""
-    names = {record.pk: str(record) for record in records}
-    kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
-    rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].model)
-    urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
-    return [(names[key], url) for key, url in urls.items() if key]
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
@@ -327,21 +317,12 @@ DIRECTION_EFFECTS = {
 }
 
 
-def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
-    """Return the values that the next sync would overwrite in this direction, or None if it overwrites nothing new."""
-    overwriting = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
-    if record.sync_direction == direction or direction not in overwriting:
-        return None
-    differing = [
-        field
+def differing_values(record: SyncedModel) -> RecordTable:
+    """Return the values of which a direction overwrites one side's."""
+    same = (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
+    rows = [
+        (field.label, field.local or "(empty)", field.remote or "(empty)")
         for field in record_view.describe_one(record).fields
-        if field.state not in (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
-        and field.local != field.remote
+        if field.state not in same and field.local != field.remote
     ]
-    if direction == SyncDirection.NPD_TO_MONDAY:
-        heads = ("Field", "On Monday, will be overwritten", "In NPD")
-        rows = [(field.label, field.remote or "(empty)", field.local or "(empty)") for field in differing]
-    else:
-        heads = ("Field", "In NPD, will be overwritten", "On Monday")
-        rows = [(field.label, field.local or "(empty)", field.remote or "(empty)") for field in differing]
-    return RecordTable(heads, rows, len(rows))
+    return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either way alone overwrites one of these")

@@ -11,8 +11,7 @@ from sync import registry
 from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
 from sync.choices import SyncDirection
-from sync.monday.board import BoardSummary
-from sync.monday.board_items import GROUP
+from sync.monday.board_items import GROUP, BoardSummary
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection

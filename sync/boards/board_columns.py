@@ -22,7 +22,7 @@ from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, ColumnSpec
+from sync.monday.board_items import Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison, mark_pending

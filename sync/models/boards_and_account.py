@@ -184,6 +184,11 @@ class FieldMapping(models.Model):
         return bool(self.column_id) and not self.problem
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether its column can't be used, though the field is synced."""
+        return bool(self.problem) and self.direction != choices.SyncDirection.NONE
+
+    @property
     def remap_key(self) -> str:
         """The key under which a job's payload names the person who gave the field another column."""
         return f"remapped:{self.key}"

@@ -1,4 +1,4 @@
-"""The activity: decisions about records, events of boards and accounts, and how entries of one act are folded."""
+"""The activity: decisions about records, events of boards, and how entries of one act are folded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ MAX_ACTOR_LENGTH = 200
 # The kinds of a stop, of a board or of the account, and of its end.
 STOP_KIND = "stop"
 STOP_END_KIND = "stop_end"
-
-# The kind of events of user accounts, visible only to people who may see users.
-PEOPLE_KIND = "people"
 
 # The kind of a conflict found, also about a removed item.
 CONFLICT_FOUND_KIND = "conflict_found"
@@ -206,11 +203,6 @@ def causes_text(row: Decision) -> str:
 def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
     """Log an event of a board, the sync as a whole, or a user account; it has no record."""
     Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
-
-
-def visible_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
-    """Return the entries that a person may see."""
-    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
 
 
 MANY_ALIKE = 2

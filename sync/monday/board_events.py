@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from sync.monday import graphql
-from sync.monday.board import BOARD_FIELDS, Board, parse_board
-from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_items import BOARD_FIELDS, NAME_COLUMN, Board, parse_board
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
 
@@ -271,7 +270,7 @@ class BoardActivity:
 
 
 class LogForm(NamedTuple):
-    """How an API version asks for a page of a board's log; any further form is a LOG_SHAPE_CHANGED error."""
+    """How an API version asks for a page of a board's log; an answer of any other form is a LOG_SHAPE_CHANGED error."""
 
     time: str  # the type of `from` and `to`
     turn: str  # the argument that names the page, and its type
@@ -292,10 +291,9 @@ CURSOR_PAGES_SINCE = "2027-01"
 CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cursor")
 
 
-def log_forms(version: str) -> tuple[LogForm, LogForm]:
-    """Return both forms of the log, first the one that this API version should accept."""
-    forms = CURSOR_PAGES, NUMBERED_PAGES
-    return forms if version >= CURSOR_PAGES_SINCE else forms[::-1]
+def log_form(version: str) -> LogForm:
+    """Return the form of the log in this API version."""
+    return CURSOR_PAGES if version >= CURSOR_PAGES_SINCE else NUMBERED_PAGES
 
 
 UPDATED_PAGE = 500  # items updated last, the most that a page can have

@@ -24,8 +24,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from sync.monday import errors
-from sync.monday.error_codes import translate_error
-from sync.monday.errors import MondayError
+from sync.monday.errors import MondayError, translate_error
 from sync.monday.graphql import Answer, Complexity
 
 _CHUNK_BYTES = 65_536
@@ -234,7 +233,7 @@ def _failure_of(
             "The request was refused before it reached Monday's API (HTTP 403)",
             request_id=request_id_of(headers),
             http_status=status,
-            wait_seconds=retry_after_seconds(headers, status),
+            wait_seconds=retry_after_seconds(headers),
         )
     entries = _parse_errors(payload or {}, status, headers)
     # Other aliases may have been executed before the error of this one, or before the server failed.
@@ -253,17 +252,15 @@ def _failure_of(
         None,
         http_status=status,
         request_id=_request_id_of_answer(payload or {}, headers),
-        retry_after=retry_after_seconds(headers, status),
+        retry_after=retry_after_seconds(headers),
     )
 
 
 def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
     entries = payload.get("errors")
     failures = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
-    if payload.get("error_code") or payload.get("error_message"):
-        failures = [payload]  # the format before 2025-01, which may repeat its message in `errors`
     request_id = _request_id_of_answer(payload, headers)
-    wait = retry_after_seconds(headers, status)
+    wait = retry_after_seconds(headers)
     return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in failures]
 
 
@@ -286,6 +283,7 @@ def _parse_answer(
         executed = [error for error in field_errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
         raise _no_results_error(executed[0], field_errors, 200) if is_mutation and executed else field_errors[0]
     points = data.get("complexity")
+    policy = _POINTS_POLICY.search(headers.get("RateLimit-Policy", ""))
     names = ("query", "before", "after", "reset_in_x_seconds")
     complexity = None
     # An incomplete answer must not correct the quota.
@@ -298,7 +296,7 @@ def _parse_answer(
         api_version=headers.get("API-Version"),
         complexity=complexity,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
-        points_limit=points_limit(headers),
+        points_limit=int(policy[1]) if policy else None,
         seconds=seconds,
     )
 
@@ -324,11 +322,8 @@ def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]
 
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
-_POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
-_WHOLE = re.compile(r"[0-9]{1,9}")
-_PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
-
-_POINTS = "complexityMinute"  # the policy's name (developer.monday.com/api-reference/docs/rate-limits)
+# The complexity points of a whole minute (developer.monday.com/api-reference/docs/rate-limits).
+_POINTS_POLICY = re.compile(r'"?complexityMinute"?\s*;\s*q=([0-9]{1,9})\b')
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
@@ -336,35 +331,15 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
 
 
-def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None:
-    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the used-up limits."""
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
-    if not text:
-        # `r` is what is left of a limit, `t` the seconds until it begins again.
-        limits = [parameters for _, parameters in _policies(headers.get("RateLimit", ""))]
-        waits = [limit["t"] for limit in limits if limit.get("r") == 0 and "t" in limit]
-        # The longest wait, because all used-up limits have to begin again.
-        return max(waits) if waits and status == 429 else None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     until = _parse_http_date(text)
     now = _parse_http_date(headers.get("Date", ""))
     # From the server's Date header, because our clock may differ.
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
-
-
-def points_limit(headers: Mapping[str, str]) -> int | None:
-    """Return the complexity points of a whole minute, if a header names them."""
-    policies = _policies(headers.get("RateLimit-Policy", ""))
-    return next((parameters.get("q") for name, parameters in policies if name == _POINTS), None)
-
-
-def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Yield the name of each policy in a header, with those of its parameters that are whole numbers."""
-    for part in header.split(","):
-        if match := _POLICY.match(part):
-            pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
-            yield match["name"].strip(), {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
 
 
 def _parse_http_date(text: str) -> datetime | None:

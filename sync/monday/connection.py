@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from sync.monday import graphql
-from sync.monday.board import RELATION, Board
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_items import NAME_COLUMN, RELATION, Board
 from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 

@@ -8,23 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sync.monday import board_events, board_items, connection, errors, graphql, items
-from sync.monday.board import (
-    CREATE_BOARD,
-    CREATE_COLUMN,
-    CREATE_GROUP,
-    LIST_BOARDS,
-    NOT_BOARDS,
-    READ_BOARDS,
-    RELATION,
-    Board,
-    BoardColumn,
-    BoardSetup,
-    BoardSummary,
-    ColumnSpec,
-    adoptable_column,
-    parse_board,
-    parse_column,
-)
 from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
 from sync.monday.errors import MondayError
@@ -105,19 +88,10 @@ class MondayConnector:
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board_events.BoardActivity:
-        """Return all that a sweep needs to know about a board; raises MondayError (BOARD_NOT_FOUND) if it isn't active.
-
-        If the API's version refuses the form in which the log is asked for, a second request uses the other form,
-        because Monday may replace the version behind a name.
-        """
-        expected, alternative = board_events.log_forms(self.api.version) if with_log else (None, None)
-        try:
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, expected))
-        except MondayError as error:
-            if error.kind is not errors.INVALID_DOCUMENT or alternative is None:
-                raise
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, alternative))
-        return board_events.parse_board_activity(answer)
+        """Return all that a sweep needs to know about a board; raises BOARD_NOT_FOUND if it isn't active."""
+        form = board_events.log_form(self.api.version) if with_log else None
+        query = board_events.board_activity_query(board_id, since, form)
+        return board_events.parse_board_activity(graphql.ask(self.api, query))
 
     def log_pages(
         self, board_id: str, since: datetime, first: board_events.BoardActivity
@@ -152,41 +126,43 @@ class MondayConnector:
         """Return a further page of the items updated last."""
         return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
-    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
+    def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
         """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.
 
         Raises also where a part of a board is missing, because set-up would create it again.
         """
         if not board_ids:
             return {}
-        document = graphql.Document(READ_BOARDS, {"ids": list(board_ids)})
+        document = graphql.Document(board_items.READ_BOARDS, {"ids": list(board_ids)})
         nodes = graphql.query_root(self.api, document, "boards")
-        boards = [parse_board(node) for node in nodes if isinstance(node, Mapping)]
+        boards = [board_items.parse_board(node) for node in nodes if isinstance(node, Mapping)]
         return {board.id: board for board in boards}
 
-    def list_boards(self) -> tuple[list[BoardSummary], bool]:
+    def list_boards(self) -> tuple[list[board_items.BoardSummary], bool]:
         """Return the active boards that the token's user sees, by name, and whether these are all.
 
         Makes one request for each hundred boards.
         """
-        boards: list[BoardSummary] = []
+        boards: list[board_items.BoardSummary] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
-            document = graphql.Document(LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
+            document = graphql.Document(board_items.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
             nodes = graphql.query_root(self.api, document, "boards")
             boards += [
-                BoardSummary(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
+                board_items.BoardSummary(
+                    str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count"))
+                )
                 for node in nodes
-                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in NOT_BOARDS
+                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in board_items.NOT_BOARDS
             ]
             is_complete = len(nodes) < BOARDS_PER_PAGE
             if is_complete:
                 break
         return sorted(boards, key=lambda board: (board.name.casefold(), board.id)), is_complete
 
-    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> board_items.Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
-        document = graphql.Document(CREATE_BOARD, {"title": title})
+        document = graphql.Document(board_items.CREATE_BOARD, {"title": title})
         board_id = str(graphql.mutate_root(self.api, document, "create_board")["id"])
         on_created(board_id)
         board = self.read_boards([board_id]).get(board_id)
@@ -195,7 +171,9 @@ class MondayConnector:
             raise MondayError(errors.UNREADABLE_ANSWER, message)
         return board
 
-    def ensure_columns(self, board_id: str, title: str, specs: Sequence[ColumnSpec]) -> BoardSetup:
+    def ensure_columns(
+        self, board_id: str, title: str, specs: Sequence[board_items.ColumnSpec]
+    ) -> board_items.BoardSetup:
         """Read the board, adopt its fitting columns and create the missing ones, one request for each.
 
         A second run adopts what the first one created. In a board without a group for items it creates one with this
@@ -208,14 +186,14 @@ class MondayConnector:
             raise MondayError(errors.BOARD_NOT_FOUND, message)
         created = []
         if not board.groups:
-            document = graphql.Document(CREATE_GROUP, {"board": board.id, "title": title})
+            document = graphql.Document(board_items.CREATE_GROUP, {"board": board.id, "title": title})
             group = graphql.mutate_root(self.api, document, "create_group")
             board = replace(board, groups={str(group["id"]): title})
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
-        columns: dict[str, BoardColumn] = {}
+        columns: dict[str, board_items.BoardColumn] = {}
         for spec in specs:
-            column = adoptable_column(spec, available)
+            column = board_items.adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # One column serves one field.
@@ -226,13 +204,13 @@ class MondayConnector:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
                 created.append(f"column “{spec.title}” ({column.id})")
-        return BoardSetup(board, columns, created, adopted)
+        return board_items.BoardSetup(board, columns, created, adopted)
 
-    def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
+    def _create_column(self, board_id: str, spec: board_items.ColumnSpec) -> board_items.BoardColumn:
         variables = {"board": board_id, "title": spec.title, "type": spec.type}
         # Monday sets a relation's target when the column is created. It takes one item, because NPD has one related
         # record.
-        if spec.type == RELATION and spec.target_board is not None:
+        if spec.type == board_items.RELATION and spec.target_board is not None:
             settings = {"boardIds": [int(spec.target_board)], "allowMultipleItems": False}
             variables["defaults"] = json.dumps(settings)
         elif labels := label_settings(spec.type, spec.labels):
@@ -248,9 +226,9 @@ class MondayConnector:
                     raise
         return self._send_column(variables)
 
-    def _send_column(self, variables: Mapping[str, Any]) -> BoardColumn:
-        node = graphql.mutate_root(self.api, graphql.Document(CREATE_COLUMN, variables), "create_column")
-        return parse_column(node)
+    def _send_column(self, variables: Mapping[str, Any]) -> board_items.BoardColumn:
+        node = graphql.mutate_root(self.api, graphql.Document(board_items.CREATE_COLUMN, variables), "create_column")
+        return board_items.parse_column(node)
 
     def webhooks(self, board_id: str) -> dict[str, str]:
         """Return the event of each webhook of a board by id, those of other programs too."""

@@ -113,10 +113,6 @@ class Converter:
         """Return why Monday will certainly reject the value, or None."""
         return None
 
-    def rejection_risk(self, local_raw: Local) -> str | None:
-        """Return why Monday will probably reject the value, which is sent all the same, or None."""
-        return None
-
     def display(self, canonical: Canonical) -> str:
         """Return the value for people, an empty text for the empty value."""
         return ", ".join(canonical) if isinstance(canonical, tuple) else canonical or ""

@@ -1,17 +1,17 @@
-"""Errors of Monday's API: one exception, and the table of its kinds.
+"""Errors of Monday's API: one exception, the table of its kinds, and the translation of Monday's errors into them.
 
 A kind has the scope of an error (and so of what has to stop), whether a retry may succeed, and the advice for people.
-The wait, the alias of the document and the column belong to the error itself. error_codes.py maps Monday's codes and
-messages to these kinds.
+The wait, the alias of the document and the column belong to the error itself. Nothing else reads Monday's error codes.
 """
 
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Scope(StrEnum):
@@ -226,10 +226,10 @@ CURSOR_EXPIRED = ErrorKind(
 
 # A limit was reached, and nothing was carried out.
 
+# Of the minute's requests, of those at a time, or of our network address. If it left out one field of an answer, that
+# field's null says nothing about the value.
 LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, retry=True)
 COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, retry=True)  # the minute's points
-MINUTE_LIMIT_REACHED = ErrorKind("minute_limit_reached", Scope.LIMIT, _WAITS, retry=True)  # the minute's requests
-CONCURRENCY_LIMIT_REACHED = ErrorKind("concurrency_limit_reached", Scope.LIMIT, _WAITS, retry=True)
 DAILY_LIMIT_REACHED = ErrorKind(
     "daily_limit_reached",  # until 00:00 UTC
     Scope.LIMIT,
@@ -237,9 +237,6 @@ DAILY_LIMIT_REACHED = ErrorKind(
     retry=True,
     words="Today's calls to Monday are used up",
 )
-ADDRESS_LIMIT_REACHED = ErrorKind("address_limit_reached", Scope.LIMIT, _WAITS, retry=True)  # of our network address
-# One field of an answer was left out; its null says nothing about the value.
-FIELD_LIMIT_REACHED = ErrorKind("field_limit_reached", Scope.LIMIT, _WAITS, retry=True)
 # Never sent, because our own quota is used up. The message is whole sentences: which limit, until when.
 QUOTA_EXHAUSTED = ErrorKind(
     "quota_exhausted", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", retry=True
@@ -425,3 +422,315 @@ class MondayError(Exception):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+# The translation. Monday's codes are in `extensions.code`; the formats of API versions before 2025-01, which Monday no
+# longer serves, are not read.
+
+SITE = "developer.monday.com/api-reference/"
+DOCS = SITE + "docs/error-handling"
+MIGRATING = SITE + "docs/migrating-to-version-2025-04"
+
+# Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
+MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
+COMMUNITY = "community.monday.com topic "
+
+# The gateway from which Monday's parse errors come (community 106532).
+ROUTER = "published at apollographql.com/docs/graphos/routing/errors"
+
+NOTES = "published notes of users on live answers, 2026-07"
+
+
+class KnownCode(NamedTuple):
+    """A code, its kind and its source."""
+
+    code: str
+    kind: ErrorKind
+    source: str
+
+
+# Where a code means several problems, the rest of the error narrows the kind (`_NARROWERS`).
+PUBLISHED: tuple[KnownCode, ...] = (
+    KnownCode("NOT_AUTHENTICATED", NOT_AUTHENTICATED, COMMUNITY + "115326, body of HTTP 401"),
+    KnownCode("Unauthorized", NOT_AUTHENTICATED, DOCS),
+    KnownCode("UserUnauthorizedException", BOARD_FORBIDDEN, DOCS),
+    KnownCode("USER_UNAUTHORIZED", BOARD_FORBIDDEN, DOCS),
+    KnownCode("USER_ACCESS_DENIED", USER_DENIED, DOCS),
+    KnownCode("missingRequiredPermissions", PERMISSION_MISSING, DOCS),
+    KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", PERMISSION_MISSING, NOTES),
+    KnownCode("API_TEMPORARILY_BLOCKED", ACCOUNT_BLOCKED, DOCS),
+    KnownCode("InvalidVersionException", VERSION_REJECTED, SITE + "docs/api-versioning"),
+    KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", COMPLEXITY_EXHAUSTED, MCP),
+    KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", TOO_COMPLEX, NOTES),
+    KnownCode("maxComplexityExceeded", TOO_COMPLEX, NOTES),
+    KnownCode("MINUTE_RATE_LIMIT_EXCEEDED", LIMIT_REACHED, MCP),
+    KnownCode("Rate Limit Exceeded", LIMIT_REACHED, DOCS),
+    KnownCode("RATE_LIMIT_EXCEEDED", LIMIT_REACHED, SITE + "docs/importing-items-in-bulk"),
+    KnownCode("MAX_CONCURRENCY_EXCEEDED", LIMIT_REACHED, MCP),
+    KnownCode("maxConcurrencyExceeded", LIMIT_REACHED, DOCS),
+    KnownCode("TooManyConcurrentRequestsException", LIMIT_REACHED, COMMUNITY + "88176, the lock of an item"),
+    KnownCode("DAILY_LIMIT_EXCEEDED", DAILY_LIMIT_REACHED, MCP),
+    KnownCode("IP_RATE_LIMIT_EXCEEDED", LIMIT_REACHED, DOCS),
+    KnownCode("FIELD_LIMIT_EXCEEDED", LIMIT_REACHED, MIGRATING),
+    KnownCode("tooManyRequests", LIMIT_REACHED, MCP),
+    KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", LIMIT_REACHED, NOTES),
+    KnownCode("IDEMPOTENCY_CONFLICT", STILL_RUNNING, SITE + "docs/idempotency"),
+    KnownCode("InvalidItemIdException", ITEM_NOT_FOUND, COMMUNITY + "109452"),
+    KnownCode("InvalidBoardIdException", BOARD_NOT_FOUND, DOCS),
+    KnownCode("InvalidColumnIdException", COLUMN_NOT_FOUND, COMMUNITY + "92703"),
+    KnownCode("ItemsLimitationException", BOARD_FULL, DOCS),
+    KnownCode("ItemNameTooLongException", NAME_REJECTED, DOCS),
+    KnownCode("ColumnValueException", FIELD_REJECTED, DOCS),
+    KnownCode("CorrectedValueException", FIELD_REJECTED, DOCS),
+    KnownCode("InvalidUserIdException", FIELD_REJECTED, DOCS),
+    KnownCode("DATA_VALIDATIONS_ERROR", RULES_BROKEN, COMMUNITY + "116170, 2025-07"),
+    KnownCode("CellLimitExceededException", FIELD_REJECTED, COMMUNITY + "111320, 2025-03"),
+    KnownCode("InvalidColumnTypeException", COLUMN_UNSUPPORTED, COMMUNITY + "104534 and 113689"),
+    KnownCode("ASSET_UNAVAILABLE", RECORD_REJECTED, DOCS),
+    KnownCode("ResourceNotFoundException", RECORD_REJECTED, DOCS),
+    KnownCode("InvalidArgumentException", RECORD_REJECTED, MIGRATING),
+    KnownCode("RecordInvalidException", RECORD_REJECTED, DOCS),
+    KnownCode("DeleteLastGroupException", RECORD_REJECTED, DOCS),
+    KnownCode("CreateBoardException", RECORD_REJECTED, DOCS),
+    KnownCode("InvalidWebhookConfigException", RECORD_REJECTED, NOTES),
+    KnownCode("CursorException", CURSOR_EXPIRED, COMMUNITY + "70289"),
+    KnownCode("CursorExpiredError", CURSOR_EXPIRED, SITE + "docs/querying-board-items"),
+    KnownCode("GRAPHQL_VALIDATION_FAILED", INVALID_DOCUMENT, COMMUNITY + "116967, HTTP 400"),
+    KnownCode("GRAPHQL_PARSE_FAILED", INVALID_DOCUMENT, "not published: the usual code beside the one above"),
+    KnownCode("INVALID_GRAPHQL_REQUEST", DOCUMENT_REJECTED, COMMUNITY + "118566, HTTP 400"),
+    KnownCode("PARSING_ERROR", INVALID_DOCUMENT, COMMUNITY + "106532"),
+    KnownCode("VALIDATION_INVALID_TYPE_VARIABLE", DOCUMENT_REJECTED, COMMUNITY + "108135"),
+    KnownCode("INVALID_CONTENT_TYPE_HEADER", DOCUMENT_REJECTED, COMMUNITY + "107402"),
+    KnownCode("JsonParseException", DOCUMENT_REJECTED, DOCS),
+    KnownCode("INTERNAL_SERVER_ERROR", SERVER_FAILED, DOCS),
+    KnownCode("InternalServerError", SERVER_FAILED, DOCS + ", older spelling"),
+    KnownCode("SUBREQUEST_HTTP_ERROR", SERVER_FAILED, ROUTER),
+    KnownCode("SUBREQUEST_MALFORMED_RESPONSE", SERVER_FAILED, ROUTER),
+    KnownCode("REQUEST_TIMEOUT", TIMED_OUT, ROUTER),
+    KnownCode("GATEWAY_TIMEOUT", TIMED_OUT, ROUTER),
+)
+
+CODES: dict[str, ErrorKind] = {entry.code: entry.kind for entry in PUBLISHED}
+
+# For answers without a code that we know: the HTTP status, or the `status_code` inside a 200.
+STATUSES: dict[int, ErrorKind] = {
+    401: NOT_AUTHENTICATED,  # DOCS
+    403: PERMISSION_MISSING,  # DOCS
+    404: WRONG_ADDRESS,
+    405: WRONG_ADDRESS,
+    408: TIMED_OUT,
+    409: STILL_RUNNING,  # developer.monday.com/api-reference/docs/idempotency
+    413: TOO_COMPLEX,
+    423: BOARD_LOCKED,  # DOCS
+    429: LIMIT_REACHED,  # developer.monday.com/api-reference/docs/rate-limits
+}
+
+INNER_STATUSES: dict[int, ErrorKind] = {
+    403: BOARD_FORBIDDEN,  # as UserUnauthorizedException, which comes with it (DOCS)
+    409: RECORD_REJECTED,
+    423: BOARD_LOCKED,
+    429: LIMIT_REACHED,
+}
+
+# Root fields about the account and not about a board: a token that may not read them lacks a scope.
+_ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
+
+
+@dataclass(frozen=True)
+class _ErrorDetails:
+    code: str
+    message: str
+    data: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    broken: Mapping[str, str]  # Monday's messages on each column whose rules are broken
+    path: tuple[str | int, ...]
+    status: int  # inside a 200; 0 for none
+
+
+def translate_error(
+    error: Any, *, http_status: int | None = None, request_id: str | None = None, retry_after: float | None = None
+) -> MondayError:
+    """Translate one entry of an answer's `errors`, or None for an answer that has none.
+
+    `retry_after` is the Retry-After header in seconds; the wait in the body counts first.
+    """
+    details = _parse_details(error)
+    kind = _kind_of(details, http_status)
+    wait = details.extensions.get("retry_in_seconds")
+    # The column's id, or an object that has it (community 41658).
+    column = details.data.get("column_id")
+    column_id = column.get("column_id") if isinstance(column, Mapping) else column
+    if not isinstance(wait, int | float):
+        wait = retry_after
+    message = details.message
+    if not message:
+        is_down = http_status is not None and http_status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+        message = "Monday is not available just now" if is_down else "Monday gave no reason"
+        message += f" (HTTP {http_status})" if http_status is not None else ""
+    return MondayError(
+        kind,
+        message,
+        code=details.code,
+        request_id=request_id,
+        http_status=http_status,
+        wait_seconds=wait if kind.retry else None,
+        path=details.path,
+        column_id="name" if kind is NAME_REJECTED else _text(column_id),
+        column_type=_text(details.data.get("column_type")),
+        columns=details.broken if kind is RULES_BROKEN else None,
+    )
+
+
+def _parse_details(error: Any) -> _ErrorDetails:
+    entry = error if isinstance(error, Mapping) else {"message": error}
+    extensions = _mapping_or_empty(entry.get("extensions"))
+    detail_text = _text(extensions.get("details"))
+    # The message's reference to the API's documentation doesn't help a person who edits a record.
+    message = str(entry.get("message") or "").split(" Please check our API doc")[0]
+    path = entry.get("path")
+    status = extensions.get("status_code")
+    data = extensions.get("error_data")
+    broken: Mapping[str, str] = {}
+    if isinstance(data, list):
+        # Of a DATA_VALIDATIONS_ERROR: Monday's messages on all rules, and those on each column.
+        rules = [rule for rule in data if isinstance(rule, Mapping)]
+        of_columns: dict[str, list[str]] = {}
+        for rule in rules:
+            for column_id in rule.get("columnIds") or ():
+                of_columns.setdefault(str(column_id), []).append(str(rule.get("message") or message))
+        broken = {column_id: "; ".join(texts) for column_id, texts in of_columns.items()}
+        messages = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+        message = "; ".join(messages) or message
+        data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
+    return _ErrorDetails(
+        # Internal errors have `error_code` in its place (recorded, 2025-10).
+        code=str(extensions.get("code") or extensions.get("error_code") or ""),
+        message=f"{message}: {detail_text}" if detail_text else message,
+        data=_mapping_or_empty(data),
+        extensions=extensions,
+        broken=broken,
+        path=tuple(path) if isinstance(path, list) else (),
+        status=status if isinstance(status, int) else 0,
+    )
+
+
+def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
+    """Return the kind by the code; without a known code by the message, the HTTP status or the status inside a 200."""
+    kind = CODES.get(details.code)
+    if kind is not None:
+        narrow = _NARROWERS.get(details.code)
+        return (narrow(details) if narrow else None) or kind
+    if not details.path and _INVALID_DOCUMENT.search(details.message):
+        return _narrow_invalid(details) or INVALID_DOCUMENT
+    return (
+        _kind_by_words(_WORDS, details)
+        or _kind_by_words(_VALUE_WORDS, details)
+        or _kind_by_status(http_status)
+        or _kind_by_inner_status(details)
+        or RECORD_REJECTED
+    )
+
+
+def _kind_by_status(http_status: int | None) -> ErrorKind | None:
+    if http_status is None or 200 <= http_status < 300:
+        return None
+    if http_status >= 500:
+        return SERVER_FAILED
+    if 300 <= http_status < 400:
+        return WRONG_ADDRESS
+    return STATUSES.get(http_status, DOCUMENT_REJECTED)
+
+
+def _kind_by_inner_status(details: _ErrorDetails) -> ErrorKind | None:
+    # The codes of limits have several spellings, their wait has one.
+    if "retry_in_seconds" in details.extensions:
+        return LIMIT_REACHED
+    return SERVER_FAILED if details.status >= 500 else INNER_STATUSES.get(details.status)
+
+
+# How graphql-js refuses a document, with HTTP 200 and without a code; errors of values in a document that was executed
+# have a code of Monday's.
+_INVALID_DOCUMENT = re.compile(
+    r"^(parsing|Syntax) error|^Must provide |^Cannot query field|^Unknown (argument|type|directive|fragment|operation)"
+    r"|^(Fields?|Fragment|Directive) [\"@]|cannot represent|^Variable \S+ |^invalid type for variable"
+    r"|^There can be only one|^Expected value of type|^Value \S+ does not exist in",
+    re.IGNORECASE,
+)
+
+
+def _kind_by_words(table: Sequence[tuple[str, ErrorKind]], details: _ErrorDetails) -> ErrorKind | None:
+    return next((kind for words, kind in table if re.search(words, details.message, re.IGNORECASE)), None)
+
+
+_WORDS: tuple[tuple[str, ErrorKind], ...] = (
+    ("ip is restricted", ADDRESS_FORBIDDEN),  # DOCS, HTTP 401
+    ("^Cannot return null for non-nullable|^internal server error", SERVER_FAILED),  # community 107921
+)
+
+# About a value, or the item that it is written to.
+_VALUE_WORDS: tuple[tuple[str, ErrorKind], ...] = (
+    ("inactive items", ITEM_INACTIVE),  # community 117322
+    ("max ?locks ?exceeded", ITEM_LOCKED),  # community 46018 and 40789
+    # Sent as an invalid record (community 19867).
+    ("not in the connected boards", ITEM_NOT_CONNECTED),  # community 29555 and 67850
+    ("label .*(does not|doesn't) exist", LABEL_UNKNOWN),  # community 34196
+    ("^invalid value|^email is not valid", FIELD_REJECTED),  # community 122100, without a code
+)
+
+
+# How they refuse a value, not the document; "used in position expecting" is about the document's text.
+_INVALID_VALUE = re.compile(r"cannot represent|^Variable \S+ (got|of required type \S+ was)|^invalid type for variable")
+
+
+def _narrow_invalid(details: _ErrorDetails) -> ErrorKind | None:
+    """Return DOCUMENT_REJECTED for a value that doesn't fit its variable: without it the document may be valid."""
+    return DOCUMENT_REJECTED if _INVALID_VALUE.search(details.message) else None
+
+
+def _narrow_unauthorized(details: _ErrorDetails) -> ErrorKind | None:
+    """Return the kind of a missing right about the account; others are about the board."""
+    return PERMISSION_MISSING if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+
+
+# The order matters: an item's message is "not found in board".
+_RESOURCES: tuple[tuple[str, ErrorKind], ...] = (
+    ("column", COLUMN_NOT_FOUND),
+    ("group", GROUP_NOT_FOUND),
+    ("item", ITEM_NOT_FOUND),
+    ("board", BOARD_NOT_FOUND),
+)
+
+
+def _narrow_not_found(details: _ErrorDetails) -> ErrorKind | None:
+    """Return the kind by the resource, which `resource_type` or the message names (community 78294, 92703)."""
+    text = f"{details.data.get('resource_type') or ''} {details.message}".lower()
+    if "not found" not in text:
+        return None
+    return next((kind for word, kind in _RESOURCES if re.search(rf"\b{word}\b", text)), None)
+
+
+def _narrow_value(details: _ErrorDetails) -> ErrorKind | None:
+    """Return the kind by the message; this code is also for removed items (117322) and read-only types (56466)."""
+    if "inactive_pulse_ids" in details.data:
+        return ITEM_INACTIVE
+    unsupported = COLUMN_UNSUPPORTED if "not supported" in details.message else None
+    return _kind_by_words(_VALUE_WORDS, details) or unsupported
+
+
+_NARROWERS: dict[str, Callable[[_ErrorDetails], ErrorKind | None]] = {
+    "GRAPHQL_VALIDATION_FAILED": _narrow_invalid,
+    "UserUnauthorizedException": _narrow_unauthorized,
+    "USER_UNAUTHORIZED": _narrow_unauthorized,
+    "ResourceNotFoundException": _narrow_not_found,
+    "InvalidArgumentException": _narrow_not_found,
+    "ColumnValueException": _narrow_value,
+    "RecordInvalidException": _narrow_value,
+}
+
+
+def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value not in (None, "") else None

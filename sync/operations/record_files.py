@@ -16,7 +16,6 @@ from itertools import chain
 from typing import Any
 
 import pghistory
-import tablib
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
@@ -150,7 +149,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
         self.batch_id = uuid.uuid4()
-        self.titles: list[str] = []  # of the file's columns
         self.ignored: list[str] = []  # titles of columns that no field takes
         self.warnings: list[str] = []  # of the row that is read
         self.warned_rows: list[Any] = []
@@ -291,9 +289,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
                 for name, texts in invalid.error_dict.items()
             ]
-        result.refused_file = self._file_of(result.invalid_rows, dataset)
         result.warned_rows = self.warned_rows
-        result.warned_file = self._file_of(self.warned_rows, dataset)
         result.ignored = self.ignored
         result.batch_id = self.batch_id
         # Two runs that write the same have the same digest. It has no ids, because each run makes new ones.
@@ -322,7 +318,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _name_columns(self, dataset: Any) -> None:
         """Give each column the label of its field, and join first and last names to a name."""
-        titles = self.titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
+        titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
         plain = [fold_title(title) for title in titles]
         first = next((place for place, title in enumerate(plain) if title in FIRST_NAMES), None)
         last = next((place for place, title in enumerate(plain) if title in LAST_NAMES), None)
@@ -423,17 +419,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             self.warnings.append(f"Found by its {label}, and renamed.")
 
     # --- writing ---
-
-    def _file_of(self, rows: Iterable[Any], dataset: Any) -> tablib.Dataset:
-        """Return these rows as the file has them, each with its reasons."""
-        width = len(self.titles)
-        cells_by_number = {cells[width]: cells for cells in dataset}
-        file = tablib.Dataset(headers=[*self.titles, "Why", ""])
-        for row in rows:
-            cells = cells_by_number[row.number]
-            # Cells beyond the titles stay beyond them, so that the row isn't imported without them.
-            file.append([*cells[:width], " ".join(row.reasons), cells[width + 1]])
-        return file
 
     def _new_related(self, rows: Iterable[Any]) -> list[SyncedModel]:
         targets = [getattr(row.instance, name) for row in rows for name in self.relations]

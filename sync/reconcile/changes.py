@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
@@ -163,7 +163,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         rejected = [
             conflict.monday_item_id
             for conflict in plan.facts.conflicts
-            if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
+            if conflict.kind == ConflictKind.IDENTITY and RECORD_KEY in conflict.resolutions
         ]
         other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
@@ -268,7 +268,7 @@ def settled_field(  # noqa: PLR0911 - a table
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        inverse = field_plan.resolves.inverse[field_plan.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
         return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)

@@ -16,6 +16,7 @@ from datetime import datetime
 from uuid import UUID
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
@@ -200,7 +201,7 @@ def ask_about_item(
 ) -> pass_plan.DeletedPlan:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
-    if facts.resolution is None and facts.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
+    if facts.resolution is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
@@ -225,7 +226,7 @@ def ask_about_item(
         reports.Option(UNLINK_OPTION, "Unlink the item", unlinking, UNLINK_VALUE, reports.UNLINK),
     ]
     question = plan.conflict_report(
-        reports.KIND_DELETE,
+        ConflictKind.DELETE,
         facts.tombstone.monday_id or "",
         fields=plan.edits,
         rejected={reports.RECORD_KEY: problem} if problem else {},
@@ -464,13 +465,13 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
     if plan.question is not None:
         yield plan.question
     for conflict in facts.conflicts if plan.ending.outcome is pass_plan.Outcome.SETTLED else ():
-        if conflict.kind != reports.KIND_DELETE:
+        if conflict.kind != ConflictKind.DELETE:
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
             applied = {reports.RECORD_KEY: plan.reason} if plan.is_carried_out else {}
             item_id = conflict.monday_item_id
-            yield plan.conflict_report(reports.KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
+            yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
 def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices
 from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
@@ -96,7 +97,7 @@ def plan_removal(
         wait = _quiet_seconds(board.settings, facts, now)
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A person resolves a conflict about the record's values first.
-    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_OVERWRITTEN) for conflict in facts.conflicts)
+    has_conflict = any(conflict.kind in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN) for conflict in facts.conflicts)
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK

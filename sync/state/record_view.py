@@ -19,7 +19,6 @@ from django.utils.text import capfirst
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
 from sync.kernel import humanize
-from sync.limits import BlockedKind
 from sync.merge import NO_SYNC
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
@@ -404,8 +403,7 @@ class RecordView:
         """Why nothing is sent to Monday now even on a person's click: a pause, a stop, or a missing set-up."""
         board = self._page.board
         # A person's click may use the reserve of the quota, and skips batching.
-        is_passable = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-        return "" if is_passable else humanize.without_request_id(board.detail)
+        return "" if board.waits_for_quota else humanize.without_request_id(board.detail)
 
     @property
     def pause(self) -> Pause | None:

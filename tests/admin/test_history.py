@@ -317,19 +317,3 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
         stops.stop_board(link, MondayError(NOT_AUTHENTICATED, "x"))
     stops.end_board_stop(BoardLink.objects.get(entity_type="contact"))
     assert activity_lines() == [("stop", "contact", ""), ("stop_end", "contact", "")]
-
-
-def test_accounts_that_are_made_changed_or_deleted_are_told_to_who_may_see_users(db: None, client: Client) -> None:
-    client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
-    form = {"username": "maya", "email": "maya@example.com", "is_active": "on", "is_staff": "on"}
-    client.post("/admin/auth/user/add/", form | {"first_name": "Maya"})
-    page = f"/admin/auth/user/{User.objects.get(username='maya').pk}/change/"
-    client.post(page, form | {"first_name": "Maya", "last_name": "Lind"})
-    client.post(page, form | {"first_name": "Maya", "last_name": "Lind", "is_superuser": "on"})
-    client.post(page.replace("change", "delete"), {"post": "yes"})
-    assert activity_lines() == [("people", "", "boss")] * 3
-    told = client.get(ACTIVITY).content.decode()
-    assert "Changed what Maya Lind may do: Administrator" in told
-    assert "Deleted the account of Maya Lind." in told
-    client.force_login(staff_who_may("view_decision"))
-    assert "Maya" not in client.get(ACTIVITY).content.decode()

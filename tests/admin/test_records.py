@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
@@ -138,30 +137,6 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     # Also true of a deletion that exceeds the limit only with earlier ones.
     assert ("together with those of the hour before, that is more than 1" in follows.sentence) == waits
     assert not Contact.objects.filter(pk__in=chosen).exists()
-
-
-def test_a_deletion_names_records_with_open_conflicts(browser: Client, client: Client, world: dict[str, Any]) -> None:
-    clashing, second = world["conflicting"], states.conflicting("Bea Clash", "90")[0]
-    screens = {
-        contact.pk: f"/admin/conflicts/syncconflict/{SyncConflict.objects.get(entity_id=contact.pk).pk}/screen/"
-        for contact in (clashing, second)
-    }
-
-    def named(answer: Any) -> list[tuple[str, str]]:
-        return list(answer.context["in_conflict"])
-
-    def selected(*records: Any) -> Any:
-        data = {"action": "delete_selected", "_selected_action": [str(record.pk) for record in records]}
-        return client.post(LIST, data)
-
-    question = selected(world["synced"], clashing, second)
-    assert sorted(named(question)) == [("Ann Clash", screens[clashing.pk]), ("Bea Clash", screens[second.pk])]
-    assert f'href="{screens[second.pk]}"' in question.content.decode()
-    alone = client.get(reverse("admin:npd_contact_delete", args=[clashing.pk]))
-    assert named(alone) == [("Ann Clash", screens[clashing.pk])]
-    assert named(selected(world["synced"])) == []
-    client.force_login(staff_who_may("view_contact", "delete_contact"))
-    assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
 def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, world: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
-from sync.models.decisions import PEOPLE_KIND, log_event
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
 from tests.support.people import staff_who_may
@@ -48,14 +47,6 @@ def test_who_may_not_change_the_record_undoes_nothing(pull: Decision) -> None:
     assert Contact.objects.get().role_title == "Chair"
     stranger = with_token(staff_who_may("view_contact", name="stranger"))
     assert stranger.post(f"{ACTIVITY}{pull.pk}/undo").status_code == 403
-
-
-def test_what_happened_to_accounts_is_told_to_who_may_see_them(api: APIClient) -> None:
-    log_event(PEOPLE_KIND, "Removed the second factor of Bob.")
-    line = Decision.objects.get()
-    reader = with_token(staff_who_may("view_decision"))
-    assert [results(reader, ACTIVITY), [row["id"] for row in results(api, ACTIVITY)]] == [[], [line.pk]]
-    assert reader.get(f"{ACTIVITY}{line.pk}/").status_code == 404
 
 
 @pytest.mark.parametrize(("act", "state"), [("approve", "approved"), ("reject", "rejected")])

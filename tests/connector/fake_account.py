@@ -8,8 +8,7 @@ from typing import Any
 
 from sync.monday.client import MondayClient
 from sync.monday.connector import Hooks, MondayConnector
-from sync.monday.error_codes import translate_error
-from sync.monday.errors import TIMED_OUT, MondayError
+from sync.monday.errors import TIMED_OUT, MondayError, translate_error
 from sync.monday.graphql import Answer
 
 

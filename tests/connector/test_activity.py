@@ -19,14 +19,7 @@ from sync.monday.board_events import (
     webhook_bodies,
 )
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import (
-    BOARD_NOT_FOUND,
-    INVALID_DOCUMENT,
-    LOG_SHAPE_CHANGED,
-    UNREADABLE_ANSWER,
-    ErrorKind,
-    MondayError,
-)
+from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, ErrorKind, MondayError
 from sync.monday.graphql import Answer
 from tests.connector.bodies import Replying
 from tests.support.refusals import refusal
@@ -202,10 +195,3 @@ def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared:
     account = Replying(answer(board()), version=version)
     MondayConnector(account).board_activity("1", MOMENT)
     assert [f"$from: {declared}," in document for document, _, _ in account.calls] == [True]
-
-
-@pytest.mark.parametrize("version", ["2026-10", "2027-01"])
-def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
-    account = Replying(MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"), version=version)
-    assert [entry.id for entry in MondayConnector(account).board_activity("1", MOMENT).log or []] == ["r1"]
-    assert len({document for document, _, _ in account.calls}) == 2

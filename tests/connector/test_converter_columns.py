@@ -177,7 +177,7 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
     [
         (
             "status",
-            ConverterOptions(column_settings={"labels": {str(n): f"l{n}" for n in range(40)}}),
+            ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]}),
             "More",
             "its 40 labels already",
         ),
@@ -220,7 +220,7 @@ def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
     blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})
     assert convert.canonical_remote(convert.stored_value(blank)) is None
     assert convert.from_event({"label": {"index": 5, "text": None}}, "color") is None
-    stuck = make_converter("status", ConverterOptions(column_settings={"labels": {"5": "Stuck"}}))
+    stuck = make_converter("status", ConverterOptions(column_settings={"labels": [{"id": 5, "label": "Stuck"}]}))
     assert stuck.canonical_remote(stuck.stored_value(blank)) == "Stuck"
 
 
@@ -230,14 +230,6 @@ def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> 
     reading = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
     convert = make_converter("status", STATUS)
     assert convert.canonical_remote(convert.stored_value(reading)) == "Done"
-
-
-def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:
-    old = ConverterOptions(column_settings={"labels": {"0": "Working on it", "7": "2024", "5": ""}})
-    assert make_converter("status", old).to_remote({"field": "2024"}, None) == {"index": "7"}
-    assert make_converter("status", old).from_event({"index": 0, "post_id": None}, "color") == "Working on it"
-    names = ConverterOptions(column_settings={"labels": [{"id": 4, "name": "Smith, Sons"}]})
-    assert make_converter("dropdown", names).to_remote({"field": ["Smith, Sons"]}, None) == {"ids": ["4"]}
 
 
 @pytest.mark.parametrize(

@@ -134,13 +134,6 @@ def test_only_a_number_of_a_country_gets_it_and_is_sent(typed: str, region: str,
         convert.from_text(typed, {"phone": ""})
 
 
-@pytest.mark.parametrize(("address", "is_risky"), [("a/b@x.org", True), ("o'neil+npd@x.org", False), ("", False)])
-def test_an_email_address_of_rare_characters_is_sent_at_a_risk(address: str, is_risky: bool) -> None:
-    convert = make_converter("email")
-    assert bool(convert.rejection_risk({"email": address})) is is_risky
-    assert convert.rejection_reason({"email": address}) is None
-
-
 STAGES = {"planned": "Planned", "running": "Running", "done": "Finished"}
 ONE_VALUE = ["status", "dropdown", "text", "long_text"]
 TEXTS = st.text("abAB 1()ßé", min_size=1, max_size=6).filter(lambda text: text.strip() and not text.isdecimal())

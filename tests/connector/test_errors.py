@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.error_codes import CODES, PUBLISHED, KnownCode, translate_error
-from sync.monday.errors import ErrorKind, Scope
+from sync.monday.errors import CODES, PUBLISHED, ErrorKind, KnownCode, Scope, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,10 +39,8 @@ def test_what_may_have_been_applied_may_be_tried_again_and_everybody_is_told_wha
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.COLUMN_UNSUPPORTED),
         (failed("something new", "BrandNewException"), errors.RECORD_REJECTED),
         (failed("Slow down", "rateLimitsAgain", retry_in_seconds=7), errors.LIMIT_REACHED),
-        (failed("Slow down", "rateLimitsAgain", ["r0"], retry_in_seconds=7), errors.FIELD_LIMIT_REACHED),
-        (failed("Slow down", "rateLimitsAgain", ["r0"], status_code=429), errors.FIELD_LIMIT_REACHED),
+        (failed("Slow down", "rateLimitsAgain", ["r0"], status_code=429), errors.LIMIT_REACHED),
         (failed("Oops", "NewFault", ["r0"], status_code=500), errors.SERVER_FAILED),
-        ({"error_message": "Internal server error", "status_code": 500}, errors.SERVER_FAILED),
         (failed("No", "NewRefusal", ["r0"], status_code=403), errors.BOARD_FORBIDDEN),
         (failed("Later", "NewLock", ["r0"], status_code=423), errors.BOARD_LOCKED),
         (failed("Group not found", "ResourceNotFoundException"), errors.GROUP_NOT_FOUND),
@@ -95,12 +92,9 @@ def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row.code)
-def test_a_code_becomes_the_kind_of_the_table_in_the_present_and_in_the_older_form(row: KnownCode) -> None:
-    older = {"error_code": row.code, "error_message": "No.", "status_code": 200, "error_data": {}}
-    for body in (failed("No.", row.code, ["r0"]), older):
-        error = translate_error(body, http_status=200)
-        assert error.kind is row.kind
-        assert error.code == row.code
+def test_a_code_becomes_the_kind_of_the_table(row: KnownCode) -> None:
+    error = translate_error(failed("No.", row.code, ["r0"]), http_status=200)
+    assert (error.kind, error.code) == (row.kind, row.code)
 
 
 def test_every_code_that_the_sandbox_can_answer_has_a_kind() -> None:

@@ -9,7 +9,7 @@ import pytest
 from sync.monday import errors
 from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
-from sync.monday.error_codes import translate_error
+from sync.monday.errors import translate_error
 from sync.monday.graphql import Answer
 from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items, prepare_creates
 from tests.connector.bodies import COLUMN_IDS, Replying, column, failed, item
@@ -82,7 +82,7 @@ def test_a_hole_in_a_list_doesn_t_shift_the_errors_of_its_neighbours() -> None:
 def test_an_item_that_an_error_left_out_is_not_an_item_that_is_gone(deeper: list[str | int]) -> None:
     """`column_values` is non-null in Monday's schema, so an error in it nulls the whole item."""
     failure = failed("blocked", "tooManyRequests", ["linked", 0, *deeper])
-    with refusal(errors.FIELD_LIMIT_REACHED):
+    with refusal(errors.LIMIT_REACHED):
         parse_items(_answer({"linked": [None, item("12")]}, failure), COLUMN_IDS)
     page = {"cursor": None, "items": [None]}
     failure = failed("Internal server error", "INTERNAL_SERVER_ERROR", ["by_npd_id", "items", 0, *deeper])
@@ -122,7 +122,7 @@ def test_a_part_that_failed_is_raised_and_not_taken_for_nothing_found(part: str)
 )
 def test_a_list_that_failed_inside_a_part_is_raised(board: Any, path: list[str | int]) -> None:
     failure = failed("blocked", "tooManyRequests", path)
-    with refusal(errors.FIELD_LIMIT_REACHED):
+    with refusal(errors.LIMIT_REACHED):
         parse_batch(_answer({"by_match": [board]}, failure), COLUMN_IDS)
 
 
@@ -177,7 +177,7 @@ def test_a_text_that_only_looks_like_an_escaped_nul_is_known() -> None:
 
 def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:
     failure = failed("blocked", "tooManyRequests", ["linked", 0, "state"])
-    with refusal(errors.FIELD_LIMIT_REACHED):
+    with refusal(errors.LIMIT_REACHED):
         parse_items(_answer({"linked": [item("11", state=None)]}, failure), COLUMN_IDS)
     with refusal(errors.UNREADABLE_ANSWER, match="active"):
         parse_items(_answer({"linked": [item("11", state=None)]}), COLUMN_IDS)

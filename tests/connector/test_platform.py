@@ -119,6 +119,6 @@ def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:
         parse_users(Answer({"users": None}, errors=(refused,)))
     with refusal(errors.UNREADABLE_ANSWER):
         parse_users(Answer({"users": None}))
-    left_out = errors.MondayError(errors.FIELD_LIMIT_REACHED, "slow down", path=["users", 1])
-    with refusal(errors.FIELD_LIMIT_REACHED):
+    left_out = errors.MondayError(errors.LIMIT_REACHED, "slow down", path=["users", 1])
+    with refusal(errors.LIMIT_REACHED):
         parse_users(Answer({"users": [{"id": "1"}, None]}, errors=(left_out,)))

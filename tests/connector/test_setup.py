@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BoardSetup, ColumnSpec
 from sync.monday.connector import MondayConnector
-from sync.monday.error_codes import translate_error
+from sync.monday.errors import translate_error
 from sync.monday.graphql import Answer
 from tests.connector.fake_account import FakeAccount
 from tests.support.refusals import refusal
@@ -172,7 +172,7 @@ def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, i
     }
     account = Partly(part, failure if is_told else None)
     account.add_board("7", _column("npd_email", "Email", "email"))
-    with refusal(errors.FIELD_LIMIT_REACHED if is_told else errors.UNREADABLE_ANSWER):
+    with refusal(errors.LIMIT_REACHED if is_told else errors.UNREADABLE_ANSWER):
         _ensure(account)
     assert account.writes == []
 
@@ -187,7 +187,7 @@ def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) 
         return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(translate_error(failure),))}
 
     account._plays = plays  # type: ignore[method-assign]
-    with refusal(errors.FIELD_LIMIT_REACHED):
+    with refusal(errors.LIMIT_REACHED):
         account.ensure_webhooks(URL, hooks)
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 

@@ -19,12 +19,10 @@ def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
-def preview(
-    client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", name: str = "", **options: str
-) -> Any:
+def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:
     """The page of what a file would do."""
     data = content.encode() if isinstance(content, str) else content
-    name = name or ("people.xlsx" if data.startswith(b"PK") else "people.csv")
+    name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
     return client.post(
         f"/admin/{app}/{kind}/import/",
         {"import_file": SimpleUploadedFile(name, data), "resource": "0", "format": "0"} | options,

@@ -90,17 +90,6 @@ def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
     assert "no XLSX file" in str(page.context["form"].errors["import_file"])
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "advice"),
-    [(b"Name\nAnn\n", "people.XLSX", "rename it to .csv"), (b"PK\x03\x04", "people.csv", "Rename it to .xlsx")],
-)
-def test_a_file_that_is_not_what_its_name_says_is_refused(
-    browser: Client, content: bytes, name: str, advice: str
-) -> None:
-    page = preview(browser, content, name=name)
-    assert advice in str(page.context["form"].errors["import_file"])
-
-
 def test_a_workbook_is_read_as_a_person_sees_it() -> None:
     [row] = AnyFile().create_dataset(sheet(["Name", "A"], ["Ann", 7.0])).dict
     assert (row["Name"], row["A"]) == ("Ann", "7")

@@ -51,7 +51,7 @@ def test_calls_that_fail_together_are_one_failure() -> None:
 
 
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
-    breaker.stop_account(errors.MondayError(errors.MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
+    breaker.stop_account(errors.MondayError(errors.LIMIT_REACHED, "slow down", wait_seconds=90))
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     assert round(rest()) == 90
 

@@ -17,7 +17,7 @@ from sync.limits.rate_limits import PLAN_LIMITS
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
-from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, UNREACHABLE, MondayError
+from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
 from sync.operations.person_requests import push_record
 from sync.operations.sweep import boards_to_sweep
@@ -121,7 +121,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 
 
 def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
-    breaker.stop_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
+    breaker.stop_account(MondayError(LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
     assert breaker.ask_again() == breaker.WAITING
     assert len(monday_answers.calls) == 0

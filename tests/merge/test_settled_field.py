@@ -24,7 +24,7 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **field_plan: Any) -> FieldSettlement:
     remote = TEXT.stored_value(item("Chair").reading("role"))
-    plan = FieldPlan(MAPPING, TEXT, FieldDecision("role_title", action), {"role_title": "Boss"}, remote)
+    plan = FieldPlan(MAPPING, TEXT, FieldDecision(action), {"role_title": "Boss"}, remote)
     return settled_field(replace(plan, **field_plan), Contact(role_title=now), item("Chair"), answer)
 
 
@@ -53,7 +53,7 @@ def test_what_monday_made_of_a_value_is_said() -> None:
 def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own(creates: bool) -> None:
     mapping = FieldMapping(key="organization", fields=["organization"], column_id="of", version=1, label="Organization")
     acme = {"organization": {"id": "a1", "item": "44", "name": "Acme"}}
-    decision = FieldDecision("organization", Action.PUSH)
+    decision = FieldDecision(Action.PUSH)
     plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
     shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
     answer = Item("7", "Ann", "active", values={"of": shown})

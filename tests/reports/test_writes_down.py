@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
-from sync.monday.errors import CONNECTION_LOST, MINUTE_LIMIT_REACHED, MondayError
+from sync.monday.errors import CONNECTION_LOST, LIMIT_REACHED, MondayError
 from sync.operations.sweep import sweep_due_boards
 from tests.limits.conftest import Planned, monday
 from tests.support.world import World, staged
@@ -136,7 +136,7 @@ def test_an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwh
 
 
 @pytest.mark.parametrize(
-    "error", [MondayError(CONNECTION_LOST, "gone"), MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=20)]
+    "error", [MondayError(CONNECTION_LOST, "gone"), MondayError(LIMIT_REACHED, "slow down", wait_seconds=20)]
 )
 def test_a_read_that_fails_meanwhile_keeps_edits_out_no_longer_than_without_the_stop(
     world: World, error: MondayError

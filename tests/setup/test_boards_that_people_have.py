@@ -11,7 +11,7 @@ from sync import registry
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
-from sync.monday.board import BoardColumn
+from sync.monday.board_items import BoardColumn
 from sync.operations.person_requests import check_board
 from sync.operations.setup.selection import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.operations.sweep import enqueue_items

@@ -209,8 +209,8 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult(False, message, "Resume it under Boards.", "pause")
-    for stop in availability.stops_of(overview):
-        yield CheckResult(False, stop.headline, stop.rest, "pause")
+    for stop in availability.stops():
+        yield CheckResult(False, availability.stop_headline([stop.board], stop.title), stop.own_detail, "pause")
 
 
 def _approval_results() -> Iterator[CheckResult]:

@@ -18,7 +18,6 @@ from sync.monday.conversion import (
     Local,
     OneText,
     complete_value,
-    field_label,
     object_or_empty,
     only_text,
     text_under,
@@ -61,10 +60,6 @@ class AddressWithLabel(OneText):
         return self.tidied(text_under(remote_raw, self.key))
 
 
-# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to accept.
-_DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
-
-
 class EmailConverter(AddressWithLabel):
     column_type = name = key = "email"
     bare_text_reason = "it may be a label"
@@ -90,13 +85,6 @@ class EmailConverter(AddressWithLabel):
         # Only Monday knows which addresses it accepts.
         return None
 
-    def rejection_risk(self, local_raw: Local) -> str | None:
-        name, text = only_text(local_raw)
-        sign = _DOUBTFUL.search(self.tidied(text) or "")
-        if sign is None:
-            return None
-        return f"{field_label(name)}: “{sign[0]}” in an email address is probably rejected by Monday; use another one"
-
 
 # Scheme, host and path, each of which may be missing, and the rest.
 _URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)([^?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
@@ -110,7 +98,7 @@ class _WebAddress(NamedTuple):
     """The parts of a web address."""
 
     scheme: str  # may be empty
-    user: str
+    user: str  # with its “@”
     host: str
     path: str
     rest: str  # query and fragment
@@ -126,38 +114,18 @@ class LinkConverter(AddressWithLabel):
     bare_text_reason = "it may be the link's label"
 
     def canonical(self, text: str | None) -> str | None:
-        """Return the normal form of an address (RFC 3986, 6.2).
-
-        A domain is in its own letters, not in the xn-- form; a missing scheme is https.
-        """
-        url = _visible(text)
+        """Return the address with its scheme and its domain's own letters in lower case, without a usual port."""
+        url = self.tidied(text)
         web = _parse_web_address(url)
         if web is None:
             # In other links only the scheme ignores case.
             scheme, colon, rest = (url or "").partition(":")
             return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
-        path = _resolve_dots(_fold_escapes(web.path))
-        # An empty query or fragment means nothing.
-        query, _, fragment = web.rest.partition("#")
-        query = "" if query == "?" else _fold_escapes(query)
-        rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
-        # User name and password can be case-sensitive.
-        user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
-        host, colon, port = web.host.rpartition(":")
-        if not colon or not (port == "" or port.isdecimal()):
-            host = web.host
-            port = ""
-        # An IPv6 address is in brackets.
-        domain = host if host.startswith("[") else _fold_escapes(host)
-        # A domain may end with a dot.
-        host = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
-        # 0443 is the port 443.
-        port = texts.plain_letters(port).lstrip("0") or (port and "0")
-        if port not in ("", _DEFAULT_PORTS.get(scheme)):
-            host = f"{host}:{port}"
-        start = f"{scheme}://{user and user + '@'}{host}"
-        return texts.canonical_text(f"{start}{'' if path == '/' else path}{rest}")
+        host = texts.readable_domain(texts.plain_letters(web.host).lower())
+        host = host.removesuffix(_USUAL_PORTS.get(scheme, ":"))
+        path = "" if web.path == "/" else web.path
+        return texts.canonical_text(f"{scheme}://{web.user}{host}{path}{web.rest}")
 
     def tidied(self, text: str | None) -> str | None:
         """Escape spaces, which no form accepts."""
@@ -191,42 +159,8 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
 
 
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": "443"}
-# Escapes, and characters that browsers escape.
-_ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 _SPACE = re.compile(r"\s+")
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
-
-
-def _fold_escapes(part: str) -> str:
-    """Return a part of an address with only the necessary escapes, in capitals (RFC 3986, 6.2.2)."""
-
-    def fold(escapes: re.Match[str]) -> str:
-        if escapes[0][0] != "%":
-            return escaped(escapes[0])
-        text = bytes.fromhex(escapes[0].replace("%", "")).decode(errors="surrogateescape")
-        plain = {letter for letter in text if _UNRESERVED.match(letter) and texts.drop_invisible(letter)}
-        return "".join(letter if letter in plain else escaped(letter) for letter in text)
-
-    def escaped(letters: str) -> str:
-        return "".join(f"%{byte:02X}" for byte in letters.encode(errors="surrogateescape"))
-
-    return _ESCAPES.sub(fold, part)
-
-
-def _resolve_dots(path: str) -> str:
-    """Remove “.” and “..” from a path (RFC 3986, 5.2.4)."""
-    if "/." not in path:
-        return path
-    resolved: list[str] = []
-    segments = path.split("/")
-    for segment in segments:
-        if segment == "..":
-            resolved = resolved[:-1] or [""]
-        elif segment != ".":
-            resolved.append(segment)
-    return "/".join([*resolved, ""] if segments[-1] in (".", "..") else resolved)
-
 
 # A field belongs to the part with which its name ends.
 _PARTS = ("street", "city", "state", "zip", "country")

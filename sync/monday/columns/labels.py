@@ -1,8 +1,4 @@
-"""Columns whose values are labels in the column's settings (status, dropdown), or items of another board.
-
-Labels have two forms: `settings` lists them as objects, the older `settings_str` maps them by index
-(developer.monday.com/api-reference/reference/status and …/dropdown).
-"""
+"""Columns whose values are labels in the column's settings (status, dropdown), or items of another board."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,9 +101,6 @@ class ChoiceConverter(Converter):
     def rejection_reason(self, local_raw: Local) -> str | None:
         return self.inner.rejection_reason(self._spelled(local_raw))
 
-    def rejection_risk(self, local_raw: Local) -> str | None:
-        return self.inner.rejection_risk(self._spelled(local_raw))
-
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)
 
@@ -174,17 +167,12 @@ def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the labels that can be chosen, by the id in Monday's values."""
+    """Return the labels that can be chosen, by the id in Monday's values (not by `index`, the place in the list)."""
     labels = settings.get("labels")
-    pairs: list[tuple[str, str]] = []
-    if isinstance(labels, Mapping):
-        pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
-    for entry in labels if isinstance(labels, list) else ():
-        if isinstance(entry, Mapping) and not entry.get("is_deactivated"):
-            # For a status, values hold the `id`, and `index` is its place in the list; older answers have only `index`.
-            key = entry.get("id", entry.get("index"))
-            pairs.append(("" if key is None else str(key), _label_text(entry)))
-    return {key: name for key, name in pairs if key and name}
+    entries = [entry for entry in labels if isinstance(entry, Mapping)] if isinstance(labels, list) else []
+    present = [entry for entry in entries if entry.get("id") is not None and not entry.get("is_deactivated")]
+    texts = {str(entry["id"]): entry.get("label", entry.get("name")) for entry in present}
+    return {key: text for key, text in texts.items() if isinstance(text, str) and text}
 
 
 def label_id(label: str, labels: Mapping[str, str]) -> str | None:
@@ -196,12 +184,6 @@ def label_id(label: str, labels: Mapping[str, str]) -> str | None:
 
 def plain_label(text: str | None) -> str | None:
     return fold_whitespace(drop_invisible_from_label(text or ""))
-
-
-def _label_text(label: Any) -> str:
-    if isinstance(label, Mapping):
-        label = label.get("label", label.get("name"))
-    return label if isinstance(label, str) else ""
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:

@@ -249,13 +249,9 @@ def canonical_phone(text: str | None, region: str) -> str | None:
     return plain if number is None else _compared_form(number)
 
 
-# The 9 between the codes of Argentina and an area, for calls to mobile phones from abroad.
-_MOBILE_SIGN = re.compile(r"(\+54)9(?=\d{10}\Z)")
-
-
 def _compared_form(number: phonenumbers.PhoneNumber) -> str:
     extension = f";ext={number.extension}" if number.extension else ""
-    return _MOBILE_SIGN.sub(r"\1", phonenumbers.format_number(number, _E164)) + extension
+    return phonenumbers.format_number(number, _E164) + extension
 
 
 def _whole_form(number: phonenumbers.PhoneNumber) -> str:
@@ -263,22 +259,6 @@ def _whole_form(number: phonenumbers.PhoneNumber) -> str:
     formatted = phonenumbers.format_number(number, _INTERNATIONAL)
     is_same = canonical_phone(formatted, "") == _compared_form(number)
     return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
-
-
-_MEXICO = 52
-# Prefixes in Mexico until 2019, for mobile phones and other areas.
-_FORMER_PREFIX = re.compile(r"(?:1|01|04[45])(?=\d{10}\Z)")
-
-
-def _without_former_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.PhoneNumber:
-    digits = phonenumbers.national_significant_number(number)
-    if number.country_code != _MEXICO or not _FORMER_PREFIX.match(digits):
-        return number
-    today = f"+{_MEXICO}{_FORMER_PREFIX.sub('', digits)}"
-    # The rest of the parsed number stays, such as whether it had a plus.
-    number.national_number = phonenumbers.parse(today, None).national_number
-    number.italian_leading_zero = number.number_of_leading_zeros = None
-    return number
 
 
 def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> phonenumbers.PhoneNumber:
@@ -313,7 +293,7 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
             # The 00 of most countries, which means the plus.
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
-        number = _without_former_prefix(_with_own_code(number, plain, region))
+        number = _with_own_code(number, plain, region)
         # The extension may have digits of another script.
         number.extension = number.extension and phonenumbers.normalize_digits_only(number.extension)
         e164 = phonenumbers.format_number(number, _E164)

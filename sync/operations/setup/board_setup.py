@@ -29,8 +29,7 @@ from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, Syn
 from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
-from sync.monday.board import Board, BoardColumn, BoardSetup
-from sync.monday.board_items import Item
+from sync.monday.board_items import Board, BoardColumn, BoardSetup, Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue

@@ -25,9 +25,8 @@ from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.models.synced_model import unsynced
-from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
@@ -477,7 +476,7 @@ class Planner:
             for field_plan in [field_plan for plan in run.plan.records.values() for field_plan in plan.plans.values()]:
                 awaits = field_plan.awaits
                 if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    missing_names = self.missing_names[relations[field_plan.mapping.key]]
+                    missing_names = self.missing_names[relations[field_plan.key]]
                     missing_names.setdefault(match_key(awaits.value), awaits.value)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)

@@ -32,8 +32,7 @@ from sync.choices import Rule, SetupState, SyncDirection
 from sync.kernel.humanize import join_first, plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.monday.board import RELATION, Board, BoardColumn, ColumnSpec
-from sync.monday.board_items import GROUP
+from sync.monday.board_items import GROUP, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 from sync.monday.texts import fold_title, match_key
 from sync.reconcile.lookups import match_key_sql
