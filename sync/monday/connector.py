@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sync.monday import board_events, board_items, connection, errors, graphql, items
 from sync.monday.columns.labels import label_settings
-from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
+from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
@@ -324,19 +324,6 @@ class MondayConnector:
             if len(page) < USERS_PER_PAGE:
                 break
         return users
-
-    def check_connection(
-        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-    ) -> list[CheckResult]:
-        """Check the account and everything about these boards; errors become results."""
-        results = connection.check_account(info, requested_version)
-        try:
-            by_id = self.read_boards([check.board_id for check in boards if check.board_id])
-        except MondayError as error:
-            return [*results, CheckResult(False, error.message, error.advice, "board")]
-        for check in boards:
-            results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
-        return results
 
 
 def _without_address(error: MondayError, url: str) -> MondayError:
