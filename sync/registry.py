@@ -20,7 +20,7 @@ from django.utils.text import capfirst, smart_split, unescape_string_literal
 from sync.choices import Rule
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
-from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
@@ -167,6 +167,12 @@ def name_field(model: type[SyncedModel]) -> str | None:
     """Return the model's field of the item's name; None if it has none, or isn't registered."""
     spec = _entities.get(model.entity_type())
     return spec.name_field if spec else None
+
+
+def tombstone_name(tombstone: Tombstone) -> str:
+    """Return the deleted record's name; empty if unknown or erased."""
+    spec = _entities.get(tombstone.entity_type)
+    return str(tombstone.data.get((spec and spec.name_field) or "name") or "")
 
 
 def match_field(model: type[SyncedModel]) -> str | None:

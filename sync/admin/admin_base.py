@@ -29,7 +29,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import tombstone_name, tombstones_of
+from sync.records.tombstones import tombstones_of
 from sync.state import record_view
 
 
@@ -374,7 +374,7 @@ class RecordLinkMixin(PageAdmin):
                 row.page_record_url = registry.record_url(*key)
                 continue
             stone = tombstones.get(key)
-            row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            row.page_record = (registry.tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = stone.pk if stone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""

@@ -420,8 +420,7 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
     for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
-        if deleted_name := stone.data.get(name_field):
+        if deleted_name := registry.tombstone_name(stone):
             deleted[stone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}

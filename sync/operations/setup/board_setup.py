@@ -5,7 +5,7 @@ another choice of a person overwrites an administrator's changes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,7 +57,6 @@ class SetupOutcome:
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     needs_pass: bool = False  # whether every record with an item needs a pass
-    remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
 
 
 def set_up_all() -> Iterator[SetupOutcome]:
@@ -303,7 +302,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
         enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-    if outcome.needs_pass and (number := _enqueue_linked_records(spec, outcome.remapped)):
+    if outcome.needs_pass and (number := _enqueue_linked_records(spec)):
         outcome.done.append(f"{registry.count_of_type(number, spec.entity_type)} will be synced again")
     if not column_before:
         # Saves older than the board get this cause too, so that metrics don't count their wait as sync latency.
@@ -360,7 +359,7 @@ def _store_mappings(
                 **board_columns.NO_PROBLEM,
             )
         if column is not None:
-            values |= _column_values(outcome, mapping, column, by)
+            values |= _column_values(outcome, mapping, column)
         for name, value in values.items():
             setattr(mapping, name, value)
         mapping.save()
@@ -368,7 +367,7 @@ def _store_mappings(
             _enqueue_affected(mapping, by)
 
 
-def _column_values(outcome: SetupOutcome, mapping: FieldMapping, column: BoardColumn, by: str) -> dict[str, Any]:
+def _column_values(outcome: SetupOutcome, mapping: FieldMapping, column: BoardColumn) -> dict[str, Any]:
     """Return what changes of a mapping with this column; with another column or converter it gets a new version."""
     spec = board_columns.mapping_spec(mapping)
     converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
@@ -384,8 +383,6 @@ def _column_values(outcome: SetupOutcome, mapping: FieldMapping, column: BoardCo
         changed["version"] = models.F("version") + 1
     if mapping.column_id and is_moved:
         outcome.done.append(f"{mapping.label} is now in the column {column.id} (it was {mapping.column_id})")
-        if by:
-            outcome.remapped[mapping.remap_key] = by
     elif mapping.column_id and is_converted:
         outcome.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
     # With a usable column again, the blocked records need a pass.
@@ -410,14 +407,12 @@ def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
     enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
-def _enqueue_linked_records(spec: EntitySpec, payload: Mapping[str, str]) -> int:
+def _enqueue_linked_records(spec: EntitySpec) -> int:
     """Enqueue every record that has an item and may sync; return how many."""
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
     # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
     locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True))
-    enqueue(
-        spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
-        direction=QueueDirection.TO_NPD,
-    )  # fmt: skip
+    direction = QueueDirection.TO_NPD
+    enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
     return len(ids)
