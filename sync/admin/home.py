@@ -174,10 +174,9 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.counts_by_reason(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
-        by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
+        by_state = record_view.state_counts(spec.model._default_manager.all())
         lines.append(
             BoardLine(
                 spec=spec,

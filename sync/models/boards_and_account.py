@@ -180,10 +180,6 @@ class FieldMapping(models.Model):
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
     @property
-    def has_usable_column(self) -> bool:
-        return bool(self.column_id) and not self.problem
-
-    @property
     def is_blocked(self) -> bool:
         """Whether its column can't be used, though the field is synced."""
         return bool(self.problem) and self.direction != choices.SyncDirection.NONE

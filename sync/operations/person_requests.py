@@ -26,10 +26,12 @@ from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.registry import link_of
-from sync.state.record_view import UNWRITABLE_STATES
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
+
+# States of an item, in the sync state, in which nothing can be written to it.
+UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 @dataclass(frozen=True)
