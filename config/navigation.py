@@ -199,11 +199,12 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
 
 def _waiting_text(request: HttpRequest) -> str:
     """Return how many things wait for this user; empty for none, and for users who may only read them."""
-    from sync.admin.home import kinds_on_home, tallies_of
+    from sync.admin.admin_base import kinds_on_home, tallies_of
 
-    if kinds_on_home(request.user).reads_only:
+    shown = kinds_on_home(request.user)
+    if shown.reads_only:
         return ""
-    number = sum(tally.causes for tally in tallies_of(request).values())
+    number = sum(tally.causes for kind, tally in tallies_of(request).items() if kind in shown.kinds)
     return f"{number:,}" if number else ""
 
 

@@ -19,8 +19,8 @@ from rest_framework.routers import SimpleRouter
 
 from conflicts import progress, resolution
 from conflicts.case import RecordContext
-from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, ConflictKind, SyncConflict
-from conflicts.reports import FieldSelection
+from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, SyncConflict
+from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SyncConflict
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, FieldSelection
+from conflicts.reports import ConflictKind, FieldSelection
 from sync.monday.texts import unix_lines
 
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
@@ -53,11 +53,11 @@ def is_same(values: Sides, now: Sides) -> bool:
     return all(same_text(values.get(side), now[side]) for side in (NPD, MONDAY))
 
 
-def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = KIND_FIELDS) -> Effect:
+def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:
     """Return the effect of choosing a side, or of a typed value."""
     result = typed if choose == CUSTOM else values[choose]
     npd_changes = not same_text(result, values[NPD])
-    if kind == KIND_OVERWRITTEN:
+    if kind == ConflictKind.OVERWRITTEN:
         # Until it is resolved, both sides have NPD's value.
         return Effect(normalize_text(result), npd_changes, npd_changes)
     monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])

@@ -6,8 +6,8 @@ from typing import Any
 import pghistory
 from django.db.models import Q
 
-from conflicts.models import ConflictKind, StoredResolution, SyncConflict
-from conflicts.reports import RECORD_KEY
+from conflicts.models import StoredResolution, SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictKind
 from sync.kernel import humanize
 from sync.models import Decision, decisions
 

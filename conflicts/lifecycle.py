@@ -11,16 +11,8 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.effects import applied_effect
 from conflicts.history import ConflictHistory
-from conflicts.models import (
-    BASE,
-    CLOSED_ITSELF,
-    MONDAY,
-    NPD,
-    ConflictKind,
-    ResolutionType,
-    StoredResolution,
-    SyncConflict,
-)
+from conflicts.models import BASE, CLOSED_ITSELF, MONDAY, NPD, ResolutionType, StoredResolution, SyncConflict
+from conflicts.reports import ConflictKind
 
 OVER_BEFORE = "The conflict had closed by then."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."

@@ -12,6 +12,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
@@ -86,13 +87,6 @@ def _default_labels(entity_type: str) -> Mapping[str, str]:
         return {spec.key: spec.label for spec in registry.entity(entity_type).mappings}
     except registry.UnknownEntity:
         return {}
-
-
-class ConflictKind(models.TextChoices):
-    FIELDS = reports.KIND_FIELDS, "Fields differ"
-    OVERWRITTEN = reports.KIND_OVERWRITTEN, "An edit on Monday was lost"
-    DELETE = reports.KIND_DELETE, "Deleted on one side"
-    IDENTITY = reports.KIND_IDENTITY, "Who is this?"
 
 
 class ResolutionType(models.TextChoices):

@@ -5,14 +5,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db import models
+
 from sync.kernel.messages import ACTS
 
-KIND_FIELDS = "fields"
-KIND_IDENTITY = "identity"
-KIND_DELETE = "delete"
-KIND_OVERWRITTEN = "overwritten"
 
-# The kinds below are not stored.
+class ConflictKind(models.TextChoices):
+    FIELDS = "fields", "Fields differ"
+    OVERWRITTEN = "overwritten", "An edit on Monday was lost"
+    DELETE = "delete", "Deleted on one side"
+    IDENTITY = "identity", "Who is this?"
+
+
+# Kinds that are not stored.
 
 # Attention's kind for fields that differ since the first match, so that nobody changed them.
 KIND_FIRST_MATCH = "first_match"
@@ -21,7 +26,7 @@ KIND_FIRST_MATCH = "first_match"
 KIND_DELETED_RECORD = "deleted_record"
 KIND_RESTORED_ITEM = "restored_item"
 
-DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
+DELETIONS = (ConflictKind.DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
 
 # The kind of an OpenConflict that is resolved and has an undo request (resolutions.py).
 KIND_UNDO = "undo"

@@ -13,18 +13,8 @@ from django.db.models import Q
 from conflicts import effects, lifecycle
 from conflicts.case import RecordContext, fields_with_base
 from conflicts.history import ConflictHistory, quote_value
-from conflicts.models import (
-    BASE,
-    CUSTOM,
-    MONDAY,
-    NPD,
-    UNDO,
-    ConflictKind,
-    ResolutionType,
-    StoredResolution,
-    SyncConflict,
-)
-from conflicts.reports import RECORD_KEY, FieldSelection
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now

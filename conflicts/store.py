@@ -13,8 +13,8 @@ from django.db.models import Q
 
 from conflicts import lifecycle
 from conflicts.history import ConflictHistory
-from conflicts.models import ConflictKind, SyncConflict
-from conflicts.reports import KIND_UNDO, ConflictReport, OpenConflict
+from conflicts.models import SyncConflict
+from conflicts.reports import KIND_UNDO, ConflictKind, ConflictReport, OpenConflict
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]

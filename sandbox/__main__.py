@@ -34,9 +34,8 @@ class Settings:
 
 
 def build(settings: Settings) -> web.Application:
-    store = Store(settings.data)
-    world = World(Clock(), store)
-    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
+    world = World(Clock(), Store(settings.data))
+    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd))
     api = Api(world, deliveries, settings.token, settings.plan)
     world.on_events = deliveries.on_events
     deliveries.start()

@@ -53,35 +53,6 @@ class Call:
         return content
 
 
-class CallLog:
-    """The last calls, oldest first."""
-
-    def __init__(self) -> None:
-        self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-
-    def begin(self, at: float) -> Call:
-        with self._lock:
-            return Call(next(self._numbers), at)
-
-    def end(self, call: Call) -> None:
-        with self._lock:
-            self._calls.append(call)
-
-    def since(self, number: int = 0) -> list[dict[str, Any]]:
-        with self._lock:
-            return [call.to_json() for call in self._calls if call.id > number]
-
-    def last(self, count: int) -> list[Call]:
-        with self._lock:
-            return list(self._calls)[-count:]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._calls.clear()
-
-
 # `Idempotency-Key`: a mutation's first answer is repeated for 30 minutes
 # (developer.monday.com/api-reference/docs/idempotency). How Monday answers another body under the same key is not
 # published; the sandbox repeats the first answer, and the log says so.
@@ -177,7 +148,8 @@ class Api:
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls = CallLog()
+        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
+        self._numbers = itertools.count(1)
         self.faults = faults.Faults()
         self.latency = Latency()
         self.limits = api_limits.Limits(world.clock, plan)
@@ -187,8 +159,7 @@ class Api:
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""
-        call = self.calls.begin(self._clock.time())
-        call.request_id = str(uuid.uuid4())
+        call = Call(next(self._numbers), self._clock.time(), request_id=str(uuid.uuid4()))
         started = time.monotonic()
         try:
             response = self._admit(request, call)
@@ -196,7 +167,7 @@ class Api:
             return response
         finally:
             call.ms = round((time.monotonic() - started) * 1000, 1)
-            self.calls.end(call)
+            self.calls.append(call)
 
     def _admit(self, request: web.Request, call: Call) -> web.Response:
         """Answer a request within the account's limits."""
@@ -208,14 +179,14 @@ class Api:
         if not token or not is_valid:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
-            with self.limits.count_call() as counted_call:
+            with self.limits.count_call():
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
                 # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
-                    counted_call.tenths = api_limits.REJECTED_CALL
+                    self.limits.reduce_call()
                 return self._with_limit_headers(response)
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
@@ -297,7 +268,9 @@ class Api:
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        middleware = [faults.fault_middleware(fault, operation, self.history)]
+        middleware: list[Any] = []
+        if fault is not None:
+            middleware.append(faults.FieldFault(fault, operation, self.history))
         if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import kind_of
-from sandbox.columns.choice_kinds import Status, board_ids
-from sandbox.columns.value_kinds import Writing
+from sandbox.columns import Status, Writing, board_ids, kind_of
 from sandbox.web import decode_json
 from sandbox.world import World
 
@@ -247,7 +245,6 @@ NAME_LIMIT = 255  # above, Monday answers ItemNameTooLongException
 
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
 ITEM_BYTES = 65_536
-MOST_BYTES = 6  # of one character in JSON: control characters are written as \u001f
 RawValues = dict[str, Any]  # by column id
 
 
@@ -498,8 +495,6 @@ def check_size(item: model.Item | None, changes: RawValues) -> None:
     # Monday counts all values of an item together (developer.monday.com/api-reference/reference/text).
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
     raws = before | changes
-    if sum(len(str(raw)) for raw in raws.values()) * MOST_BYTES <= ITEM_BYTES:
-        return  # counting every byte of every change would cost more than the change
     size = _bytes(raws.values())
     # A loaded item may exceed the limit; allow changes that shrink it.
     if size > ITEM_BYTES and size > _bytes(before.values()):

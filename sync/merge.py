@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from sync.choices import Rule, SyncDirection
 
@@ -66,13 +67,8 @@ class FieldSides:
         return self.base is not None and _are_equal(self.local, self.base[0])
 
     @property
-    def remote_unchanged(self) -> bool:
-        """Whether Monday's value is that of the base."""
-        return self.base is not None and _are_equal(self.remote, self.base[1])
-
-    @property
     def unchanged(self) -> bool:
-        return self.local_unchanged and self.remote_unchanged
+        return self.local_unchanged and self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
     def equal(self) -> bool:
@@ -116,8 +112,7 @@ class Action(StrEnum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """A field's values on both sides at one time."""
 
     local: Canonical
@@ -133,10 +128,9 @@ class EditTimes:
 
 
 @dataclass(frozen=True)
-class Field:
+class Field(FieldSides):
     """Everything on which the decision about one field depends."""
 
-    key: str
     local: Canonical
     remote: Canonical
     base: Values | None = None
@@ -153,16 +147,11 @@ class Field:
     restore_reason: str = ""
     edited: EditTimes = EditTimes()  # for the rule “newest”
 
-    @property
-    def sides(self) -> FieldSides:
-        return FieldSides(self.local, self.remote, (self.base.local, self.base.remote) if self.base else None)
-
 
 @dataclass(frozen=True)
 class FieldDecision:
     """What to do with a field, and why."""
 
-    key: str
     action: Action
     reason: str = ""
     overrides: bool = False  # a person's value is overwritten
@@ -174,17 +163,17 @@ class FieldDecision:
 def decide_field(field: Field) -> FieldDecision:
     """Return what to do with a field; a required field is never emptied."""
     if field.direction is SyncDirection.NONE:
-        return FieldDecision(field.key, Action.NOTHING, NO_SYNC)
+        return FieldDecision(Action.NOTHING, NO_SYNC)
     decision = _decide_ignoring_required(field)
     if not field.required:
         return decision
     # NPD requires a value, so an empty result blocks the field.
     if decision.action is Action.PULL and field.remote is None:
         reason = "It is empty on Monday, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(field.key, Action.HOLD, reason)
+        return FieldDecision(Action.HOLD, reason)
     if decision.action is Action.BOTH and decision.value is None:
         reason = "The result is empty, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(field.key, Action.HOLD, reason)
+        return FieldDecision(Action.HOLD, reason)
     return decision
 
 
@@ -192,13 +181,13 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
     if field.restore_reason and field.direction is SyncDirection.BIDIRECTIONAL:
         if field.chosen_value == field.local == field.remote:
-            return FieldDecision(field.key, Action.AGREED, f"{field.restore_reason}; both sides have it again")
+            return FieldDecision(Action.AGREED, f"{field.restore_reason}; both sides have it again")
         return _give_both_sides(field, field.chosen_value, field.restore_reason)
-    if field.sides.unchanged:
-        return FieldDecision(field.key, Action.NOTHING)
+    if field.unchanged:
+        return FieldDecision(Action.NOTHING)
     # Both sides have the same value, so only the base changes.
     if field.local == field.remote:
-        return FieldDecision(field.key, Action.AGREED)
+        return FieldDecision(Action.AGREED)
     # A one-way field ignores a person's choice: its source always wins.
     if field.direction is not SyncDirection.BIDIRECTIONAL:
         return _decide_one_way(field)
@@ -222,32 +211,32 @@ def _decide_one_way(field: Field) -> FieldDecision:
         was_emptied = False
     # With a new column or a new link, an empty source is one that nobody emptied, so it clears nothing.
     if source is None and field.base is None and not was_emptied:
-        return FieldDecision(field.key, Action.AGREED, "the source never had a value")
+        return FieldDecision(Action.AGREED, "the source never had a value")
     # The target's edit is reported as overwritten; nothing is lost of a target that was emptied.
     overrides = target is not None and target != target_before
-    return FieldDecision(field.key, action, "mirrored one way", overrides=overrides)
+    return FieldDecision(action, "mirrored one way", overrides=overrides)
 
 
 def _decide_both_ways(field: Field) -> FieldDecision:
     """Decide by the rule if both sides changed; without a base an empty side takes the other's value."""
     if field.base is not None:
-        if field.sides.local_changed and field.sides.remote_changed:
+        if field.local_changed and field.remote_changed:
             return _decide_by_rule(field, field.rule, BOTH_CHANGED)
-        if field.sides.local_changed:
-            return FieldDecision(field.key, Action.PUSH, "changed in NPD")
-        return FieldDecision(field.key, Action.PULL, "changed on Monday", is_ordinary_pull=True)
+        if field.local_changed:
+            return FieldDecision(Action.PUSH, "changed in NPD")
+        return FieldDecision(Action.PULL, "changed on Monday", is_ordinary_pull=True)
     if field.local is None and not field.emptied_since_old_base:
-        return FieldDecision(field.key, Action.PULL, "empty in NPD")
+        return FieldDecision(Action.PULL, "empty in NPD")
     if field.remote is None:
-        return FieldDecision(field.key, Action.PUSH, "empty on Monday")
+        return FieldDecision(Action.PUSH, "empty on Monday")
     return _decide_by_rule(field, field.first_match, "different when first matched")
 
 
 def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
     if rule is Rule.NPD_WINS:
-        return FieldDecision(field.key, Action.PUSH, f"{reason}; NPD wins", overrides=True)
+        return FieldDecision(Action.PUSH, f"{reason}; NPD wins", overrides=True)
     if rule is Rule.MONDAY_WINS:
-        return FieldDecision(field.key, Action.PULL, f"{reason}; Monday wins", overrides=True)
+        return FieldDecision(Action.PULL, f"{reason}; Monday wins", overrides=True)
     if rule is Rule.NEWEST:
         return _decide_by_time(field, reason)
     if rule is Rule.UNION:
@@ -255,7 +244,7 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
         if not any(isinstance(value, str) for value in (field.local, field.remote, base.local, base.remote)):
             return _give_both_sides(field, _united(field, base), f"{reason}; lists merged", overrides=False)
         reason = f"{reason}; only lists can be merged, so it is a conflict"
-    return FieldDecision(field.key, Action.CONFLICT, reason)
+    return FieldDecision(Action.CONFLICT, reason)
 
 
 def _united(field: Field, base: Values) -> tuple[str, ...] | None:
@@ -275,20 +264,20 @@ def _decide_by_time(field: Field, reason: str) -> FieldDecision:
     if local_time is None or remote_time is None:
         side = "in NPD" if local_time is None else "on Monday"
         why = f"{reason}; when it was edited {side} is not known, so it is a conflict"
-        return FieldDecision(field.key, Action.CONFLICT, why)
+        return FieldDecision(Action.CONFLICT, why)
     if abs(local_time - remote_time) <= CLOCK_TOLERANCE:
         why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so it is a conflict"
-        return FieldDecision(field.key, Action.CONFLICT, why)
+        return FieldDecision(Action.CONFLICT, why)
     if local_time > remote_time:
-        return FieldDecision(field.key, Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
-    return FieldDecision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
+        return FieldDecision(Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
+    return FieldDecision(Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
 
 
 def _apply_choice(field: Field) -> FieldDecision:
     if field.choice == "npd":
-        return FieldDecision(field.key, Action.PUSH, "a person chose NPD's value", overrides=True)
+        return FieldDecision(Action.PUSH, "a person chose NPD's value", overrides=True)
     if field.choice == "monday":
-        return FieldDecision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
+        return FieldDecision(Action.PULL, "a person chose Monday's value", overrides=True)
     if field.choice == "base":
         assert field.base is not None, "resolutions.py rejects this choice without a base"
         return _give_both_sides(field, field.base.local, "a person chose the last synced value")
@@ -298,7 +287,7 @@ def _apply_choice(field: Field) -> FieldDecision:
 def _give_both_sides(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
     """Write the value to the sides that don't have it yet."""
     if value == field.local:
-        return FieldDecision(field.key, Action.PUSH, reason, overrides=overrides)
+        return FieldDecision(Action.PUSH, reason, overrides=overrides)
     if value == field.remote:
-        return FieldDecision(field.key, Action.PULL, reason, overrides=overrides)
-    return FieldDecision(field.key, Action.BOTH, reason, overrides=overrides, value=value)
+        return FieldDecision(Action.PULL, reason, overrides=overrides)
+    return FieldDecision(Action.BOTH, reason, overrides=overrides, value=value)

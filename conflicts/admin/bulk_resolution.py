@@ -13,8 +13,8 @@ from conflicts.admin.strips import screen_url
 from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
-from conflicts.reports import DELETING_ACTS, RECORD_KEY, FieldSelection, Option
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type

@@ -19,9 +19,9 @@ from unfold.views import UnfoldModelAdminViewMixin
 from conflicts import case, lifecycle, rejections, resolution
 from conflicts.admin import strips
 from conflicts.effects import Effect, Sides, is_same
-from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
-from conflicts.reports import RECORD_KEY, FieldSelection
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, handlers

@@ -16,6 +16,7 @@ from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.progress import conflict_progress
+from conflicts.reports import ConflictKind
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import handlers
@@ -50,7 +51,7 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
     """Return both sides of conflicts by the entries' keys, with excerpts of what differs; no query."""
     field_values: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
-        names = LOST_SIDES if entry.cause_code == reports.KIND_OVERWRITTEN else ("NPD", "Monday")
+        names = LOST_SIDES if entry.cause_code == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
         field_values[entry.key] = [
             replace(values, excerpts=excerpts(values.npd, values.monday), names=names) for values in entry.values
         ]
@@ -94,7 +95,7 @@ class UseSide(Resolve):
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
 
     def fits(self, entry: Entry) -> bool:
-        is_about_fields = entry.cause_code in (reports.KIND_FIELDS, reports.KIND_OVERWRITTEN)
+        is_about_fields = entry.cause_code in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
         return bool(entry.values) and (entry.kind is Kind.REJECTED or is_about_fields)
 
     def emptied(self, entry: Entry) -> list[SideValues]:
@@ -102,7 +103,7 @@ class UseSide(Resolve):
         if self.code == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
         # “Leave both as they are” and “Keep current value” change neither side.
-        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == reports.KIND_OVERWRITTEN
+        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == ConflictKind.OVERWRITTEN
         return [] if is_unchanged else [value for value in entry.values if value.monday and not value.npd]
 
     def may(self, user: Any, entry: Entry) -> bool:
@@ -121,14 +122,14 @@ class UseSide(Resolve):
         labels: Mapping[str, str] = {}
         if entry.kind is Kind.REJECTED:
             labels = REJECTED_LABELS
-        elif entry.cause_code == reports.KIND_OVERWRITTEN:
+        elif entry.cause_code == ConflictKind.OVERWRITTEN:
             labels = LOST_LABELS
         return labels.get(self.code, self.act.button)
 
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
             where = "in NPD" if self.code == ResolutionType.KEEP_MONDAY else "on Monday"
-            if entry.cause_code == reports.KIND_OVERWRITTEN:
+            if entry.cause_code == ConflictKind.OVERWRITTEN:
                 where = "on both sides"
             return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
         return self._side_label(entry)

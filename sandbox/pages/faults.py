@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
-from sandbox.faults import fault_from
+from sandbox.faults import Fault, fault_from
 from sandbox.model import Clock
 from sandbox.web import BadRequestError
 from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
@@ -42,13 +41,11 @@ RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Drop every 3rd": {"rule": "drop", "every": 3, "count": None},
     "Double the next": {"rule": "double"},
     "Next a minute late": {"rule": "delay", "seconds": 60},
-    "Shuffle the next 5": {"rule": "reorder", "n": 5},
 }
 RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
 CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
-UNDESCRIBED = ("body", "seconds")  # fields that the description of a fault leaves out
 CLOSED_FORM = """<form method="post" action="/faults"><label>Read-only: id of a column or an item
 <input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
@@ -97,7 +94,7 @@ class FaultsPage:
 
     def html(self) -> str:
         """Return the page's sections."""
-        faults = self._api.faults.remaining()
+        faults = self._api.faults.all()
         faults_left = ""
         if faults:
             lines = _bullets(map(_fault_line, faults))
@@ -130,8 +127,7 @@ class FaultsPage:
 {_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
 <p class="mute">{quota}</p></section>
 <section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{_buttons("clock", CLOCK_STEPS)}{real_time}</section>
-<section><h2>API calls</h2>{_bullets(map(_call_line, reversed(self._api.calls.last(LOG_LINES))))}
-<p class="mute">{escape(self._api.limits.sentence())}</p></section>
+<section><h2>API calls</h2>{_bullets(map(_call_line, reversed(list(self._api.calls)[-LOG_LINES:])))}</section>
 <section><h2>Webhooks sent</h2>{_bullets(map(_delivery_line, reversed(self._deliveries.log()[-LOG_LINES:])))}</section>
 <section><h2>Start again</h2><details><summary>Delete everything…</summary>
 <p>Boards, items, webhooks and logs are deleted.</p>{_buttons("reset", ["Delete all boards"])}</details></section>
@@ -161,24 +157,12 @@ def _bullets(lines: Iterable[str]) -> str:
     return f"<ul>{items}</ul>" if items else "<p>None yet.</p>"
 
 
-def _fault_line(fault: dict[str, Any]) -> str:
-    """Return a line about a fault in the queue: what happens, and how often."""
-    # As the demo adds it: one record can't be saved.
-    if fault.get("naming") and fault.get("partial"):
-        return f"What names {fault['naming']} is not saved, until there are no more faults"
-    details = _without_counters(fault)
-    button = next(
-        (label for label, other in FAULT_BUTTONS.items() if _without_counters(asdict(fault_from(other))) == details), ""
-    )
-    words = button or ", ".join(f"{key} {value}" for key, value in details.items() if key not in UNDESCRIBED)
-    if "count" not in fault:
-        return f"{words}, until there are no more faults"
-    return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
-
-
-def _without_counters(fault: dict[str, Any]) -> dict[str, Any]:
-    # They count down while the fault waits, so only the other fields show which button it came from.
-    return {key: value for key, value in fault.items() if value is not None and key not in ("count", "skip")}
+def _fault_line(fault: Fault) -> str:
+    """Return a line about a fault in the queue: what happens, to what, and how often."""
+    target = "" if fault.on == "any" else f" of {fault.on}"
+    named = f" naming {fault.naming}" if fault.naming else ""
+    often = "until there are no more faults" if fault.count is None else f"{fault.count:,} to go"
+    return f"{fault.description()}{target}{named}, {often}"
 
 
 def _call_line(call: Call) -> str:

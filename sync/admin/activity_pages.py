@@ -383,7 +383,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {"activity": activity.activity_of(record, request)}
 
-    name = admin_base.plain_column("Record", lambda row: tombstones.tombstone_name(row) or str(row.entity_id))
+    name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
     item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)

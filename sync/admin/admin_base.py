@@ -23,13 +23,13 @@ from unfold.contrib.filters.admin import RadioFilter
 from unfold.templatetags import unfold_list
 from unfold.views import ChangeList
 
-from sync import registry
+from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import tombstone_name, tombstones_of
+from sync.records.tombstones import tombstones_of
 from sync.state import record_view
 
 
@@ -155,6 +155,20 @@ def overview_of(request: HttpRequest) -> availability.Overview:
         request.page_overview = availability.overview()  # type: ignore[attr-defined]
     overview: availability.Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
+
+
+def kinds_on_home(user: Any) -> attention.ShownKinds:
+    """Return the kinds that Home lists for this person; stops are in the banner."""
+    return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
+
+
+def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
+    """Return the numbers of stops and of what Home lists for this person, counted once a request."""
+    if not hasattr(request, "attention_tallies"):
+        kinds = kinds_on_home(request.user).kinds | {attention.Kind.STOP}
+        request.attention_tallies = attention.tallies(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
+    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
+    return tallies
 
 
 @dataclass(frozen=True)
@@ -363,7 +377,7 @@ class RecordLinkMixin(PageAdmin):
                 row.page_record_url = registry.record_url(*key)
                 continue
             stone = tombstones.get(key)
-            row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            row.page_record = (registry.tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = stone.pk if stone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""

@@ -167,7 +167,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         overview = admin_base.overview_of(request)
         for link in rows:
             link.page_board = overview.by_type[link.entity_type]
-            link.page_blocked = overview.blocked_columns.get(link.entity_type, ())
+            link.page_blocked = [mapping for mapping in link.mappings.all() if mapping.is_blocked]
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Name the page after its board, and add the board's state and problems."""

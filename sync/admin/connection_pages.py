@@ -5,7 +5,7 @@ No page, message, log line or session repeats a token.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from django.conf import settings
@@ -20,9 +20,9 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import overview_of, own_address
+from sync.admin.admin_base import overview_of, own_address, tallies_of
 from sync.admin.diagnostics import DiagnosticsAdmin
-from sync.boards import board_setup
+from sync.attention import Kind
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -33,10 +33,14 @@ from sync.models.jobs import is_allowed
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
+from sync.operations.setup import board_setup
 from sync.operations.setup.selection import may_set_up
-from sync.outbox.pauses import pause_label
+from sync.outbox.pauses import active_pauses, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors, availability
+
+# The codes of stops that last until somebody acts: the token, the account, and a board's own.
+LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
 
 # The right to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -64,27 +68,26 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
-    overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
-    stops = []
-    for stop in availability.stops_of(overview):
-        right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
-        others = ""
-        if stop.needs_somebody and not user.has_perm(right):
-            others = f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}."
-        stops.append(replace(stop, reason=others or stop.reason))
+    overview = overview_of(request) if hasattr(request, "page_overview") else None
+    stops = availability.stops(overview) if tallies_of(request)[Kind.STOP].entries or not is_connected else []
+    rests = []
+    for stop in stops:
+        right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
+        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
+        rests.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
     button = ""
-    if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
+    if any(stop.cause_code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
-    pauses = [(pause_label(pause.entity_type), pause) for pause in overview.pauses]
+    pauses = overview.pauses if overview else active_pauses()
     return {
-        "stops": stops,
-        "pauses": pauses,
+        "stops": list(zip(stops, rests, strict=True)),
+        "pauses": [(pause_label(pause.entity_type), pause) for pause in pauses],
         "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
         "may_try": may_try,  # whether it offers to ask Monday again
         "may_pause": is_allowed(user, "pause"),
         # Home then shows no state line.
-        "stops_everything": bool(stops) or any(not pause.entity_type for _label, pause in pauses),
+        "stops_everything": bool(stops) or any(not pause.entity_type for pause in pauses),
     }
 
 

@@ -48,19 +48,6 @@ RESTORE_STEPS = {
 }
 
 
-def kinds_on_home(user: Any) -> attention.ShownKinds:
-    """Return the kinds that Home lists for this person; stops are in the banner."""
-    return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
-
-
-def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
-    """Return this person's numbers by kind, counted once a request."""
-    if not hasattr(request, "attention_tallies"):
-        request.attention_tallies = attention.tallies(kinds_on_home(request.user))  # type: ignore[attr-defined]
-    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
-    return tallies
-
-
 @dataclass(frozen=True)
 class StateLine:
     """The state of the sync; the banner of every page shows stops and pauses instead."""
@@ -108,7 +95,7 @@ def _state_line(
 
 def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
     """Return the state if nothing waits for this person."""
-    kinds_of_others = attention.ShownKinds(kinds_on_home(request.user).others)
+    kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
     if things := sum(tally.causes for tally in attention.tallies(kinds_of_others).values()):
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("off", "group", f"Nothing to do for you; {need} somebody else")
@@ -162,7 +149,7 @@ class BoardLine:
     @property
     def wait(self) -> str:
         """Why changes wait although nothing is wrong."""
-        return self.availability.detail if self.availability.is_temporary else ""
+        return self.availability.detail if self.availability.waits_for_quota else ""
 
     @property
     def url(self) -> str:
@@ -181,22 +168,25 @@ class BoardLine:
         ]
 
 
-def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[BoardLine]:
+def _board_lines(request: HttpRequest, overview: availability.Overview, wording: attention.Wording) -> list[BoardLine]:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.counts_by_reason(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
-        by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
+        by_state = record_view.state_counts(spec.model._default_manager.all())
         lines.append(
             BoardLine(
                 spec=spec,
                 availability=board,
                 counts=by_state,
-                blocked=overview.blocked_columns.get(spec.entity_type, ()),
+                blocked=[
+                    mapping
+                    for (entity_type, _key), mapping in wording.mappings.items()
+                    if entity_type == spec.entity_type and mapping.is_blocked
+                ],
                 slowed_until=overview.slowed_until(board),
                 first_load=_first_load(spec, board.link, by_state, overview.now),
             )
@@ -283,13 +273,12 @@ def rows_url(cause: str, page: int) -> str:
     return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
 
 
-def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection[str], now: datetime) -> list[GroupBox]:
+def _boxes(
+    request: HttpRequest, shown: attention.ShownKinds, opened: Collection[str], wording: attention.Wording
+) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
-    wording = attention.Wording.of_boards()
+    now = admin_base.overview_of(request).now
     groups = attention.groups(attention.waiting(shown), limit=MOST_GROUPS, wording=wording)
-    if len(groups) < MOST_GROUPS:
-        # These are all groups, so `tallies_of` needs no query.
-        request.attention_tallies = attention.tallies_of_groups(groups)  # type: ignore[attr-defined]
     if not groups:
         return []
     waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
@@ -455,9 +444,10 @@ def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Fo
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add Home's context to the index page, with a constant number of queries."""
     overview = admin_base.overview_of(request)
-    shown = kinds_on_home(request.user)
-    boards = _board_lines(request, overview)
-    boxes = _boxes(request, shown, request.GET.getlist("cause"), overview.now)
+    shown = admin_base.kinds_on_home(request.user)
+    wording = attention.Wording.of_boards()
+    boards = _board_lines(request, overview, wording)
+    boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
     things = sum(box.group.needs_somebody for box in boxes)
     is_loading = any(board.first_load for board in boards)
     is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
@@ -486,7 +476,7 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     wording = attention.Wording.of_boards()
     now = admin_base.overview_of(request).now
     # PostgreSQL refuses NUL in a text.
-    waiting = attention.waiting(kinds_on_home(request.user)).filter(cause=cause.replace("\0", ""))
+    waiting = attention.waiting(admin_base.kinds_on_home(request.user)).filter(cause=cause.replace("\0", ""))
     # One more than is shown, to know whether there are more.
     offset = (page - 1) * ROWS_ON_A_PAGE
     entries = attention.entries(waiting, limit=ROWS_ON_A_PAGE + 1, offset=offset, wording=wording)

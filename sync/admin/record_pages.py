@@ -37,7 +37,7 @@ from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
+from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
@@ -199,7 +199,7 @@ class RecordChangeList(admin_base.PageChangeList):
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
-        self.queryset: models.QuerySet[Any] = record_view.with_state_reasons(self.queryset)
+        self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -299,13 +299,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        if all(registry.is_searchable(self.model, name) for name in names):
-            return queryset.filter(registry.searching(self.model, names, search_term)), False
-        # An application's subclass may use Django's other lookups.
-        rows: tuple[models.QuerySet[Any], bool] = super().get_search_results(
-            request, queryset, search_term[:LONGEST_SEARCH]
-        )
-        return rows
+        return queryset.filter(registry.searching(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:

@@ -42,7 +42,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "webhooks_silent": (("board",), "1 where changes were found that no webhook had reported."),
     "account_stopped": (
         (),
-        "1 while no board calls Monday: after an outage until a probe is answered, or while Monday asks to wait.",
+        "1 while a stop of the account waits: after an outage until a probe is answered, or while Monday asks to wait.",
     ),
     "api_calls_today": ((), "API calls of this UTC day by everyone who uses the account."),
     "api_calls_limit": ((), "API calls that the plan allows a day; absent where that isn't known."),
@@ -118,10 +118,9 @@ def board_samples(status: availability.Overview) -> Samples:
 
 
 def account_samples(status: availability.Overview) -> Samples:
-    account = status.account
     limit = status.quota.day_limit
     return {
-        "account_stopped": {(): account.needs_probe or account.waits_at(status.now)},
+        "account_stopped": {(): attention.waiting(kinds=[Kind.STOP]).filter(entity_type="").exists()},
         "api_calls_today": {(): float(status.quota.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }

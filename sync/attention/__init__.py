@@ -7,6 +7,7 @@ sidebar, the API, notifications and metrics read from here, each for what a pers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,10 +33,10 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "on_records", "seen_by", "tallies", "tallies_of_groups", "waiting", "with_keys", "without_notices",
+    "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -43,8 +44,8 @@ MAX_CAUSE_LENGTH = 140
 # The characters that a row shows of a value without an excerpt.
 MAX_SHOWN_VALUE = 120
 
-# The beginning of the reason of a job that is tried again.
-RETRYING = "Retrying; "
+# It says little to people, and the same stop may have several.
+_HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
@@ -311,16 +312,6 @@ def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
 
 
-def tallies_of_groups(all_groups: Iterable[Group]) -> dict[Kind, Tally]:
-    """Return what `tallies` does, from all groups that wait."""
-    counted = dict.fromkeys(Kind, Tally())
-    for group in all_groups:
-        if group.needs_somebody:
-            tally = counted[group.kind]
-            counted[group.kind] = Tally(tally.causes + 1, tally.entries + group.number)
-    return counted
-
-
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
     """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
     return {kind: tally.entries for kind, tally in tallies(shown).items()}
@@ -426,8 +417,7 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
     for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
-        if deleted_name := stone.data.get(name_field):
+        if deleted_name := registry.tombstone_name(stone):
             deleted[stone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
@@ -445,6 +435,8 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
             name = row.values.get("name") or f"Item {row.item_id}"
         elif row.entity_type:
             name = registry.board_title(row.entity_type)
+        elif row.kind == Kind.STOP:
+            name = "All boards"
         entries.append(_entry(row, wording, name, has_record=(row.entity_type, row.entity_id) in records))
     return entries
 
@@ -493,11 +485,13 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
     values = row.values
     detail = str(values.get("reason") or values.get("what") or values.get("problem") or "")
     match row.kind:
+        case Kind.STOP:
+            detail = _HTTP_STATUS.sub("", detail)
         case Kind.UNMATCHED:
             detail = unmatched_sentence(UnmatchedReason(row.code), **values["details"])
         case Kind.FAILED:
             times = humanize.count_with_noun(values["failures"], "time") if values["failures"] else ""
-            detail = f"{RETRYING}failed {times}. {values['error']}" if times else values["error"]
+            detail = f"Retrying; failed {times}. {values['error']}" if times else values["error"]
         case Kind.REMOVED if values["edited"]:
             npd, base, monday = (values["asked"][side] for side in ("npd", "base", "monday"))
             fields = values["edited"].split(",")
@@ -577,8 +571,10 @@ class Wording:
         # Monday's own words, or a column's problem, which all rows of the cause have.
         if not title and kind is Kind.FAILED:
             title = row.values["common"]
-        elif not title and (_is_about_column(row) or kind is Kind.STOP):
+        elif not title and _is_about_column(row):
             title = row.values["reason"]
+        elif kind is Kind.STOP:
+            title = humanize.first_sentence(_HTTP_STATUS.sub("", row.values["reason"]))
         # Only our own titles are formatted, because Monday's words may have braces.
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}

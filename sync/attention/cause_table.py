@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices
 from sync.kernel.messages import CHOSEN_REASONS, UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
@@ -153,8 +154,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
     (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
     (Kind.CONFLICT, reports.KIND_FIRST_MATCH): CauseFacts("{field} different since linking"),
-    (Kind.CONFLICT, reports.KIND_OVERWRITTEN): CauseFacts("An edit of {field} on Monday was lost"),
-    (Kind.CONFLICT, reports.KIND_DELETE): CauseFacts(
+    (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts("An edit of {field} on Monday was lost"),
+    (Kind.CONFLICT, ConflictKind.DELETE): CauseFacts(
         "The item left the board",
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
         acts=("create_item", "unlink", "delete_record"),

@@ -358,7 +358,7 @@ DEFINITIONS = (
         entity_type="''",
         since="account.stopped_since",
         until="CASE WHEN NOT account.needs_probe THEN account.stopped_until END",
-        values="jsonb_build_object('reason', account.stop_reason)",
+        values="jsonb_build_object('reason', account.stop_reason, 'next', account.stopped_until)",
     ),
     Definition(
         refreshed_by=BOARD,
@@ -371,7 +371,8 @@ DEFINITIONS = (
         code="'board'",
         entity_type="link.entity_type",
         since="(link.stops -> 'all' ->> 'since')::timestamptz",
-        values="jsonb_build_object('reason', link.stops -> 'all' ->> 'reason')",
+        values="""jsonb_build_object(
+            'reason', link.stops -> 'all' ->> 'reason', 'next', link.stops -> 'all' ->> 'until')""",
     ),
     Definition(
         refreshed_by=BOARD,

@@ -22,7 +22,7 @@ from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, ColumnSpec
+from sync.monday.board_items import Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison, mark_pending
@@ -82,13 +82,6 @@ def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
 def npd_id_spec(column_id: str) -> ColumnSpec:
     """Return the column for the NPD ID; without `column_id` it gets the id that every set-up gives it."""
     return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
-
-
-def target_board_of(mapping: FieldMapping) -> str | None:
-    """Return the board to which a mapping's relation must lead, or None if its field is no relation."""
-    relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
-    link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
-    return (link and link.board_id) or None
 
 
 def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:

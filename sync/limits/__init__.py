@@ -13,10 +13,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any
-
-from django.db import models
 
 # Django's cached_property, because that of functools has one lock for all instances before Python 3.12, and queries
 # would wait for each other.
@@ -40,7 +36,7 @@ from sync.limits.metered_client import (
 )
 from sync.limits.rate_limits import BlockedKind, Quota, Wait
 from sync.limits.stops import monday_account
-from sync.models import ApiQuota, BoardLink, MondayAccount
+from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
@@ -107,38 +103,9 @@ class LimitFacts:
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
         """All boards: how much one may do depends on whether another has waited longer."""
-        return self._read_links(BoardLink.objects.all())
-
-    @staticmethod
-    def _read_links(links: models.QuerySet[BoardLink]) -> dict[str, BoardLink]:
         types = [spec.entity_type for spec in registry.entities()]
-        rows = links.filter(entity_type__in=types).select_related("lease")
+        rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
-
-    def skip_idle_limits(self) -> None:
-        """Leave the account and the quota unread if they stop nothing, as two flags say that come with the links.
-
-        So one query is enough without a stop. What isn't read counts as unknown, which stops no board.
-        """
-        account = MondayAccount.objects.filter(
-            models.Q(needs_probe=True) | models.Q(stopped_until__gt=SyncNow()) | models.Q(pause__isnull=False)
-        )
-        # With this many calls or more, the day's rest is too small for a pass.
-        too_many = models.F("day_limit") * Decimal(str(1 - rate_limits.DAY_RESERVE_SHARE)) - (
-            rate_limits.PASS_CALLS + 1
-        )
-        quota = ApiQuota.objects.alias(calls=models.F("day_calls") + models.F("others_calls"))
-        flags = {
-            "may_account_stop": models.Exists(account),
-            "may_quota_stop": models.Exists(quota.filter(calls__gte=too_many)),
-        }
-        self.links = self._read_links(BoardLink.objects.annotate(page_now=SyncNow(), **flags))
-        link: Any = next(iter(self.links.values()), None)
-        if link is None or link.may_quota_stop:
-            return
-        self.quota = Quota(link.page_now)
-        if not link.may_account_stop:
-            self.account = _unknown_account()
 
     @cached_property
     def now(self) -> datetime:
@@ -146,7 +113,10 @@ class LimitFacts:
 
     @cached_property
     def account(self) -> MondayAccount:
-        return MondayAccount.objects.filter(id=1).first() or _unknown_account()
+        if account := MondayAccount.objects.filter(id=1).first():
+            return account
+        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
+        return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)
 
     @cached_property
     def no_token_reason(self) -> str:
@@ -308,9 +278,3 @@ class LimitFacts:
         sizes = [api_quota.batch_size_of(link, self.account) for link in self.links.values()]
         rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
         return {entity_type: Demand(*values) for entity_type, *values in rows}
-
-
-def _unknown_account() -> MondayAccount:
-    """Return an unsaved account without a stop."""
-    texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-    return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)

@@ -153,10 +153,8 @@ class Forecast:
     used: float  # by all tokens
     limit: int | None
     calls_left: float | None
-    reserve: int  # for what people click
     ends_at: datetime | None  # when the rest is used up at the last hour's rate; None if it lasts until midnight
     words: str
-    as_of: datetime | None  # when Monday last updated its own figure
     # When Monday rejected a call because the day was used up, though it answers again: the usage isn't known.
     refused_at: datetime | None = None
 
@@ -183,10 +181,8 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
             used=used,
             limit=None,
             calls_left=None,
-            reserve=0,
             ends_at=None,
             words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today.{outlook}",
-            as_of=quota.reported_at,
         )
     until = f"until {humanize.time_of_day(rate_limits.midnight_after(quota.now))}."
     ends_at = _end_of_calls(quota, usual_left)
@@ -210,16 +206,7 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
             words += f" Monday's last figure was {round(used):,}, {age} ago."
         else:
             words += f" Monday's own figure is {age} old."
-    return Forecast(
-        used=used,
-        limit=limit,
-        calls_left=calls_left,
-        reserve=quota.day_reserve,
-        ends_at=ends_at,
-        words=words,
-        as_of=as_of,
-        refused_at=refused_at,
-    )
+    return Forecast(used, limit, calls_left, ends_at, words, refused_at)
 
 
 def _end_of_calls(quota: rate_limits.Quota, calls_left: float) -> datetime | None:

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from sync.monday import graphql
-from sync.monday.board import BOARD_FIELDS, Board, parse_board
-from sync.monday.board_items import NAME_COLUMN
+from sync.monday.board_items import BOARD_FIELDS, NAME_COLUMN, Board, parse_board
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
 
@@ -66,7 +65,6 @@ class ItemEvent:
     happened_at: datetime | None = None  # when the trigger fired (triggerTime)
     changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
     has_previous: bool = False  # whether the body has a previous value, even an empty one
-    column_title: str | None = None
 
 
 # Each has a webhook, all to the same address.
@@ -159,7 +157,6 @@ def parse_event(body: Any) -> ItemEvent:
         happened_at=graphql.time_or_none(event.get("triggerTime")),
         changed_at=graphql.plausible_time(_parse_timestamp(event.get("changedAt"))),
         has_previous="previousValue" in event,
-        column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
     )
 
 

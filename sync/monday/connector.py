@@ -8,26 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sync.monday import board_events, board_items, connection, errors, graphql, items
-from sync.monday.board import (
-    CREATE_BOARD,
-    CREATE_COLUMN,
-    CREATE_GROUP,
-    LIST_BOARDS,
-    NOT_BOARDS,
-    READ_BOARDS,
-    RELATION,
-    Board,
-    BoardColumn,
-    BoardSetup,
-    BoardSummary,
-    ColumnSpec,
-    adoptable_column,
-    parse_board,
-    parse_column,
-    unfit_reasons,
-)
 from sync.monday.columns.labels import label_settings
-from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
+from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
@@ -144,41 +126,43 @@ class MondayConnector:
         """Return a further page of the items updated last."""
         return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
-    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
+    def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
         """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.
 
         Raises also where a part of a board is missing, because set-up would create it again.
         """
         if not board_ids:
             return {}
-        document = graphql.Document(READ_BOARDS, {"ids": list(board_ids)})
+        document = graphql.Document(board_items.READ_BOARDS, {"ids": list(board_ids)})
         nodes = graphql.query_root(self.api, document, "boards")
-        boards = [parse_board(node) for node in nodes if isinstance(node, Mapping)]
+        boards = [board_items.parse_board(node) for node in nodes if isinstance(node, Mapping)]
         return {board.id: board for board in boards}
 
-    def list_boards(self) -> tuple[list[BoardSummary], bool]:
+    def list_boards(self) -> tuple[list[board_items.BoardSummary], bool]:
         """Return the active boards that the token's user sees, by name, and whether these are all.
 
         Makes one request for each hundred boards.
         """
-        boards: list[BoardSummary] = []
+        boards: list[board_items.BoardSummary] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
-            document = graphql.Document(LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
+            document = graphql.Document(board_items.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
             nodes = graphql.query_root(self.api, document, "boards")
             boards += [
-                BoardSummary(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
+                board_items.BoardSummary(
+                    str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count"))
+                )
                 for node in nodes
-                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in NOT_BOARDS
+                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in board_items.NOT_BOARDS
             ]
             is_complete = len(nodes) < BOARDS_PER_PAGE
             if is_complete:
                 break
         return sorted(boards, key=lambda board: (board.name.casefold(), board.id)), is_complete
 
-    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> board_items.Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
-        document = graphql.Document(CREATE_BOARD, {"title": title})
+        document = graphql.Document(board_items.CREATE_BOARD, {"title": title})
         board_id = str(graphql.mutate_root(self.api, document, "create_board")["id"])
         on_created(board_id)
         board = self.read_boards([board_id]).get(board_id)
@@ -187,7 +171,9 @@ class MondayConnector:
             raise MondayError(errors.UNREADABLE_ANSWER, message)
         return board
 
-    def ensure_columns(self, board_id: str, title: str, specs: Sequence[ColumnSpec]) -> BoardSetup:
+    def ensure_columns(
+        self, board_id: str, title: str, specs: Sequence[board_items.ColumnSpec]
+    ) -> board_items.BoardSetup:
         """Read the board, adopt its fitting columns and create the missing ones, one request for each.
 
         A second run adopts what the first one created. In a board without a group for items it creates one with this
@@ -200,36 +186,31 @@ class MondayConnector:
             raise MondayError(errors.BOARD_NOT_FOUND, message)
         created = []
         if not board.groups:
-            document = graphql.Document(CREATE_GROUP, {"board": board.id, "title": title})
+            document = graphql.Document(board_items.CREATE_GROUP, {"board": board.id, "title": title})
             group = graphql.mutate_root(self.api, document, "create_group")
             board = replace(board, groups={str(group["id"]): title})
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
-        columns: dict[str, BoardColumn] = {}
-        unfit: dict[str, str] = {}
-        # Required columns choose before optional ones.
-        specs = sorted(specs, key=lambda spec: spec.optional)
+        columns: dict[str, board_items.BoardColumn] = {}
         for spec in specs:
-            column = adoptable_column(spec, available)
+            column = board_items.adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # One column serves one field.
                 available.remove(column)
-            elif reason := next(unfit_reasons(spec, available), None):
-                unfit[spec.key] = reason
         adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
         for spec in specs:
-            if spec.key not in columns and not spec.optional:
+            if spec.key not in columns:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
                 created.append(f"column “{spec.title}” ({column.id})")
-        return BoardSetup(board, columns, created, adopted, unfit)
+        return board_items.BoardSetup(board, columns, created, adopted)
 
-    def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
+    def _create_column(self, board_id: str, spec: board_items.ColumnSpec) -> board_items.BoardColumn:
         variables = {"board": board_id, "title": spec.title, "type": spec.type}
         # Monday sets a relation's target when the column is created. It takes one item, because NPD has one related
         # record.
-        if spec.type == RELATION and spec.target_board is not None:
+        if spec.type == board_items.RELATION and spec.target_board is not None:
             settings = {"boardIds": [int(spec.target_board)], "allowMultipleItems": False}
             variables["defaults"] = json.dumps(settings)
         elif labels := label_settings(spec.type, spec.labels):
@@ -245,9 +226,9 @@ class MondayConnector:
                     raise
         return self._send_column(variables)
 
-    def _send_column(self, variables: Mapping[str, Any]) -> BoardColumn:
-        node = graphql.mutate_root(self.api, graphql.Document(CREATE_COLUMN, variables), "create_column")
-        return parse_column(node)
+    def _send_column(self, variables: Mapping[str, Any]) -> board_items.BoardColumn:
+        node = graphql.mutate_root(self.api, graphql.Document(board_items.CREATE_COLUMN, variables), "create_column")
+        return board_items.parse_column(node)
 
     def webhooks(self, board_id: str) -> dict[str, str]:
         """Return the event of each webhook of a board by id, those of other programs too."""
@@ -343,19 +324,6 @@ class MondayConnector:
             if len(page) < USERS_PER_PAGE:
                 break
         return users
-
-    def check_connection(
-        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-    ) -> list[CheckResult]:
-        """Check the account and everything about these boards; errors become results."""
-        results = connection.check_account(info, requested_version)
-        try:
-            by_id = self.read_boards([check.board_id for check in boards if check.board_id])
-        except MondayError as error:
-            return [*results, CheckResult(False, error.message, error.advice, "board")]
-        for check in boards:
-            results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
-        return results
 
 
 def _without_address(error: MondayError, url: str) -> MondayError:

@@ -1,11 +1,10 @@
 """The documents that read, create, change and remove items, and how their answers are parsed."""
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.monday import board_items
 from sync.monday.columns import BY_TYPE
@@ -272,7 +271,6 @@ def item_fragment(types: Iterable[str] = ()) -> str:
 ITEMS_PER_READ = 100  # ids in one `items` query (developer.monday.com/api-reference/reference/items)
 ITEMS_PER_PAGE = 500  # items in one page (developer.monday.com/api-reference/reference/items-page)
 _BOARD = "board: boards(ids: [$board], limit: 1, state: all) { id state }"
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True)
@@ -330,50 +328,13 @@ def next_page_query(
     return _build_query([_QueryPart("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
 
 
-class _Writing:
-    """A mutation of many items, each with its own alias and variables, so that an error concerns one record."""
+class _Argument(NamedTuple):
+    """An argument of a mutation's field: its name, its variable, and the variable's type and value."""
 
-    def __init__(self, column_ids: Sequence[str], board_id: str | None = None, *, create_labels: bool = False) -> None:
-        self._declarations: list[str] = []
-        self._variables: dict[str, Any] = {}
-        self._fields: dict[str, str] = {}
-        self._shared: dict[str, str] = {}  # the arguments of every field, by name
-        if board_id is not None:
-            self.add_to_every_field("board_id", "board", "ID!", board_id)
-        self._declare("columns", "[String!]", list(column_ids))
-        if create_labels:
-            self.add_to_every_field("create_labels_if_missing", "labels", "Boolean", True)
-
-    def _declare(self, name: str, kind: str, value: Any) -> str:
-        self._declarations.append(f"${name}: {kind}")
-        self._variables[name] = value
-        return f"${name}"
-
-    def add_to_every_field(self, argument: str, variable: str, kind: str, value: Any) -> None:
-        """Add an argument to every field."""
-        self._shared[argument] = self._declare(variable, kind, value)
-
-    def add(self, alias: str, field: str, **arguments: tuple[str, str, Any]) -> None:
-        """Add a field for one item; each argument is a variable's name, type and value."""
-        # An alias is part of the document's text, unlike values.
-        if not _ALIAS.match(alias):
-            raise ValueError(f"{alias!r} can't be an alias in a GraphQL document.")
-        variables = dict(self._shared)
-        for name, (variable, kind, value) in arguments.items():
-            variables[name] = self._declare(f"{variable}_{alias}", kind, value)
-        arguments_text = ", ".join(f"{name}: {variable}" for name, variable in variables.items())
-        self._fields[alias] = f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}"
-
-    def request(self, types: Collection[str]) -> board_items.WriteRequest:
-        """Return the request; raises ValueError where there is nothing to write."""
-        if not self._fields:
-            raise ValueError("A write needs at least one record.")
-        body = "\n  ".join([COMPLEXITY, *self._fields.values()])
-        text = f"mutation Write({', '.join(self._declarations)}) {{\n  {body}\n}}{item_fragment(types)}"
-        variables = self._variables
-        return board_items.WriteRequest(
-            {"text": text, "variables": variables}, list(self._fields), variables["columns"]
-        )
+    name: str
+    variable: str
+    kind: str
+    value: Any
 
 
 def prepare_changes(
@@ -389,15 +350,15 @@ def prepare_changes(
     With `create_labels` Monday creates missing labels of status and dropdown columns, which needs permission to change
     the board's structure.
     """
-    writing = _Writing(column_ids, board_id, create_labels=create_labels)
-    for entry in changes:
-        writing.add(
-            entry.alias,
-            "change_multiple_column_values",
-            item_id=("item", "ID!", entry.item_id),
-            column_values=("values", "JSON!", _encode_json(entry.values)),
-        )
-    return writing.request(types)
+    own = {
+        entry.alias: [
+            _Argument("item_id", "item", "ID!", entry.item_id),
+            _Argument("column_values", "values", "JSON!", _encode_json(entry.values)),
+        ]
+        for entry in changes
+    }
+    shared = _board_arguments(board_id, create_labels=create_labels)
+    return _write_request("change_multiple_column_values", own, shared, column_ids, types)
 
 
 def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
@@ -413,44 +374,64 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
 
     `create_labels` as in `prepare_changes`.
     """
-    writing = _Writing(column_ids, board_id, create_labels=create_labels)
+    shared = _board_arguments(board_id, create_labels=create_labels)
     if group_id:
-        writing.add_to_every_field("group_id", "group", "String!", group_id)
+        shared.append(_Argument("group_id", "group", "String!", group_id))
+    own = {}
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
-        name = filled.pop(board_items.NAME_COLUMN)
-        writing.add(
-            entry.alias,
-            "create_item",
-            item_name=("name", "String!", name),
-            column_values=("values", "JSON!", _encode_json(filled)),
-        )
-    return writing.request(types)
+        own[entry.alias] = [
+            _Argument("item_name", "name", "String!", filled.pop(board_items.NAME_COLUMN)),
+            _Argument("column_values", "values", "JSON!", _encode_json(filled)),
+        ]
+    return _write_request("create_item", own, shared, column_ids, types)
 
 
 def prepare_archive(
     removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Archive items, by alias; a person can restore them on the board. Raises ValueError for none."""
-    return _prepare_removal("archive_item", removals, column_ids, types)
+    """Archive items, by alias; a person can restore them on the board. The answer has each item's new `state`."""
+    own = {alias: [_Argument("item_id", "item", "ID!", item_id)] for alias, item_id in removals.items()}
+    return _write_request("archive_item", own, [], column_ids, types)
 
 
 def prepare_delete(
     removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Delete items, by alias; a person can restore them for 30 days. Raises ValueError for none."""
-    return _prepare_removal("delete_item", removals, column_ids, types)
+    """Delete items, by alias; a person can restore them for 30 days. The answer has each item's new `state`."""
+    own = {alias: [_Argument("item_id", "item", "ID!", item_id)] for alias, item_id in removals.items()}
+    return _write_request("delete_item", own, [], column_ids, types)
 
 
-def _prepare_removal(
-    field: str, removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str]
+def _board_arguments(board_id: str, *, create_labels: bool) -> list[_Argument]:
+    arguments = [_Argument("board_id", "board", "ID!", board_id)]
+    if create_labels:
+        arguments.append(_Argument("create_labels_if_missing", "labels", "Boolean", True))
+    return arguments
+
+
+def _write_request(
+    field: str,
+    own: Mapping[str, Sequence[_Argument]],
+    shared: Sequence[_Argument],
+    column_ids: Sequence[str],
+    types: Collection[str],
 ) -> board_items.WriteRequest:
-    # The answer has the item with its new `state` (developer.monday.com/api-reference/reference/items).
-    writing = _Writing(column_ids)
-    for alias, item_id in removals.items():
-        writing.add(alias, field, item_id=("item", "ID!", item_id))
-    return writing.request(types)
+    """Return a mutation of many items, each with its own alias and variables, so that an error concerns one record."""
+    columns = _Argument("", "columns", "[String!]", list(column_ids))
+    declared = [columns, *shared]
+    lines = [COMPLEXITY]
+    for alias, arguments in own.items():
+        named = [argument._replace(variable=f"{argument.variable}_{alias}") for argument in arguments]
+        declared += named
+        arguments_text = ", ".join(f"{argument.name}: ${argument.variable}" for argument in (*shared, *named))
+        lines.append(f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}")
+    declarations = ", ".join(f"${argument.variable}: {argument.kind}" for argument in declared)
+    body = "\n  ".join(lines)
+    text = f"mutation Write({declarations}) {{\n  {body}\n}}{item_fragment(types)}"
+    variables = {argument.variable: argument.value for argument in declared}
+    return board_items.WriteRequest({"text": text, "variables": variables}, list(own), columns.value)
 
 
 def _linked_part(ids: Sequence[str]) -> _QueryPart:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.monday import board, board_events, items
-from sync.monday.board_items import Item, ItemWrite, WriteRequest
+from sync.monday import board_events, items
+from sync.monday.board_items import RELATION, BoardSetup, ColumnSpec, Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
@@ -102,7 +102,7 @@ class Probe:
         self._deliveries = deliveries
         self._webhook_url = webhook_url
         self._webhooks: Hooks = {}
-        self._setup: board.BoardSetup
+        self._setup: BoardSetup
 
     def run(self) -> Iterator[Finding]:
         """Test every assumption; delete the boards at the end, also after a failure or Ctrl-C.
@@ -113,10 +113,8 @@ class Probe:
             for title in (OTHER_BOARD_TITLE, BOARD_TITLE):
                 self.connector.create_board(title, self.board_ids.append)
             self.connector.ensure_columns(self.other_board_id, "Items", [])
-            columns = [board.ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
-            relation = board.ColumnSpec(
-                board.RELATION, board.RELATION, board.RELATION, "probe_relation", target_board=self.other_board_id
-            )
+            columns = [ColumnSpec(kind, kind, kind, f"probe_{kind}") for kind in VALUES]
+            relation = ColumnSpec(RELATION, RELATION, RELATION, "probe_relation", target_board=self.other_board_id)
             self._setup = self.connector.ensure_columns(self.board_id, "Items", [*columns, relation])
             for assumption in ASSUMPTIONS:
                 try:
@@ -186,12 +184,12 @@ class Probe:
     def related(self, target: Item) -> Item:
         """Create an item that is connected with this one."""
         value = make_converter("relation").to_remote({"field": {"item": target.id}}, None)
-        return self.create("With a relation", {self.column_id(board.RELATION): value})
+        return self.create("With a relation", {self.column_id(RELATION): value})
 
     def linked_ids(self, item: Item | None) -> Sequence[str]:
         if item is None:
             raise Unanswered("the item isn't listed")
-        raw = make_converter("relation").stored_value(item.reading(self.column_id(board.RELATION)))
+        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:

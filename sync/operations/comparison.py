@@ -286,7 +286,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
             continue
         npd = field_plan.display_local(field_plan.local_raw)
         monday = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
-        entry = {"key": field_plan.mapping.key, "npd": npd, "monday": monday}
+        entry = {"key": field_plan.key, "npd": npd, "monday": monday}
         words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
         if field_plan.base is None:
             entry["words"] = f"{words}; it was never synced."

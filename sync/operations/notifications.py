@@ -28,7 +28,6 @@ from sync.models import Notification, NotificationReceiver
 from sync.models.attention import Frequency
 from sync.models.jobs import backoff
 from sync.records import availability
-from sync.records.availability import stop_headline
 
 log = structlog.get_logger(__name__)
 
@@ -67,25 +66,8 @@ MAX_LINE_LENGTH = 110
 
 def things_to_notify_of() -> list[Entry]:
     """Return the things that need attention now, the gravest first."""
-    stops = []
-    # Stops are not read from rows, because a missing token or a used-up day has none.
-    for stop in availability.stops_of(availability.overview()):
-        cause = stop.reason.partition(". ")[0].rstrip(".")  # without the time of the next attempt
-        for entity_type, title in stop.boards.items():
-            stops.append(
-                Entry(
-                    kind=Kind.STOP,
-                    key=f"{Kind.STOP}:{entity_type}",
-                    entity_type=entity_type,
-                    name=title,
-                    board=title,
-                    since=stop.since,
-                    cause_text=cause,
-                    url=reverse("admin:index"),
-                )
-            )
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    return stops + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
+    return availability.stops() + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -237,7 +219,7 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
 def _headline(group: Sequence[Entry]) -> str:
     first = group[0]
     if first.kind is Kind.STOP:
-        return _short(stop_headline([thing.name for thing in group], first.cause_text))
+        return _short(availability.stop_headline([thing.board for thing in group], first.title))
     if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.name}: {first.cause_text}")
     return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause_text}")

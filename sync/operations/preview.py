@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
+from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
@@ -470,7 +470,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
-        if report.kind not in (KIND_FIELDS, KIND_OVERWRITTEN):
+        if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
             continue

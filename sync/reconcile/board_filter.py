@@ -157,8 +157,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    key = field_plan.mapping.key
-    nothing = merge.FieldDecision(key, merge.Action.NOTHING, "left out by the filter", is_left_out=True)
+    nothing = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
@@ -171,13 +170,12 @@ def is_left_out_after_pass(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool
     approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
     pulled = {}
     for field_plan in filtered:
-        key = field_plan.mapping.key
-        is_rejected = approval_states.get((plan.id, key)) == ApprovalState.REJECTED
+        is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
         # What a person doesn't let the pass empty isn't pulled.
         if field_plan.write_raw and not (
             is_rejected and field_plan.convert.canonical_local(field_plan.write_raw) is None
         ):
-            pulled[key] = field_plan.write_raw
+            pulled[field_plan.key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_IDENTITY, KIND_UNDO, RECORD_KEY
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
@@ -100,9 +100,9 @@ def record_changes(
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
     """Whether a setting has changed on which a value taken over, or the act on a removed item, depends."""
-    if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(board_now.link.removed_item_policy)
-    ):
+    removal = plan.removal
+    is_by_policy = removal is not None and removal.act and not removal.is_chosen
+    if removal is not None and is_by_policy and removal.act != board_now.link.removed_item_policy:
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
     settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
@@ -163,7 +163,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         rejected = [
             conflict.monday_item_id
             for conflict in plan.facts.conflicts
-            if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
+            if conflict.kind == ConflictKind.IDENTITY and RECORD_KEY in conflict.resolutions
         ]
         other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
@@ -268,7 +268,7 @@ def settled_field(  # noqa: PLR0911 - a table
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        inverse = field_plan.resolves.inverse[field_plan.key]
         return _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
         return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
@@ -428,13 +428,12 @@ def _transfer_line(
         mapping.column_id,
     )
     if kind == PUSH and not before and is_new_column:
-        by = plan.facts.claim.payload.get(mapping.remap_key, "")
-        reason = f"{by} gave it another column" if by else "its column was replaced"
+        reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
-            # Nobody edited it, so the actor is who replaced the column.
-            actor = by or SYNC_ACTOR
+            # Nobody edited it.
+            actor = SYNC_ACTOR
             phrase = "filled into the new column"
         else:
             # The edit replaced the former value, not the empty column.

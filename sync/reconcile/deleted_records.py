@@ -9,20 +9,19 @@ The tombstone holds the deleted record; the sync state holds the values that bot
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.monday.conversion import UnknownValue
-from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
+from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan, removed_items
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
@@ -200,7 +199,7 @@ def ask_about_item(
 ) -> pass_plan.DeletedPlan:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
-    if facts.resolution is None and facts.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
+    if facts.resolution is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
@@ -225,7 +224,7 @@ def ask_about_item(
         reports.Option(UNLINK_OPTION, "Unlink the item", unlinking, UNLINK_VALUE, reports.UNLINK),
     ]
     question = plan.conflict_report(
-        reports.KIND_DELETE,
+        ConflictKind.DELETE,
         facts.tombstone.monday_id or "",
         fields=plan.edits,
         rejected={reports.RECORD_KEY: problem} if problem else {},
@@ -295,31 +294,15 @@ def edits_since_base(
         if is_missing or is_new or field_plan.way_of(facts, mapping) not in ways:
             continue
         convert = board.converter(mapping, facts.record)
-        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         cell = field_bases.cell_of(convert, mapping, item)
-        local_raw = field_values.stored_values(facts.record, mapping)
-        sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
-        remote = sides.remote
-        agreed = sides.base[1] if sides.base else None
-        monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
-        if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-            reason = field_bases.unknown_reason(sides)
-            edits.append(reports.FieldConflict(mapping.key, None, None, monday, reason))
+        _, sides = removed_items.compared_with_base(facts, mapping, convert, item.id, cell)
+        monday, reason = removed_items.edit_on_monday(convert, sides)
+        if not reason:
             continue
-        # A deleted item leaves every cell of connected boards empty.
-        is_emptied = convert.names_items and remote is None
-        if not sides.remote_changed or sides.equal or is_emptied:
-            continue
-        # A value that our unanswered call sent is nobody's edit.
-        entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
-        ours = [entry["local"] for entry in entries if entry and mapping.is_current(entry)]
-        with suppress(UnknownValue):
-            if any(convert.canonical_local(local) == remote for local in ours):
-                continue
-        detail = ""
-        if not isinstance(sides.local, Unknown) and sides.local != agreed:
-            detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
-        edits.append(reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail))
+        is_readable = reason == removed_items.MISSED_EDIT
+        agreed = sides.base[1] if sides.base and is_readable else None
+        before = None if isinstance(agreed, Unknown) else convert.display(agreed) or None
+        edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
 
@@ -464,13 +447,13 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
     if plan.question is not None:
         yield plan.question
     for conflict in facts.conflicts if plan.ending.outcome is pass_plan.Outcome.SETTLED else ():
-        if conflict.kind != reports.KIND_DELETE:
+        if conflict.kind != ConflictKind.DELETE:
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
             applied = {reports.RECORD_KEY: plan.reason} if plan.is_carried_out else {}
             item_id = conflict.monday_item_id
-            yield plan.conflict_report(reports.KIND_DELETE, item_id, applied=applied, closing_reason=plan.reason)
+            yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
 def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:

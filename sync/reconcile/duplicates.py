@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.monday.board_items import Item
@@ -211,7 +212,7 @@ def copy_reports(
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
             record_plan = plan.records[duplicate.original_record.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
-            yield record_plan.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
+            yield record_plan.conflict_report(ConflictKind.IDENTITY, duplicate.item.id, **result)
 
 
 def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
@@ -232,7 +233,7 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
     data["item"] = field_values.item_data(board, item)
-    return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
+    return reports.ConflictReport(board.link.entity_type, record.pk, item.id, ConflictKind.IDENTITY, data=data)
 
 
 def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:

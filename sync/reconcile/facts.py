@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
 from sync.merge import Canonical
@@ -246,7 +246,7 @@ class DeletedFacts(RecordFacts):
         """
         if self.tombstone.state != choices.TombstoneState.ASKED:
             return None
-        return self.resolution_for(KIND_DELETE, RECORD_KEY)
+        return self.resolution_for(ConflictKind.DELETE, RECORD_KEY)
 
 
 @dataclass(frozen=True)
@@ -266,12 +266,12 @@ class RemovalFacts(RecordFacts):
 
     @property
     def is_asked(self) -> bool:
-        return any(conflict.kind == KIND_DELETE for conflict in self.conflicts)
+        return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
 
     @property
     def choice(self) -> FieldSelection | None:
         """A person's choice about it, if any."""
-        return self.resolution_for(KIND_DELETE, RECORD_KEY)
+        return self.resolution_for(ConflictKind.DELETE, RECORD_KEY)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ Values that people keep in NPD only come at the end.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import KIND_FIELDS, KIND_UNDO
+from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.models import FieldMapping, SyncMetadata
@@ -30,6 +29,9 @@ from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, with_value
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
+
+# Of fields that have stayed as they were, which nearly all have.
+_AT_REST = merge.FieldDecision(merge.Action.NOTHING)
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
@@ -62,7 +64,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
     """Decide every mapped field of a record; without an item, for the item to be created."""
     decided = (_decide_field(facts, plan, mapping) for mapping in facts.board.mappings)
-    return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
+    return {field_plan.key: field_plan for field_plan in decided if field_plan is not None}
 
 
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
@@ -76,7 +78,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
         resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
-    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
+    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
         missing = "It has no column on the board. Choose or create one on the board's page."
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else missing)
@@ -117,19 +119,13 @@ def _at_rest(
             convert.canonical_local(local_raw)
     except conversion.UnknownValue:
         return None
-    return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
-
-
-@cache  # of keys of mappings; one value for all records whose field is at rest
-def _nothing(key: str) -> merge.FieldDecision:
-    return merge.FieldDecision(key, merge.Action.NOTHING)
+    return FieldPlan(mapping, convert, _AT_REST, local_raw, remote_raw, base=base)
 
 
 def _decide_merged(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values
 ) -> FieldPlan:
     """Decide a field whose present `values` are known on both sides."""
-    key = field_plan.mapping.key
     try:
         base, confirmed = field_bases.base_with_intents(
             plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw
@@ -139,7 +135,7 @@ def _decide_merged(
         if values.local is not None and way is not SyncDirection.NONE:
             removal = _removal_reason(facts, field_plan, values.remote, base)
         field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(removal))
-        if removal and (way is SyncDirection.MONDAY_TO_NPD or not field.sides.local_changed):
+        if removal and (way is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, removal)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
@@ -151,7 +147,7 @@ def _decide_merged(
     decision = merge.decide_field(field)
     # merge.py compares names; a relation is equal if both sides name the same record.
     if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
-        decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
+        decision = merge.FieldDecision(merge.Action.AGREED, "both sides name the same record")
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
@@ -161,19 +157,17 @@ def _merge_field(
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = (
-        merge.Values(convert.canonical_local(base["local"]), field_bases.base_remote(convert, base)) if base else None
-    )
-    if agreed and emptied_by_removal:
-        # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
-        agreed = merge.Values(agreed.local, None)
+    agreed = None
+    if base:
+        # If nobody changed Monday's side, NPD's value is sent whatever the rule.
+        remote = None if emptied_by_removal else field_bases.base_remote(convert, base)
+        agreed = merge.Values(convert.canonical_local(base["local"]), remote)
     emptied_since_old_base = False
     if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
         emptied_since_old_base = field_bases.side_of(convert.canonical_local, entry["local"]) is not None
     field = merge.Field(
-        key=mapping.key,
         local=values.local,
         remote=values.remote,
         base=agreed,
@@ -186,7 +180,7 @@ def _merge_field(
     rule = field.first_match if base is None else field.rule
     if rule is not Rule.NEWEST or way is not SyncDirection.BIDIRECTIONAL or values.local == values.remote:
         return field
-    if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
+    if base is not None and not (field.local_changed and field.remote_changed):
         return field
     # Only now, because it costs queries.
     edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
@@ -214,7 +208,7 @@ def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Fiel
 
     If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
-    changes = [event for event in plan.facts.history.monday_edits if event.key == field.key]
+    changes = [event for event in plan.facts.history.monday_edits if event.key == field_plan.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == field.remote for event in changes if event.at == newest):
         return newest
@@ -268,7 +262,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
     local_raw = field_plan.local_raw
     if not way.sends and mapping.column_id != "name":
         return None
-    field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
+    field_plan = field_plan.decide(merge.Action.PUSH, "new on Monday")
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
@@ -278,7 +272,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
     # A required column takes no empty value, so the field is blocked.
     if not empty or convert.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
-    return _with_decision(field_plan, merge.Action.AGREED, "empty on both sides")
+    return field_plan.decide(merge.Action.AGREED, "empty on both sides")
 
 
 def _decide_unknown_local(
@@ -286,7 +280,6 @@ def _decide_unknown_local(
 ) -> FieldPlan:
     """Plan a relation to a record without an item: it waits, or is skipped if there will be no item."""
     mapping = field_plan.mapping
-    key = mapping.key
     if way is SyncDirection.MONDAY_TO_NPD:
         # One way to NPD, Monday's value overwrites the one that can't be sent.
         convert = field_plan.convert
@@ -301,7 +294,7 @@ def _decide_unknown_local(
             base = merge.Values(None, None)
             if is_unchanged:
                 base = merge.Values(local, field_bases.base_remote(convert, entry))
-        field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
+        field = merge.Field(local, remote, base=base, direction=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
@@ -318,7 +311,7 @@ def apply_decision(  # noqa: PLR0911 - a table
     action = field_plan.decision.action
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
-    if field_plan.resolved_kind == KIND_FIELDS:
+    if field_plan.resolved_kind == ConflictKind.FIELDS:
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):
@@ -408,7 +401,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
 
 
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    decided = _with_decision(field_plan, merge.Action.CONFLICT, reason)
+    decided = field_plan.decide(merge.Action.CONFLICT, reason)
     return with_values(decided, conflict=resolutions.as_conflict(field_plan, reason))
 
 
@@ -421,23 +414,19 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
         reason = "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
         return field_plan.block(BlockedCode.DIRECTION, reason)
     if action in (merge.Action.PULL, merge.Action.BOTH):
-        return _with_decision(field_plan, merge.Action.NOTHING, "sync is off")
+        return field_plan.decide(merge.Action.NOTHING, "sync is off")
     return field_plan
 
 
 def _plan_unknown(field_plan: FieldPlan, way: SyncDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if way is SyncDirection.NONE:
-        return _with_decision(field_plan, merge.Action.NOTHING, merge.NO_SYNC)
+        return field_plan.decide(merge.Action.NOTHING, merge.NO_SYNC)
     return _block_undecided(field_plan, code, detail)
 
 
 def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    return _with_decision(field_plan, merge.Action.UNDECIDED, reason).block(code, reason)
-
-
-def _with_decision(field_plan: FieldPlan, action: merge.Action, reason: str) -> FieldPlan:
-    return with_values(field_plan, decision=merge.FieldDecision(field_plan.mapping.key, action, reason))
+    return field_plan.decide(merge.Action.UNDECIDED, reason).block(code, reason)
 
 
 # A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
@@ -451,7 +440,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
     Monday's value has changed too.
     """
-    entry = facts.sync_state.blocked_fields.get(field_plan.mapping.key)
+    entry = facts.sync_state.blocked_fields.get(field_plan.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
     if not entry_in_force or entry_in_force["code"] != BlockedCode.REJECTED:
@@ -467,7 +456,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
-    kept = blocked_fields.kept_entry(facts.sync_state.blocked_fields.get(field_plan.mapping.key))
+    kept = blocked_fields.kept_entry(facts.sync_state.blocked_fields.get(field_plan.key))
     return (
         kept is not None
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)

@@ -19,6 +19,7 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.kernel import grouped
@@ -370,7 +371,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     """Return people's answers to the record's open questions about identity."""
     answers = []
     for conflict in facts.conflicts:
-        if conflict.kind != reports.KIND_IDENTITY:
+        if conflict.kind != ConflictKind.IDENTITY:
             continue
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict
+from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
@@ -518,8 +518,8 @@ def _edit_in_words(value: str, mapping: FieldMapping) -> str:
 def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
     """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
-    if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
-        return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
+    if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
+        return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
     if not plan.is_settled or plan.left_out:
         return None
     fields = [
@@ -536,28 +536,28 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     fields += replaced
     for key, field_plan in plan.plans.items():
         # After a stale choice, the conflict shows the current value.
-        resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
+        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
+        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
         if resolution and rejection and rejection.is_stale:
             current = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     # Also choices whose value both sides had already.
-    applied = plan.applied_choices(KIND_OVERWRITTEN) | {
+    applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None
         for key, field_plan in plan.plans.items()
-        if field_plan.resolved_kind == KIND_OVERWRITTEN
+        if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         and field_plan.decision.action is merge.Action.AGREED
         and not field_plan.blocked_reason
     }
-    rejected = plan.rejected_choices(KIND_OVERWRITTEN)
-    undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
+    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
+    undone = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
     if not (fields or applied or rejected or undone or unmapped):
         return None
     return plan.conflict_report(
-        KIND_OVERWRITTEN,
+        ConflictKind.OVERWRITTEN,
         fields=fields,
         applied=applied,
         rejected=rejected,
@@ -569,7 +569,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
 
 def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
+    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
     if _closing_reason(plan):
         return []
     report = conflict_report_of(plan, replaced_values(plan))
@@ -586,10 +586,10 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     """
     facts = plan.facts
     replaced: list[FieldConflict] = []
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
+    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == ConflictKind.FIELDS]
     if not conflicts or not plan.is_settled or _closing_reason(plan):
         return replaced
-    waiting = facts.open_fields(KIND_OVERWRITTEN)
+    waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
     for conflict in conflicts:
         for key in conflict.fields:
             field_plan = plan.plans.get(key)
@@ -610,7 +610,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
-    return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
+    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.plans and key not in plan.plans]
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
@@ -619,7 +619,7 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
         return plan.off_reason
     if not (plan.record.monday_id or plan.link_to):
         return "The record has no item any more."
-    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
+    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
     all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
     return "None of its fields is mapped to a column any more." if all_unmapped else ""
 

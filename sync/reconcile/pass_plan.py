@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
@@ -117,9 +118,13 @@ class FieldPlan:
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        return self.mapping.key
+
+    @property
     def resolution(self) -> reports.FieldSelection:
         assert self.resolves is not None
-        return self.resolves.resolutions[self.mapping.key]
+        return self.resolves.resolutions[self.key]
 
     @property
     def resolved_kind(self) -> str:
@@ -130,7 +135,7 @@ class FieldPlan:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
         if self.resolved_kind == reports.KIND_UNDO:
             return "undo"
-        if self.resolved_kind == reports.KIND_OVERWRITTEN:
+        if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
         return self.resolution.choose if self.resolves else ""
 
@@ -151,12 +156,15 @@ class FieldPlan:
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
-        return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+        return self.confirmed[-1].values[self.key] if self.confirmed else None
 
     @property
     def is_relation_skipped(self) -> bool:
         """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
         return self.blocked_code is choices.BlockedCode.RELATION_SKIPPED
+
+    def decide(self, action: merge.Action, reason: str) -> FieldPlan:
+        return with_values(self, decision=merge.FieldDecision(action, reason))
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
         """Return a plan that does nothing with the field, for this reason."""

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, SyncDirection
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
@@ -80,16 +81,16 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
     entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
     before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
-    return {"before": before, "after": plan.sync_state.base.get(field_plan.mapping.key)}
+    return {"before": before, "after": plan.sync_state.base.get(field_plan.key)}
 
 
 def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
     """Plan to undo a choice if a person asked for it; if the undo is rejected, the field is merged as usual."""
-    request = undo_request_of(plan.facts.conflicts, field.key)
+    request = undo_request_of(plan.facts.conflicts, field_plan.key)
     if request is None:
         return field_plan
     try:
-        _check_unchanged(plan.facts, field_plan, field, request.inverse[field.key])
+        _check_unchanged(plan.facts, field_plan, field, request.inverse[field_plan.key])
         return _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
         return _reject(field_plan, reports.KIND_UNDO, f"A previous value is no longer known: {unknown}.")
@@ -106,13 +107,15 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
+    if field_plan.key in facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.canonical_local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
     if field.remote != convert.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
-        entries = [intent.values[field.key] for intent in facts.intents_about(item_id) if field.key in intent.values]
+        entries = [
+            intent.values[field_plan.key] for intent in facts.intents_about(item_id) if field_plan.key in intent.values
+        ]
         is_previous = field.remote == convert.canonical_remote(inverse["before"]["remote"])
         if not (is_previous and any(convert.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
@@ -131,7 +134,7 @@ def _plan_inverse(
     """
     convert = field_plan.convert
     record = plan.record
-    before = request.inverse[field.key]["before"]
+    before = request.inverse[field_plan.key]["before"]
     local = convert.canonical_local(before["local"])
     remote = convert.canonical_remote(before["remote"])
     write_raw = send_raw = None
@@ -151,7 +154,7 @@ def _plan_inverse(
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
         action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
-    decision = merge.FieldDecision(field.key, action, _UNDO_REASON, overrides=True)
+    decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
     return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
 
 
@@ -177,7 +180,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
         request = field_plan.resolves
         if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
-        base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
+        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
         if base:
             with suppress(UnknownValue):
@@ -193,9 +196,9 @@ def with_resolution(
 ) -> tuple[FieldPlan, merge.Field]:
     """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
     # An overwritten edit comes first, because restoring it writes both sides whatever the other conflict says.
-    lost_update = plan.facts.resolved_conflict(reports.KIND_OVERWRITTEN, field.key)
+    lost_update = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
     if lost_update is not None:
-        resolution = lost_update.resolutions[field.key]
+        resolution = lost_update.resolutions[field_plan.key]
         resolved = replace(field_plan, resolves=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
@@ -214,7 +217,7 @@ def with_resolution(
                 field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             field_plan = _reject(field_plan, lost_update.kind, str(rejection))
-    conflict = plan.facts.resolved_conflict(reports.KIND_FIELDS, field.key)
+    conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
     if conflict is not None:
         resolved = replace(field_plan, resolves=conflict)
         try:
@@ -223,7 +226,7 @@ def with_resolution(
             return _reject(field_plan, conflict.kind, str(rejection)), field
         is_gone = _is_value_gone(plan.facts, resolved, field)
         reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
-        choice = conflict.resolutions[field.key].choose
+        choice = conflict.resolutions[field_plan.key].choose
         return resolved, replace(field, choice=choice, chosen_value=value, restore_reason=reason)
     return field_plan, field
 
@@ -259,7 +262,7 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
     """Whether the field is mapped to another column since its last sync."""
-    key = field_plan.mapping.key
+    key = field_plan.key
     base = facts.sync_state.base.get(key)
     blocked = facts.sync_state.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
@@ -310,7 +313,7 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
             if name and len(items) > 1:
                 texts[i] = f"{name} (item {values[i]})"
     npd, base_text, monday = texts
-    return reports.FieldConflict(field_plan.mapping.key, npd, base_text, monday, reason)
+    return reports.FieldConflict(field_plan.key, npd, base_text, monday, reason)
 
 
 def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
@@ -339,7 +342,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    conflicts = reopened_conflicts(plan, reports.KIND_OVERWRITTEN)
+    conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
         is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected

@@ -73,7 +73,7 @@ def _loop_after_pass(
     A rewrite since our last write counts; the field is throttled after `settings.loop_times` within an hour, and after
     each further rewrite, because the automation that makes them still runs.
     """
-    key = field_plan.mapping.key
+    key = field_plan.key
     stored = facts.history.loops.get(key)
     if stored is not None:
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
@@ -115,7 +115,7 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 
     The write must also have made the present base.
     """
-    key = field_plan.mapping.key
+    key = field_plan.key
     base = field_plan.base
     write = facts.history.last_writes.get(key)
     loop = facts.history.loops.get(key)
@@ -276,13 +276,10 @@ def _written_back(
             f"Somebody decided that “{clear.values['value']}” stays {filled}; its direction lets nothing be put back "
             f"{emptied}. Fill it in there, or change the direction.",
         )
-    decision = merge.FieldDecision(clear.key, action, "a person decided that it is not emptied")
+    decision = merge.FieldDecision(action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = merge.Field(
-        clear.key,
-        convert.canonical_local(field_plan.local_raw),
-        convert.canonical_remote(field_plan.remote_raw),
-        direction=way,
+        convert.canonical_local(field_plan.local_raw), convert.canonical_remote(field_plan.remote_raw), direction=way
     )
     return apply_decision(facts, plan, field_plan, field)
 

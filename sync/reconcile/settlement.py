@@ -14,6 +14,7 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
+from conflicts.reports import ConflictKind
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
@@ -104,12 +105,12 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
     if not plan.is_synced:
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
-    kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_OVERWRITTEN}
+    kinds = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
     if plan.removal is not None:
         # Only the question about the record is decided again; conflicts about fields stay.
-        kinds.pop(reports.KIND_DELETE, None)
+        kinds.pop(ConflictKind.DELETE, None)
         if plan.removal.needs_answer:
-            kinds[reports.KIND_DELETE] = [plan.removal.sentence]
+            kinds[ConflictKind.DELETE] = [plan.removal.sentence]
     else:
         if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
             kinds = {}
@@ -119,7 +120,7 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         if plan.identity.question:
             kinds["identity"] = [plan.identity.question["what"]]
     if lost_fields:
-        kinds[reports.KIND_OVERWRITTEN] = lost_fields
+        kinds[ConflictKind.OVERWRITTEN] = lost_fields
     return kinds
 
 
@@ -245,7 +246,7 @@ def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *
 def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:
     """Whether the report opens or ends a conflict; fields that join or leave one also change the sync state."""
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == report.kind]
-    if report.kind == reports.KIND_IDENTITY:
+    if report.kind == ConflictKind.IDENTITY:
         conflicts = [conflict for conflict in conflicts if conflict.monday_item_id == report.monday_item_id]
     return bool(report.fields or report.undecided or report.data) is not bool(conflicts)
 
@@ -255,7 +256,7 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     yield from _removal_reports(plan)
     if plan.is_deleted:
         for conflict in plan.facts.conflicts:
-            if conflict.kind != reports.KIND_DELETE:
+            if conflict.kind != ConflictKind.DELETE:
                 reason = "The record was deleted in NPD."
                 yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
         return
@@ -277,21 +278,21 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     if removal is not None and removal.needs_answer and not plan.unlink:
         rejected = {reports.RECORD_KEY: removal.problem} if removal.problem else {}
         data = {"what": removal.sentence, "options": [option.to_json() for option in removal.options]}
-        yield plan.conflict_report(reports.KIND_DELETE, fields=removal.fields, rejected=rejected, data=data)
+        yield plan.conflict_report(ConflictKind.DELETE, fields=removal.fields, rejected=rejected, data=data)
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
-            if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
+            if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
                 rejections = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
+                    ConflictKind.FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
                 )
         return
-    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
+    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
     reason = _why_not_asked(plan) if question else ""
     if question and reason:
         is_chosen = removal is not None and removal.result and removal.is_chosen
         applied = {reports.RECORD_KEY: reason} if is_chosen else {}
-        yield plan.conflict_report(reports.KIND_DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
+        yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
 def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
@@ -310,9 +311,9 @@ def _field_reports(
     plan: pass_plan.RecordPlan, replaced: Sequence[reports.FieldConflict]
 ) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
-    applied = plan.applied_choices(reports.KIND_FIELDS)
-    undone = resolutions.undo_results(plan, reports.KIND_FIELDS)
-    was_open = plan.facts.open_fields(reports.KIND_FIELDS)
+    applied = plan.applied_choices(ConflictKind.FIELDS)
+    undone = resolutions.undo_results(plan, ConflictKind.FIELDS)
+    was_open = plan.facts.open_fields(ConflictKind.FIELDS)
     if not (conflicts or undone or (was_open and (plan.plans or not plan.is_synced))):
         return
     # The reason is about fields whose conflict ended without a person.
@@ -326,15 +327,15 @@ def _field_reports(
     if replaced:
         reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     yield plan.conflict_report(
-        reports.KIND_FIELDS,
+        ConflictKind.FIELDS,
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
-        rejected=plan.rejected_choices(reports.KIND_FIELDS),
+        rejected=plan.rejected_choices(ConflictKind.FIELDS),
         closing_reason=reason if plan.is_synced else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
-        asked_in=dict.fromkeys((conflict.key for conflict in replaced), reports.KIND_OVERWRITTEN),
+        asked_in=dict.fromkeys((conflict.key for conflict in replaced), ConflictKind.OVERWRITTEN),
     )
 
 
@@ -344,14 +345,14 @@ def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflic
     for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.applied:
+        elif field_plan.resolved_kind == ConflictKind.FIELDS and ConflictKind.FIELDS not in field_plan.applied:
             conflicts.append(resolutions.as_conflict(field_plan))
-    return (*conflicts, *resolutions.reopened_conflicts(plan, reports.KIND_FIELDS))
+    return (*conflicts, *resolutions.reopened_conflicts(plan, ConflictKind.FIELDS))
 
 
 def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     """Return the fields in conflict that this pass could not decide; their conflicts and choices stay."""
-    if not (was_open := plan.facts.open_fields(reports.KIND_FIELDS)):  # nearly all records
+    if not (was_open := plan.facts.open_fields(ConflictKind.FIELDS)):  # nearly all records
         return ()
     decided = {conflict.key for conflict in fields_in_conflict(plan)}
     return tuple(
@@ -374,10 +375,10 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     if plan.identity.duplicate:
         questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
-        yield plan.conflict_report(reports.KIND_IDENTITY, item_id, data=question)
+        yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
     for conflict in plan.facts.conflicts:
         is_answered = reports.RECORD_KEY in conflict.resolutions
-        if conflict.kind != reports.KIND_IDENTITY or conflict.monday_item_id in questions:
+        if conflict.kind != ConflictKind.IDENTITY or conflict.monday_item_id in questions:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
             # The answer “none of them” is applied once the record has its own item.
@@ -385,13 +386,13 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
         elif _is_identity_known(plan, conflict):
             reason = plan.left_out or "It is now known which item it is."
-            yield plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, closing_reason=reason)
+            yield plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, closing_reason=reason)
 
 
 def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, result: str) -> reports.ConflictReport:
     """Return the report that an answer about identity was applied."""
     applied = {reports.RECORD_KEY: result}
-    return plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
+    return plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
 
 
 def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
+from django.urls import reverse
 from django.utils.functional import cached_property
 
-from sync import registry
-from sync.choices import QueueStatus, StopCode, SyncDirection
-from sync.kernel import grouped, humanize
+from sync import attention, registry
+from sync.attention import Entry, Kind, Wording
+from sync.choices import QueueStatus, StopCode
+from sync.clock import SyncNow
+from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import BlockedKind, LimitFacts, Wait
-from sync.models import BoardLease, BoardLink, FieldMapping, SyncQueue
+from sync.limits import BlockedKind, LimitFacts, Wait, credentials
+from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
 # A board that waits longer for its quota is reported to people.
@@ -24,9 +26,7 @@ LONG_WAIT = timedelta(hours=1)
 
 # Why a board is overdue.
 NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
-WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
-WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: read its log"
-WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
+WORKER_BUSY = "a worker holds the board: read its log"
 
 _DONE = QueueStatus.COMPLETED
 _LIVE = [status for status in QueueStatus if status is not _DONE]
@@ -100,8 +100,13 @@ class BoardAvailability:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a board that was set up is blocked, other than by a pause."""
-        return self.is_chosen and not self.is_paused and bool(self.blocked_reason)
+        """Whether a board that was set up is blocked, other than by a pause or until there is quota again."""
+        return self.is_chosen and not (self.is_available or self.is_paused or self.waits_for_quota)
+
+    @property
+    def waits_for_quota(self) -> bool:
+        """Whether it goes on by itself once there is quota; a person's click goes through meanwhile."""
+        return self.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
 
     @property
     def blocked_reason(self) -> str:
@@ -146,11 +151,41 @@ def overview() -> Overview:
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
-def stops_overview() -> Overview:
-    """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
-    boards = overview()
-    boards.skip_idle_limits()
-    return boards
+def stops(facts: LimitFacts | None = None) -> list[Entry]:
+    """Return what stops boards that are set up, other than pauses, with the next attempt; mostly one query.
+
+    They are rows of attention, or a missing token: no trigger sees that, as it may be in the environment.
+    """
+    rows = list(attention.waiting(kinds=[Kind.STOP]).annotate(now=SyncNow()).order_by(*attention.IN_ORDER))
+    no_token = credentials.no_token_reason()
+    if not (rows or no_token) or not any(link.has_board for link in (facts or LimitFacts()).links.values()):
+        return []
+    if no_token:
+        token = Entry(
+            kind=Kind.STOP,
+            key=f"{Kind.STOP}:token",
+            entity_type="",
+            name="All boards",
+            board="",
+            since=None,
+            cause_text=humanize.first_sentence(no_token),
+            url=reverse("admin:index"),
+            cause_code=StopCode.TOKEN,
+            detail=no_token,
+        )
+        return [token]
+    entries = []
+    for row, entry in zip(rows, attention.as_entries(rows, Wording({})), strict=True):
+        next_attempt = datetime.fromisoformat(row.values["next"]) if row.values["next"] else row.now
+        then = f" Next attempt at {humanize.due_time(next_attempt, row.now)}." if next_attempt > row.now else ""
+        entries.append(replace(entry, detail=f"{entry.detail}{then}"))
+    return entries
+
+
+def stop_headline(boards: Iterable[str], cause: str) -> str:
+    """Return what is stopped and why, as pages, messages and `monday_check` show it; no boards are all of them."""
+    of_boards = humanize.join_first(sorted(filter(None, set(boards))))
+    return f"Sync{f' of {of_boards}' if of_boards else ''} is stopped: {cause}"
 
 
 @dataclass
@@ -169,12 +204,6 @@ class Overview(LimitFacts):
         return [self.for_display(board) for board in self.boards]
 
     @cached_property
-    def blocked_columns(self) -> Mapping[str, Sequence[FieldMapping]]:
-        """The mapped fields with unusable columns, by type; one query."""
-        mappings = FieldMapping.objects.exclude(problem="").exclude(direction=SyncDirection.NONE)
-        return grouped(mappings.select_related("link").order_by("position"), lambda mapping: mapping.link.entity_type)
-
-    @cached_property
     def by_type(self) -> Mapping[str, BoardAvailability]:
         """The boards as pages show them, by type."""
         return {board.entity_type: board for board in self.displayed_boards}
@@ -187,7 +216,7 @@ class Overview(LimitFacts):
 
     def slowed_until(self, board: BoardAvailability) -> datetime | None:
         """Return until when a board waits for the quota, if that is long, or None."""
-        is_long = board.is_temporary and board.until is not None and board.until - self.now > LONG_WAIT
+        is_long = board.waits_for_quota and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
     def of(
@@ -222,73 +251,6 @@ class Overview(LimitFacts):
         """Return when its first job in progress was claimed."""
         claimed = [job.first for job in self.jobs(board.entity_type) if job.status == QueueStatus.IN_PROGRESS]
         return min(filter(None, claimed), default=None)
-
-
-@dataclass(frozen=True)
-class Stop:
-    """A reason that stops boards, other than a pause."""
-
-    reason: str  # why, and what to do
-    boards: Mapping[str, str]  # titles by type
-    kind: BlockedKind
-    code: str = ""  # of the account's stop
-    since: datetime | None = None  # if known
-
-    @property
-    def headline(self) -> str:
-        """What is stopped and why, in one sentence."""
-        return stop_headline(self.boards.values(), self.reason)
-
-    @property
-    def headline_parts(self) -> tuple[str, str]:
-        """The headline in two parts: the boards, which a phone omits, and the cause without a status code."""
-        return _headline_parts(self.boards.values(), re.sub(r" \(HTTP \d+\)", "", self.reason))
-
-    @property
-    def needs_somebody(self) -> bool:
-        """Whether it lasts until somebody acts."""
-        return self.kind is BlockedKind.BLOCKED or self.code in (StopCode.TOKEN, StopCode.ACCOUNT)
-
-    @property
-    def rest(self) -> str:
-        """What to do, and what happens by itself."""
-        return self.reason.partition(". ")[2]
-
-
-def stop_headline(titles: Iterable[str], reason: str) -> str:
-    """Return what is stopped and why, as pages, messages and `monday_check` show it."""
-    boards, cause = _headline_parts(titles, reason)
-    return f"Sync{boards} is stopped: {cause}"
-
-
-def of_boards(titles: Iterable[str]) -> str:
-    """Return “ of” and these boards; empty for every board."""
-    boards = set(titles)
-    is_all = boards >= {spec.board_title for spec in registry.entities()}
-    return f" of {humanize.join_first(sorted(boards))}" if boards and not is_all else ""
-
-
-def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
-    return of_boards(titles), f"{reason.partition('. ')[0].rstrip('.')}."
-
-
-def stops_of(now: Overview) -> list[Stop]:
-    """Return the stops of boards other than pauses, one for each reason."""
-    stopped = [board for board in now.displayed_boards if board.is_stopped]
-    stops = []
-    for (kind, reason), boards in grouped(stopped, lambda board: (board.reason_code, board.detail)).items():
-        if kind is None:
-            continue
-        titles = {board.entity_type: registry.board_title(board.entity_type) for board in boards}
-        code = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else ""
-        since = None
-        if kind is BlockedKind.ACCOUNT:
-            code = now.account.stop_code
-            since = now.account.stopped_since
-        elif kind is BlockedKind.BLOCKED:
-            since = min((stop.since for board in boards if board.link and (stop := board.link.stop_of())), default=None)
-        stops.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
-    return stops
 
 
 def queue_stats() -> dict[str, Any]:
@@ -337,9 +299,7 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
         since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
         if since is None or (now.now - since).total_seconds() <= max_seconds:
             continue
-        reason = NO_WORKER if abandoned is None else WORKER_ENDED
-        if leased:
-            reason = WORKER_BUSY.format(seconds=(now.now - claimed).total_seconds()) if claimed else WORKER_IDLE
+        reason = WORKER_BUSY if leased else NO_WORKER
         overdue.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
     if not overdue:
         return []

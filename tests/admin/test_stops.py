@@ -119,8 +119,8 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert NOT_AUTHENTICATED.advice in words_of(stop_of(html))
     assert html.count('aria-label="Sync is stopped"') == 1
     stops = [thing for thing in things_to_notify_of() if thing.kind == Kind.STOP]
-    assert sorted(thing.key for thing in stops) == ["stop:contact", "stop:organization"]
-    assert {stop_headline([thing.name for thing in stops], thing.cause_text) for thing in stops} == {headline}
+    assert [thing.key for thing in stops] == ["stop:account"]
+    assert stop_headline([stops[0].board], stops[0].title) == headline
 
 
 def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def kinds(boards: None) -> Kinds:
         Kind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
         Kind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
         Kind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
-        Kind.STOP: ("stop:account", ""),
+        Kind.STOP: ("stop:account", "All boards"),
         Kind.DIFFERENCE: (f"difference:contact:{verified_at.date()}", "Contacts"),
         Kind.BOARD: ("board:contact:silence", "Contacts"),
     }

@@ -23,7 +23,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
-from sync.monday import board, board_events, connection, items, probe
+from sync.monday import board_events, board_items, connection, items, probe
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
@@ -67,14 +67,14 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     leaving = {"a0": "1", "a1": "2"}
     yield "archive", sent(items.prepare_archive(leaving, COLUMNS, TYPED))
     yield "delete", sent(items.prepare_delete(leaving, COLUMNS))
-    yield "read boards", Document(board.READ_BOARDS, {"ids": ["7", "8"]})
-    yield "create board", Document(board.CREATE_BOARD, {"title": "Contacts"})
-    yield "create group", Document(board.CREATE_GROUP, {"board": "7", "title": "Contacts"})
+    yield "read boards", Document(board_items.READ_BOARDS, {"ids": ["7", "8"]})
+    yield "create board", Document(board_items.CREATE_BOARD, {"title": "Contacts"})
+    yield "create group", Document(board_items.CREATE_GROUP, {"board": "7", "title": "Contacts"})
     column = {"board": "7", "title": "Email", "type": "email"}
-    yield "create column", Document(board.CREATE_COLUMN, column | {"id": "npd_email"})
-    yield "create column without id", Document(board.CREATE_COLUMN, column)
+    yield "create column", Document(board_items.CREATE_COLUMN, column | {"id": "npd_email"})
+    yield "create column without id", Document(board_items.CREATE_COLUMN, column)
     relation = column | {"type": "board_relation", "defaults": '{"boardIds":[8]}'}
-    yield "create column of connected boards", Document(board.CREATE_COLUMN, relation)
+    yield "create column of connected boards", Document(board_items.CREATE_COLUMN, relation)
     yield "read webhooks", Document(board_events.READ_WEBHOOKS, {"board": "7"})
     hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
     yield "create webhook", Document(board_events.CREATE_WEBHOOK, hook)
@@ -103,7 +103,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
     yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
     yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})
-    yield "list of boards", Document(board.LIST_BOARDS, {"page": 1, "limit": 100})
+    yield "list of boards", Document(board_items.LIST_BOARDS, {"page": 1, "limit": 100})
 
 
 def our_schema(version: str) -> GraphQLSchema:

@@ -12,16 +12,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import (
-    KIND_DELETE,
-    KIND_FIELDS,
-    KIND_IDENTITY,
-    KIND_OVERWRITTEN,
-    KIND_UNDO,
-    RECORD_KEY,
-    FieldSelection,
-    OpenConflict,
-)
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -196,11 +187,11 @@ def any_conflicts(
 ) -> list[OpenConflict]:
     """Open conflicts, most of them with a choice, for what stands there or for something else."""
     conflicts = []
-    for kind in draw.some([KIND_FIELDS, KIND_OVERWRITTEN], 15):
+    for kind in draw.some([ConflictKind.FIELDS, ConflictKind.OVERWRITTEN], 15):
         keys = ["name", "email", "role_title", "notes"]
         key = draw.choice([key for key in keys if here[key] != there[key]] or keys)
         npd, monday = (side[key] if draw.maybe(70) else draw.choice(KEYS[key]) for side in (here, there))
-        if kind == KIND_OVERWRITTEN:
+        if kind == ConflictKind.OVERWRITTEN:
             monday = draw.choice(KEYS[key])
         selection = FieldSelection(draw.choice(CHOICES), draw.choice(KEYS[key]), npd or None, monday or None)
         conflict = chosen(key, selection, kind, monday={key: monday or None})
@@ -209,7 +200,9 @@ def any_conflicts(
         shown = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
         selection = FieldSelection(draw.choice(CHOICES), draw.choice(["", "unlink"]), seen=shown)
         answer = {RECORD_KEY: selection} if draw.maybe(80) else {}
-        conflicts.append(OpenConflict(UUID(int=draw.getrandbits(64)), KIND_DELETE, item_id, tuple(shown), answer))
+        conflicts.append(
+            OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.DELETE, item_id, tuple(shown), answer)
+        )
     return conflicts
 
 
@@ -224,7 +217,7 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
     after = entry if draw.maybe(80) else None
     selection = FieldSelection("npd", None, "Boss", "Earl")
     inverse = {"role_title": {"before": before, "after": after}}
-    choice = chosen("role_title", selection, KIND_UNDO, resolved_kind=KIND_FIELDS, inverse=inverse)
+    choice = chosen("role_title", selection, KIND_UNDO, resolved_kind=ConflictKind.FIELDS, inverse=inverse)
     return replace(choice, fields=())
 
 
@@ -320,7 +313,7 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
     )
     intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive"}, values={}),)
     values = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
-    if any(c.kind == KIND_DELETE and c.resolutions for c in facts.conflicts):
+    if any(c.kind == ConflictKind.DELETE and c.resolutions for c in facts.conflicts):
         tombstone.state = TombstoneState.ASKED
     return DeletedFacts(**values, tombstone=tombstone)
 
@@ -334,7 +327,7 @@ def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Seque
     words = [NEW_ITEM, NEW_RECORD, LEAVE_ALONE, DIFFERENT_RECORDS, ARCHIVE_OPTION]
     value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
     selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
-    return OpenConflict(UUID(int=draw.getrandbits(64)), KIND_IDENTITY, item_id, (), selection, seeks_item=True)
+    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection, seeks_item=True)
 
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from django.db.models import Model
 
-from conflicts.reports import KIND_DELETE, RECORD_KEY, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
 from sync.clock import SyncNow
@@ -111,7 +111,7 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
     role, raw = mapping(), stored_values(record, mapping())
     convert = board(role).converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
-    decision = FieldDecision("role_title", action)
+    decision = FieldDecision(action)
     return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
 
 
@@ -182,7 +182,7 @@ def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
     """A question what becomes of record or item, which somebody answered; `seen` are the edits that they were shown."""
     selection = FieldSelection(choose, value, seen=shown)
-    return OpenConflict(uuid4(), KIND_DELETE, ITEM, tuple(shown), {RECORD_KEY: selection})
+    return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection})
 
 
 def removing(policy: str) -> Intent:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
+from conflicts.reports import ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, QueueDirection
@@ -180,6 +180,6 @@ def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **
     return Intent(id=uuid4(), entity_type="contact", entity_id=UUID(int=1), item_id=ITEM, values={key: entry})
 
 
-def chosen(key: str, selection: FieldSelection, kind: str = KIND_FIELDS, **more: Any) -> OpenConflict:
+def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS, **more: Any) -> OpenConflict:
     """An open conflict on one field in which a person decided."""
     return OpenConflict(uuid4(), kind, ITEM, (key,), {key: selection}, **more)

@@ -24,7 +24,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
     for field in (NAME, ROLE, NOTES):
         raw, convert = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
         send = raw if sends.get(field.key, True) else None
-        by_key[field.key] = FieldPlan(field, convert, FieldDecision(field.key, Action.PUSH), raw, send_raw=send)
+        by_key[field.key] = FieldPlan(field, convert, FieldDecision(Action.PUSH), raw, send_raw=send)
     return by_key
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
@@ -153,7 +153,7 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
 
 def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
-    conflicts = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
+    conflicts = (OpenConflict(uuid4(), ConflictKind.IDENTITY, "8", (), answer),)
     for its_item, copies in ((None, []), (item(ANN), ["8"])):
         record_plan = RecordPlan(facts(ANN, conflicts=conflicts, item=its_item))
         plan, pass_facts = Plan({record_plan.id: record_plan}), PassFacts(BOARD, NOW, records=(record_plan.facts,))

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, FieldSelection, OpenConflict
+from conflicts.reports import ConflictKind, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
@@ -20,7 +20,7 @@ from tests.decide.plan_builders import NOW, World
 
 Waits = Collection[tuple[Any, str, str, str]]
 ROLE = "role_title"
-CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
+CONFLICT = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, (ROLE,))
 ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})

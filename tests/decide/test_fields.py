@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, KIND_UNDO, FieldSelection
+from conflicts.reports import KIND_UNDO, ConflictKind, FieldSelection
 from npd.models import Organization
 from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
@@ -438,7 +438,7 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
 # --- a person's decisions -------------------------------------------------------------------------------------------
 
 
-def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) -> FieldFacts:
+def resolved(selection: FieldSelection, kind: str = ConflictKind.FIELDS, **remote: str) -> FieldFacts:
     conflict = chosen("role_title", selection, kind)
     sides = {"role_title": "Mine"}, {"role_title": "Theirs"} | remote
     return field_facts(*sides, conflicts=(conflict,))
@@ -495,7 +495,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     sides = {"role_title": "Mine"}, {"role_title": "Theirs"}
     plans = decide_fields(*field_facts(*sides, conflicts=(chosen("role_title", selection),), **more))
-    assert words in plans["role_title"].rejected[KIND_FIELDS].reason, row
+    assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
     assert plans["role_title"].resolves is None
 
 
@@ -507,12 +507,12 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
-    return field_facts(values, values, conflicts=(chosen("role_title", selection, KIND_OVERWRITTEN),))
+    return field_facts(values, values, conflicts=(chosen("role_title", selection, ConflictKind.OVERWRITTEN),))
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     plans = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert plans["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
+    assert plans["role_title"].applied == {ConflictKind.OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -523,9 +523,9 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize("choose", ["npd", "monday"])
 @pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
-    conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
+    conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
     plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
+    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:
@@ -533,7 +533,9 @@ def undo(on: Any, **now: str) -> FieldFacts:
     base = new_base(mapping, "7", {"role_title": "Boss"}, "Boss")
     before = {"local": {"role_title": "Mine"}, "remote": "Theirs", "base": base}
     inverse = {"role_title": {"before": before, "after": base}}
-    conflict = chosen("role_title", FieldSelection("npd"), KIND_UNDO, resolved_kind=KIND_FIELDS, inverse=inverse)
+    conflict = chosen(
+        "role_title", FieldSelection("npd"), KIND_UNDO, resolved_kind=ConflictKind.FIELDS, inverse=inverse
+    )
     return field_facts(now, now, on=on, conflicts=(conflict,))
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
 from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading
@@ -57,7 +57,7 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 
 def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     answer = FieldSelection("custom", ARCHIVE_OPTION)
-    conflict = OpenConflict(UUID(int=9), KIND_IDENTITY, "10", (), {RECORD_KEY: answer})
+    conflict = OpenConflict(UUID(int=9), ConflictKind.IDENTITY, "10", (), {RECORD_KEY: answer})
     linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(conflict,))
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
     plan = world(FREE, linked, items=items).plan()

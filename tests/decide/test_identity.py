@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_FIELDS, KIND_IDENTITY, RECORD_KEY, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
@@ -51,7 +51,7 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
     return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
 
 
-def question(value: str | None, *, kind: str = KIND_IDENTITY) -> OpenConflict:
+def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
     """A question about the item 7, with its answer."""
     resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
     return OpenConflict(uuid4(), kind, "7", (), resolutions)
@@ -359,7 +359,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
 @pytest.mark.parametrize("value", [None, "", "else"])
 def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
     record = ann()
-    assert answers_of(facts(record, conflicts=(question(value), question("8", kind=KIND_FIELDS)))) == []
+    assert answers_of(facts(record, conflicts=(question(value), question("8", kind=ConflictKind.FIELDS)))) == []
 
 
 def npd(*records: Contact, **differs: Any) -> AnswerFacts:

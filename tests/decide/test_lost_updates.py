@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, FieldSelection, OpenConflict
+from conflicts.reports import ConflictKind, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode, RemovedItemPolicy
 from sync.merge import Action
@@ -350,12 +350,12 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
-    results = {name: {KIND_OVERWRITTEN: result} for name, result in kinds.items()}
+    results = {name: {ConflictKind.OVERWRITTEN: result} for name, result in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
 
 
 def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
-    return OpenConflict(builders.contact().pk, KIND_OVERWRITTEN, builders.ITEM, keys, resolutions)
+    return OpenConflict(builders.contact().pk, ConflictKind.OVERWRITTEN, builders.ITEM, keys, resolutions)
 
 
 NEWER = {"role_title": "Newer"}
@@ -383,7 +383,9 @@ def test_what_waits_for_a_person_after_the_pass(record_facts: RecordFacts, diffe
     assert open_lost_updates(ended(record_facts, **differs)) == still_open
 
 
-IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
+IN_CONFLICT = OpenConflict(
+    contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"}
+)
 ASKED = {"conflicts": (IN_CONFLICT,)}
 OTHER_COLUMN = {"sync_state": {"base": {"role_title": base("Old", version=0)}}}
 BLOCKED = {"sync_state": {"blocked_fields": {"role_title": {"code": BlockedCode.COLUMN}}}}

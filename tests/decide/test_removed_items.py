@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, OpenConflict
+from conflicts.reports import ConflictKind, OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item, Reading
@@ -260,7 +260,7 @@ def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_diff
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: RemovedItemPolicy) -> None:
-    conflict = OpenConflict(uuid4(), KIND_FIELDS, ITEM, ("role_title",))
+    conflict = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, ("role_title",))
     assert removed(decide(removal(conflicts=(conflict,)), policy)).act is NOTHING
 
 

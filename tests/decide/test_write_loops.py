@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, OpenConflict
+from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import BlockedCode, Cause
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import PassFacts, RecordFacts
@@ -112,7 +112,7 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
         pytest.param(
             before(loop(-60, throttle_count=1)),
             "AUTOMATIC",
-            {"resolves": OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",))},
+            {"resolves": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))},
             "a person acted",
             id="resolved",
         ),

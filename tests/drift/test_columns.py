@@ -9,7 +9,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.boards.board_columns import check_columns
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
-from sync.monday.board import Board, BoardColumn
+from sync.monday.board_items import Board, BoardColumn
 from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for

@@ -16,7 +16,6 @@ rules = st.sampled_from(Rule)
 moments = st.none() | st.integers(0, 20).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
 fields = st.builds(
     Field,
-    key=st.just("f"),
     local=values,
     remote=values,
     base=bases,
@@ -25,11 +24,10 @@ fields = st.builds(
     first_match=rules,
     edited=st.builds(EditTimes, moments, moments),
 )
-two_way = st.builds(Field, key=st.just("f"), local=values, remote=values, base=bases)
+two_way = st.builds(Field, local=values, remote=values, base=bases)
 lists = st.frozensets(st.sampled_from("abcde")).map(lambda members: tuple(sorted(members)) or None)
 unions = st.builds(
     Field,
-    key=st.just("f"),
     local=lists,
     remote=lists,
     base=st.none() | st.builds(Values, lists, lists),
@@ -74,7 +72,7 @@ def test_a_merge_carried_out_has_nothing_more_to_do(field: Field) -> None:
 
 @given(values, bases, rules)
 def test_equal_sides_are_never_written(value: str | None, base: Values | None, rule: Rule) -> None:
-    decision = decide_field(Field("f", value, value, base, rule=rule, first_match=rule))
+    decision = decide_field(Field(value, value, base, rule=rule, first_match=rule))
     assert decision.action in (Action.NOTHING, Action.AGREED)
 
 
@@ -125,8 +123,8 @@ def test_a_merge_invents_no_value(field: Field) -> None:
 def test_a_rule_decides_clashes_and_nothing_else(
     local: str | None, remote: str | None, base: Values, rule: Rule
 ) -> None:
-    unruled = decide_field(Field("f", local, remote, base))
-    ruled = decide_field(Field("f", local, remote, base, rule=rule))
+    unruled = decide_field(Field(local, remote, base))
+    ruled = decide_field(Field(local, remote, base, rule=rule))
     if unruled.action is not Action.CONFLICT:
         assert ruled == unruled
 

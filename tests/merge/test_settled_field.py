@@ -24,7 +24,7 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **field_plan: Any) -> FieldSettlement:
     remote = TEXT.stored_value(item("Chair").reading("role"))
-    plan = FieldPlan(MAPPING, TEXT, FieldDecision("role_title", action), {"role_title": "Boss"}, remote)
+    plan = FieldPlan(MAPPING, TEXT, FieldDecision(action), {"role_title": "Boss"}, remote)
     return settled_field(replace(plan, **field_plan), Contact(role_title=now), item("Chair"), answer)
 
 
@@ -53,7 +53,7 @@ def test_what_monday_made_of_a_value_is_said() -> None:
 def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own(creates: bool) -> None:
     mapping = FieldMapping(key="organization", fields=["organization"], column_id="of", version=1, label="Organization")
     acme = {"organization": {"id": "a1", "item": "44", "name": "Acme"}}
-    decision = FieldDecision("organization", Action.PUSH)
+    decision = FieldDecision(Action.PUSH)
     plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
     shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
     answer = Item("7", "Ann", "active", values={"of": shown})
@@ -83,19 +83,19 @@ UNKNOWN = Unknown("It can't be read.")
 @pytest.mark.parametrize(
     ("local", "remote", "base", "expected"),
     [
-        ("a", "a", ("a", "a"), "local_unchanged remote_unchanged unchanged equal"),
-        ("b", "a", ("a", "a"), "local_changed remote_unchanged differ"),
+        ("a", "a", ("a", "a"), "local_unchanged unchanged equal"),
+        ("b", "a", ("a", "a"), "local_changed differ"),
         ("a", "b", ("a", "a"), "remote_changed local_unchanged differ"),
         ("b", "b", ("a", "a"), "local_changed remote_changed equal"),
-        (None, "a", ("a", "a"), "local_changed remote_unchanged differ"),
+        (None, "a", ("a", "a"), "local_changed differ"),
         # Monday keeps it in another form: each side is compared with its own half.
-        ("+4312", "12", ("+4312", "12"), "local_unchanged remote_unchanged unchanged differ"),
+        ("+4312", "12", ("+4312", "12"), "local_unchanged unchanged differ"),
         # Without a base both halves count as empty.
         (None, None, None, "equal"),
         ("a", None, None, "local_changed differ"),
         ("a", "b", None, "local_changed remote_changed differ"),
         # Of what isn't known nothing is said.
-        (UNKNOWN, "a", ("a", "a"), "remote_unchanged"),
+        (UNKNOWN, "a", ("a", "a"), ""),
         ("a", UNKNOWN, ("a", "a"), "local_unchanged"),
         ("b", "b", (UNKNOWN, UNKNOWN), "equal"),
         (UNKNOWN, UNKNOWN, None, ""),
@@ -103,5 +103,5 @@ UNKNOWN = Unknown("It can't be read.")
 )
 def test_a_field_s_sides(local: Side, remote: Side, base: tuple[Side, Side] | None, expected: str) -> None:
     sides = FieldSides(local, remote, base)
-    names = ["local_changed", "remote_changed", "local_unchanged", "remote_unchanged", "unchanged", "equal", "differ"]
+    names = ["local_changed", "remote_changed", "local_unchanged", "unchanged", "equal", "differ"]
     assert {name for name in names if getattr(sides, name)} == set(expected.split())

@@ -201,8 +201,8 @@ def test_an_item_that_is_matched_by_itself_a_moment_later_is_no_news_but_one_tha
 def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServer) -> None:
     choose(ada, Frequency.AT_ONCE)
     MondayAccount.objects.update(
-        stop_reason="Monday rejects the token. Next attempt at 10:00.", stopped_until=sync_now() + timedelta(days=1),
-        stopped_since=sync_now(),
+        stop_reason="Monday rejects the token. Enter another.", stopped_until=sync_now() + timedelta(days=1),
+        stopped_since=sync_now(), stop_code="token",
     )  # fmt: skip
     notify_people()
     assert not mail.mails  # it may go on by itself

@@ -249,7 +249,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     assert re.search(r"1 item is updated on Monday Ann Ångström Role\b", wizard.get("plan/"))
     assert not wizard.mutations()
     wizard.apply()
-    assert "Role is now in the column position (as chosen)" in started()["done"]
+    assert "Role is now in the column position (it was job)" in started()["done"]
     assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import KIND_IDENTITY
+from conflicts.reports import ConflictKind
 from conflicts.store import open_conflicts
 from sync import choices
 from sync.clock import SyncNow, sync_now
@@ -118,7 +118,7 @@ def facts_of_records(
     )
     with_failed_job = set(failed.values_list("entity_id", flat=True))
     questions = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
-    asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == KIND_IDENTITY}
+    asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)

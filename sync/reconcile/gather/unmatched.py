@@ -24,7 +24,6 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import events_by_item, records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
 from sync.records.item_links import left_by_deleted_record
-from sync.records.tombstones import tombstone_name
 from sync.records.unmatched_items import AS_NEW
 
 
@@ -134,7 +133,7 @@ def _left_by_deleted_records(board: BoardContext, ids: Sequence[str]) -> dict[st
         return {}
     deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
     names = {
-        row.entity_id: tombstone_name(row)
+        row.entity_id: registry.tombstone_name(row)
         for row in deleted.exclude(monday_id=None).exclude(state=TombstoneState.RESTORED)
     }
     return {

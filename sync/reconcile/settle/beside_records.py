@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import KIND_IDENTITY, ConflictReport
+from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
@@ -225,7 +225,9 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Ask which record the item belongs to; the records that could have it wait for the answer."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    save_reports([ConflictReport(entity_type, plan.candidates[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
+    save_reports(
+        [ConflictReport(entity_type, plan.candidates[0].pk, item_id, ConflictKind.IDENTITY, data=dict(plan.question))]
+    )
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
@@ -312,7 +314,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     """Leave the second items of deleted records to people, and have them listed."""
     left = []
     for plan in (plan for plan in plans if plan.record.monday_id):
-        asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == KIND_IDENTITY}
+        asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
         name = field_values.record_name(plan.record)
         left += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]

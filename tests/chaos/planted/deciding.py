@@ -19,7 +19,7 @@ last_writer_wins = bug(
 def _sends_without_asking(right: Wrong, field: Field) -> FieldDecision:
     decision: FieldDecision = right(field)
     if decision.action is Action.CONFLICT:
-        return FieldDecision(field.key, Action.PUSH, "NPD was written last")
+        return FieldDecision(Action.PUSH, "NPD was written last")
     return decision
 
 
@@ -32,7 +32,7 @@ cleared_field_skipped = bug(
 def _sends_no_empty_value(right: Wrong, field: Field) -> FieldDecision:
     decision: FieldDecision = right(field)
     if decision.action is Action.PUSH and field.local is None:
-        return FieldDecision(field.key, Action.NOTHING)
+        return FieldDecision(Action.NOTHING)
     return decision
 
 
