@@ -23,7 +23,7 @@ from requests import RequestException
 
 from config import help_pages, middleware
 from config.navigation import settings_page
-from npd import password_links
+from npd.sign_in import SetPassword
 from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
@@ -106,7 +106,7 @@ urlpatterns = [
     # Django's history of each row is in the audit log, and a record's in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
-    path("set-password/<uidb64>/<token>/", password_links.SetPassword.as_view(), name="npd-set-password"),
+    path("set-password/<uidb64>/<token>/", SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),

@@ -450,10 +450,8 @@ class Forecast:
     used: float  # by all tokens
     limit: int | None
     calls_left: float | None
-    reserve: int  # for what people click
     ends_at: datetime | None  # when the rest is used up at the last hour's rate; None if it lasts until midnight
     words: str
-    as_of: datetime | None  # when Monday last updated its own figure
 
     @property
     def used_text(self) -> str:
@@ -478,10 +476,8 @@ def forecast(quota: Quota | None = None, account: MondayAccount | None = None) -
             used=used,
             limit=None,
             calls_left=None,
-            reserve=0,
             ends_at=None,
             words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today.{outlook}",
-            as_of=quota.reported_at,
         )
     until = f"until {humanize.time_of_day(midnight_after(quota.now))}."
     ends_at = _end_of_calls(quota, usual_left)
@@ -494,15 +490,7 @@ def forecast(quota: Quota | None = None, account: MondayAccount | None = None) -
     as_of = quota.reported_at
     if as_of is not None and quota.others_calls:
         words += f" Monday's own figure is {humanize.time_span((quota.now - as_of).total_seconds())} old."
-    return Forecast(
-        used=used,
-        limit=limit,
-        calls_left=calls_left,
-        reserve=quota.day_reserve,
-        ends_at=ends_at,
-        words=words,
-        as_of=as_of,
-    )
+    return Forecast(used, limit, calls_left, ends_at, words)
 
 
 def _end_of_calls(quota: Quota, calls_left: float) -> datetime | None:

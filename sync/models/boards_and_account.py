@@ -180,18 +180,9 @@ class FieldMapping(models.Model):
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
     @property
-    def has_usable_column(self) -> bool:
-        return bool(self.column_id) and not self.problem
-
-    @property
     def is_blocked(self) -> bool:
         """Whether its column can't be used, though the field is synced."""
         return bool(self.problem) and self.direction != choices.SyncDirection.NONE
-
-    @property
-    def remap_key(self) -> str:
-        """The key under which a job's payload names the person who gave the field another column."""
-        return f"remapped:{self.key}"
 
     def is_newer_than(self, removal: datetime | None) -> bool:
         """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""

@@ -240,22 +240,3 @@ def test_a_delivery_costs_one_query(
     authorization = signed(settings.SITE_URL + BARE)
     with django_assert_num_queries(2):  # and the time
         receive(raw(), authorization=authorization, path_token=None, path=BARE)
-
-
-def test_a_delivery_with_another_title_of_its_column_has_the_board_checked_now(linked: Contact) -> None:
-    board = BoardLink.objects.filter(entity_type="contact")
-    shape = {"columns": {"email": {"title": "Email"}}}
-    board.update(shape=shape, swept_at=sync_now())
-    take(raw(columnTitle="Work email"))
-    assert board.get().swept_at > sync_now() - timedelta(minutes=1), "it was checked within this minute"
-    swept_at = sync_now() - timedelta(minutes=2)
-    for title, is_due in (("Email", False), ("Work email", True)):
-        board.update(shape=shape, swept_at=swept_at)
-        take(raw(columnTitle=title))
-        assert (board.get().swept_at < swept_at - timedelta(hours=6)) is is_due
-    was_due = board.get().swept_at
-    take(raw(columnTitle="Work email"))
-    assert board.get().swept_at == was_due, "it is due already"
-    board.update(swept_at=None)  # a new board has its first check before anything is compared with it
-    take(raw(columnTitle="Work email"))
-    assert board.get().swept_at is None

@@ -52,7 +52,6 @@ from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
 from sync.records.item_links import left_by_deleted_record, unlinked_items
-from sync.records.tombstones import tombstone_name
 from sync.records.unmatched_items import AS_NEW
 
 DAY = timedelta(days=1)
@@ -416,7 +415,7 @@ def _left_by_deleted_records(board: BoardContext, ids: Sequence[str]) -> dict[st
         return {}
     deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
     names = {
-        row.entity_id: tombstone_name(row)
+        row.entity_id: registry.tombstone_name(row)
         for row in deleted.exclude(monday_id=None).exclude(state=choices.TombstoneState.RESTORED)
     }
     return {
