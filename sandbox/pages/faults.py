@@ -39,7 +39,6 @@ FAULT_BUTTONS: dict[str, dict[str, Any]] = {
 RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Hold all": {"rule": "hold"},
     "Drop the next": {"rule": "drop"},
-    "Drop every 3rd": {"rule": "drop", "every": 3, "count": None},
     "Double the next": {"rule": "double"},
     "Next a minute late": {"rule": "delay", "seconds": 60},
 }
