@@ -179,14 +179,14 @@ class Api:
         if not token or not is_valid:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
-            with self.limits.count_call() as counted_call:
+            with self.limits.count_call():
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
                 # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
-                    counted_call.tenths = api_limits.REJECTED_CALL
+                    self.limits.reduce_call()
                 return self._with_limit_headers(response)
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
@@ -268,7 +268,9 @@ class Api:
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        middleware = [faults.fault_middleware(fault, operation, self.history)]
+        middleware: list[Any] = []
+        if fault is not None:
+            middleware.append(faults.FieldFault(fault, operation, self.history))
         if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import kind_of
-from sandbox.columns.choice_kinds import Status, board_ids
-from sandbox.columns.value_kinds import Writing
+from sandbox.columns import Status, Writing, board_ids, kind_of
 from sandbox.web import decode_json
 from sandbox.world import World
 

@@ -40,7 +40,7 @@ from graphql.language import (
 
 from sandbox import api_errors
 from sandbox.graph import resolvers
-from sandbox.graph.resolvers import Context, Middleware
+from sandbox.graph.resolvers import Context
 
 # Of the version 2026-10; a file named after an era holds the types and fields that other versions have instead.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
@@ -164,9 +164,7 @@ def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
     return Operation(document, matching[0], fragments, schema(era))
 
 
-def run(
-    operation: Operation, variables: dict[str, Any], context: Context, *middleware: Middleware | None
-) -> dict[str, Any]:
+def run(operation: Operation, variables: dict[str, Any], context: Context, *middleware: Any) -> dict[str, Any]:
     """Return `data`, and `errors` where fields failed; raises RequestError when the variables don't fit."""
     result = execute_sync(
         operation.schema,
@@ -174,7 +172,7 @@ def run(
         context_value=context,
         variable_values=variables,
         operation_name=operation.name,
-        middleware=[layer for layer in middleware if layer] or None,
+        middleware=middleware or None,
     )
     if not isinstance(result, ExecutionResult):
         raise TypeError("the sandbox's resolvers are synchronous")

@@ -14,8 +14,7 @@ from urllib.parse import quote, urlencode
 
 from sandbox import model, operations, web
 from sandbox.api_errors import FieldError
-from sandbox.columns import kind_of
-from sandbox.columns.choice_kinds import board_ids
+from sandbox.columns import board_ids, kind_of
 from sandbox.operations import column_of
 from sandbox.pages.faults import FaultsPage
 from sandbox.world import World

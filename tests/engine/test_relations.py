@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import registry
-from sync.boards.board_setup import set_up
 from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
+from sync.operations.setup.board_setup import set_up
 from sync.registry import check_synced_models
 from tests.admin import states
 from tests.engine.conftest import choose

@@ -15,7 +15,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
 from sync.boards import board_columns, webhooks
-from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
@@ -30,6 +29,7 @@ from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
 from sync.operations import comparison
+from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
 
