@@ -14,7 +14,7 @@ from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import ItemAct, Outcome
-from sync.records.unmatched_items import LINK_TO
+from sync.records.item_links import LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import plain
 from tests.decide.field_builders import item, record_facts

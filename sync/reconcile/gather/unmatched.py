@@ -23,8 +23,7 @@ from sync.reconcile.facts import EDIT_KINDS, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import events_by_item, records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
-from sync.records.item_links import left_by_deleted_record
-from sync.records.unmatched_items import AS_NEW
+from sync.records.item_links import AS_NEW, left_by_deleted_record
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
