@@ -174,9 +174,9 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
+    counts = record_view.state_counts(*(spec.model._default_manager.all() for spec, _board in boards))
     lines = []
-    for spec, board in boards:
-        by_state = record_view.state_counts(spec.model._default_manager.all())
+    for (spec, board), by_state in zip(boards, counts, strict=True):
         lines.append(
             BoardLine(
                 spec=spec,
