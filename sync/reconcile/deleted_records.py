@@ -38,11 +38,9 @@ FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, ch
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
 ITEM_IS_BACK = "restored"
 
-# The options of the question, as a stored choice names them.
+# The options of the question, as a stored choice names them, beside removed_items.UNLINK_OPTION.
 REMOVE_OPTION = "npd"
 RESTORE_OPTION = "monday"
-UNLINK_OPTION = "custom"
-UNLINK_VALUE = "unlink"
 
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
@@ -188,7 +186,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
         return ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
     if choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
-    if choice.choose == UNLINK_OPTION:
+    if choice.choose == removed_items.UNLINK_OPTION:
         return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
     deletes = policy is choices.DeletedRecordPolicy.DELETE
     return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
@@ -221,7 +219,9 @@ def ask_about_item(
     options = [
         remove,
         reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
-        reports.Option(UNLINK_OPTION, "Unlink the item", unlinking, UNLINK_VALUE, reports.UNLINK),
+        reports.Option(
+            removed_items.UNLINK_OPTION, "Unlink the item", unlinking, removed_items.UNLINK_VALUE, reports.UNLINK
+        ),
     ]
     question = plan.conflict_report(
         ConflictKind.DELETE,
