@@ -316,22 +316,19 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
-    states = approvals.states(choices.ApprovalKind.ITEMS).items()
-    rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
-    wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, wanted)
+    states = approvals.states(choices.ApprovalKind.ITEMS)
+    acts = [(plan.id, "") for plan in planned if wants_approval(plan)]
+    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:
-        if not wants_approval(plan):
-            plans.append(plan)
-        elif plan.id in rejected:
-            plans.append(_end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
-        else:
-            may_go, approval = verdicts[plan.id, ""]
+        may_go, approval = verdicts.get((plan.id, ""), (True, None))
+        decided = plan
+        if not may_go and states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
+            decided = _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
+        elif not may_go:
             state = choices.TombstoneState.PENDING_APPROVAL
-            reason = TombstoneReason.PENDING_APPROVAL
-            decided = plan if may_go else _end_deletion(plan, state, reason, kind="approval")
-            plans.append(replace(decided, approval=approval))
+            decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind="approval")
+        plans.append(replace(decided, approval=approval))
     return plans
 
 
