@@ -67,7 +67,7 @@ def next_attempt(job: SyncQueue, now: datetime) -> str:
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))

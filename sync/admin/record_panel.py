@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Model
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -234,14 +232,6 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
-
-
-def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> list[Button]:
-    """Return the buttons of what waits about a row of the kind's own table; none if it doesn't wait any more."""
-    rows = attention.with_keys(attention.waiting(), [f"{kind}:{row.pk}"])
-    return [
-        button for entry in attention.entries(rows) for button in buttons_of_entry(entry, request.user, request.path)
-    ]
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
