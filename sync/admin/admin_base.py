@@ -354,7 +354,10 @@ def record_ids_by_name(term: str) -> list[UUID]:
 
 
 class RecordLinkMixin(PageAdmin):
-    """Adds a column with a link to each row's record; a deleted record links to the page that restores it."""
+    """A list of rows about records: adds a column with a link to each record, or to a deleted record's page.
+
+    Its search finds the rows by their record's name, too.
+    """
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
@@ -396,10 +399,6 @@ class RecordLinkMixin(PageAdmin):
         return format_html("{} {}", link, badge("off", "delete", "Deleted")) if row.page_is_gone else link
 
     kind_of_record = type_column()
-
-
-class RecordSearchMixin(PageAdmin):
-    """Adds to a list's search the rows whose record has such a name."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str

@@ -188,7 +188,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
-    if view.reason_code is record_view.StateReason.SYNC_OFF:
+    if not record.sync_enabled:
         by = person_requests.sync_turned_off(record).get("by")
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
