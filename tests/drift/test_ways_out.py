@@ -126,7 +126,9 @@ def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
 
 
-def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(world: World, owner: Owner, admin: Client) -> None:
+def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(
+    world: World, owner: Owner, admin: Client
+) -> None:
     contact, untouched = world.linked(role_title="Analyst"), world.linked("Bob", role_title="Buyer")
     gone(owner)
     with pghistory.context(cause="import"):
