@@ -8,7 +8,6 @@ import http.client
 import json
 import re
 import ssl
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -56,7 +55,7 @@ class _Token(AuthBase):
 
 
 class MondayClient:
-    """A pooled client for one token; `calls` counts the requests that it has made.
+    """A pooled client for one token.
 
     `timeout` is the deadline of a whole request in seconds: it limits the connection, each silence of the server, and
     the whole time of an answer that comes in pieces, which exceeds it by one silence at most. Raises ValueError for a
@@ -71,14 +70,12 @@ class MondayClient:
         self.url = url
         self.version = version
         self.timeout = timeout
-        self.calls = 0
         self._auth = _Token(token)
         self._session = requests.Session()
         # No retries by the library, because only the caller knows whether the request may be repeated.
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._counter = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<MondayClient {self.url} version {self.version}>"
@@ -146,8 +143,6 @@ class MondayClient:
         }
         if key:
             headers["Idempotency-Key"] = key
-        with self._counter:
-            self.calls += 1
         try:
             with self._session.post(
                 self.url,

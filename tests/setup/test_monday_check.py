@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
 from sync.management.commands import monday_check
-from sync.models import BoardLink, SyncQueue, WebhookEvent
+from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.support.sandbox import Sandbox
 
@@ -82,26 +82,6 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
 def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, subject: str) -> None:
     setattr(settings, name, value)
     assert subject in subjects("problem")
-
-
-def _a_change(link: BoardLink, minutes_ago: int) -> None:
-    when = SyncNow() - timedelta(minutes=minutes_ago)
-    applied = {"state": "applied", "created_at": when, "deadline": when, "settled_at": when}
-    states.intent(states.contact("Ann"), board_id=link.board_id, **applied)
-
-
-def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:
-    link = states.boards()["contact"]
-    BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
-    for _ in range(3):
-        _a_change(link, 5)
-    assert list(monday_check._delivery_results(BoardLink.objects.all())) == []
-    for _ in range(3):
-        _a_change(link, 30)
-    (wrong,) = monday_check._delivery_results(BoardLink.objects.all())
-    assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
-    WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [result.level for result in monday_check._delivery_results(BoardLink.objects.all())] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:
