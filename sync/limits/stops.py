@@ -71,12 +71,12 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
-    reason = error.lasting_sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.lasting_sentence}"
+    reason = error.sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.sentence}"
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store_stop(link, kind, entry)
     if before is None:
         title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
-        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 
 

@@ -217,7 +217,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
         log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
+    account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -31,7 +32,7 @@ _CHUNK_BYTES = 65_536
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
-_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; hiding a shorter text would hide words
+_SHORTEST_SECRET = 6  # hiding a shorter text would hide words
 
 # Errors of one field: in a mutation the other aliases may have succeeded.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
@@ -94,7 +95,9 @@ class MondayClient:
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
         started = time.monotonic()
         status, headers, content = self._send(body, key)
-        payload = self._without_token(_decode(content, status), content)
+        payload = _decode(content, status)
+        if payload is not None:
+            payload = self._without_secrets(payload, str(variables.get("url") or ""))
         try:
             if status != 200:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
@@ -122,13 +125,16 @@ class MondayClient:
     def close(self) -> None:
         self._session.close()
 
-    def _without_token(self, payload: dict[str, Any] | None, content: bytes) -> dict[str, Any] | None:
-        """Remove our token from an answer's errors, which are stored and shown; `data` stays as it is."""
-        token = self._auth.token
-        if payload is None or len(token) < _SHORTEST_TOKEN or token.encode() not in content:
-            return payload
-        problems = {name: entry for name, entry in payload.items() if name != "data"}
-        redacted: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
+    def _without_secrets(self, payload: dict[str, Any], url: str) -> dict[str, Any]:
+        """Remove our token and a webhook's address from an answer's errors, which are stored and shown.
+
+        The address may end with a secret. `data` stays as it is.
+        """
+        problems = json.dumps({name: entry for name, entry in payload.items() if name != "data"})
+        for secret in (self._auth.token, url, urlsplit(url).path.rstrip("/").rpartition("/")[2]):
+            if len(secret) >= _SHORTEST_SECRET:
+                problems = problems.replace(secret, "[secret]")
+        redacted: dict[str, Any] = json.loads(problems)
         return payload | redacted
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:

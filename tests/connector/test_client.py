@@ -94,6 +94,17 @@ def test_an_error_that_repeats_the_token_says_it_nowhere_and_a_value_stays(clien
     assert TOKEN not in f"{refused.value} {vars(refused.value)}"
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_error_that_repeats_a_webhooks_address_says_it_nowhere(client: MondayClient, status: int) -> None:
+    url = "https://npd.test/webhooks/monday/secret-part/"
+    failure = failed(f"Failed to communicate with URL {url}, token secret-part", "RecordInvalidException")
+    responses.post(URL, status=status, json={"data": None, "errors": [failure]})
+    with pytest.raises(errors.MondayError, match="Failed to communicate") as refused:
+        client.execute(MUTATION, {"url": url})
+    nested = [f"{error} {vars(error)}" for error in refused.value.errors]
+    assert "secret-part" not in f"{refused.value} {vars(refused.value)} {nested}"
+
+
 ONE_WRITE = WriteRequest({"text": MUTATION, "variables": {}}, ["r0"], [])
 TWO_WRITES = WriteRequest({"text": MUTATION, "variables": {}}, ["r0", "r1"], [])
 
