@@ -73,9 +73,9 @@ class Usage:
         self._tenths: Counter[int] = Counter()  # by second
         self.lag = DEFAULT_LAG
 
-    def add(self, tenths: int, moment: float) -> None:
-        """Add tenths of a call to the day of `moment`; negative ones correct an earlier count."""
-        self._tenths[int(moment)] += tenths
+    def add(self, tenths: int) -> None:
+        """Add tenths of a call; negative ones correct an earlier count."""
+        self._tenths[int(self._clock.time())] += tenths
 
     def today(self) -> int:
         now = self._clock.time()
@@ -154,13 +154,6 @@ class Window:
         return self._ends > 0
 
 
-@dataclass
-class CallInProgress:
-    """A request that is being answered."""
-
-    tenths: int = CALL  # of a call that it counts in the end
-
-
 class Limits:
     """Counts calls and points, and refuses requests over the plan's limits; without a plan it refuses none."""
 
@@ -173,7 +166,6 @@ class Limits:
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
         self._running = 0
-        self._generation = 0  # goes up at a reset, so that a later correction leaves the new count alone
         self._start_windows()
 
     def _start_windows(self) -> None:
@@ -189,33 +181,32 @@ class Limits:
     def reset(self) -> None:
         with self._lock:
             self.plan = self._first_plan
-            self._generation += 1
             self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
             self._start_windows()
 
     @contextmanager
-    def count_call(self) -> Iterator[CallInProgress]:
+    def count_call(self) -> Iterator[None]:
         """Count a request while it is answered; raises RequestError (429) where a limit refuses it."""
-        call = CallInProgress()
         moment = self._clock.time()
         with self._lock:
             self._minute.use(1, moment)  # refused ones too: our guess, and the harder one for a client
-            refusal = self._refusal(moment)
-            self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
-            if refusal is not None:
+            if refusal := self._refusal(moment):
+                self.usage.add(REJECTED_CALL)
                 raise self._count_rejection(refusal)
+            self.usage.add(CALL)
             self._running += 1
-        generation = self._generation
         try:
-            yield call
+            yield
         finally:
             with self._lock:
                 self._running -= 1
-                # On the day on which it was counted, because the answer may come after midnight.
-                if call.tenths != CALL and generation == self._generation:
-                    self.usage.add(call.tenths - CALL, moment)
+
+    def reduce_call(self) -> None:
+        """Count a tenth of a call for one that was counted whole, and refused later."""
+        with self._lock:
+            self.usage.add(REJECTED_CALL - CALL)
 
     def _refusal(self, now: float) -> RequestError | None:
         """Return why a request is refused; None if it isn't."""
@@ -265,13 +256,12 @@ class Limits:
             lag = self.usage.lag
             self.usage.clear()
             self.usage.lag = lag
-            self._generation += 1
-            self.usage.add(calls * CALL, self._clock.time())
+            self.usage.add(calls * CALL)
 
     def count_others_calls(self, calls: int) -> None:
         """Count calls of the account's other tokens, now."""
         with self._lock:
-            self.usage.add(calls * CALL, self._clock.time())
+            self.usage.add(calls * CALL)
 
     @contextmanager
     def figures(self) -> Iterator[Usage]:

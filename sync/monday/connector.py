@@ -188,24 +188,19 @@ class MondayConnector:
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
         columns: dict[str, board_items.BoardColumn] = {}
-        unfit: dict[str, str] = {}
-        # Required columns choose before optional ones.
-        specs = sorted(specs, key=lambda spec: spec.optional)
         for spec in specs:
             column = board_items.adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # One column serves one field.
                 available.remove(column)
-            elif reason := next(board_items.unfit_reasons(spec, available), None):
-                unfit[spec.key] = reason
         adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
         for spec in specs:
-            if spec.key not in columns and not spec.optional:
+            if spec.key not in columns:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
                 created.append(f"column “{spec.title}” ({column.id})")
-        return board_items.BoardSetup(board, columns, created, adopted, unfit)
+        return board_items.BoardSetup(board, columns, created, adopted)
 
     def _create_column(self, board_id: str, spec: board_items.ColumnSpec) -> board_items.BoardColumn:
         variables = {"board": board_id, "title": spec.title, "type": spec.type}

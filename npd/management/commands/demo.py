@@ -20,13 +20,13 @@ from django.urls import reverse
 
 from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
+from sync.operations.setup.board_setup import set_up_all
 from sync.operations.worker import drain
 from sync.outbox.queue_rows import enqueue_unmatched
 from sync.reconcile.field_values import stored_values
@@ -92,7 +92,7 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     """Return these records as items for the sandbox, with their NPD IDs.
 
     A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
-    have no mapping until somebody asks set-up for their column (board_setup.py).
+    have no mapping until the board has their column.
     """
     mappings = list(link.mappings.all())
     items = []

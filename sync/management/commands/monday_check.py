@@ -15,7 +15,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
 from sync.boards import board_columns, webhooks
-from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
@@ -30,6 +29,7 @@ from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
 from sync.operations import comparison
+from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
 
@@ -141,7 +141,6 @@ def run_checks() -> list[CheckResult]:
         *_pause_results(overview),
         *_queue_results(),
         *_approval_results(),
-        *_listing_results(links),
         *_comparison_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
@@ -264,6 +263,7 @@ def _approval_results() -> Iterator[CheckResult]:
         yield CheckResult("warning", "approvals", message, fix)
 
 
+<<<<<<< HEAD
 def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for link in links:
         # A sweep found fewer items than Monday counts, twice in a row.
@@ -274,6 +274,8 @@ def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             yield CheckResult("warning", "board", message, fix)
 
 
+=======
+>>>>>>> main
 def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     if verification.differed:
