@@ -352,7 +352,7 @@ def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) ->
         log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
+    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 

@@ -263,19 +263,6 @@ def _approval_results() -> Iterator[CheckResult]:
         yield CheckResult("warning", "approvals", message, fix)
 
 
-<<<<<<< HEAD
-def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    for link in links:
-        # A sweep found fewer items than Monday counts, twice in a row.
-        if link.sweep_shortfall:
-            missing = count_with_noun(link.sweep_shortfall, "item")
-            message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
-            fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
-            yield CheckResult("warning", "board", message, fix)
-
-
-=======
->>>>>>> main
 def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     if verification.differed:
