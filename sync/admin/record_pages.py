@@ -1,7 +1,6 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
@@ -40,29 +39,12 @@ from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
-from sync.kernel.messages import NotPossible
+from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
-
-_ON_EFFECT = (
-    "Fields that one side has changed meanwhile are synced. Fields that both sides have changed differently become "
-    "conflicts."
-)
-_CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
-_OFF_EFFECTS = (
-    f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
-    f"When you turn sync on again: {_ON_EFFECT}",
-)
-_UNLINK_EFFECTS = (
-    (
-        "NPD Sync clears the NPD ID on the item and turns the record's sync off. Both sides keep their values. "
-        f"{_CONFLICTS_CLOSE}"
-    ),
-    (f"The item becomes no other record by itself. To undo it, press “Link again…” on the record's page. {_ON_EFFECT}"),
-)
 
 
 def _page_before(request: HttpRequest) -> str:
@@ -75,24 +57,21 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink", "delete_selected")
 
-    @admin.action(description="Turn sync on", permissions=["change"])
+    @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
     def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, queryset, on=True):
-                return confirmed_action.Report(f"Sync turned on for {self._count_text(number)}. {_ON_EFFECT}")
+                return confirmed_action.Report(
+                    f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
+                )
             return self._nothing_done(queryset, "Nothing was changed: sync was on already.")
 
         return confirmed_action.run_action(self, request, run, _page_before(request))
 
-    @admin.action(description="Turn sync off…", permissions=["change"])
+    @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, "turn_sync_off", queryset)
-            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
-            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            label = f"Turn sync off for {self._count_text(table.total)}"
-            list_question = confirmed_action.Question(f"{label}?", _OFF_EFFECTS, label, [table], hidden)
-            return self._about_one(request, list_question, "Turn sync off for {}?", "Turn sync off")
+            return self._question(request, ACTS["turn_sync_off"], queryset)
 
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
@@ -101,16 +80,10 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
-    @admin.action(description="Unlink from Monday…", permissions=["change"])
+    @admin.action(description=ACTS["unlink"].button, permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, "unlink", queryset, "monday_id")
-            records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-            rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
-            table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
-            label = f"Unlink {self._count_text(table.total)}"
-            list_question = confirmed_action.Question(f"{label} from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
-            return self._about_one(request, list_question, "Unlink {} from Monday?", f"Unlink {self.opts.verbose_name}")
+            return self._question(request, ACTS["unlink"], queryset, "monday_id")
 
         def run() -> confirmed_action.Report:
             if not queryset.exists():
@@ -131,20 +104,26 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
-    def _about_one(
-        self, request: HttpRequest, question: confirmed_action.Question, title: str, button: str
+    def _question(
+        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *seen: str
     ) -> confirmed_action.Question:
-        """Name the record in the question itself if there is only one."""
-        [table] = question.tables
+        """Ask about the selected records; a single one is named in the question itself. `seen` is as in `selection`."""
+        hidden = confirmed_action.selection(request, act.code, queryset, *seen)
+        records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+        rows = [(str(record), f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+        table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
+        effects = [act.effect, act.way_back]
         if table.total != 1:
-            return question
-        name = str(table.rows[0][0])
-        rest = [f"{head}: {cell}." for head, cell in zip(table.heads[1:], table.rows[0][1:], strict=True)]
-        # The list's own question has the list's trail.
-        page_name = name if request.POST.get("back") else ""
-        effects = [*rest, *question.effects]
-        return replace(
-            question, title=title.format(name), effects=effects, button=button, tables=(), page_name=page_name
+            label = act.title(records=self._count_text(table.total))
+            return confirmed_action.Question(f"{label}?", effects, label, [table], hidden)
+        [(name, item)] = rows
+        return confirmed_action.Question(
+            f"{act.title(records=name)}?",
+            [f"On Monday: {item}.", *effects],
+            act.label,
+            hidden=hidden,
+            # The list's own question has the list's trail.
+            page_name=name if request.POST.get("back") else "",
         )
 
     def _nothing_done(self, queryset: models.QuerySet[Any], *reasons: str) -> confirmed_action.Report:
@@ -169,11 +148,6 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         notify.notify_board(self.model.entity_type())
         return len(records)
 
-
-_LINK_EFFECTS = (
-    "NPD Sync links the record with its former item again, and turns its sync on.",
-    f"{_ON_EFFECT} To undo it, unlink the record again.",
-)
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
@@ -480,8 +454,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         def question() -> confirmed_action.Question:
             item = item_links.unlinked_item(record)
             item_name = f"item {item.item_id}" if item else "its item"
+            act = ACTS["link_again"]
             return confirmed_action.Question(
-                f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Link again", page_name=str(record)
+                f"Link “{record}” with {item_name} again?", [act.effect, act.way_back], act.label, page_name=str(record)
             )
 
         def run() -> str:
@@ -565,8 +540,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "activity": activity_of(record, request),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
-            "sync_may_push": may_change,
-            "sync_list_actions": record_panel.list_actions(record, urls["list"]) if may_change else [],
+            "sync_menu": record_panel.menu_acts(record, urls) if may_change else [],
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
                 (
@@ -577,7 +551,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 for entry in view.other_entries
             ],
             "sync_removal": record_panel.removal_of(record, view),
-            "sync_urls": urls,
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
         }
 
