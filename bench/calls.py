@@ -79,7 +79,7 @@ def naive() -> None:
 def prepare(records: int) -> None:
     """Make boards, and this many contacts on both sides."""
     from npd.models import Contact
-    from sync.boards.board_setup import set_up_all
+    from sync.operations.setup.board_setup import set_up_all
     from sync.operations.worker import drain
 
     list(set_up_all())

@@ -67,7 +67,7 @@ def main() -> int:
 def prepare(sandbox: Sandbox, records: int) -> None:
     """Make large boards, and records that are only in NPD."""
     from npd.models import Contact, Organization
-    from sync.boards.board_setup import set_up_all
+    from sync.operations.setup.board_setup import set_up_all
     from sync.registry import link_of
 
     list(set_up_all())

@@ -55,7 +55,7 @@ class Watched:
 def fill(sandbox: Sandbox, records: int) -> None:
     """Make contacts with their items, in sync."""
     from npd.models import Contact
-    from sync.boards.board_setup import set_up_all
+    from sync.operations.setup.board_setup import set_up_all
     from sync.operations.worker import drain
     from sync.registry import link_of
 

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,110 +24,64 @@ import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
+from psycopg.pq import Conninfo
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
 RUN_FILE = VAR / "run.json"
 
-# An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the host.
-QUOTED_URL = re.compile(r"[a-z][a-z0-9+]*://([^@/?#\[\]\s]*@)?[^@\s]*")
 
+def kind(pattern: str, meaning: str, convert: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    """Return the kind of variables whose text matches a pattern: a function that returns the value.
 
-# Each of these functions returns a variable's value. The message of its ValueError completes “NAME must be …”.
-
-
-def server_url(url: str) -> str:
-    """Return a server's URL. Raises ValueError unless special characters of its password are quoted."""
-    if not QUOTED_URL.fullmatch(url) or not _has_valid_port(url):
-        raise ValueError("like scheme://user:password@host:port, with signs like @ / ? # written as %40 %2F %3F %23")
-    return url
-
-
-def _has_valid_port(url: str) -> bool:
-    try:
-        _ = urlsplit(url).port  # raises ValueError
-    except ValueError:  # the error's text would show a password that isn't followed by @host
-        return False
-    return True
-
-
-def postgresql(url: str) -> str:
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("the address of a PostgreSQL server, like postgresql://user:password@host:port/name")
-    return server_url(url)
-
-
-def web_url(url: str) -> str:
-    """Return a web address without slashes at its end. Raises ValueError if it isn't one."""
-    if not re.match(r"https?://[^/@\s]", url) or not _has_valid_port(url):
-        raise ValueError("an address like https://name.example.org")
-    return url.rstrip("/")
-
-
-def yes_or_no(text: str) -> bool:
-    """Return a boolean. Raises ValueError for other words, which django-environ would take for false."""
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-    if text.lower() not in words:
-        raise ValueError("true or false")
-    return words[text.lower()]
-
-
-def whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError("a number, 0 or more")
-    return int(text)
-
-
-def port(text: str) -> int:
-    number = whole_number(text)
-    if not 0 < number < 65_536:
-        raise ValueError("a port, from 1 to 65535")
-    return number
-
-
-def seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise ValueError("a number of seconds, 0 or more")
-    return float(text)
-
-
-def seconds_above_0(text: str) -> float:
-    if not seconds(text):
-        raise ValueError("a number of seconds above 0")
-    return float(text)
-
-
-def throttle(text: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", text):
-        raise ValueError("a number of requests in a time, like 60/min")
-    return text
-
-
-def ascii_text(text: str) -> str:
-    """Return a text that a header may contain. Raises ValueError for others."""
-    if not text.isascii():
-        raise ValueError("without letters that aren't ASCII: copy it again")
-    return text
-
-
-SHORTEST_ENDPOINT_SECRET = 12
-
-
-def endpoint_secret(text: str) -> str:
-    """Return the secret of an endpoint that anybody can reach.
-
-    Raises ValueError if it can be guessed, or has characters that a header can't contain.
+    The message of its ValueError completes “NAME must be …”, and never shows the text, which may be a secret.
     """
-    if len(text) < SHORTEST_ENDPOINT_SECRET or not text.isascii():
-        raise ValueError(f"{SHORTEST_ENDPOINT_SECRET} random ASCII characters or more, as `openssl rand -hex 16` makes")
-    return text
+
+    def value_of(text: str) -> Any:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(meaning)
+        return convert(text)
+
+    return value_of
 
 
-def address_secret(text: str) -> str:
-    """Return an endpoint's secret that is one part of its URL. Raises ValueError for signs that end it, such as “/”."""
-    if not re.fullmatch(r"[A-Za-z0-9._~+=-]*", endpoint_secret(text)):
-        raise ValueError("letters, digits and -._~+= only, as `openssl rand -hex 16` makes: it is part of an address")
-    return text
+# An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the host.
+ACCOUNT = r"([^@/?#\[\]\s]*@)?"
+HOST = r"(\[[0-9a-fA-F:.]+\]|[^@/?#:\[\]\s]*)(:\d+)?"
+SERVER = rf"://{ACCOUNT}{HOST}([/?][^@\s]*)?"
+SECONDS = r"\d+(\.\d+)?"
+
+server_url = kind(
+    f"[a-z][a-z0-9+]*{SERVER}",
+    "like scheme://user:password@host:port, with signs like @ / ? # written as %40 %2F %3F %23",
+)
+postgresql = kind(
+    f"postgres(ql)?{SERVER}",
+    "the address of a PostgreSQL server, like postgresql://user:password@host:port/name, with signs like @ / ? # "
+    "written as %40 %2F %3F %23",
+)
+web_url = kind(
+    rf"https?://{ACCOUNT}(?=[^/]){HOST}(/\S*)?",
+    "an address like https://name.example.org",
+    lambda text: text.rstrip("/"),
+)
+# django-environ would take other words for false.
+yes_or_no = kind(
+    "(?i)true|yes|on|1|false|no|off|0", "true or false", lambda text: text.lower() in ("true", "yes", "on", "1")
+)
+whole_number = kind(r"\d+", "a number, 0 or more", int)
+port = kind(r"[1-9]\d{0,4}", "a port, from 1 to 65535", int)
+seconds = kind(SECONDS, "a number of seconds, 0 or more", float)
+seconds_above_0 = kind(f"(?=.*[1-9]){SECONDS}", "a number of seconds above 0", float)
+throttle = kind(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", "a number of requests in a time, like 60/min")
+# What a header may contain.
+ascii_text = kind(r"[\x00-\x7f]*", "without letters that aren't ASCII: copy it again")
+# Anybody can reach their endpoints, so that nobody may guess them.
+endpoint_secret = kind(r"[\x00-\x7f]{12,}", "12 random ASCII characters or more, as `openssl rand -hex 16` makes")
+address_secret = kind(
+    r"[A-Za-z0-9._~+=-]{12,}",
+    "12 or more letters, digits and -._~+= only, as `openssl rand -hex 16` makes: it is part of an address",
+)
 
 
 def comma_list(text: str) -> list[str]:
@@ -341,18 +295,6 @@ def broker_url(database: str) -> str:
     return f"sqla+postgresql+psycopg://{database.partition('://')[2]}"
 
 
-# Only these options of DATABASE_URL are passed on to PostgreSQL's programs; others, such as `prepare_threshold`, may be
-# the driver's own.
-LIBPQ_OPTIONS = {
-    "host": "PGHOST",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-}
-
-
 def libpq_variables() -> dict[str, str]:
     """Return DATABASE_URL as the variables of PostgreSQL's programs; none if it isn't set.
 
@@ -362,11 +304,11 @@ def libpq_variables() -> dict[str, str]:
     if not url:
         return {}
     database = env.db_url_config(url)
-    names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
-    values = {variable: database.get(name) for name, variable in names.items()}
-    options = database.get("OPTIONS", {})
-    values |= {variable: options[name] for name, variable in LIBPQ_OPTIONS.items() if name in options}
-    return {variable: str(value) for variable, value in values.items() if value}
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    options = {option: database.get(name) for option, name in names.items()} | database.get("OPTIONS", {})
+    # Other options, such as `prepare_threshold`, are the driver's own.
+    known = {option.envvar.decode(): option.keyword.decode() for option in Conninfo.get_defaults() if option.envvar}
+    return {variable: str(options[name]) for variable, name in known.items() if options.get(name)}
 
 
 def main(command: list[str]) -> None:

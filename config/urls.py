@@ -14,8 +14,6 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
-from django.core.exceptions import BadRequest
-from django.core.paginator import InvalidPage
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -23,22 +21,13 @@ from requests import RequestException
 
 from config import help_pages, middleware
 from config.navigation import settings_page
-from npd import password_links
+from npd.sign_in import SetPassword
 from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import metrics, record_endpoints, service_endpoints
 
 log = structlog.get_logger(__name__)
-
-
-def search(request: HttpRequest) -> HttpResponse:
-    """Answer Ctrl+K as unfold does, but with 400 where unfold fails on a page that isn't a number."""
-    try:
-        response: HttpResponse = admin.site.search(request)  # type: ignore[attr-defined]  # unfold's site
-    except (ValueError, InvalidPage) as error:
-        raise BadRequest("There is no such page of results. Search again.") from error
-    return response
 
 
 sign_in = account.LoginView.as_view(
@@ -94,7 +83,6 @@ urlpatterns = [
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
-    path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
@@ -106,7 +94,7 @@ urlpatterns = [
     # Django's history of each row is in the audit log, and a record's in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
-    path("set-password/<uidb64>/<token>/", password_links.SetPassword.as_view(), name="npd-set-password"),
+    path("set-password/<uidb64>/<token>/", SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),

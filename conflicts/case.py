@@ -20,7 +20,7 @@ from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors
-from sync.records.tombstones import deleted_names, tombstone_name, tombstones_of
+from sync.records.tombstones import deleted_names, tombstones_of
 from sync.state.record_fields import FieldDisplay, converter_for
 
 
@@ -108,7 +108,7 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     names = registry.record_names(keys.values())
     deleted = set(keys.values()) - set(names)
     for row in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted]):
-        if name := tombstone_name(row):
+        if name := registry.tombstone_name(row):
             names[row.entity_type, row.entity_id] = name
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 

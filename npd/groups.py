@@ -6,10 +6,8 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
-from django.db.migrations import CreateModel
 from django.utils.text import capfirst
 
-from sync import registry
 from sync.kernel import humanize
 
 _RESOLVE = [
@@ -72,25 +70,12 @@ def permission_text(permission: Permission) -> str:
 
 
 def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:
-    """Make the groups when NPD's tables are created, and let them view each synced model whose table is created.
+    """Make the groups when the run that has just ended made NPD's tables.
 
     `plan` lists the migrations of this run, each with whether it was undone.
     """
-    created = {
-        operation.name_lower
-        for migration, undone in plan
-        if migration.app_label == sender.label and not undone
-        for operation in migration.operations
-        if isinstance(operation, CreateModel)
-    }
-    if sender.label == "npd" and "contact" in created:
+    if sender.label == "npd" and any(migration.app_label == "npd" and not undone for migration, undone in plan):
         make_groups(using)
-    synced = {spec.model._meta.model_name for spec in registry.entities() if spec.model._meta.app_label == sender.label}
-    if created & synced:
-        # This receiver may run before Django's, which makes the permissions.
-        create_permissions(sender, verbosity=0, using=using)
-        for group in Group.objects.using(using).filter(name__in=GROUPS):
-            group.permissions.add(*_permissions([f"{sender.label}.view_{name}" for name in created & synced], using))
 
 
 def make_groups(using: str = "default") -> None:

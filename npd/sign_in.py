@@ -1,4 +1,4 @@
-"""Sign-in: allauth's adapters, the mandatory second factor, and what else changes with a user.
+"""Sign-in: allauth's adapters, the mandatory second factor, links to set a password, and what changes with a user.
 
 The limits of wrong passwords are a setting, ACCOUNT_RATE_LIMITS.
 
@@ -7,6 +7,7 @@ private method; requirements.txt pins the version that this was written for.
 """
 
 from collections.abc import Collection
+from datetime import timedelta
 from time import time
 from typing import Any, ClassVar
 
@@ -26,16 +27,23 @@ from allauth.socialaccount.providers.base import AuthProcess
 from allauth.usersessions.internal.flows.sessions import end_other_sessions
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.models import User
+from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse, reverse_lazy
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from sync.api.errors import error_response
+from sync.kernel import mails
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
 from sync.records.authors import log_action
@@ -164,6 +172,53 @@ def remove_second_factor(user: User, *, by: User) -> bool:
         for session in UserSession.objects.filter(user=user):
             session.end()
     return had_factor
+
+
+LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
+
+
+def password_link(user: User) -> str:
+    """Return a link by which this user sets a password.
+
+    Django's PasswordResetForm skips users without a usable password.
+    """
+    key = urlsafe_base64_encode(force_bytes(user.pk))
+    return settings.SITE_URL + reverse("npd-set-password", args=[key, default_token_generator.make_token(user)])
+
+
+def mail_password_link(user: User, link: str) -> str:
+    """Send somebody the link; return the problem, or an empty string if it was sent."""
+    if mails.are_emails_files():
+        return mails.EMAILS_ARE_FILES
+    if not user.email:
+        return "The user has no email address."
+    text = (
+        f"You have an account on NPD Sync; your username is {user.get_username()}. Set a password to sign in. "
+        f"The link works once, within {LINK_LIFETIME}:\n\n{link}\n"
+    )
+    try:
+        mails.send_email(user.email, "NPD Sync: set your password", text)
+    except mails.NotSent as why:
+        return str(why)
+    return ""
+
+
+class SetPassword(PasswordResetConfirmView):
+    """The page behind the link. It doesn't sign the user in, so the second factor is still required."""
+
+    template_name = "npd/set_password.html"
+    success_url = reverse_lazy("account_login")
+    reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
+
+    def get_user(self, uidb64: str) -> Any:
+        """Return the link's user, or None if inactive."""
+        user: Any = super().get_user(uidb64)
+        return user if user and user.is_active else None
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        log_action(form.user, form.user, "Set a password by a link.")
+        messages.success(self.request, "Your password is set. Sign in with it.")
+        return super().form_valid(form)
 
 
 @receiver(post_save, sender=User, dispatch_uid="npd.keep_email_address")

@@ -3,7 +3,6 @@
 Each call is logged, and the answer under an idempotency key is stored and repeated.
 """
 
-import hashlib
 import hmac
 import itertools
 import threading
@@ -11,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from waitress.channel import ClientDisconnected
@@ -36,62 +35,25 @@ class Call:
     ms: float = 0.0
     kind: str = ""  # "query" or "mutation"; empty if the document can't be read
     operation: str | None = None  # the name in the document
-    fields: list[tuple[str, str]] = field(default_factory=list)  # the alias and the name of each root field
+    fields: list[str] = field(default_factory=list)  # the names of the root fields
     complexity: int = 0  # points
     request_id: str = ""
     idempotency_key: str | None = None
     replayed: bool = False  # answered by the stored answer to an earlier request under the key
-    different_body: bool = False  # though that one had another body
     errors: list[str] = field(default_factory=list)  # their codes
     fault: str = ""  # the fault that happened to it, in words
     version: str = resolvers.CURRENT
 
-    def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        content["aliases"] = [alias for alias, _ in self.fields]
-        content["fields"] = [name for _, name in self.fields]
-        return content
-
-
-class CallLog:
-    """The last calls, oldest first."""
-
-    def __init__(self) -> None:
-        self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-
-    def begin(self, at: float) -> Call:
-        with self._lock:
-            return Call(next(self._numbers), at)
-
-    def end(self, call: Call) -> None:
-        with self._lock:
-            self._calls.append(call)
-
-    def since(self, number: int = 0) -> list[dict[str, Any]]:
-        with self._lock:
-            return [call.to_json() for call in self._calls if call.id > number]
-
-    def last(self, count: int) -> list[Call]:
-        with self._lock:
-            return list(self._calls)[-count:]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._calls.clear()
-
 
 # `Idempotency-Key`: a mutation's first answer is repeated for 30 minutes
 # (developer.monday.com/api-reference/docs/idempotency). How Monday answers another body under the same key is not
-# published; the sandbox repeats the first answer, and the log says so.
+# published; the sandbox repeats the first answer.
 KEY_SECONDS = 1800
 
 
 @dataclass
 class StoredAnswer:
-    digest: bytes  # of the first request's body
-    since: float  # when that came, in the sandbox's time
+    since: float  # when the first request came, in the sandbox's time
     answer: web.Response | None = None  # None while it is being answered
 
 
@@ -103,12 +65,11 @@ class Idempotency:
         self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
         self._lock = threading.Lock()
 
-    def claim(self, key: str, body: bytes) -> tuple[web.Response, bool] | None:
-        """Claim a new key for this request; for a used key return its answer, and whether it was to another body.
+    def claim(self, key: str) -> web.Response | None:
+        """Claim a new key for this request; for a used key return its answer.
 
         Raises RequestError (409) while the first request still runs.
         """
-        digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
             # In the order of their first requests, so the oldest are in front.
@@ -116,12 +77,12 @@ class Idempotency:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
             if stored is None:
-                self._answers[key] = StoredAnswer(digest, self._clock.time())
+                self._answers[key] = StoredAnswer(self._clock.time())
                 return None
             # The client has to wait: the first request may still succeed or fail (docs/idempotency).
             if stored.answer is None:
                 raise api_errors.idempotency_conflict()
-            return stored.answer, stored.digest != digest
+            return stored.answer
 
     def store(self, key: str, answer: web.Response) -> None:
         with self._lock:
@@ -162,7 +123,6 @@ class ApiRequest:
     http: web.Request
     operation: graph.Operation
     variables: dict[str, Any]
-    body: bytes
     version: resolvers.Version
     key: str | None  # its `Idempotency-Key`; queries have none
 
@@ -177,7 +137,8 @@ class Api:
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls = CallLog()
+        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
+        self._numbers = itertools.count(1)
         self.faults = faults.Faults()
         self.latency = Latency()
         self.limits = api_limits.Limits(world.clock, plan)
@@ -187,8 +148,7 @@ class Api:
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""
-        call = self.calls.begin(self._clock.time())
-        call.request_id = str(uuid.uuid4())
+        call = Call(next(self._numbers), self._clock.time(), request_id=str(uuid.uuid4()))
         started = time.monotonic()
         try:
             response = self._admit(request, call)
@@ -196,7 +156,7 @@ class Api:
             return response
         finally:
             call.ms = round((time.monotonic() - started) * 1000, 1)
-            self.calls.end(call)
+            self.calls.append(call)
 
     def _admit(self, request: web.Request, call: Call) -> web.Response:
         """Answer a request within the account's limits."""
@@ -208,14 +168,14 @@ class Api:
         if not token or not is_valid:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
-            with self.limits.count_call() as counted_call:
+            with self.limits.count_call():
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
                 # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
-                    counted_call.tenths = api_limits.REJECTED_CALL
+                    self.limits.reduce_call()
                 return self._with_limit_headers(response)
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
@@ -228,12 +188,12 @@ class Api:
         operation = api_request.operation
         call.kind = operation.kind
         call.operation = operation.name
-        call.fields = operation.fields
+        call.fields = [name for _, name in operation.fields]
         _pause(self.latency.call_ms)
         key = api_request.key
         call.idempotency_key = key
         # Before a fault holds the request, because a second request under the key must find it claimed.
-        replay = self.idempotency.claim(key, api_request.body) if key else None
+        replay = self.idempotency.claim(key) if key else None
         try:
             fault = self.faults.take(operation, api_request.variables)
             if fault is not None:
@@ -250,9 +210,8 @@ class Api:
                     wait = waits.get(fault.limit, FAULT_WAIT) if fault.retry_in is None else fault.retry_in
                     raise LIMIT_REFUSALS[fault.limit](wait)
             if replay is not None:
-                answer, call.different_body = replay
                 call.replayed = True
-                return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
+                return replace(replay, headers=replay.headers | {"Idempotency-Replayed": "true"})
             return self._carry_out(api_request, call, fault)
         finally:
             if key:
@@ -261,9 +220,8 @@ class Api:
     def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))
         call.version = version.value
-        body = request.body()
         try:
-            document = web.decode_json(body)
+            document = web.decode_json(request.body())
         except ValueError:
             raise api_errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):
@@ -277,7 +235,7 @@ class Api:
         operation = graph.prepare(document["query"], name, version.era)
         # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
         key = request.header("Idempotency-Key") if operation.is_mutation else None
-        return ApiRequest(request, operation, variables or {}, body, version, key)
+        return ApiRequest(request, operation, variables or {}, version, key)
 
     def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
         """Run the document, with what its fault does before, within and after it."""
@@ -297,7 +255,9 @@ class Api:
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        middleware = [faults.fault_middleware(fault, operation, self.history)]
+        middleware: list[Any] = []
+        if fault is not None:
+            middleware.append(faults.FieldFault(fault, operation, self.history))
         if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them

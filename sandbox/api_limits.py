@@ -5,7 +5,7 @@ Monday's plans: developer.monday.com/api-reference/docs/rate-limits.
 
 import math
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -58,12 +58,11 @@ def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
 
 
 DAY_SECONDS = 86_400
-KEPT_DAYS = 8  # so many `platform_api` shows: our guess
 DEFAULT_LAG = 300.0  # seconds, see Usage.lag
 
 
 class Usage:
-    """Calls by day in tenths of a call, as Monday counts them; its owner holds a lock.
+    """Calls in tenths of a call, as Monday counts them; its owner holds a lock.
 
     `lag` is the age of `platform_api`'s figures in seconds. Its `last_updated` documents that they lag, but not by how
     much; five minutes are our guess.
@@ -71,22 +70,16 @@ class Usage:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._used: deque[tuple[int, int]] = deque()  # second, tenths
-        self._days: Counter[str] = Counter()
+        self._tenths: Counter[int] = Counter()  # by second
         self.lag = DEFAULT_LAG
 
-    def add(self, tenths: int, moment: float) -> None:
-        """Add tenths of a call to the day of `moment`; negative ones correct an earlier count."""
-        # Added up by second, so that a day takes at most 86,400 entries, however many calls it has.
-        second = int(moment)
-        before = self._used.pop()[1] if self._used and self._used[-1][0] == second else 0
-        self._used.append((second, before + tenths))
-        self._days[_day(moment)] += tenths
-        while self._used and self._used[0][0] < second - KEPT_DAYS * DAY_SECONDS:
-            self._used.popleft()
+    def add(self, tenths: int) -> None:
+        """Add tenths of a call; negative ones correct an earlier count."""
+        self._tenths[int(self._clock.time())] += tenths
 
     def today(self) -> int:
-        return self._days[_day(self._clock.time())]
+        now = self._clock.time()
+        return self._by_day(now)[int(now) // DAY_SECONDS]
 
     def seconds_left(self) -> int:
         """Return the seconds until midnight UTC, at least 1."""
@@ -98,21 +91,20 @@ class Usage:
 
     def by_day(self) -> dict[str, int]:
         """Return `platform_api`'s figures: whole calls by day, the newest first."""
-        counts: Counter[str] = Counter()
-        until = self.reported_until()
-        for second, tenths in list(self._used):
+        days = sorted(self._by_day(self.reported_until()).items(), reverse=True)
+        return {f"{datetime.fromtimestamp(day * DAY_SECONDS, UTC):%Y-%m-%d}": tenths // 10 for day, tenths in days}
+
+    def _by_day(self, until: float) -> Counter[int]:
+        """Return tenths by the number of the day."""
+        counts: Counter[int] = Counter()
+        for second, tenths in self._tenths.items():
             if second <= until:
-                counts[_day(second)] += tenths
-        return {day: tenths // 10 for day, tenths in sorted(counts.items(), reverse=True)}
+                counts[second // DAY_SECONDS] += tenths
+        return counts
 
     def clear(self) -> None:
-        self._used.clear()
-        self._days.clear()
+        self._tenths.clear()
         self.lag = DEFAULT_LAG
-
-
-def _day(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
 
 
 # In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
@@ -162,13 +154,6 @@ class Window:
         return self._ends > 0
 
 
-@dataclass
-class CallInProgress:
-    """A request that is being answered."""
-
-    tenths: int = CALL  # of a call that it counts in the end
-
-
 class Limits:
     """Counts calls and points, and refuses requests over the plan's limits; without a plan it refuses none."""
 
@@ -181,7 +166,6 @@ class Limits:
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
         self._running = 0
-        self._generation = 0  # goes up at a reset, so that a later correction leaves the new count alone
         self._start_windows()
 
     def _start_windows(self) -> None:
@@ -197,33 +181,32 @@ class Limits:
     def reset(self) -> None:
         with self._lock:
             self.plan = self._first_plan
-            self._generation += 1
             self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
             self._start_windows()
 
     @contextmanager
-    def count_call(self) -> Iterator[CallInProgress]:
+    def count_call(self) -> Iterator[None]:
         """Count a request while it is answered; raises RequestError (429) where a limit refuses it."""
-        call = CallInProgress()
         moment = self._clock.time()
         with self._lock:
             self._minute.use(1, moment)  # refused ones too: our guess, and the harder one for a client
-            refusal = self._refusal(moment)
-            self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
-            if refusal is not None:
+            if refusal := self._refusal(moment):
+                self.usage.add(REJECTED_CALL)
                 raise self._count_rejection(refusal)
+            self.usage.add(CALL)
             self._running += 1
-        generation = self._generation
         try:
-            yield call
+            yield
         finally:
             with self._lock:
                 self._running -= 1
-                # On the day on which it was counted, because the answer may come after midnight.
-                if call.tenths != CALL and generation == self._generation:
-                    self.usage.add(call.tenths - CALL, moment)
+
+    def reduce_call(self) -> None:
+        """Count a tenth of a call for one that was counted whole, and refused later."""
+        with self._lock:
+            self.usage.add(REJECTED_CALL - CALL)
 
     def _refusal(self, now: float) -> RequestError | None:
         """Return why a request is refused; None if it isn't."""
@@ -262,17 +245,6 @@ class Limits:
     def points_limit(self) -> int:
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
-    def sentence(self) -> str:
-        """Describe what is left, for the log of calls."""
-        with self._lock:
-            limit = self.points_limit
-            remaining = max(0, limit - self._points.roll(self._clock.time()).used)
-        sentence = f"{remaining:,} of {limit:,} complexity points left this minute"
-        if self.plan is None:
-            return sentence
-        calls = max(0, self.plan.day - math.ceil(self.usage.today() / CALL))
-        return f"{sentence}, {calls:,} of {self.plan.day:,} calls left today"
-
     def set_lag(self, seconds: int) -> None:
         """Set the age of `platform_api`'s figures."""
         with self._lock:
@@ -284,13 +256,12 @@ class Limits:
             lag = self.usage.lag
             self.usage.clear()
             self.usage.lag = lag
-            self._generation += 1
-            self.usage.add(calls * CALL, self._clock.time())
+            self.usage.add(calls * CALL)
 
     def count_others_calls(self, calls: int) -> None:
         """Count calls of the account's other tokens, now."""
         with self._lock:
-            self.usage.add(calls * CALL, self._clock.time())
+            self.usage.add(calls * CALL)
 
     @contextmanager
     def figures(self) -> Iterator[Usage]:

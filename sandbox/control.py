@@ -159,7 +159,7 @@ class Control:
         return {"restored": True}
 
     def faults(self) -> list[dict[str, Any]]:
-        return self._api.faults.remaining()
+        return [fault.to_json() for fault in self._api.faults.all()]
 
     def add_faults(self, faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add faults to the end of the queue."""
@@ -190,7 +190,7 @@ class Control:
 
     def calls(self, since: str = "0") -> list[dict[str, Any]]:
         """Return the API calls after the id `since`, oldest first."""
-        return self._api.calls.since(int(since))
+        return [asdict(call) for call in list(self._api.calls) if call.id > int(since)]
 
     def load_items(self, board_id: int, items: list[dict[str, Any]]) -> list[str]:
         """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order.
@@ -297,7 +297,7 @@ class Control:
         return {"webhooks": hooks, "deliveries": log, "rules": self._rules()}
 
     def add_rules(self, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add rules `{rule: drop|double|delay|reorder|hold, …}`; their other fields are those of `Rule`."""
+        """Add rules `{rule: drop|double|delay|hold, …}`; their other fields are those of `Rule`."""
         self._deliveries.rules.add(rules)
         return self._rules()
 

@@ -14,6 +14,7 @@ from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
 from sandbox.graph.resolvers import Middleware, Page, parse_id
 from sandbox.model import Clock, Item
+from sandbox.world import World
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 
@@ -200,7 +201,7 @@ class FaultKind:
 
 
 # By the name of the field of `Fault`. A new kind also needs such a field, an entry in `description`, and its effect in
-# `fault_middleware` or in the API. `matches` may limit its requests.
+# `FieldFault` or in the API. `matches` may limit its requests.
 KINDS = {
     "status": FaultKind(),
     # A time-out or a partial failure is about writes, so reads in between must not use it up.
@@ -273,10 +274,10 @@ class Faults:
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
-    def remaining(self) -> list[dict[str, Any]]:
-        """Return the queue as JSON, with what is left of each count."""
+    def all(self) -> list[Fault]:
+        """Return the queue, with what is left of each count."""
         with self._lock:
-            return [fault.to_json() for fault in self._queue]
+            return list(self._queue)
 
     def clear(self) -> None:
         """Clear the queue, and release the requests that a fault keeps waiting."""
@@ -342,32 +343,6 @@ MUTATION_ERRORS: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 
 
-def fault_middleware(fault: Fault | None, operation: Operation, history: ItemHistory) -> Middleware | None:
-    """Return the graphql-core middleware for a fault inside the document; None where the fault is outside it."""
-    if fault is None:
-        return None
-    middleware: Middleware | None = None
-    if fault.stale is not None:
-        middleware = _stale_read_middleware(history, fault.stale)
-    elif fault.partial is not None:
-        middleware = _failing_middleware(fault, fault.partial, fault.partial.failing_aliases(operation.fields))
-    elif fault.limit == "field":
-        first = next((name for _, name in operation.fields if name != "complexity"), "")
-        middleware = _limit_middleware(fault, fault.on if fault.on in operation.names() else first)
-    elif fault.cursor is not None:
-        middleware = _expired_cursor_middleware
-    elif fault.listing is not None:
-        fields = PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,)
-        middleware = _short_listing_middleware(fault.listing, fields)
-    elif fault.drops is not None:
-        middleware = _dropping_middleware(fault, fault.drops)
-    elif fault.closed is not None:
-        middleware = _closing_middleware(fault, fault.closed)
-    elif fault.alters is not None:
-        middleware = _altering_middleware(fault, ALTERATIONS[fault.alters])
-    return middleware
-
-
 def failure(code: str, message: str = "") -> FieldError:
     usual_message, status_code, error_data = MUTATION_ERRORS.get(code, (code, 200, {}))
     return FieldError(message or usual_message, code, status_code, **error_data)
@@ -395,101 +370,85 @@ def history_middleware(history: ItemHistory) -> Middleware:
     return record_before
 
 
-def _stale_read_middleware(history: ItemHistory, seconds: float) -> Middleware:
-    # Root fields that asked for `latest`; their items are read in nested fields.
-    latest_roots: set[Any] = set()
+class FieldFault:
+    """A fault inside the document, as graphql-core's middleware: it is called for each field.
 
-    def read_stale(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.field_name == "boards" and arguments.get("latest"):
-            latest_roots.add(info.path.key)
+    Faults outside the document, such as a status, change nothing here.
+    """
+
+    def __init__(self, fault: Fault, operation: Operation, history: ItemHistory) -> None:
+        self._fault = fault
+        self._history = history
+        self._failing = fault.partial.failing_aliases(operation.fields) if fault.partial else set()
+        first = next((name for _, name in operation.fields if name != "complexity"), "")
+        self._limited = fault.on if fault.on in operation.names() else first
+        self._listed = PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,)
+        self._latest_roots: set[Any] = set()  # root fields that asked for `latest`; their items are read in nested ones
+
+    def resolve(self, following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        fault = self._fault
+        name = info.field_name
+        is_root = info.path.prev is None
+        if is_root and fault.is_named_in(arguments):
+            if fault.partial is not None and info.path.key in self._failing:
+                # As where Monday writes the item and fails while it reads it back.
+                if fault.partial.applied:
+                    following(root, info, **arguments)
+                raise failure(fault.partial.code, fault.partial.message)
+            arguments = self._arguments_of_root(info, arguments)
+        if fault.limit == "field" and name == self._limited:
+            raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
+        if fault.cursor is not None and name in PAGE_FIELDS and arguments.get("cursor"):
+            raise api_errors.cursor_expired()
         result = following(root, info, **arguments)
-        if info.field_name not in (*PAGE_FIELDS, "items") or info.path.as_list()[0] in latest_roots:
-            return result
-        if isinstance(result, Page):
-            return replace(result, items=history.as_of(result.items, seconds))
-        return history.as_of(result, seconds) if info.path.prev is None else result
+        if fault.listing is not None and name in self._listed:
+            # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
+            return _with_items(result, lambda items: items[: fault.listing], cut=True)
+        return result if fault.stale is None else self._stale(fault.stale, info, arguments, result)
 
-    return read_stale
-
-
-def _failing_middleware(fault: Fault, partial: Partial, aliases: set[str]) -> Middleware:
-    def fail_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is not None or info.path.key not in aliases or not fault.is_named_in(arguments):
-            return following(root, info, **arguments)
-        # As where Monday writes the item and fails while it reads it back.
-        if partial.applied:
-            following(root, info, **arguments)
-        raise failure(partial.code, partial.message)
-
-    return fail_field
-
-
-def _limit_middleware(fault: Fault, name: str) -> Middleware:
-    def limit_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.field_name != name:
-            return following(root, info, **arguments)
-        raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
-
-    return limit_field
-
-
-def _expired_cursor_middleware(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-    if info.field_name in PAGE_FIELDS and arguments.get("cursor"):
-        raise api_errors.cursor_expired()
-    return following(root, info, **arguments)
-
-
-def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware:
-    def shorten(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        result = following(root, info, **arguments)
-        if info.field_name not in names:
-            return result
-        # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
-        if isinstance(result, Page):
-            return replace(result, cursor=None, items=result.items[:length])
-        return result[:length] if isinstance(result, list) else result
-
-    return shorten
-
-
-def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
-    def drop_values(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        # The middleware is called for each field of the document, but the fault may be about one of them.
-        is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
-        values = _json_object(arguments.get("column_values"))
-        if is_meant and values and fault.is_named_in(arguments):
-            columns = info.context.world.board(parse_id(arguments["board_id"])).columns
-            dropped_ids = {column.id for column in columns if column.type == column_type}
-            arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped_ids})
-        return following(root, info, **arguments)
-
-    return drop_values
-
-
-def _closing_middleware(fault: Fault, closed: Closed) -> Middleware:
-    def refuse_closed(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is None and fault.is_named_in(arguments) and closed.refuses(arguments):
+    def _arguments_of_root(self, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
+        fault = self._fault
+        if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
-        return following(root, info, **arguments)
+        if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
+            return self._without_dropped(info.context.world, arguments)
+        return self._altered(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
 
-    return refuse_closed
+    def _stale(self, seconds: float, info: Any, arguments: dict[str, Any], result: Any) -> Any:
+        name = info.field_name
+        if name == "boards" and arguments.get("latest"):
+            self._latest_roots.add(info.path.key)
+        is_listing = name in PAGE_FIELDS or (name == "items" and info.path.prev is None)
+        if not is_listing or info.path.as_list()[0] in self._latest_roots:
+            return result
+        return _with_items(result, lambda items: self._history.as_of(items, seconds))
 
+    def _without_dropped(self, world: World, arguments: dict[str, Any]) -> dict[str, Any]:
+        values = _json_object(arguments.get("column_values"))
+        if not values:
+            return arguments
+        columns = world.board(parse_id(arguments["board_id"])).columns
+        dropped = {column.id for column in columns if column.type == self._fault.drops}
+        return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
 
-def _altering_middleware(fault: Fault, alter: Callable[[str], str]) -> Middleware:
-    def alters(column_id: str) -> bool:
-        return fault.columns is None or column_id in fault.columns
+    def _altered(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:
+        def alters(column_id: str) -> bool:
+            return self._fault.columns is None or column_id in self._fault.columns
 
-    def alter_texts(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is not None or not fault.is_named_in(arguments):
-            return following(root, info, **arguments)
         if arguments.get("item_name") and alters("name"):
-            arguments["item_name"] = alter(arguments["item_name"])
+            arguments = arguments | {"item_name": alter(arguments["item_name"])}
         if values := _json_object(arguments.get("column_values")):
             new_values = {key: _altered(value, alter) if alters(key) else value for key, value in values.items()}
-            arguments["column_values"] = json.dumps(new_values)
-        return following(root, info, **arguments)
+            arguments = arguments | {"column_values": json.dumps(new_values)}
+        return arguments
 
-    return alter_texts
+
+def _with_items(result: Any, change: Callable[[list[Item]], list[Item]], cut: bool = False) -> Any:
+    """Return a page, or a list, with other items; a page that is cut has no cursor."""
+    if isinstance(result, Page):
+        return replace(result, cursor=None if cut else result.cursor, items=change(result.items))
+    return change(result) if isinstance(result, list) else result
 
 
 def _altered(value: Any, alter: Callable[[str], str]) -> Any:

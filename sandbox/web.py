@@ -3,9 +3,7 @@
 Also NPD's addresses, for browsers and for this process.
 """
 
-import gzip
 import inspect
-import ipaddress
 import json
 import re
 import traceback
@@ -42,7 +40,6 @@ def call(function: Callable[..., Result], fields: Mapping[str, Any]) -> Result:
 
 LARGEST_BODY = 30_000_000  # bytes; `/_control/items` gets all items of a board at once
 LONGEST_NUMBER = 18  # digits: SQLite stores numbers of 64 bits
-SMALLEST_COMPRESSED = 1_024  # bytes; compressing shorter answers saves nothing
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -66,14 +63,6 @@ class Request:
         # As in CGI, the name of Content-Type has no HTTP_ before it.
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
-
-    def accepts_gzip(self) -> bool:
-        """Return whether Accept-Encoding names gzip with a weight above 0 (RFC 9110 section 12.5.3)."""
-        for coding in (self.header("Accept-Encoding") or "").lower().split(","):
-            name, _, weight = coding.partition(";")
-            if name.strip() == "gzip":
-                return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight)
-        return False
 
     def body(self, largest: int = LARGEST_BODY) -> bytes:
         """Return the whole body; raises BadRequestError above `largest` bytes."""
@@ -159,17 +148,10 @@ class Application:
         self._guard = guard
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request(environ)
-        response = self._answer(request)
-        headers = dict(response.headers)
-        body = response.body
-        if len(body) >= SMALLEST_COMPRESSED and request.accepts_gzip():
-            # Level 1, because a listing of a board is large and its reader is on the same machine.
-            body = gzip.compress(body, 1)
-            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        headers["Content-Length"] = str(len(body))
+        response = self._answer(Request(environ))
+        headers = response.headers | {"Content-Length": str(len(response.body))}
         start_response(f"{response.status} {responses.get(response.status, 'Status')}", list(headers.items()))
-        return [body]
+        return [response.body]
 
     def _answer(self, request: Request) -> Response:
         try:
@@ -192,8 +174,8 @@ class Application:
             return json_response({"error": "The sandbox failed; its log says why."}, 500)
 
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 READING = ("GET", "HEAD")
 
 
@@ -201,54 +183,22 @@ class Guard:
     """Refuses requests from pages of other sites.
 
     Such a page may point its own name to 127.0.0.1 (DNS rebinding); its requests have that name as Host. Or it sends
-    them to our address; then they have its Origin.
+    them to our address; then they have its Origin. Who listens on every address has any name.
     """
 
-    def __init__(self, host: str, *addresses: str) -> None:
-        self._sites = {urlsplit(address).netloc.lower() for address in addresses}
-        self._names = {*LOOPBACK, host.strip("[]").lower(), *map(_name, self._sites)} - {""}
-        self._listens_everywhere = host.strip("[]") in EVERYWHERE
+    def __init__(self, host: str) -> None:
+        self._names = () if host in EVERYWHERE else (*OWN_NAMES, host)
 
     def refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that is refused, None for others."""
         host = (request.header("Host") or "").lower()
-        if host and not self._is_ours(_name(host)):
-            message = f"This sandbox is not {_name(host)!r}. If it should be, start it with --site-url http://{host}"
-            return json_response({"error": message}, 403)
-        if request.method not in READING and self._is_foreign(request, host):
+        name = re.sub(r":\d+\Z", "", host)
+        if self._names and name and name not in self._names:
+            return json_response({"error": f"This sandbox is not {name!r}; with --host 0.0.0.0 it has any name."}, 403)
+        origin = request.header("Origin")
+        if request.method not in READING and origin is not None and origin.partition("://")[2].lower() != host:
             return json_response({"error": "A page of another site may change nothing here."}, 403)
         return None
-
-    def _is_ours(self, name: str) -> bool:
-        if name in self._names:
-            return True
-        if not self._listens_everywhere or not name:
-            return False
-        # No foreign name server answers for an IP address or a name without a dot.
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return "." not in name
-        return True
-
-    def _is_foreign(self, request: Request, host: str) -> bool:
-        if (request.header("Sec-Fetch-Site") or "none") not in ("none", "same-origin"):
-            return True
-        origin = request.header("Origin")
-        if origin is None:
-            return False
-        try:
-            return urlsplit(origin).netloc.lower() not in {host, *self._sites} - {""}
-        except ValueError:
-            return True
-
-
-def _name(netloc: str) -> str:
-    """Return the host of `host:port`, without the brackets of an IPv6 address; "" for anything else."""
-    try:
-        return (urlsplit(f"//{netloc}").hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 The `type` in a delivery differs from the name that was subscribed to; archive, delete and restore name the item
 `itemId`; and columns have their old type names (developer.monday.com/api-reference/reference/webhooks and published
-captures). Unfinished deliveries are stored beside the boards, so a restart loses none. Rules let a test or a demo drop,
-double, delay or reorder deliveries, as Monday's users report (community.monday.com, threads 116255, 123925 and 86426);
-developer.monday.com/api-reference/reference/webhooks promises no order.
+captures). Rules let a test or a demo drop, double, delay or hold deliveries, as Monday's users report
+(community.monday.com, threads 116255, 123925 and 86426); developer.monday.com/api-reference/reference/webhooks promises
+no order. A restart loses unfinished deliveries.
 """
 
 import copy
@@ -15,9 +15,7 @@ import random
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +26,7 @@ import requests
 
 from sandbox import api_errors, web
 from sandbox.model import ACCOUNT_ID, Clock, Hook, WorldEvent
-from sandbox.world import Store, World
+from sandbox.world import World
 
 # By event that a webhook may subscribe to: the `type` of its deliveries.
 EVENTS = {
@@ -128,7 +126,7 @@ def wants(hook: Hook, event: WorldEvent) -> bool:
     return not hook.deleted and hook.board_id == event.board_id and hook.event == event.kind
 
 
-KINDS = ("drop", "double", "delay", "reorder", "hold")
+KINDS = ("drop", "double", "delay", "hold")
 
 
 @dataclass
@@ -139,11 +137,9 @@ class Rule:
     rule: str  # one of KINDS
     count: int | None = None  # ends after it was applied to this many; None: never by itself
     every: int = 1  # applies to every second, third … delivery
-    seconds: float = 0.0  # delay: sent this much later, in the sandbox's time
+    seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
     times: int = 2  # double: sent this often
     fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
-    n: int = 2  # reorder: kept until there are this many, then sent in another order
-    seed: int = 0  # reorder: determines that order
     matches: int = 0  # deliveries that it has counted, for `every`
     applied: int = 0  # deliveries to which it was applied
 
@@ -152,7 +148,6 @@ class Rule:
         effects = {
             "double": f"sent {self.times} times",
             "delay": f"delayed {self.seconds:,.0f} s",
-            "reorder": f"{self.n} sent in another order",
             "hold": "held",
             "drop": "dropped",
         }
@@ -164,14 +159,7 @@ class Rule:
 def rule_from(number: int, content: dict[str, Any]) -> Rule:
     """Return the rule that a JSON object describes. Raises BadRequestError."""
     kind = web.one_of(KINDS, content.get("rule", ""))
-    defaults: dict[str, Any] = {"id": number, "count": 1}
-    if kind == "reorder":
-        defaults["count"] = content.get("n", Rule.n)
-    elif kind == "hold":
-        defaults["count"] = None
-    elif kind == "delay":
-        defaults["seconds"] = 60.0
-    return web.call(Rule, defaults | content)
+    return web.call(Rule, {"id": number, "count": None if kind == "hold" else 1} | content)
 
 
 class Rules:
@@ -216,12 +204,11 @@ RETRYING = "retrying"
 DELIVERED = "delivered"
 DROPPED = "dropped"
 GIVEN_UP = "given up"
-UNFINISHED = (WAITING, DELAYED, HELD, RETRYING)
 
 
 @dataclass
 class Delivery:
-    """One event on its way to one subscriber, with the tries so far; stored by its field names."""
+    """One event on its way to one subscriber, with the tries so far; its fields are those of its JSON."""
 
     id: int
     webhook_id: int
@@ -233,7 +220,6 @@ class Delivery:
     body: dict[str, Any]
     tries: list[dict[str, Any]] = field(default_factory=list)  # {at, status, ms, error} of each POST
     state: str = WAITING
-    next_try: float | None = None  # the sandbox's time of the next POST; None while none is planned
     rule: str = ""  # the kind of the rule that was applied
 
     def to_json(self) -> dict[str, Any]:
@@ -345,30 +331,19 @@ DeliverySequence = list[Delivery]  # sent one after another, in this order
 class Deliveries:
     """Queues deliveries, sends them from a thread pool and keeps the log."""
 
-    def __init__(self, world: World, sender: Sender, store: Store) -> None:
+    def __init__(self, world: World, sender: Sender) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self.sender = sender
-        self._store = store
         self.rules = Rules()
-        self._log: OrderedDict[int, Delivery] = OrderedDict()
+        self._log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
         self._due: list[tuple[float, int, DeliverySequence]] = []
-        self._held: dict[int, Delivery] = {}
-        self._shuffling: dict[int, DeliverySequence] = {}
+        self._held: DeliverySequence = []
         self._last_cleared = 0  # deliveries up to this id have been cleared
         self._sending = 0
         self._tiebreak = itertools.count()
         self._condition = threading.Condition()
-        stored = [Delivery(**json.loads(document)) for _, document in store.load("deliveries")]
-        self._numbers = itertools.count(1 + max((delivery.id for delivery in stored), default=0))
-        with self._condition:
-            for delivery in stored:
-                self._log[delivery.id] = delivery
-                # Rules don't survive a restart, so those of a reorder rule wait here for a release too.
-                if delivery.state == HELD:
-                    self._held[delivery.id] = delivery
-                else:
-                    self._schedule([delivery], delivery.next_try or self._clock.time())
+        self._numbers = itertools.count(1)
 
     def start(self) -> None:
         for _ in range(WORKERS):
@@ -381,7 +356,7 @@ class Deliveries:
         subscribed = [(hook, event) for event in events for hook in hooks if wants(hook, event)]
         if not subscribed:
             return
-        with self._changing() as changed:
+        with self._condition:
             for hook, event in subscribed:
                 about = event.item_name
                 if event.column is not None:
@@ -396,77 +371,35 @@ class Deliveries:
                     about=about,
                     body=delivery_body(hook, event),
                 )
-                self._add_to_log(delivery)
+                self._log.append(delivery)
                 # A rule counts deliveries, not events: two subscribers may get different ones.
-                rule = self.rules.hit()
-                if rule is None:
-                    self._schedule([delivery], self._clock.time())
-                    changed.append(delivery)
-                else:
-                    delivery.rule = rule.rule
-                    changed.extend(self._apply_rule(rule, delivery))
+                self._send_by_rule(delivery, self.rules.hit())
 
-    @contextmanager
-    def _changing(self) -> Iterator[list[Delivery]]:
-        """Hold the lock while deliveries change, and store the listed ones before anybody can read their state.
-
-        Otherwise a delivery could be read as delivered, and be sent again by a sandbox that was killed before it
-        stored that.
-        """
-        changed: list[Delivery] = []
-        with self._condition:
-            yield changed
-            rows: dict[tuple[str, int], dict[str, Any] | None] = {}
-            for delivery in changed:
-                # A restart doesn't need finished ones.
-                rows["deliveries", delivery.id] = vars(delivery) if delivery.state in UNFINISHED else None
-            self._store.save(rows)
-
-    def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
-        """Do to a delivery what the rule says; return the deliveries that changed."""
+    def _send_by_rule(self, delivery: Delivery, rule: Rule | None) -> None:
+        """Schedule a delivery, or do to it what the rule says."""
         now = self._clock.time()
-        changed = [delivery]
-        if rule.rule == "drop":
+        delivery.rule = rule.rule if rule else ""
+        if rule is None:
+            self._schedule([delivery], now)
+        elif rule.rule == "drop":
             delivery.state = DROPPED
         elif rule.rule == "double":
-            changed += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
-            for twin in changed:
+            for twin in (delivery, *self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)):
                 self._schedule([twin], now)
         elif rule.rule == "delay":
             self._schedule([delivery], now + rule.seconds)
             delivery.state = DELAYED
-        elif rule.rule == "hold":
-            self._hold(delivery)
-        elif rule.rule == "reorder":
-            self._hold(delivery)
-            group = self._shuffling.setdefault(rule.id, [])
-            group.append(delivery)
-            if len(group) >= rule.n:
-                del self._shuffling[rule.id]
-                # Without those that were released in the meantime.
-                held = [member for member in group if self._held.pop(member.id, None)]
-                self._schedule(shuffle(held, rule.seed), now)
-                changed += held
-        return changed
-
-    def _hold(self, delivery: Delivery) -> None:
-        delivery.state = HELD
-        self._held[delivery.id] = delivery
+        else:
+            delivery.state = HELD
+            self._held.append(delivery)
 
     def _duplicates(self, delivery: Delivery, count: int, fresh_uuid: bool) -> DeliverySequence:
         duplicates = [delivery.duplicate(next(self._numbers), fresh_uuid) for _ in range(count)]
-        for duplicate in duplicates:
-            self._add_to_log(duplicate)
+        self._log.extend(duplicates)
         return duplicates
-
-    def _add_to_log(self, delivery: Delivery) -> None:
-        self._log[delivery.id] = delivery
-        while len(self._log) > LOG_LENGTH:
-            self._log.popitem(last=False)
 
     def _schedule(self, deliveries: DeliverySequence, moment: float) -> None:
         for delivery in deliveries:
-            delivery.next_try = moment
             if delivery.state == HELD:
                 delivery.state = WAITING
         if deliveries:
@@ -480,23 +413,19 @@ class Deliveries:
         `order` is one of RELEASES: send them as they came, send each twice, drop them, or send them in another order.
         """
         # First, so that nothing is held again while this releases.
-        self.rules.clear(("hold", "reorder"))
-        with self._changing() as changed:
-            held = list(self._held.values())
-            self._held.clear()
-            self._shuffling.clear()
+        self.rules.clear(("hold",))
+        with self._condition:
+            held = self._held
+            self._held = []
             if order == "drop":
                 for delivery in held:
                     delivery.state = DROPPED
                     delivery.rule = "drop"
-                changed.extend(held)
-            else:
-                if order == "double":
-                    for delivery in held:
-                        changed.extend([delivery, *self._duplicates(delivery, 1, fresh_uuid=False)])
-                else:
-                    changed.extend(shuffle(held, seed) if order == "shuffle" else held)
-                self._schedule(list(changed), self._clock.time())
+                return len(held)
+            sequence = shuffle(held, seed) if order == "shuffle" else held
+            if order == "double":
+                sequence = [twin for first in held for twin in (first, *self._duplicates(first, 1, fresh_uuid=False))]
+            self._schedule(sequence, self._clock.time())
         return len(held)
 
     def held_count(self) -> int:
@@ -510,16 +439,15 @@ class Deliveries:
     def log(self) -> list[Delivery]:
         """Return copies of the logged deliveries, oldest first; workers go on changing the originals."""
         with self._condition:
-            return [copy.copy(delivery) for delivery in self._log.values()]
+            return [copy.copy(delivery) for delivery in self._log]
 
     def clear(self) -> None:
         """Clear the log, the rules and the queue; deliveries that are being sent arrive before this returns."""
         self.rules.clear()
         with self._condition:
-            for collection in (self._log, self._due, self._held, self._shuffling):
+            for collection in (self._log, self._due, self._held):
                 collection.clear()
             self._last_cleared = next(self._numbers)
-            self._store.replace("deliveries", [])
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def _work(self) -> None:
@@ -551,7 +479,7 @@ class Deliveries:
             started = time.monotonic()
             status, error = self.sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
             seconds = time.monotonic() - started
-        with self._changing() as changed:
+        with self._condition:
             self._sending -= 1
             self._condition.notify_all()
             if delivery.id <= self._last_cleared:
@@ -559,7 +487,6 @@ class Deliveries:
             now = self._clock.time()
             attempt = {"at": now, "status": status, "ms": round(seconds * 1000), "error": error}
             delivery.tries = [*delivery.tries, attempt]
-            delivery.next_try = None
             if status == 200:
                 delivery.state = DELIVERED
             # The first try is no retry.
@@ -568,7 +495,6 @@ class Deliveries:
             else:
                 delivery.state = RETRYING
                 self._schedule([delivery], now + RETRY_SECONDS)
-            changed.append(delivery)
 
     def _is_unsubscribed(self, delivery: Delivery) -> bool:
         hook = self._world.hooks.get(delivery.webhook_id)

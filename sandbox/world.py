@@ -9,7 +9,6 @@ import re
 import sqlite3
 import threading
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -26,7 +25,6 @@ TABLES: dict[type[Any], str] = {
 # Apart from each other, and an item's as long as Monday's, which don't fit 32 bits.
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 STATES = ("active", "archived", "deleted")
-INDEXED_TYPES = ("name", "text", "email")  # whose cells are looked up by their text
 
 # The times in stored documents: those of items, and the 100-ns ticks of activity logs.
 _STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?=Z)")
@@ -78,20 +76,6 @@ class Store:
             self._db.execute("COMMIT")
 
 
-def _fold_case(text: str) -> str:
-    return text.strip().casefold()
-
-
-def _cell_key(item: model.Item, column: model.Column) -> str:
-    """Return a cell's text as lookups compare it: without case and outer spaces."""
-    if column.type == "name":
-        return _fold_case(item.name)
-    if column.type == "email":
-        # Monday's filters compare with the label, not with the address.
-        return _fold_case((item.raw(column.id) or {}).get("text", ""))
-    return _fold_case(item.raw(column.id) or "")
-
-
 class World:
     """The content of an account. Change it inside `transaction()`, after which `on_events` is called."""
 
@@ -104,8 +88,6 @@ class World:
         self.hooks: dict[int, model.Hook] = {}
         self.activity: dict[int, list[model.Activity]] = {}
         self._on_board: dict[int, dict[int, model.Item]] = {}  # by board and id, in board order
-        self._active: dict[int, set[int]] = {}  # ids of active items by board
-        self._by_text: dict[int, dict[str, dict[str, set[int]]]] = {}  # item ids by board, column and `_cell_key`
         self._events: list[model.WorldEvent] = []
         self._changed: dict[tuple[str, Any], Any] = {}  # rows to write, by table and id
         self._lock = threading.RLock()
@@ -182,20 +164,7 @@ class World:
         return [item for item in self._on_board.get(board_id, {}).values() if item.state in states]
 
     def active_count(self, board_id: int) -> int:
-        return len(self._active.get(board_id, ()))
-
-    def ids_with_text(self, board: model.Board, column: model.Column, texts: list[str]) -> set[int]:
-        """Return the ids of the board's items, in any state, with one of these texts in the column, in any case."""
-        columns = self._by_text.setdefault(board.id, {})
-        if column.id not in columns:
-            columns[column.id] = defaultdict(set)
-            for item in self.items_of(board.id, STATES):
-                columns[column.id][_cell_key(item, column)].add(item.id)
-        keys = set(map(_fold_case, texts))
-        # The index also has the former texts of items, and items that have left the board.
-        ids = set[int]().union(*(columns[column.id].get(key, ()) for key in keys))
-        on_board = self._on_board[board.id]
-        return {item_id for item_id in ids if item_id in on_board and _cell_key(on_board[item_id], column) in keys}
+        return len(self.items_of(board_id))
 
     def next_id(self, kind: str) -> int:
         return self.next_ids(kind, 1)[0]
@@ -212,21 +181,19 @@ class World:
         self.boards[board.id] = board
         self._on_board.setdefault(board.id, {})
         self._name_columns(board)
-        # A column may be new, restored or of another type.
-        self._by_text.pop(board.id, None)
         self._changed["boards", board.id] = board
 
     def put_items(self, items: list[model.Item]) -> None:
         """Store new or changed items."""
         for item in items:
-            self._index(item)
+            self.items[item.id] = item
+            self._on_board[item.board_id][item.id] = item
             self._changed["items", item.id] = item
 
     def move_to_board(self, item: model.Item, board_id: int) -> None:
         """Move an item to the end of another board; the caller has changed its group and cells."""
         # The order of a board is that of this dictionary, so the item comes last on the other one.
         del self._on_board[item.board_id][item.id]
-        self._active[item.board_id].discard(item.id)
         item.board_id = board_id
         item.rank = self.next_id("item")
         self.put_items([item])
@@ -276,7 +243,7 @@ class World:
 
     def _load(self) -> None:
         """Load the store's content into memory."""
-        for table in (self.boards, self.items, self.hooks, self.activity, self._on_board, self._active, self._by_text):
+        for table in (self.boards, self.items, self.hooks, self.activity, self._on_board):
             table.clear()
         for board in self._rows(model.Board):
             self.boards[board.id] = board
@@ -285,26 +252,14 @@ class World:
         for hook in self._rows(model.Hook):
             self.hooks[hook.id] = hook
         for item in sorted(self._rows(model.Item), key=lambda item: item.rank):
-            self._index(item)
+            self.items[item.id] = item
+            self._on_board[item.board_id][item.id] = item
         for row in sorted(self._rows(model.Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
 
     def _rows(self, kind: type[model.Row]) -> Iterator[model.Row]:
         for _, document in self._store.load(TABLES[kind]):
             yield model.from_document(kind, json.loads(document))
-
-    def _index(self, item: model.Item) -> None:
-        """Index an item by its id, its board, its state and its texts."""
-        self.items[item.id] = item
-        self._on_board[item.board_id][item.id] = item
-        for column_id, ids in self._by_text.get(item.board_id, {}).items():
-            if column := self.boards[item.board_id].column(column_id):
-                ids[_cell_key(item, column)].add(item.id)
-        active = self._active.setdefault(item.board_id, set())
-        if item.state == "active":
-            active.add(item.id)
-        else:
-            active.discard(item.id)
 
     def _name_columns(self, board: model.Board) -> None:
         for column in board.columns:

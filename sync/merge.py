@@ -67,13 +67,8 @@ class FieldSides:
         return self.base is not None and _are_equal(self.local, self.base[0])
 
     @property
-    def remote_unchanged(self) -> bool:
-        """Whether Monday's value is that of the base."""
-        return self.base is not None and _are_equal(self.remote, self.base[1])
-
-    @property
     def unchanged(self) -> bool:
-        return self.local_unchanged and self.remote_unchanged
+        return self.local_unchanged and self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
     def equal(self) -> bool:

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core import checks
@@ -20,7 +19,7 @@ from django.utils.text import capfirst, smart_split, unescape_string_literal
 from sync.choices import Rule
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
-from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
@@ -169,6 +168,12 @@ def name_field(model: type[SyncedModel]) -> str | None:
     return spec.name_field if spec else None
 
 
+def tombstone_name(tombstone: Tombstone) -> str:
+    """Return the deleted record's name; empty if unknown or erased."""
+    spec = _entities.get(tombstone.entity_type)
+    return str(tombstone.data.get((spec and spec.name_field) or "name") or "")
+
+
 def match_field(model: type[SyncedModel]) -> str | None:
     """Return the text field of the match key, or None if the match key isn't one text field."""
     spec = _entities.get(model.entity_type())
@@ -233,16 +238,6 @@ def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
 
 def own_texts(model: type[SyncedModel]) -> list[str]:
     return [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
-
-
-def is_searchable(model: type[SyncedModel], name: str) -> bool:
-    """Whether `_containing` accepts this name: a field of the model, or of a related record."""
-    relation, _, related_name = name.partition("__")
-    fields = {field.name: field for field in model._meta.concrete_fields}
-    if not related_name:
-        return name in fields and not fields[name].is_relation
-    field = relation_of(model, [relation]) if relation in fields else None
-    return field is not None and "__" not in related_name and is_searchable(target_of(field), related_name)
 
 
 def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
@@ -393,36 +388,8 @@ def may_act(user: Any, act: str, entity_type: str) -> bool:
 
 
 def check_synced_models(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Check that models can be synced, and that the targets of relations have their triggers."""
-    synced = [model for model in apps.get_models() if issubclass(model, SyncedModel)]
-    return [*unfit_models(synced), *_missing_triggers()]
-
-
-def unfit_models(synced: Iterable[type[SyncedModel]]) -> Iterator[checks.CheckMessage]:
-    """Yield errors for models with another key than a UUID, and for models with the same name."""
-    first: dict[str, type[SyncedModel]] = {}
-    for model in synced:
-        key = model._meta.pk
-        if not isinstance(key, models.UUIDField) or key.name != "id":
-            yield checks.Error(
-                f"{model.__name__} has a primary key of its own, “{key.name}”, with which its table can't be written.",
-                hint="Remove the field: SyncedModel brings the key “id”, a UUID. Rows of a table with another key "
-                "can't keep theirs: make a new model, and copy them into that in a data migration.",
-                obj=model,
-                id="sync.E001",
-            )
-        other = first.setdefault(model.entity_type(), model)
-        if other is not model:
-            yield checks.Error(
-                f"Two synced models are called {model.__name__}: {other._meta.label} and {model._meta.label}.",
-                hint=f"Rename one of them, its table and its registration; everything of the sync goes by the name "
-                f"“{model.entity_type()}”, whatever the application.",
-                obj=model,
-                id="sync.E002",
-            )
-
-
-def _missing_triggers() -> Iterator[checks.CheckMessage]:
+    """Check that the targets of relations have the triggers that wake the records which point at them."""
+    warnings: list[checks.CheckMessage] = []
     for spec in entities():
         for mapping in spec.mappings:
             # Only a mapping of exactly one relation depends on other records.
@@ -430,13 +397,14 @@ def _missing_triggers() -> Iterator[checks.CheckMessage]:
             if field is None:
                 continue
             target: Any = target_of(field)
-            required = f"wake_{spec.entity_type}_{field.name}_changed"
-            if required not in {trigger.name for trigger in target._meta.triggers}:
-                yield checks.Warning(
-                    f"Nothing syncs a {spec.entity_type} when its {field.name} gets an item or a new name.",
-                    hint=f"Add *dependency_triggers({spec.entity_type!r}, {spec.model._meta.db_table!r}, "
-                    f"{field.name!r}) "
-                    f"to Meta.triggers of {target.__name__} (sync/kernel/triggers.py), then run makemigrations.",
-                    obj=target,
-                    id="sync.W001",
-                )
+            if f"wake_{spec.entity_type}_{field.name}_changed" in {trigger.name for trigger in target._meta.triggers}:
+                continue
+            trigger = f"*dependency_triggers({spec.entity_type!r}, {spec.model._meta.db_table!r}, {field.name!r})"
+            warning = checks.Warning(
+                f"Nothing syncs a {spec.entity_type} when its {field.name} gets an item or a new name.",
+                hint=f"Add {trigger} to Meta.triggers of {target.__name__}, then run makemigrations.",
+                obj=target,
+                id="sync.W001",
+            )
+            warnings.append(warning)
+    return warnings

@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -15,9 +14,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 import psutil
@@ -44,7 +42,8 @@ QUESTION = (
     "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
     "secrets made here.\nType yes to go on: "
 )
-STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped \(rc=(-?\d+)\)")
+STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -99,28 +98,27 @@ def is_free(port: int) -> bool:
     return True
 
 
-def make_private(var: Path) -> None:
-    """Make var/, and let only the owner read what this process and its children write."""
-    os.umask(0o077)
-    var.mkdir(exist_ok=True)
-    if os.geteuid() == 0:
-        var.chmod(0o711)  # PostgreSQL runs as another account, and has to enter its own folder in var/
-
-
 @contextlib.contextmanager
 def run_lock(var: Path) -> Iterator[IO[str]]:
     """Hold var/run.lock. Raises StartError if another `make run` holds it."""
     with (var / "run.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not takes_lock(lock):
             lock.seek(0)
             raise postgres.StartError(
                 f"`make run` is already running in this folder (process {lock.read()}). "
                 "Use it, or end it with `make stop`."
-            ) from None
+            )
         lock.truncate(0)
         yield lock
+
+
+def takes_lock(lock: IO[str]) -> bool:
+    """Lock the file for this process; return False if another has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Run:
@@ -135,7 +133,6 @@ class Run:
         self.has_sandbox = "DEMO" in variables
         self.postgres: postgres.EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
-        self.interrupted = False
 
     @property
     def env(self) -> dict[str, str]:
@@ -146,7 +143,6 @@ class Run:
         """Start everything. Raises StartError with the reason."""
         site = self.variables["SITE_URL"]
         if "EMBEDDED" in self.variables:
-            check_data(self.var)
             say("Starting the database …")
             self.postgres = postgres.EmbeddedPostgres(self.var / "pg")
             self.postgres.start()
@@ -193,23 +189,20 @@ class Run:
 
     def manage(self, *arguments: str) -> None:
         """Run a command of manage.py, which prints to the terminal."""
-        with (self.var / "setup.log").open("wb") as log:
-            child = subprocess.Popen(
+        with (self.var / "setup.log").open("w+") as log:
+            child = subprocess.run(
                 [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 env=self.env | {"ADMIN_PASSWORD": self.password},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),
+                check=False,
             )
-        try:
-            self.wait_until(lambda: child.poll() is not None)
-        finally:
-            child.terminate()
-            child.wait()
+            log.seek(0)
+            lines = log.read().splitlines()
         if child.returncode:
-            lines = Path(log.name).read_text(errors="replace").splitlines()
             raise postgres.StartError(
                 "\n".join([*lines[-10:], f"`manage.py {arguments[0]}` failed. Its log: {log.name}"])
             )
@@ -217,51 +210,35 @@ class Run:
     def wait_for(self, url: str) -> None:
         """Wait until the address answers, with any status."""
         deadline = time.monotonic() + READY_SECONDS
-
-        def answers() -> bool:
-            if time.monotonic() > deadline:
-                raise postgres.StartError(
-                    f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}"
-                )
+        while time.monotonic() < deadline:
+            self.check_processes()
             try:
                 urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
             except urllib.error.HTTPError:
-                return True
+                return
             except OSError:
-                return False
-            return True
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+        raise postgres.StartError(f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}")
 
-        self.wait_until(answers)
-
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition is true.
-
-        Raises KeyboardInterrupt if a signal ends the run, and StartError if one of its processes has ended.
-        """
-        while not condition():
-            if self.interrupted:
-                raise KeyboardInterrupt
-            if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
-                raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
-            if any(honcho.poll() is not None for honcho in self.honchos):
-                raise postgres.StartError(self.first_end())
-            time.sleep(LOOK_SECONDS)
-
-    def first_end(self) -> str:
-        """Return the sentence about the process that ended first, with its last lines and its log."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        end = next(filter(None, map(STOPPED.search, lines)), None)
-        if end is None:
-            return f"honcho ended, and with it the run. Its log: {self.log}"
-        name, code = end.groups()
-        own_lines = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
-        return "\n".join(
-            [*own_lines[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"]
-        )
+    def check_processes(self) -> None:
+        """Raise StartError if one of them has ended, with its last lines."""
+        if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
+            raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
+        if any(honcho.poll() is not None for honcho in self.honchos):
+            text = self.log.read_text(errors="replace")
+            end = STOPPED.search(text)
+            name = end[1] if end else "honcho"
+            lines = [line for line in text.splitlines() if f" {name}.1 " in line.partition("|")[0]]
+            sentence = f"{name} ended, and with it the run. Its log: {self.log}"
+            raise postgres.StartError("\n".join([*lines[-10:], sentence]))
 
     def stop(self) -> None:
         """End everything: worker and beat first, then web and sandbox, PostgreSQL last."""
         begun = time.monotonic()
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         say("\nStopping …")
         for honcho in reversed(self.honchos):
             honcho.terminate()
@@ -277,9 +254,6 @@ class Run:
         (self.var / "run.json").unlink(missing_ok=True)
         say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
 
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.interrupted = True
-
 
 def say(text: str) -> None:
     """Print to the terminal, which may be closed already."""
@@ -288,7 +262,11 @@ def say(text: str) -> None:
 
 
 def run(var: Path) -> int:
-    make_private(var)
+    # Only the owner may read what this process and its children write.
+    os.umask(0o077)
+    var.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        var.chmod(0o711)  # PostgreSQL runs as another account, and has to enter its own folder in var/
     with run_lock(var) as lock:
         (var / "run.json").unlink(missing_ok=True)
         environment.load_secrets()
@@ -296,87 +274,62 @@ def run(var: Path) -> int:
         variables = variables_of(os.environ, secrets)
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))
         demo = Run(var, variables, lock, secrets["admin_password"])
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # `nohup make run` continues without its terminal.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, demo.interrupt)
-        if sys.platform == "linux":
-            libc = ctypes.CDLL(None)
-            libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # when `make` ends
-            libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes left by a killed honcho become our children
-        lock.write(str(os.getpid()))
-        lock.flush()
         reason = ""
         try:
+            for number in SIGNALS:
+                # `nohup make run` continues without its terminal.
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, signal.default_int_handler)
+            if sys.platform == "linux":
+                libc = ctypes.CDLL(None)
+                libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # when `make` ends
+                libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes left by a killed honcho become our children
+            lock.write(str(os.getpid()))
+            lock.flush()
             demo.start()
             # `make` became this process, so its age includes installing the packages.
             say(f"(ready after {time.time() - psutil.Process().create_time():.1f} s)")
-            demo.wait_until(lambda: False)
+            while True:
+                demo.check_processes()
+                time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             pass
         except postgres.StartError as error:
-            reason = str(error)
+            reason = f"\n{error}"
         finally:
             demo.stop()
     if reason:
-        say(f"\n{reason}")
+        say(reason)
     return 1 if reason else 0
 
 
 def stop(var: Path) -> int:
     """End the run that has the lock, if there is one, and wait until it has ended."""
-    try:
-        lock = (var / "run.lock").open("r+")
-    except FileNotFoundError:
+    if not (var / "run.lock").exists():
         say("Nothing runs in this folder.")
         return 0
-    with lock:
-        if is_unlocked(lock):
-            say("Nothing runs in this folder.")
-            return 0
-        pid = lock.read()
-        if not pid:
-            raise postgres.StartError(
-                "`make reset` holds this folder, or a run that is just starting. Try again when it is done."
-            )
-        say(f"Stopping the run of this folder (process {pid}) …")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGTERM)
-        begun = time.monotonic()
-        while not is_unlocked(lock):
+    begun = time.monotonic()
+    pid = ""
+    with (var / "run.lock").open("a+") as lock:
+        # While a process of the run is left, it has the lock.
+        while not takes_lock(lock):
+            if not pid:
+                lock.seek(0)
+                pid = lock.read()
+                if not pid:
+                    raise postgres.StartError(
+                        "`make reset` holds this folder, or a run that is just starting. Try again when it is done."
+                    )
+                say(f"Stopping the run of this folder (process {pid}) …")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGTERM)
             if time.monotonic() - begun > STOP_SECONDS:
                 raise postgres.StartError(
                     f"Process {pid} has not ended after {STOP_SECONDS} s. Its terminal says what it waits for."
                 )
             time.sleep(LOOK_SECONDS)
-    say(f"All ended (after {time.monotonic() - begun:.1f} s).")
+    say(f"All ended (after {time.monotonic() - begun:.1f} s)." if pid else "Nothing runs in this folder.")
     return 0
-
-
-def is_unlocked(lock: IO[str]) -> bool:
-    """Whether the lock is free, so that no process of a run is left."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    return True
-
-
-def check_data(var: Path) -> None:
-    """Store a digest of the initial migrations with the data.
-
-    Raises StartError if the data began with other tables, which can't be converted.
-    """
-    initial = sorted(ROOT.glob("*/migrations/0001_initial.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in initial)).hexdigest()
-    note = var / "initial_migrations"
-    if (var / "pg").exists() and (not note.exists() or note.read_text() != digest):
-        raise postgres.StartError(
-            f"The data in {var} was made by another version of NPD Sync, which has other tables. "
-            "To start with new data, run `make reset`: it asks, and deletes this folder's data."
-        )
-    note.write_text(digest)
 
 
 def reset(var: Path) -> int:

@@ -8,14 +8,12 @@ is_installed() { cmp -s "requirements/$1.txt" ".venv/installed-$1"; }
 is_made && { is_installed "$1" || is_installed development; } && exit 0
 
 if ! is_made; then
-    for python in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 ""; do
-        [ -n "$python" ] || {
-            echo "NPD Sync needs Python 3.11 or newer. Install it (Debian, Ubuntu: sudo apt install python3 python3-venv;" \
-                "macOS: brew install python@3.12), or name one: make run PYTHON=/path/to/python3.12" >&2
-            exit 1
-        }
-        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
-    done
+    python="${PYTHON:-python3}"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+        echo "NPD Sync needs Python 3.11 or newer. Install it (Debian, Ubuntu: sudo apt install python3 python3-venv;" \
+            "macOS: brew install python@3.12), or name one: make run PYTHON=/path/to/python3.12" >&2
+        exit 1
+    }
     "$python" -c 'import ensurepip, venv' 2>/dev/null || {
         echo "This Python has no venv module. Install it (Debian, Ubuntu: sudo apt install python3-venv) and type the same again." >&2
         exit 1

@@ -26,9 +26,8 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd import password_links
 from npd.groups import meaning_of, permission_text
-from npd.sign_in import remove_second_factor
+from npd.sign_in import LINK_LIFETIME, mail_password_link, password_link, remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.kernel.humanize import DASH
@@ -258,12 +257,12 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             messages.warning(request, f"“{user}” is not active, so there is nothing to sign in to.")
             return see_other(back)
         if request.method != "POST":
-            effects = [f"Whoever has the link sets the password. It works once, within {password_links.LIFETIME}."]
+            effects = [f"Whoever has the link sets the password. It works once, within {LINK_LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
-        link = password_links.make_link(user)
-        problem = password_links.mail_link(user, link)
+        link = password_link(user)
+        problem = mail_password_link(user, link)
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
             return see_other(back)
@@ -274,7 +273,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             f"A link for {user}",
             problem=problem,
             before="Give them this link yourself, in a message that nobody else reads. It can't be shown again, and "
-            f"works once, within {password_links.LIFETIME}.",
+            f"works once, within {LINK_LIFETIME}.",
             text=link,
             back=back,
             back_label="Back to the user",

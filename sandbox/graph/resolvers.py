@@ -24,7 +24,7 @@ from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.columns import initial_settings, kind_of, settings_json
 from sandbox.operations import json_in
-from sandbox.world import INDEXED_TYPES, World
+from sandbox.world import World
 
 # Versions as of late 2026; each is current for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
@@ -378,6 +378,9 @@ def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
     return page_of(matching, arguments)
 
 
+SEARCHED_TYPES = ("name", "text", "email")
+
+
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
     """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
 
@@ -396,11 +399,19 @@ def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: A
     matching = context.world.items_of(board.id)
     for condition in columns or []:
         column = _filter_column(board, condition["column_id"])
-        if column.type not in INDEXED_TYPES:
+        if column.type not in SEARCHED_TYPES:
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
-        ids = context.world.ids_with_text(board, column, [value or "" for value in condition["column_values"]])
-        matching = [item for item in matching if item.id in ids]
+        texts = {(value or "").strip().casefold() for value in condition["column_values"]}
+        matching = [item for item in matching if _searched_text(item, column) in texts]
     return context.cursors.first(context.world, matching, limit)
+
+
+def _searched_text(item: model.Item, column: model.Column) -> str:
+    """Return a cell's text as lookups compare it; an email's is its label."""
+    text: Any = item.name if column.type == "name" else item.raw(column.id)
+    if text and column.type == "email":
+        text = text["text"]
+    return str(text or "").strip().casefold()
 
 
 def _filter_column(board: model.Board, column_id: str) -> model.Column:

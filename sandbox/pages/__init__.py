@@ -3,7 +3,6 @@
 The server renders all HTML; `page.js` only loads a page again to show what others changed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,15 +13,13 @@ from urllib.parse import quote, urlencode
 
 from sandbox import model, operations, web
 from sandbox.api_errors import FieldError
-from sandbox.columns import kind_of
-from sandbox.columns.choice_kinds import board_ids
+from sandbox.columns import board_ids, kind_of
 from sandbox.operations import column_of
 from sandbox.pages.faults import FaultsPage
 from sandbox.world import World
 
 PAGE_SIZE = 50
 STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
-SORTS = {"changed": "Last changed first", "board": "Board order"}
 NPD_ID_TITLE = "NPD ID"
 NAME = model.Column("name", "Name", "name")
 
@@ -38,7 +35,7 @@ class CellForm:
 
 
 class BoardPage:
-    """The page of a board with search, order, state and page number from the request; callers hold the world's lock."""
+    """The page of a board with search, state and page number from the request; callers hold the world's lock."""
 
     def __init__(
         self,
@@ -54,7 +51,6 @@ class BoardPage:
         self._refused = refused
         query = request.query
         self._words = query.get("q", "").strip()
-        self._sort = query.get("sort") if query.get("sort") in SORTS else "changed"
         at = query.get("at", "")
         self._focused = f"{refused.item_id}-{refused.column_id}" if refused else at
         focused_item = world.items.get(web.parse_int(at.partition("-")[0]) or 0)
@@ -68,8 +64,8 @@ class BoardPage:
             texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
             if words == str(item.id) or any(words in text.casefold() for text in texts):
                 items.append(item)
-        if self._sort == "changed":
-            items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
+        # Those that were changed last first.
+        items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
         # The page on which the item of the last form is, so that the focus stays on it.
         if focused_item in items:
             self._page = items.index(focused_item) // PAGE_SIZE + 1
@@ -81,22 +77,16 @@ class BoardPage:
 
     def html(self) -> str:
         # The search, and the form for a new item, which only an active board takes.
-        groups = self._board.active_groups()
-        choice = add_form = ""
-        if len(groups) > 1:
-            options = "".join(_option(group.id, group.title) for group in groups)
-            choice = f'<select name="group" aria-label="Group of the new item">{options}</select>'
+        add_form = ""
         if self._board.state == "active":
             add_form = (
                 f'<form method="post" action="{self._address()}"><input name="text" required maxlength="255" '
-                f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> {choice}'
+                f'placeholder="New item" aria-label="Name of the new item" autocomplete="off"> '
                 '<button class="main" name="do" value="add">Add item</button></form>'
             )
-        sorts = "".join(_option(key, words, key == self._sort) for key, words in SORTS.items())
         toolbar = f"""<div class="toolbar">
 <form method="get" action="/board/{self._board.id}" role="search">
 <input type="search" name="q" value="{escape(self._words)}" placeholder="Search items" aria-label="Search items">
-<select name="sort" aria-label="Order">{sorts}</select>
 <input type="hidden" name="state" value="{self._state}"><button>Show</button></form>
 {add_form}</div>"""
         tabs = ""
@@ -121,20 +111,9 @@ class BoardPage:
         titles = ["Name", *(column.title for column in self._columns), "Actions"]
         headings = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
         rows = "".join(self._row(item) for item in self._items)
-        # What the fields of a column suggest: its labels, or the items of the connected boards.
-        offers = ""
-        for column in self._columns:
-            if column.type == "dropdown":
-                names = [label["name"] for label in column.settings.get("labels", [])]
-            elif column.type == "board_relation":
-                names = [item.name for board_id in board_ids(column) for item in self._world.items_of(board_id)]
-            else:
-                continue
-            options = "".join(f'<option value="{escape(name)}">' for name in names)
-            offers += f'<datalist id="offers-{escape(column.id)}">{options}</datalist>'
         return (
             f'<div class="scroll"><table aria-label="Items of {escape(self._board.name)}">'
-            f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>{offers}"
+            f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
 
     def _row(self, item: model.Item) -> str:
@@ -147,16 +126,13 @@ class BoardPage:
             f'aria-label="{words} {escape(item.name)}">{words}</button>'
             for act, words in acts.items()
         )
-        # A link to the item's record in NPD, its group, and who changed it last.
+        # A link to the item's record in NPD, and who changed it last.
         remarks = []
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
         npd_id = kind_of(column.type).text(column, item.raw(column.id)).strip() if column else ""
         if npd_id and self._npd_url:
             address = escape(f"{self._npd_url}/go/{quote(npd_id, safe='')}")
             remarks.append(f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>')
-        if len(self._board.active_groups()) > 1:
-            group = next((group.title for group in self._board.groups if group.id == item.group_id), "")
-            remarks.append(escape(group))
         # Nobody changed the items of a bulk load.
         if item.changed_by != model.NOBODY_ID and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -193,8 +169,7 @@ class BoardPage:
         elif column.type == "long_text":
             field = f'<textarea {attributes} name="text" rows="1">\n{escape(text)}</textarea>{field}'
         else:
-            offers = f' list="offers-{escape(column.id)}"' if column.type in ("dropdown", "board_relation") else ""
-            field = f'<input {attributes} name="text" value="{escape(text)}"{offers} autocomplete="off">{field}'
+            field = f'<input {attributes} name="text" value="{escape(text)}" autocomplete="off">{field}'
         return (
             f'<form class="cell" method="post" action="{self._address()}">'
             f'<input type="hidden" name="item" value="{item.id}">'
@@ -203,7 +178,7 @@ class BoardPage:
 
     def _address(self, **changes: str | int) -> str:
         """Return the address of this page with these changes, escaped for an attribute."""
-        query = {"q": self._words, "state": self._state, "sort": self._sort, "page": self._page}
+        query = {"q": self._words, "state": self._state, "page": self._page}
         return escape(f"/board/{self._board.id}?{urlencode(query | changes)}")
 
 
@@ -254,11 +229,10 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Co
 
 
 class Pages:
-    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None, reset: Callable[[], object]) -> None:
+    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None) -> None:
         self._world = world
         self._faults = faults
         self._npd_url = npd_url
-        self._reset = reset
 
     def routes(self) -> list[web.Route]:
         return [
@@ -309,17 +283,17 @@ class Pages:
         text = form.get("text", "").replace("\r\n", "\n").strip()
         cell = CellForm(web.parse_int(form.get("item", "")), form.get("column", ""), text)
         try:
-            at = self._change(board_id, form.get("do", "edit"), cell, form.get("group"))
+            at = self._change(board_id, form.get("do", "edit"), cell)
         except (FieldError, web.BadRequestError) as error:
             return self.board(request, board_id, replace(cell, refusal=str(error)))
         query = {key: value for key, value in request.query.items() if key != "at"} | ({"at": at} if at else {})
         return web.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
 
-    def _change(self, board_id: int, do: str, cell: CellForm, group_id: str | None) -> str:
+    def _change(self, board_id: int, do: str, cell: CellForm) -> str:
         """Do what a form asks for; return the cell that gets the focus next."""
         world = self._world
         if do == "add":
-            item = operations.create_item(world, model.MAYA_ID, board_id, {"name": cell.text, "group_id": group_id})
+            item = operations.create_item(world, model.MAYA_ID, board_id, {"name": cell.text})
             return f"{item.id}-{NAME.id}"
         if do in STATE_OF_ACT:
             operations.set_state(world, model.MAYA_ID, cell.item_id, STATE_OF_ACT[do])
@@ -337,9 +311,6 @@ class Pages:
 
     def press(self, request: web.Request) -> web.Response:
         form = request.form()
-        if form.get("do") == "reset":
-            self._reset()
-            return web.Response(303, b"", {"Location": "/"})
         self._faults.press(form.get("do", ""), form.get("choice", ""))
         return web.Response(303, b"", {"Location": "/faults"})
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -168,51 +167,35 @@ def _conflict_of(row: Decision) -> str:
     return str(row.cause.get("conflict", "")) if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) else ""
 
 
-@dataclass(frozen=True)
 class ActivityLine:
     """An entry as a line: a field's changed value, or another event in words."""
 
-    row: Decision
-    label: str  # of its field; empty if it is about the record
-    is_value: bool
-    sentence: str  # the event in words, or why and how the value was synced
-    before: str
-    after: str
-    offer: UndoOffer
-
-    @property
-    def line_id(self) -> str:
-        """Its id on the page, the same when the page is read again."""
-        return f"d{self.row.pk}" if self.row.pk else f"e{self.row.values['event']}-{self.row.key}"
-
-    @property
-    def at(self) -> datetime:
-        return self.row.happened_at
-
-    @property
-    def icon(self) -> str:
-        return _mark_of(self.row)[0]
-
-    @property
-    def icon_label(self) -> str:
-        return _mark_of(self.row)[1]
-
-    @property
-    def actor(self) -> str:
-        return actor_of(self.row)
-
-    @property
-    def unsent(self) -> str:
-        """That the edit waits to be sent, or that its job failed; empty otherwise."""
-        return str(self.row.values.get("unsent", ""))
-
-    @property
-    def shown_before(self) -> str:
-        return _part_that_differs(self.before, self.after)
-
-    @property
-    def shown_after(self) -> str:
-        return _part_that_differs(self.after, self.before)
+    def __init__(self, row: Decision, label: str, offer: UndoOffer) -> None:
+        self.row = row
+        self.label = label  # of its field; empty if it is about the record
+        self.offer = offer
+        # Its id on the page, the same when the page is read again.
+        self.line_id = f"d{row.pk}" if row.pk else f"e{row.values['event']}-{row.key}"
+        self.at = row.happened_at
+        self.icon, self.icon_label = _mark_of(row)
+        self.actor = actor_of(row)
+        # The event, or why and how the value was synced.
+        self.sentence = humanize.without_request_id(row.sentence)
+        if deletion := row.cause.get("deletion"):
+            self.sentence = f"{deletion} {self.sentence}"
+        # edits.PENDING or NOT_SYNCED for an edit that wasn't sent.
+        self.unsent = str(row.values.get("unsent", ""))
+        has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
+        self.is_value = bool(row.key) and not row.is_refill and has_values
+        self.before = str(row.values.get("before") or "")
+        self.after = str(row.values.get("after") or "")
+        if row.kind == _RESOLVED:
+            # The overwritten values of one or both sides.
+            self.after = str(row.values.get("result") or "")
+            sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
+            self.before = " / ".join(value for value in sides if value != self.after)
+        self.shown_before = _part_that_differs(self.before, self.after)
+        self.shown_after = _part_that_differs(self.after, self.before)
 
     @property
     def initials(self) -> str:
@@ -230,48 +213,27 @@ def _part_that_differs(text: str, other: str) -> str:
     return ("…" if start else "") + humanize.shorten(text[start:], MAX_SHOWN)
 
 
-@dataclass(frozen=True)
 class ActLines:
-    """The lines of one act on a record."""
+    """The lines of one act on a record, in the order of the fields."""
 
-    row: Decision  # its first entry
-    lines: Sequence[ActivityLine]
-    offer: UndoOffer
-
-    @property
-    def line(self) -> ActivityLine:
-        """The main line: the creation of an item comes before its values."""
-        return next((line for line in self.lines if not line.is_value), self.lines[0])
-
-    @property
-    def others(self) -> int:
-        return len(self.lines) - 1
-
-    @property
-    def also(self) -> str:
-        """The other changed field, or the number of other changed fields."""
+    def __init__(self, row: Decision, lines: Sequence[ActivityLine], offer: UndoOffer) -> None:
+        self.row = row  # its first entry
+        self.lines = lines
+        self.offer = offer
+        # The main line: the creation of an item comes before its values.
+        self.line = next((line for line in lines if not line.is_value), lines[0])
+        self.others = len(lines) - 1
+        # The other changed field, or the number of other changed fields.
+        self.also = f"{self.others} more" if self.others else ""
         if self.others == 1:
-            return next(line.label for line in self.lines if line is not self.line)
-        return f"{self.others} more" if self.others else ""
-
-    @property
-    def imported_file(self) -> str:
-        """The name of the file that an import read; empty for other acts."""
-        return str(self.row.cause.get("file", ""))
-
-    @property
-    def fields(self) -> str:
-        """The labels of the fields that the act's words are about, if there are several."""
-        labels = [line.label for line in self.lines if line.label and not line.is_value]
-        return humanize.join_first(labels) if len(labels) > 1 else ""
-
-    @property
-    def unsent(self) -> str:
-        return next((line.unsent for line in self.lines if line.unsent), "")
-
-    @property
-    def unsent_colour(self) -> str:
-        return "bad" if self.unsent == edits.NOT_SYNCED else "wait"
+            self.also = next(line.label for line in lines if line is not self.line)
+        # The name of the file that an import read; empty for other acts.
+        self.imported_file = str(row.cause.get("file", ""))
+        # The labels of the fields that the act's words are about, if there are several.
+        labels = [line.label for line in lines if line.label and not line.is_value]
+        self.fields = humanize.join_first(labels) if len(labels) > 1 else ""
+        self.unsent = next((line.unsent for line in lines if line.unsent), "")
+        self.unsent_colour = "bad" if self.unsent == edits.NOT_SYNCED else "wait"
 
     @property
     def why(self) -> Sequence[str]:
@@ -284,7 +246,8 @@ def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], req
     offers = _UndoOffers(rows, request)
     groups: dict[tuple[object, ...], list[ActivityLine]] = {}
     for row in rows:
-        line = _line_of(row, labels, offers.of([row]))
+        label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
+        line = ActivityLine(row, label, offers.of([row]))
         key = _act_of(row) or (line.line_id,)
         # Repeated saves of one field in a transaction are separate acts.
         while any(line.label == other.label for other in groups.get(key, ())):
@@ -297,29 +260,6 @@ def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], req
         in_order = sorted(lines, key=lambda line: place.get(line.label, len(place)))
         acts.append(ActLines(group_rows[0], in_order, offers.of(group_rows)))
     return acts
-
-
-def _line_of(row: Decision, labels: Mapping[tuple[str, str], str], offer: UndoOffer) -> ActivityLine:
-    has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
-    sentence = humanize.without_request_id(row.sentence)
-    if deletion := row.cause.get("deletion"):
-        sentence = f"{deletion} {sentence}"
-    before = str(row.values.get("before") or "")
-    after = str(row.values.get("after") or "")
-    if row.kind == _RESOLVED:
-        # The overwritten values of one or both sides.
-        after = str(row.values.get("result") or "")
-        sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
-        before = " / ".join(value for value in sides if value != after)
-    return ActivityLine(
-        row=row,
-        label=labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize()),
-        is_value=bool(row.key) and not row.is_refill and has_values,
-        sentence=sentence,
-        before=before,
-        after=after,
-        offer=offer,
-    )
 
 
 def labels_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:

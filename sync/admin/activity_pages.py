@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -107,9 +106,6 @@ def _step_table(
     return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
 
 
-# Monday's time of a change is shown too if it is further than this from the time when NPD noticed the change.
-MONDAYS_DELAY = timedelta(minutes=1)
-
 # With one of these parameters the list includes folded entries.
 UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
@@ -145,9 +141,6 @@ class ActivityList(admin_base.PageChangeList):
                 # Undoing one record would leave the others.
                 row.page_offer = replace(act.offer, url="")
         self.result_list = [act.row for act in acts]
-        # The paginator counts entries, of which a line may have several; one page can count its lines.
-        if not self.multi_page:
-            self.result_count = len(acts)
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
@@ -173,13 +166,13 @@ class ActivityList(admin_base.PageChangeList):
 
 
 @admin.register(Decision)
-class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
+class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    fields = ("record", "what_happened", "who", "moment", "date", "what_led_to_it")
+    fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "This list shows everything that a sync sent, updated or asked."
@@ -222,16 +215,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
-    @admin.display(description="When", ordering="at")
-    def moment(self, row: Any) -> SafeString | str:
-        """Return when NPD noticed it, by which the list is ordered, and Monday's time where it is another."""
-        noticed = admin_base.time_tag(row.at, row.page_now)
-        if abs(row.at - row.happened_at) <= MONDAYS_DELAY:
-            return noticed
-        on_monday = humanize.short_time_element(row.happened_at)
-        return format_html('{}<br><span class="npd-muted">on Monday {}</span>', noticed, on_monday)
-
-    date = admin_base.plain_column("Date", lambda row: humanize.time_element(row.at))
+    moment = admin_base.time_column("at", "When")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -403,7 +387,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {"activity": activity.activity_of(record, request)}
 
-    name = admin_base.plain_column("Record", lambda row: tombstones.tombstone_name(row) or str(row.entity_id))
+    name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
     item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
@@ -475,8 +459,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            them = humanize.plural(table.total, "it", "them")
-            links = f"Links to {them} come back, unless they point elsewhere by now."
+            links = "Links to it come back, unless they point elsewhere by now."
             effects = [RESTORE.effect, links, RESTORE.way_back]
             if left_out := chosen.count() - table.total:
                 subject = humanize.plural(left_out, "record is", "records are")

@@ -29,7 +29,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import tombstone_name, tombstones_of
+from sync.records.tombstones import tombstones_of
 from sync.state import record_view
 
 
@@ -354,7 +354,10 @@ def record_ids_by_name(term: str) -> list[UUID]:
 
 
 class RecordLinkMixin(PageAdmin):
-    """Adds a column with a link to each row's record; a deleted record links to the page that restores it."""
+    """A list of rows about records: adds a column with a link to each record, or to a deleted record's page.
+
+    Its search finds the rows by their record's name, too.
+    """
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
@@ -374,7 +377,7 @@ class RecordLinkMixin(PageAdmin):
                 row.page_record_url = registry.record_url(*key)
                 continue
             stone = tombstones.get(key)
-            row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            row.page_record = (registry.tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = stone.pk if stone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
@@ -396,10 +399,6 @@ class RecordLinkMixin(PageAdmin):
         return format_html("{} {}", link, badge("off", "delete", "Deleted")) if row.page_is_gone else link
 
     kind_of_record = type_column()
-
-
-class RecordSearchMixin(PageAdmin):
-    """Adds to a list's search the rows whose record has such a name."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str

@@ -1,6 +1,5 @@
 """Boards in the admin: their settings, their field mappings, and the last verification."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -44,7 +43,7 @@ class FieldMappingInline(TabularInline):
     can_delete = False
     hide_title = True
     fields = ("field", "column", "flow", "decided_by")
-    readonly_fields = (*fields, "change")
+    readonly_fields = fields
 
     @admin.display(description="Column")
     def column(self, mapping: FieldMapping) -> str:
@@ -52,20 +51,6 @@ class FieldMappingInline(TabularInline):
 
     flow = admin_base.plain_column("Direction", lambda mapping: mapping.get_direction_display())
     decided_by = admin_base.plain_column("If both changed", lambda mapping: mapping.get_rule_display())
-
-    @admin.display(description="")
-    def change(self, mapping: FieldMapping) -> SafeString:
-        """Return a button that opens the set-up at this field."""
-        url = reverse("admin:sync_wizard_change", args=[mapping.link.entity_type])
-        button = (
-            '<button class="npd-take" type="submit" form="npd-mapping" formaction="{}#npd-field-{}" '
-            'aria-label="Change {}">Change…</button>'
-        )
-        return format_html(button, url, mapping.key, mapping.label)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
-        is_changeable = obj is not None and obj.board_id and may_change_mapping(request.user)
-        return self.readonly_fields if is_changeable else self.fields
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:

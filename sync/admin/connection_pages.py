@@ -23,7 +23,6 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address, tallies_of
 from sync.admin.diagnostics import DiagnosticsAdmin
 from sync.attention import Kind
-from sync.boards import board_setup
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -34,6 +33,7 @@ from sync.models.jobs import is_allowed
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
+from sync.operations.setup import board_setup
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import active_pauses, pause_label
 from sync.reconcile.lookups import phone_region

@@ -12,7 +12,7 @@ from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, RecordSearchMixin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin
 from sync.kernel import humanize
 from sync.models import Intent, SyncMetadata, WebhookEvent
 
@@ -26,7 +26,7 @@ class DiagnosticsAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SyncMetadata)
-class SyncMetadataAdmin(RecordLinkMixin, RecordSearchMixin, DiagnosticsAdmin):
+class SyncMetadataAdmin(RecordLinkMixin, DiagnosticsAdmin):
     list_display = ("record", "kind_of_record", "remote_id", "sync_status", "last_sync_attempt", "last_error")
     list_filter = ("sync_status", EntityFilter)
     search_fields = ("entity_id", "remote_id", "last_error", "note")
@@ -34,7 +34,7 @@ class SyncMetadataAdmin(RecordLinkMixin, RecordSearchMixin, DiagnosticsAdmin):
 
 
 @admin.register(Intent)
-class IntentAdmin(RecordLinkMixin, RecordSearchMixin, DiagnosticsAdmin):
+class IntentAdmin(RecordLinkMixin, DiagnosticsAdmin):
     list_display = ("created_at", "state", "record", "kind_of_record", "board_id", "item_id", "request_id")
     list_filter = ("state", EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")

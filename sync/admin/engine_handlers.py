@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from sync import registry
 from sync.admin import admin_base, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.approval_pages import ANSWERS
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
+from sync.admin.waiting_pages import ANSWERS
 from sync.attention import Entry, Group, Kind
 from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now

@@ -179,12 +179,12 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
     if record is None:
         stones = tombstones.tombstones_of([entity_type], [entity_id])
-        if not (name := next(map(tombstones.tombstone_name, stones), "")):
+        if not (name := next(map(registry.tombstone_name, stones), "")):
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
-    if view.reason_code is record_view.StateReason.SYNC_OFF:
+    if not record.sync_enabled:
         by = person_requests.sync_turned_off(record).get("by")
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, connection_pages, handlers, queue_pages, record_panel, unmatched_pages
+from sync.admin import admin_base, connection_pages, handlers, queue_pages, record_panel, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
@@ -174,10 +174,9 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.counts_by_reason(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
-        by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
+        by_state = record_view.state_counts(spec.model._default_manager.all())
         lines.append(
             BoardLine(
                 spec=spec,
@@ -395,9 +394,9 @@ def _row(
     overview = admin_base.overview_of(request)
     links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
-        if progress := unmatched_pages.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
+        if progress := waiting_pages.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        links += unmatched_pages.link_buttons(request.user, entry.entity_type, entry.row_id)
+        links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.row_id)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:

@@ -67,7 +67,7 @@ def next_attempt(job: SyncQueue, now: datetime) -> str:
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
@@ -77,9 +77,9 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     actions = ("retry", "cancel", "discard")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out what only the engine reads, and empty texts."""
+        """Leave out what only the engine reads, and empty texts; an error has the id that Monday's support asks for."""
         fields = ["state", "about", "direction", "operation", "attempts", "next_try", "why", "queued", "last_try"]
-        return [*fields, "payload"] if obj is not None and obj.payload else fields
+        return [*fields, *(name for name in ("error_message", "payload") if getattr(obj, name, None))]
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""

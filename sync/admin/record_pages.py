@@ -33,12 +33,11 @@ from unfold.widgets import (
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
-from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
+from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
@@ -59,12 +58,9 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
     @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
     def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def run() -> confirmed_action.Report:
-            if number := self._set_sync(request, queryset, on=True):
-                return confirmed_action.Report(
-                    f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
-                )
-            return self._nothing_done(queryset, "Nothing was changed: sync was on already.")
+        def run() -> str:
+            number = self._set_sync(request, queryset, on=True)
+            return f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
 
         return confirmed_action.run_action(self, request, run, _page_before(request))
 
@@ -73,10 +69,9 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         def question() -> confirmed_action.Question:
             return self._question(request, ACTS["turn_sync_off"], queryset)
 
-        def run() -> confirmed_action.Report:
-            if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
-                return confirmed_action.Report(f"Sync turned off for {self._count_text(number)}.")
-            return self._nothing_done(queryset, "Nothing was changed: sync was off already.")
+        def run() -> str:
+            number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
+            return f"Sync turned off for {self._count_text(number)}."
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
@@ -85,51 +80,42 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         def question() -> confirmed_action.Question:
             return self._question(request, ACTS["unlink"], queryset, "monday_id")
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             if not queryset.exists():
-                return self._nothing_done(queryset)
-            records = confirmed_action.confirmed_rows(request, queryset, "monday_id")
-            linked = records.exclude(monday_id=None)
-            without_item = [
-                f"“{record}” has no item on Monday, so there is nothing to unlink."
-                for record in records.filter(monday_id=None)
-            ]
-            ids = list(linked.values_list("pk", flat=True))
+                raise self._nothing_changed(queryset)
+            records = confirmed_action.confirmed_rows(request, queryset, "monday_id").exclude(monday_id=None)
+            ids = list(records.values_list("pk", flat=True))
             if not ids:
-                return self._nothing_done(queryset, *without_item)
-            authors.log_action_many(request.user, linked, "Asked to unlink it from Monday.")
+                raise self._nothing_changed(queryset, "none of them has an item on Monday")
+            authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
             item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
-            label = f"“{linked.first()}”" if len(ids) == 1 else self._count_text(len(ids))
-            return confirmed_action.Report(f"{label} will be unlinked now.", without_item)
+            return f"{self._subject(records)} will be unlinked now."
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
     def _question(
         self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *seen: str
     ) -> confirmed_action.Question:
-        """Ask about the selected records; a single one is named in the question itself. `seen` is as in `selection`."""
+        """Ask about the selected records; `seen` is as in `selection`."""
         hidden = confirmed_action.selection(request, act.code, queryset, *seen)
         records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-        rows = [(str(record), f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+        rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
         table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
+        subject = self._subject(queryset)
+        label = act.title(records=subject)
+        page_name = subject if request.POST.get("back") else ""
         effects = [act.effect, act.way_back]
-        if table.total != 1:
-            label = act.title(records=self._count_text(table.total))
-            return confirmed_action.Question(f"{label}?", effects, label, [table], hidden)
-        [(name, item)] = rows
-        return confirmed_action.Question(
-            f"{act.title(records=name)}?",
-            [f"On Monday: {item}.", *effects],
-            act.label,
-            hidden=hidden,
-            # The list's own question has the list's trail.
-            page_name=name if request.POST.get("back") else "",
-        )
+        return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
 
-    def _nothing_done(self, queryset: models.QuerySet[Any], *reasons: str) -> confirmed_action.Report:
-        """Return the reasons, or that the selected records were deleted since the page showed them."""
-        deleted = f"Nothing was changed: the selected {self.opts.verbose_name_plural} were deleted meanwhile."
-        return confirmed_action.Report(problems=reasons if queryset.exists() else [deleted])
+    def _nothing_changed(self, queryset: models.QuerySet[Any], why: str = "") -> NotPossible:
+        """Return the reason, or that the selected records were deleted since the page showed them."""
+        deleted = f"the selected {self.opts.verbose_name_plural} were deleted meanwhile"
+        return NotPossible(f"Nothing was changed: {why if queryset.exists() else deleted}.")
+
+    def _subject(self, records: models.QuerySet[Any]) -> str:
+        """Return the name of the only record, or the number of records."""
+        number = records.count()
+        return str(records.get()) if number == 1 else self._count_text(number)
 
     def _count_text(self, number: int) -> str:
         return registry.count_of_type(number, self.model.entity_type())
@@ -141,6 +127,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
             others = queryset.filter(sync_enabled=not on)
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
+            if not records:
+                raise self._nothing_changed(queryset, f"sync was {'on' if on else 'off'} already")
             self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
             for record in records:
@@ -190,7 +178,7 @@ class RecordChangeList(admin_base.PageChangeList):
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
-        self.queryset: models.QuerySet[Any] = record_view.with_state_reasons(self.queryset)
+        self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -290,13 +278,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        if all(registry.is_searchable(self.model, name) for name in names):
-            return queryset.filter(registry.searching(self.model, names, search_term)), False
-        # An application's subclass may use Django's other lookups.
-        rows: tuple[models.QuerySet[Any], bool] = super().get_search_results(
-            request, queryset, search_term[:LONGEST_SEARCH]
-        )
-        return rows
+        return queryset.filter(registry.searching(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:
@@ -592,7 +574,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         self, request: HttpRequest, consequence: tombstones.DeletionConsequence, records: Sequence[SyncedModel]
     ) -> None:
         """Say how the deleted records are restored, and whether their items wait; Django says what was deleted."""
-        waiting = (consequence.items, approvals_link(request.user)) if consequence.waits else ()
+        waiting: list[SafeString | str] = []
+        if consequence.waits:
+            waiting.append(consequence.items)
+            if request.user.has_perm("sync.view_approvalrequest"):
+                waiting.append(admin_base.link_to(reverse("admin:index"), "See what waits for approval"))
         keys = [record.pk for record in records]
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Model
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,7 +14,7 @@ from sync import attention, registry
 from sync.admin import admin_base, handlers
 from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable, selection_of
-from sync.choices import RemovedItemPolicy, SyncDirection
+from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
 from sync.models import BoardLink, SyncedModel
@@ -34,17 +32,18 @@ STATE_BADGES = {
 
 def state_badge(view: record_view.RecordView) -> SafeString:
     reason = _reason_text(view)
-    if view.reason_code is record_view.StateReason.FAILED:
-        return admin_base.badge("bad", "error", str(view.reason_code.label), title=reason)
+    if view.has_failed:
+        return admin_base.badge("bad", "error", "Failed", title=reason)
     icon, colour = STATE_BADGES[view.state]
     return admin_base.badge(colour, icon, str(view.state.label), title=reason)
 
 
 def _reason_of(view: record_view.RecordView) -> str:
     """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
-    if view.reason_code is record_view.StateReason.SYNC_OFF:
+    if view.state is record_view.RecordState.OFF and not view.record.sync_enabled:
         return ""  # the badge says it
-    return "It waits until sync goes on." if view.is_connected and view.reason == view.stop != "" else view.reason
+    is_stopped = view.is_connected and view.stop_reason
+    return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
 
 
 def _reason_text(view: record_view.RecordView) -> str:
@@ -56,7 +55,7 @@ def _reason_text(view: record_view.RecordView) -> str:
 
 
 def reason_above_form(view: record_view.RecordView) -> str:
-    first = view.entries[0] if view.is_explained_by_entries and view.entries else None
+    first = view.entries[0] if view.is_explained_by_entries else None
     return entry_above_form(first, view) if first and _is_explained_below(first, view) else _reason_of(view)
 
 
@@ -88,8 +87,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         return admin_base.badge(colour, icon, words, title=str(view.state.label))
     reason = _reason_text(view)
     state = state_badge(view)
-    is_failed = view.reason_code is record_view.StateReason.FAILED
-    if view.state is record_view.RecordState.ATTENTION and view.entries and not is_failed:
+    if view.state is record_view.RecordState.ATTENTION and view.entries and not view.has_failed:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
@@ -145,6 +143,14 @@ FIELD_BADGES = {
     record_view.FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
 }
 
+# The next sync leaves the values of such fields as they are.
+_NOT_TO_BE_WRITTEN = (
+    record_view.FieldReason.IN_SYNC,
+    record_view.FieldReason.KEPT_DIFFERENT,
+    record_view.FieldReason.RELATION_SKIPPED,
+    record_view.FieldReason.NOT_SYNCED,
+)
+
 # The reasons with a mark below the form's field.
 _MARKED = (record_view.FieldReason.CONFLICT, record_view.FieldReason.REJECTED, record_view.FieldReason.BLOCKED)
 
@@ -184,8 +190,8 @@ def buttons_of(
     buttons: list[Button] = []
     page_url = registry.record_url(record.entity_type(), record.pk)
     if view.is_explained_by_entries:
-        buttons += buttons_of_entry(view.entries[0], user, page_url) if view.entries else ()
-    elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
+        buttons += buttons_of_entry(view.entries[0], user, page_url)
+    elif view.state is record_view.RecordState.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("Connect Monday", "connect", url, icon="link"))
@@ -193,13 +199,13 @@ def buttons_of(
         if not record.monday_id and unlinked_item(record) is not None:
             # Before “Turn sync on”, which may link another item.
             buttons.append(_act_button("link_again", urls["link_again"]))
-        if view.reason_code is record_view.StateReason.SYNC_OFF:
+        if not record.sync_enabled:
             form = selection_of(record, "turn_sync_on", page_url)
             buttons.append(_act_button("turn_sync_on", urls["list"], form))
-        elif view.reason_code is record_view.StateReason.NO_SYNC:
+        elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(_act_button("turn_sync_on", urls["direction"], hidden))
-    if may_change and not view.stop:
+    if may_change and not view.stop_reason:
         # With what the page shows, because “Sync now” also sends a record once whose sync is off.
         hidden = {"shown": "on" if record.sync_enabled else "off"}
         buttons.append(_act_button("sync_now", urls["sync_now"], hidden))
@@ -237,14 +243,6 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
-
-
-def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> list[Button]:
-    """Return the buttons of what waits about a row of the kind's own table; none if it doesn't wait any more."""
-    rows = attention.with_keys(attention.waiting(), [f"{kind}:{row.pk}"])
-    return [
-        button for entry in attention.entries(rows) for button in buttons_of_entry(entry, request.user, request.path)
-    ]
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
@@ -304,7 +302,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
             entry = entries.get(side.key)
             _colour, icon, text = FIELD_BADGES[side.reason_code]
             if entry and entry.kind is attention.Kind.APPROVAL:
-                text = record_view.StateReason.APPROVAL.label
+                text = ApprovalState.PENDING.label
             mark = format_html(
                 '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
                 name,
@@ -330,10 +328,9 @@ DIRECTION_EFFECTS = {
 
 def differing_values(record: SyncedModel) -> RecordTable:
     """Return the values of which a direction overwrites one side's."""
-    same = (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
     rows = [
         (field.label, field.local or "(empty)", field.remote or "(empty)")
         for field in record_view.describe_one(record).fields
-        if field.state not in same and field.local != field.remote
+        if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
     return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either way alone overwrites one of these")

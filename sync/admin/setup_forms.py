@@ -8,7 +8,6 @@ from django import forms
 from django.http import QueryDict
 
 from sync import registry
-from sync.boards import field_choices
 from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
 from sync.choices import SyncDirection
@@ -16,7 +15,7 @@ from sync.monday.board_items import GROUP, BoardSummary
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.operations.setup.planned_board import planned_board
+from sync.operations.setup.plan import planned_board
 from sync.reconcile.field_values import stored_values
 
 # Separates the values that a person types; doubled, it is part of a value.
@@ -94,9 +93,7 @@ class FieldsForm(forms.Form):
         fields = {}
         for mappable in self.chosen.fields:
             column = NAME_TYPE if mappable.is_name else values[f"column-{mappable.key}"]
-            choice = field_choices.FieldChoice(
-                column, values[f"direction-{mappable.key}"], values[f"rule-{mappable.key}"]
-            )
+            choice = selection.FieldChoice(column, values[f"direction-{mappable.key}"], values[f"rule-{mappable.key}"])
             fields[mappable.key] = choice.with_implied_direction()
         choices = replace(
             self.chosen.choices,
@@ -125,7 +122,7 @@ class FieldsForm(forms.Form):
                 "rule": self[f"rule-{mappable.key}"],
                 "errors": [error for part in parts for error in self.errors.get(part, ())],
                 "is_synced": choice.is_synced,
-                "note": self.chosen.second_column_note(mappable) if choice.column == field_choices.NEW_COLUMN else "",
+                "note": self.chosen.second_column_note(mappable) if choice.column == selection.NEW_COLUMN else "",
             }
 
 
@@ -137,13 +134,13 @@ def _choice_field(
 
 
 def _offered_columns(
-    chosen: selection.ChosenBoard, mappable: field_choices.MappableField, choice: field_choices.FieldChoice
+    chosen: selection.ChosenBoard, mappable: selection.MappableField, choice: selection.FieldChoice
 ) -> list[tuple[str, str]]:
     """Return no column, a new one, and the columns that fit, each as its id and label: “Work phone (Phone)”."""
     new = f"Create a column “{mappable.label}” ({_type_words(mappable.new_column_type)})"
-    offered = [("", "No column: not synced"), (field_choices.NEW_COLUMN, new)]
+    offered = [("", "No column: not synced"), (selection.NEW_COLUMN, new)]
     for column in chosen.columns.values():
-        fits = column.id != chosen.npd_id and not field_choices.unfit_reason(mappable, column)
+        fits = column.id != chosen.npd_id and not selection.unfit_reason(mappable, column)
         if fits or column.id == choice.column:
             offered.append((column.id, f"{column.title} ({_type_words(column.type)})"))
     if choice.column not in dict(offered):
@@ -166,7 +163,7 @@ class FilteredSide:
             mapping.key: mapping
             for mapping in self.board.mappings
             # A new column is empty in every item.
-            if side is FilterSide.RECORD or not mapping.column_id.startswith(field_choices.NEW_COLUMN)
+            if side is FilterSide.RECORD or not mapping.column_id.startswith(selection.NEW_COLUMN)
         }
         # The groups' ids by their title; a title that several groups have is followed by the id.
         titles = [title.casefold() for title in chosen.groups.values()]

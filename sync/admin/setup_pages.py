@@ -25,7 +25,6 @@ from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
 from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide, with_new_condition
 from sync.api.callers import monday_throttle_reason
-from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
 from sync.kernel import humanize
@@ -234,7 +233,7 @@ class SetupWizardMixin(PageAdmin):
             "choices": chosen.choices,
             "next_step": _next_step(request, entity_type),
             "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
-            "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
+            "unused": [(column.title, selection.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)
 

@@ -17,15 +17,12 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api.views import ApiView, ModelPermissions
-from sync.limits import api_quota, credentials
-from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import is_allowed
-from sync.operations.comparison import latest_verification
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.records.item_links import unmatched_condition
 from sync.state import with_served_status
 
 
@@ -51,16 +48,10 @@ class QueueFilter(filters.FilterSet):  # type: ignore[misc]
 
     status = filters.MultipleChoiceFilter(choices=choices.QueueStatus.choices, help_text="May be given several times.")
     monday_id = filters.CharFilter(field_name="remote_id", help_text="The item.")
-    unmatched_items = filters.BooleanFilter(method="about_unmatched_items", help_text="Items that no record has yet.")
 
     class Meta:
         model = SyncQueue
         fields = ["entity_type", "entity_id", "direction", "operation"]
-
-    def about_unmatched_items(
-        self, jobs: models.QuerySet[SyncQueue], name: str, value: bool
-    ) -> models.QuerySet[SyncQueue]:
-        return jobs.filter(unmatched_condition() if value else ~unmatched_condition())
 
 
 class QueueBoardStatsSerializer(serializers.Serializer[Any]):
@@ -133,25 +124,21 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 
 class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
-    """A sync state; `monday_id` or `jira_id` is the remote id if the system is Monday or Jira."""
+    """A sync state; `remote_id` is the item's if the system is Monday, and also `jira_id` if it is Jira."""
 
-    monday_id = serializers.SerializerMethodField(help_text="The item, if the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
     sync_status = serializers.ChoiceField(source="served_status", choices=choices.SyncStatus.choices, read_only=True)
 
     class Meta:
         model = SyncMetadata
         fields = [
-            *("id", "system", "entity_type", "entity_id", "remote_id", "monday_id", "jira_id"),
+            *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id"),
             *("sync_status", "sync_direction"),
             *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
             *("content_hash", "conflicts", "conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
             *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
         ]
         read_only_fields = fields
-
-    def get_monday_id(self, state: SyncMetadata) -> str | None:
-        return state.remote_id if state.system == "monday" else None
 
 
 class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
@@ -160,17 +147,10 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     sync_status = filters.MultipleChoiceFilter(
         field_name="served_status", choices=choices.SyncStatus.choices, help_text="May be given several times."
     )
-    monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, if the system is Monday.")
-    jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, if the system is Jira.")
 
     class Meta:
         model = SyncMetadata
         fields = ["system", "entity_type", "entity_id", "remote_id", "sync_direction"]
-
-    def with_remote_id(
-        self, states: models.QuerySet[SyncMetadata], name: str, value: str
-    ) -> models.QuerySet[SyncMetadata]:
-        return states.filter(system=name.removesuffix("_id"), remote_id=value)
 
 
 class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
@@ -196,33 +176,6 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     last_synced = serializers.DateTimeField(allow_null=True)
     board = serializers.CharField(help_text="Why the board can't be synced now; empty if it can.")
-    window_seconds = serializers.FloatField(
-        help_text="For how long changes are collected before the next sync; 0: each goes out at once."
-    )
-
-
-class QuotaSerializer(serializers.Serializer[Any]):
-    """Calls to Monday on this UTC day; null if the plan's limit isn't known."""
-
-    used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
-    limit = serializers.IntegerField(allow_null=True)
-    left = serializers.FloatField(source="calls_left", allow_null=True)
-    reserve = serializers.IntegerField(help_text="The part that is reserved for people's clicks.")
-    forecast_ends_at = serializers.DateTimeField(
-        source="ends_at",
-        allow_null=True,
-        help_text="When the calls run out at the last hour's rate, if before midnight UTC.",
-    )
-    words = serializers.CharField()
-    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
-
-
-class VerifiedSerializer(serializers.Serializer[Any]):
-    """Records that said `synced`, checked by the last nightly comparison of each board."""
-
-    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: none yet.")
-    compared = serializers.IntegerField(help_text="Records that were compared.")
-    differed = serializers.IntegerField(help_text="Records of these that differed: there should be none.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
@@ -230,20 +183,14 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
 
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
-    open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
-    waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
         help_text="How many things of each kind wait for a person, as on Home, as far as you may view them.",
     )
-    verified = VerifiedSerializer()
-    quota = QuotaSerializer()
-    monday_configured = serializers.BooleanField()
     stop_reason = serializers.CharField(
         help_text="What stops every board now, other than a pause; empty if nothing does."
     )
     stopped_until = serializers.DateTimeField(allow_null=True)
-    last_synced = serializers.DateTimeField(allow_null=True)
 
 
 class SyncStatsView(ApiView):
@@ -254,7 +201,7 @@ class SyncStatsView(ApiView):
 
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
     def get(self, request: Request) -> Response:
-        """Records by status, the queue, open conflicts, and whether Monday is called."""
+        """Records by status, the queue, what waits for a person, and whether Monday is called."""
         stats = sync_stats() | {"needs_attention": attention.counts(attention.kinds_shown_to(request.user))}
         return Response(SyncStatsSerializer(stats).data)
 
@@ -272,22 +219,14 @@ def sync_stats() -> dict[str, Any]:
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
             "board": boards.by_type[spec.entity_type].detail,
-            "window_seconds": boards.batching_delay,
         }
-    latest = [counts["last_synced"] for counts in records.values() if counts["last_synced"]]
     account = boards.account
     until = account.stopped_until if account.waits_at(boards.now) else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
-        "open_conflicts": sum(counts[choices.RecordSyncStatus.CONFLICT] for counts in records.values()),
-        "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
-        "verified": latest_verification(),
-        "quota": api_quota.forecast(),
-        "monday_configured": credentials.has_token(),
         "stop_reason": account.stop_reason if until or account.needs_probe else "",
         "stopped_until": until,
-        "last_synced": max(latest, default=None),
     }
 
 

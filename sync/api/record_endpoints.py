@@ -20,7 +20,7 @@ from django.urls import URLPattern, URLResolver, reverse
 from django.views.decorators.http import require_safe
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
-from rest_framework import serializers, status, viewsets
+from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,7 +30,7 @@ from sync import registry
 from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
-from sync.choices import RecordSyncStatus, Rule, SyncDirection
+from sync.choices import RecordSyncStatus
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.operations.person_requests import PUSH_REASONS, push_record
@@ -68,23 +68,13 @@ def matches(if_match: str, etag: str) -> bool:
     return if_match.strip() == "*" or etag in _TAG.findall(if_match)
 
 
-def check_if_match(request: Request, record: SyncedModel) -> None:
-    """Raise 412 if the record has changed since the caller read it; the row must be locked."""
-    if_match = request.headers.get("If-Match")
-    if if_match is not None and not matches(if_match, etag_of(record)):
-        raise Refused(HTTPStatus.PRECONDITION_FAILED, CHANGED_SINCE, "precondition_failed")
-
-
 class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
     """The record's sync state, for people."""
 
-    words = serializers.CharField(source="explanation", help_text="Why it isn't synced, in a sentence; empty if it is.")
+    words = serializers.CharField(source="reason", help_text="Why it isn't synced, in a sentence; empty if it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)
-    reason_code = serializers.CharField(
-        help_text=f"Why it is in this state: {', '.join(record_view.StateReason.values)}."
-    )
 
 
 class FieldBaseSerializer(serializers.Serializer[record_view.FieldView]):
@@ -98,40 +88,21 @@ class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
     """A mapped field on both sides, with the values as displayed."""
 
     field = serializers.CharField(source="key", help_text="The mapped field: name, email, address …")
-    label = serializers.CharField()  # type: ignore[assignment]  # a member's name
-    names = serializers.ListField(child=serializers.CharField(), help_text="The record's fields that it consists of.")
     npd = serializers.CharField(source="local")
     monday = serializers.CharField(source="remote", help_text="As last read; Monday isn't asked now.")
     monday_read_at = serializers.DateTimeField(
         source="read_at", allow_null=True, help_text="When a pass last read it; null: never."
     )
     base = FieldBaseSerializer(source="*")
-    state = serializers.ChoiceField(choices=record_view.RecordState.choices)
     reason_code = serializers.ChoiceField(
         choices=[code.value for code in record_view.FieldReason], help_text="Why it is in this state."
     )
     detail = serializers.CharField(help_text="The reason in words, if it is blocked or stored differently.")
-    blocked = serializers.SerializerMethodField(help_text="Whether it isn't synced until a person acts.")
-    to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
-    to_npd = serializers.BooleanField(help_text="Whether Monday's changes are applied.")
-    rule = serializers.ChoiceField(choices=Rule.choices, help_text="What decides if both sides changed it.")
-
-    def get_blocked(self, view: record_view.FieldView) -> bool:
-        return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)
 
 
 class RecordFieldsSerializer(RecordSyncSerializer):
     """A record's sync state, with each of its fields on both sides."""
 
-    id = serializers.UUIDField(source="record.pk")
-    monday_id = serializers.CharField(source="record.monday_id", allow_null=True)
-    monday_last_synced = serializers.DateTimeField(source="record.monday_last_synced", allow_null=True)
-    sync_status = serializers.ChoiceField(source="record.sync_status", choices=RecordSyncStatus.choices)
-    sync_enabled = serializers.BooleanField(source="record.sync_enabled")
-    sync_direction = serializers.ChoiceField(source="record.sync_direction", choices=SyncDirection.choices)
-    attempts = serializers.IntegerField(help_text="Of its pending job.")
-    failed_jobs = serializers.ListField(child=serializers.IntegerField(), help_text="Jobs with no attempt left.")
-    removed_item = serializers.CharField(help_text="How its item left the board: archived, deleted …; empty otherwise.")
     fields = FieldSyncSerializer(many=True)  # type: ignore[assignment]  # a member's name
 
 
@@ -166,33 +137,18 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
         *("created_at", "updated_at", "sync", "etag"),
     )
-    # Read-only, but not ignored: a caller that sends another value means another record, or another item.
-    IDENTITY: ClassVar[tuple[str, ...]] = ("id", "monday_id")
 
     page_views: Mapping[UUID, record_view.RecordView] | None = None  # of all records of a page
 
-    # The model validates addresses; for the schema they are plain texts, which may be empty.
+    # The model tidies addresses before it validates them; for the schema they are plain texts, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.EmailField: serializers.CharField,
+        models.URLField: serializers.CharField,
     }
 
     class Meta:
         list_serializer_class = RecordListSerializer
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            errors = {
-                name: ["NPD Sync keeps this, so it can't be written. Leave it out."]
-                for name in self.IDENTITY
-                if data.get(name) is not None and str(data[name]) != str(getattr(self.instance, name, None))
-            }
-            if errors:
-                raise serializers.ValidationError(errors, code="read_only")
-            # Before the validation of addresses, which refuses invisible characters.
-            model: type[SyncedModel] = self.Meta.model
-            data = data | {name: model.tidied(name, data[name]) for name in model.addresses.intersection(data)}
-        return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate and complete the changed fields by the model; an invalid old value doesn't stop other edits."""
@@ -233,6 +189,7 @@ class RecordFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 CHANGED_MEANWHILE = {409: ErrorSerializer, 412: ErrorSerializer}
+WRITES = ("update", "partial_update", "destroy")  # of an existing record
 
 
 @extend_schema_view(
@@ -249,55 +206,60 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
         queryset = super().get_queryset()
-        is_write = self.action in ("update", "partial_update", "destroy")
-        return queryset.select_for_update() if is_write else queryset
+        if self.action == "list":
+            return record_view.with_states(queryset)
+        return queryset.select_for_update() if self.action in WRITES else queryset
 
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One record with its ETag."""
-        return self._answer(self.get_object())
+    def get_object(self) -> SyncedModel:
+        """Return the record; before a write raise 412 if it has changed since the caller read it."""
+        record: SyncedModel = super().get_object()
+        if_match = self.request.headers.get("If-Match")
+        if self.action in WRITES and if_match is not None and not matches(if_match, etag_of(record)):
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, CHANGED_SINCE, "precondition_failed")
+        return record
 
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Create a record."""
-        with transaction.atomic():
-            serializer = self.get_serializer(data=request.data)
-            serializer.is_valid(raise_exception=True)
-            record = serializer.save()
-            log_action(request.user, record, "Made by the API.", flag=ADDITION)
-            record.refresh_from_db()  # triggers have set columns
-        # After the commit, because a worker begins with it, and the sync state takes as long to read as the rest.
-        answer = self._answer(record, status.HTTP_201_CREATED)
-        answer["Location"] = self.reverse_action("detail", args=[record.pk])
-        return answer
-
+    @transaction.atomic
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Change the fields that differ."""
-        with transaction.atomic():
-            record = self.get_object()
-            check_if_match(request, record)
-            serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
-            fields = ", ".join(sorted(serializer.validated_data))
-            log_action(request.user, record, f"Changed by the API: {fields}.")
-            # Triggers have set columns. Under the lock, so that the ETag is that of this change.
-            record.refresh_from_db()
-        return self._answer(record)  # after the commit, as for a new record
+        return super().update(request, *args, **kwargs)
 
     @transaction.atomic
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a record."""
-        record = self.get_object()
-        check_if_match(request, record)
+        return super().destroy(request, *args, **kwargs)
+
+    # Committed before the answer is made, because a worker begins with it.
+    @transaction.atomic
+    def perform_create(self, serializer: serializers.BaseSerializer[Any]) -> None:
+        record = serializer.save()
+        log_action(self.request.user, record, "Made by the API.", flag=ADDITION)
+        record.refresh_from_db()  # triggers have set columns
+
+    def perform_update(self, serializer: serializers.BaseSerializer[Any]) -> None:
+        record = serializer.save()
+        fields = ", ".join(sorted(serializer.validated_data))
+        log_action(self.request.user, record, f"Changed by the API: {fields}.")
+        record.refresh_from_db()  # triggers have set columns
+
+    def perform_destroy(self, instance: SyncedModel) -> None:
         # Before the deletion: the log needs the record's id and name.
-        log_action(request.user, record, "Deleted by the API.", flag=DELETION)
-        record.delete()
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        log_action(self.request.user, instance, "Deleted by the API.", flag=DELETION)
+        instance.delete()
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return {"Location": self.reverse_action("detail", args=[data["id"]])}
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Put a record's ETag into the header, too."""
+        if isinstance(response.data, dict) and "etag" in response.data:
+            response["ETag"] = response.data["etag"]
+        return super().finalize_response(request, response, *args, **kwargs)
 
     @extend_schema(responses=RecordFieldsSerializer)
     @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
         """Each mapped field with NPD's value, Monday's last known value and when it was read, the last synced values,
-        the rule, the direction and a reason code. Monday isn't asked.
+        and a reason code. Monday isn't asked.
         """
         record = self.get_object()
         return Response(RecordFieldsSerializer(record_view.describe([record])[record.pk]).data)
@@ -324,9 +286,6 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
                 "monday_id": before,
             }
         )
-
-    def _answer(self, record: SyncedModel, code: int = status.HTTP_200_OK) -> Response:
-        return Response(self.get_serializer(record).data, code, headers={"ETag": etag_of(record)})
 
 
 def record_paths() -> list[URLPattern | URLResolver]:

@@ -33,7 +33,7 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
     "offered_acts", "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
@@ -43,9 +43,6 @@ MAX_CAUSE_LENGTH = 140
 
 # The characters that a row shows of a value without an excerpt.
 MAX_SHOWN_VALUE = 120
-
-# The beginning of the reason of a job that is tried again.
-RETRYING = "Retrying; "
 
 # It says little to people, and the same stop may have several.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
@@ -425,8 +422,7 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
     for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        name_field = registry.entity(stone.entity_type).name_field if registry.is_registered(stone.entity_type) else ""
-        if deleted_name := stone.data.get(name_field):
+        if deleted_name := registry.tombstone_name(stone):
             deleted[stone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
@@ -512,7 +508,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
             detail = unmatched_sentence(UnmatchedReason(row.code), **values["details"])
         case Kind.FAILED:
             times = humanize.count_with_noun(values["failures"], "time") if values["failures"] else ""
-            detail = f"{RETRYING}failed {times}. {values['error']}" if times else values["error"]
+            detail = f"Retrying; failed {times}. {values['error']}" if times else values["error"]
         case Kind.REMOVED if values["edited"]:
             npd, base, monday = (values["asked"][side] for side in ("npd", "base", "monday"))
             fields = values["edited"].split(",")

@@ -84,13 +84,6 @@ def npd_id_spec(column_id: str) -> ColumnSpec:
     return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
 
 
-def target_board_of(mapping: FieldMapping) -> str | None:
-    """Return the board to which a mapping's relation must lead, or None if its field is no relation."""
-    relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
-    link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
-    return (link and link.board_id) or None
-
-
 def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
     """Compare the mapped columns with the board's; store new problems and clear solved ones.
 

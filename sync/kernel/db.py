@@ -1,15 +1,14 @@
-"""Additions to Django's database layer: bulk updates, prepared statements, retries, search lookups."""
+"""Additions to Django's database layer: bulk updates, retries, search lookups."""
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-import psycopg
 from django.core.exceptions import EmptyResultSet
-from django.db import Error, OperationalError, connection, models
+from django.db import OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
@@ -57,46 +56,6 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
 def _json(value: Any) -> Any:
     # Keys and choices become text.
     return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)
-
-
-# SQLSTATEs of a prepared statement with an outdated result type, or that the server lost.
-STALE_SQLSTATES = ("0A000", "26000")
-
-
-def fetch_prepared(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a prepared statement on Django's connection and return the rows; raises Django's database errors.
-
-    PostgreSQL parses and plans it once for each connection, which for a claim or a delivery is a third of the work;
-    Django's cursors write the parameters into the text, so each statement is new. Django's execute wrappers are
-    bypassed: the one of the history would prepend a command, and two commands can't be prepared together. So rows
-    written here get no history.
-
-    A prepared statement may be stale because a table was altered or a pooler reset the session. Outside a transaction
-    it is repeated on a new connection; inside one, the rollback drops it. A pooler that changes connections between
-    transactions may lose prepared statements; `?prepare_threshold=off` in DATABASE_URL switches them off.
-    """
-    try:
-        return _fetch_once(sql, params)
-    except Error as error:
-        if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", None) not in STALE_SQLSTATES:
-            raise
-        connection.close()
-        return _fetch_once(sql, params)
-
-
-def _fetch_once(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    driver = connection.connection
-    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold", 0)
-    former_threshold = driver.prepare_threshold
-    driver.prepare_threshold = threshold if isinstance(threshold, int) else None
-    try:
-        with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor:
-            return cursor.execute(sql, params).fetchall()
-    finally:
-        driver.prepare_threshold = former_threshold  # for Django's own statements, which are always new
 
 
 # Each attempt waits half a second for locks; no save holds its locks for ten seconds.
@@ -163,43 +122,8 @@ class SortKey(models.Func):
     output_field = models.TextField()
 
 
-def _marked_letters() -> dict[str, str]:
-    """Return the forms with diacritics, in both cases, by plain lower-case letter."""
-    forms = {"o": "øØ", "l": "łŁ", "d": "đĐ", "h": "ħĦ", "i": "ı", "t": "ŧŦ"}
-    for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
-        plain = unicodedata.normalize("NFD", chr(code))[0].lower()
-        if plain.isascii() and plain.isalpha():
-            forms[plain] = forms.get(plain, "") + chr(code)
-    return forms
-
-
-_MARKED = _marked_letters()
-_DOUBLE = {"ss": "ßẞ", "ae": "æÆ", "oe": "œŒ", "th": "þÞ"}
-_PART = re.compile("|".join([*_DOUBLE, "."]), re.IGNORECASE | re.DOTALL)
-# In characters: each word is compared with every row, and a pattern has thirty characters for each letter.
+# In characters: each word is compared with every row.
 LONGEST_SEARCH = 200
-
-
-def unmarked_pattern(text: str) -> str:
-    """Return a regular expression for a text with or without diacritics: “Muller” finds “Müller”.
-
-    PostgreSQL's unaccent is an extension that not every server has. Each letter is listed in both cases, because a
-    database may only know the cases of ASCII.
-    """
-
-    def part(match: re.Match[str]) -> str:
-        whole = match[0]
-        if len(whole) > 1:
-            return f"({''.join(map(letter, whole))}|[{_DOUBLE[whole.lower()]}])"
-        return letter(whole)
-
-    def letter(character: str) -> str:
-        cases = {form for form in (character, character.lower(), character.upper()) if len(form) == 1}
-        forms = "".join(sorted(cases)) + _MARKED.get(character.lower(), "")
-        return f"[{forms}]" if len(forms) > 1 else re.escape(character)
-
-    return _PART.sub(part, text)
-
 
 # A phone number as pages show it and people type it; the search ignores its extension.
 _PHONE = re.compile(
@@ -240,9 +164,10 @@ class AnyOf(models.Lookup):
 
 @models.Field.register_lookup
 class HoldsMarked(models.Lookup):
-    """Whether a text with letters beyond ASCII contains the given text, ignoring diacritics.
+    """Whether a text with letters beyond ASCII contains the given text, ignoring diacritics: “Muller” finds “Müller”.
 
-    A regular expression takes three times as long as a comparison, so ASCII texts are excluded first.
+    PostgreSQL's unaccent is an extension that not every server has. The keys take several times as long as a
+    comparison, so ASCII texts are excluded first.
     """
 
     lookup_name = "holds_marked"
@@ -250,9 +175,14 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        plain = PLAIN_LETTERS_SQL.replace("__TEXT__", f"{column}::text")
-        condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {plain} ~ %s)"
-        return condition, [*params * 3, unmarked_pattern(self.rhs)]
+        key = SORT_KEY_SQL.replace("__TEXT__", f"lower({PLAIN_LETTERS_SQL})")
+        text_key = key.replace("__TEXT__", f"{column}::text")
+        searched_key = key.replace("__TEXT__", "%s::text")
+        condition = f"strpos({text_key}, {searched_key}) > 0"
+        return (
+            f"(octet_length({column}::text) <> char_length({column}::text) AND {condition})",
+            [*params * 3, self.rhs],
+        )
 
 
 @models.Field.register_lookup

@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.core.exceptions import PermissionDenied
 from django.db.models import TextChoices
 
-from sync.kernel.humanize import plural, within_sentence
+from sync.kernel.humanize import within_sentence
 
 
 class TombstoneReason(TextChoices):
@@ -160,8 +160,7 @@ class ActionError(Exception):
 
     ├── NotPossible        because of the current state, or because it changed since the page was loaded
     │   ├── RestoreError
-    │   ├── CountChanged
-    │   └── PartiallyDone  after part of it was carried out
+    │   └── CountChanged
     └── NotAllowed         by this person
 
     `code` is the API's `code` (sync/api/errors.py).
@@ -200,18 +199,6 @@ class CountChanged(NotPossible):
         confirmed = f"not {expected:,}" if expected >= 0 else "and no number was confirmed"
         changed = "Others match now" if expected == actual else f"{actual:,} match now, {confirmed}"
         super().__init__(f"{changed}. Nothing was done. Check the list again, then repeat it with the current number.")
-
-
-class PartiallyDone(NotPossible):
-    """Only `done` rows were changed, because saves locked the others too long."""
-
-    def __init__(self, done: int, total: int) -> None:
-        super().__init__(
-            plural(total, "%(done)s of %(of)s is done.", "%(done)s of %(of)s are done.")
-            % {"done": f"{done:,}", "of": f"{total:,}"}
-            + f" {ROWS_LOCKED}"
-        )
-        self.done = done
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ class BoardLink(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
-    # Null allows full batches; slow calls make it smaller, and fast ones larger again.
+    # Null allows full batches; slow and failed calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    # When the last pass made its first call.
+    # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
@@ -180,18 +180,9 @@ class FieldMapping(models.Model):
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
     @property
-    def has_usable_column(self) -> bool:
-        return bool(self.column_id) and not self.problem
-
-    @property
     def is_blocked(self) -> bool:
         """Whether its column can't be used, though the field is synced."""
         return bool(self.problem) and self.direction != choices.SyncDirection.NONE
-
-    @property
-    def remap_key(self) -> str:
-        """The key under which a job's payload names the person who gave the field another column."""
-        return f"remapped:{self.key}"
 
     def is_newer_than(self, removal: datetime | None) -> bool:
         """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""
@@ -239,7 +230,6 @@ class MondayAccount(models.Model):
     )
     needs_probe = models.BooleanField("tested before the next call", db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
-    batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
     write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
     write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
     # The only record whose writes failed so far: it may be the cause, so only it waits.
@@ -319,8 +309,6 @@ class ApiQuota(models.Model):
     # Those of the account's other tokens until `reported_at`.
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     reported_at = models.DateTimeField(null=True, blank=True)
-    # When Monday refused a call because the day was used up; null once it has reported a newer figure.
-    refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_api_quota"

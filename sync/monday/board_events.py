@@ -65,7 +65,6 @@ class ItemEvent:
     happened_at: datetime | None = None  # when the trigger fired (triggerTime)
     changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
     has_previous: bool = False  # whether the body has a previous value, even an empty one
-    column_title: str | None = None
 
 
 # Each has a webhook, all to the same address.
@@ -158,7 +157,6 @@ def parse_event(body: Any) -> ItemEvent:
         happened_at=graphql.time_or_none(event.get("triggerTime")),
         changed_at=graphql.plausible_time(_parse_timestamp(event.get("changedAt"))),
         has_previous="previousValue" in event,
-        column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
     )
 
 

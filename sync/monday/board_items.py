@@ -6,7 +6,7 @@ column missing from the answer, or a type that we can't read must not look like 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -187,18 +187,11 @@ class ColumnSpec:
     title: str
     type: str  # for a new column
     preferred_id: str | None = None  # 1 to 20 of a-z and "_"
-    types: tuple[str, ...] = ()  # of existing columns that fit, the best first; empty means only `type`
-    optional: bool = False  # never created
     target_board: str | None = None  # to which a board_relation must lead
     labels: tuple[str, ...] = ()  # of a new status or dropdown column
 
     def accepts(self, column: BoardColumn) -> bool:
-        targets_board = self.target_board is not None and self.target_board in column.target_boards
-        return column.type in (self.types or (self.type,)) and (column.type != RELATION or targets_board)
-
-    def rank(self, column: BoardColumn) -> int:
-        """Return how well a fitting column fits; 0 is best."""
-        return (self.types or (self.type,)).index(column.type)
+        return column.type == self.type and (column.type != RELATION or self.target_board in column.target_boards)
 
 
 @dataclass(frozen=True)
@@ -209,7 +202,6 @@ class BoardSetup:
     columns: dict[str, BoardColumn]  # by the keys of the specs
     created: list[str]  # ends of sentences
     adopted: list[str]
-    unfit: Mapping[str, str]  # by key, why a column with the id or title was not adopted
 
 
 # 25 boards a page unless asked otherwise, and only active ones; `settings` since 2025-10
@@ -281,23 +273,8 @@ NOT_BOARDS = ("sub_items_board", "document")
 
 
 def adoptable_column(spec: ColumnSpec, available: Sequence[BoardColumn]) -> BoardColumn | None:
-    """Return the fitting column with the preferred id, else the best one with the same title."""
-    acceptable = sorted(filter(spec.accepts, available), key=spec.rank)
+    """Return the fitting column with the preferred id, else one with the same title."""
+    acceptable = list(filter(spec.accepts, available))
+    title = spec.title.strip().casefold()
     by_id = next((column for column in acceptable if column.id == spec.preferred_id), None)
-    return by_id or next((column for column in acceptable if _has_same_title(spec, column)), None)
-
-
-def unfit_reasons(spec: ColumnSpec, available: Sequence[BoardColumn]) -> Iterator[str]:
-    """Yield why columns with the id or the title are not adopted, as ends of sentences."""
-    for column in available:
-        if column.id != spec.preferred_id and not _has_same_title(spec, column):
-            continue
-        if column.type == RELATION and RELATION in (spec.types or (spec.type,)):
-            yield f"column “{column.title}” ({column.id}) leads to another board than {spec.target_board or 'ours'}"
-        else:
-            types = ", ".join(spec.types or (spec.type,))
-            yield f"column “{column.title}” ({column.id}) is of type {column.type}, not {types}"
-
-
-def _has_same_title(spec: ColumnSpec, column: BoardColumn) -> bool:
-    return column.title.strip().casefold() == spec.title.strip().casefold()
+    return by_id or next((column for column in acceptable if column.title.strip().casefold() == title), None)

@@ -4,16 +4,12 @@ The fields come from developer.monday.com/api-reference: reference/me, reference
 docs/optimizing-api-usage (platform_api) and reference/users.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sync.monday import graphql
-from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import NAME_COLUMN, RELATION, Board
-from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 
 # Kinds of versions that will end (enum VersionKind).
@@ -133,33 +129,6 @@ class CheckResult:
         return "problem" if not self.ok else "warning" if self.is_warning else "ok"
 
 
-@dataclass(frozen=True)
-class ColumnCheck:
-    """What to check about a mapped column."""
-
-    title: str
-    types: tuple[str, ...]  # that are allowed
-    target_board: str | None = None  # to which a relation must lead
-    labels: frozenset[str] | None = None  # that a status or dropdown column had when the mapping was set up
-
-
-@dataclass(frozen=True)
-class BoardCheck:
-    """What to check about a board."""
-
-    title: str
-    board_id: str | None
-    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)  # by column id
-    hook_ids: Sequence[str] = ()  # our webhooks with the present address
-    former_hook_ids: Sequence[str] = ()  # ours with another address
-    group_id: str = ""  # the group for new items
-
-
-NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
-
-_RUN_SETUP = "Run `manage.py monday_setup`."
-
-
 def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
     """Check the token, the API version (against the requested one) and the plan."""
     if info.user_id:
@@ -203,99 +172,3 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
 
 def _field_error(info: AccountInfo, root: str) -> MondayError | None:
     return next((error for error in info.field_errors if error.path_alias == root), None)
-
-
-def check_board(
-    check: BoardCheck, board: Board | None, read_webhooks: Callable[[str], Mapping[str, str]]
-) -> Iterator[CheckResult]:
-    """Check a board, None if it can't be read; `read_webhooks` raises MondayError."""
-    if not check.board_id:
-        yield CheckResult(False, f"{check.title}: no board is set.", _RUN_SETUP, "board")
-    elif board is None:
-        fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"
-        yield CheckResult(False, f"{check.title}: board {check.board_id} isn't there, or is hidden.", fix, "board")
-    elif not board.is_active:
-        fix = "Restore the board on Monday, or set up another one."
-        yield CheckResult(False, f"{check.title}: board {board.id} is {board.state}.", fix, "board")
-    else:
-        yield CheckResult(True, f"{check.title}: board “{board.name}” ({board.id}) is active.", subject="board")
-        yield from _check_capacity(check, board)
-        if check.group_id and check.group_id not in board.groups:
-            message = f"{check.title}: the group {check.group_id}, to which new items go, is archived or deleted."
-            fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
-            yield CheckResult(False, message, fix, "board")
-        wrong_count = 0
-        for column_id, expected in check.columns.items():
-            if column_id == NAME_COLUMN:
-                continue
-            name = f"{check.title}: column “{expected.title}” ({column_id})"
-            results = list(_check_column(name, expected, board, column_id))
-            wrong_count += sum(not result.ok for result in results)
-            yield from results
-        if not wrong_count:
-            message = f"{check.title}: all {len(check.columns)} mapped columns are there."
-            yield CheckResult(True, message, subject="columns")
-        yield from _check_webhooks(check, board.id, read_webhooks)
-
-
-def _check_capacity(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
-    if board.items_count is None or not board.items_limit:
-        return
-    used = f"{check.title}: {board.items_count:,} of at most {board.items_limit:,} items are on the board."
-    fix = "Archive items on the board, or ask Monday for a higher limit."
-    if board.items_count >= board.items_limit:
-        yield CheckResult(False, f"{used} No more can be made.", fix, "board")
-    elif board.items_count >= NEARLY_FULL_SHARE * board.items_limit:
-        yield CheckResult(True, used, fix, "board", is_warning=True)
-    else:
-        yield CheckResult(True, used, subject="board")
-
-
-def _check_column(name: str, expected: ColumnCheck, board: Board, column_id: str) -> Iterator[CheckResult]:
-    column = board.column(column_id)
-    fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
-    if column is None:
-        yield CheckResult(False, f"{name} is missing.", fix, "columns")
-    elif column.type not in expected.types:
-        message = f"{name} is of type {column.type}, not {' or '.join(expected.types)}."
-        yield CheckResult(False, message, fix, "columns")
-    elif column.type == RELATION and expected.target_board not in column.target_boards:
-        message = f"{name} doesn't lead to board {expected.target_board or '(none is set up)'}."
-        fix = "On the board, open the column's settings and connect that board too."
-        yield CheckResult(False, message, fix, "columns")
-    elif expected.labels is not None and (
-        missing := expected.labels.difference(current_labels(column.settings).values())
-    ):
-        message = f"{name} has lost the labels {', '.join(sorted(missing))}."
-        fix = f"Records that hold one can't be written until it is there again, or its new name is known. {_RUN_SETUP}"
-        yield CheckResult(True, message, fix, "columns", is_warning=True)
-
-
-def _check_webhooks(
-    check: BoardCheck, board_id: str, read_webhooks: Callable[[str], Mapping[str, str]]
-) -> Iterator[CheckResult]:
-    try:
-        existing = read_webhooks(board_id)
-    except MondayError as error:
-        yield CheckResult(False, f"{check.title}: the webhooks can't be read.", error.sentence, "webhooks")
-        return
-    ours = Counter(event for hook_id, event in existing.items() if hook_id in set(check.hook_ids))
-    missing = [event for event in WEBHOOK_EVENTS if event not in ours]
-    if missing:
-        yield CheckResult(False, f"{check.title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP, "webhooks")
-    else:
-        yield CheckResult(True, f"{check.title}: all {len(WEBHOOK_EVENTS)} webhooks are there.", subject="webhooks")
-    former = [hook_id for hook_id in check.former_hook_ids if hook_id in existing]
-    duplicated = [event for event, count in ours.items() if count > 1]
-    if former:
-        message = f"{check.title}: {len(former)} webhooks of ours go to a former address of this installation."
-        yield CheckResult(False, message, f"They are taken away by the set-up. {_RUN_SETUP}", "webhooks")
-    if duplicated:
-        message = f"{check.title}: webhooks of ours exist twice, for {', '.join(sorted(duplicated))}."
-        yield CheckResult(True, message, f"They do no harm but cost time. {_RUN_SETUP}", "webhooks", is_warning=True)
-    others = {event for hook_id, event in existing.items() if hook_id not in {*check.hook_ids, *former}}
-    if others >= set(WEBHOOK_EVENTS):
-        # A board that was archived and restored looks like this (community topic 86426), as does a second installation.
-        message = f"{check.title}: a second full set of webhooks is on the board, and it isn't ours."
-        fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
-        yield CheckResult(True, message, fix, "webhooks", is_warning=True)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sync.monday import board_events, board_items, connection, errors, graphql, items
 from sync.monday.columns.labels import label_settings
-from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
+from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
@@ -192,24 +192,19 @@ class MondayConnector:
             created.append(f"group “{title}”, for the board had none that takes items")
         available = list(board.columns)
         columns: dict[str, board_items.BoardColumn] = {}
-        unfit: dict[str, str] = {}
-        # Required columns choose before optional ones.
-        specs = sorted(specs, key=lambda spec: spec.optional)
         for spec in specs:
             column = board_items.adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # One column serves one field.
                 available.remove(column)
-            elif reason := next(board_items.unfit_reasons(spec, available), None):
-                unfit[spec.key] = reason
         adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
         for spec in specs:
-            if spec.key not in columns and not spec.optional:
+            if spec.key not in columns:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
                 created.append(f"column “{spec.title}” ({column.id})")
-        return board_items.BoardSetup(board, columns, created, adopted, unfit)
+        return board_items.BoardSetup(board, columns, created, adopted)
 
     def _create_column(self, board_id: str, spec: board_items.ColumnSpec) -> board_items.BoardColumn:
         variables = {"board": board_id, "title": spec.title, "type": spec.type}
@@ -329,19 +324,6 @@ class MondayConnector:
             if len(page) < USERS_PER_PAGE:
                 break
         return users
-
-    def check_connection(
-        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-    ) -> list[CheckResult]:
-        """Check the account and everything about these boards; errors become results."""
-        results = connection.check_account(info, requested_version)
-        try:
-            by_id = self.read_boards([check.board_id for check in boards if check.board_id])
-        except MondayError as error:
-            return [*results, CheckResult(False, error.message, error.advice, "board")]
-        for check in boards:
-            results += connection.check_board(check, by_id.get(check.board_id or ""), self.webhooks)
-        return results
 
 
 def _without_address(error: MondayError, url: str) -> MondayError:

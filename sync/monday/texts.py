@@ -193,3 +193,9 @@ def _text_looks_same(text: str, other: str) -> bool:
         return True
     without_tags, other_without_tags = (label_key(_TAG.sub("", side)).replace(" ", "") for side in (text, other))
     return without_tags == other_without_tags
+
+
+def fold_title(title: str) -> str:
+    """Return a title without case, accents, spaces and signs: “E-Mail” equals “email”."""
+    decomposed = unicodedata.normalize("NFKD", title.casefold())
+    return "".join(letter for letter in decomposed if letter.isalnum())

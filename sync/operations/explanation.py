@@ -62,7 +62,9 @@ def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:
 
 
 def _name(subject: SyncedModel | Tombstone) -> str:
-    return str(subject.data.get("name") or subject.entity_id) if isinstance(subject, Tombstone) else str(subject)
+    if isinstance(subject, Tombstone):
+        return registry.tombstone_name(subject) or str(subject.entity_id)
+    return str(subject)
 
 
 def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:

@@ -9,27 +9,29 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, Q, Subquery
 
 from sync import limits, registry
-from sync.boards import board_columns, board_setup
+from sync.boards import board_columns
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
+from sync.operations.setup import board_setup
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
-from sync.records.blocked_fields import throttled_records
 from sync.registry import link_of
-from sync.state.record_view import UNWRITABLE_STATES
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
+
+# States of an item, in the sync state, in which nothing can be written to it.
+UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 @dataclass(frozen=True)
@@ -196,23 +198,3 @@ def _problem_labels(link: BoardLink) -> set[str]:
     fresh = BoardLink.objects.get(pk=link.pk)
     labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
     return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
-
-
-def enqueue_affected(mapping: FieldMapping, by: str) -> None:
-    """After its rule changed, enqueue records where a field is blocked, kept different, throttled or in conflict."""
-    sync_states = SyncMetadata.objects.of(mapping.link.entity_type)
-    in_conflict = sync_states.exclude(conflicts={}).filter(
-        Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
-    )
-    ids = {
-        *_entity_ids(board_columns.blocked_sync_states(mapping.link, mapping)),
-        *throttled_records(mapping),
-        *_entity_ids(in_conflict),
-    }
-    with transaction.atomic():
-        entity_type = mapping.link.entity_type
-        enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
-
-
-def _entity_ids(sync_states: QuerySet[SyncMetadata]) -> list[UUID]:
-    return [UUID(entity_id) for entity_id in sync_states.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -25,13 +25,12 @@ from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import Widget
 
 from sync import registry
-from sync.boards.field_choices import fold_title
 from sync.choices import Priority, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
-from sync.monday.texts import key_spellings, match_key
+from sync.monday.texts import fold_title, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
 from sync.reconcile import field_values

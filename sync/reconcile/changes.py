@@ -100,9 +100,9 @@ def record_changes(
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
     """Whether a setting has changed on which a value taken over, or the act on a removed item, depends."""
-    if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(board_now.link.removed_item_policy)
-    ):
+    removal = plan.removal
+    is_by_policy = removal is not None and removal.act and not removal.is_chosen
+    if removal is not None and is_by_policy and removal.act != board_now.link.removed_item_policy:
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
     settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
@@ -428,13 +428,12 @@ def _transfer_line(
         mapping.column_id,
     )
     if kind == PUSH and not before and is_new_column:
-        by = plan.facts.claim.payload.get(mapping.remap_key, "")
-        reason = f"{by} gave it another column" if by else "its column was replaced"
+        reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
-            # Nobody edited it, so the actor is who replaced the column.
-            actor = by or SYNC_ACTOR
+            # Nobody edited it.
+            actor = SYNC_ACTOR
             phrase = "filled into the new column"
         else:
             # The edit replaced the former value, not the empty column.

@@ -9,7 +9,6 @@ The tombstone holds the deleted record; the sync state holds the values that bot
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
@@ -22,8 +21,7 @@ from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.monday.conversion import UnknownValue
-from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
+from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan, removed_items
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
@@ -296,31 +294,15 @@ def edits_since_base(
         if is_missing or is_new or field_plan.way_of(facts, mapping) not in ways:
             continue
         convert = board.converter(mapping, facts.record)
-        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         cell = field_bases.cell_of(convert, mapping, item)
-        local_raw = field_values.stored_values(facts.record, mapping)
-        sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
-        remote = sides.remote
-        agreed = sides.base[1] if sides.base else None
-        monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
-        if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-            reason = field_bases.unknown_reason(sides)
-            edits.append(reports.FieldConflict(mapping.key, None, None, monday, reason))
+        _, sides = removed_items.compared_with_base(facts, mapping, convert, item.id, cell)
+        monday, reason = removed_items.edit_on_monday(convert, sides)
+        if not reason:
             continue
-        # A deleted item leaves every cell of connected boards empty.
-        is_emptied = convert.names_items and remote is None
-        if not sides.remote_changed or sides.equal or is_emptied:
-            continue
-        # A value that our unanswered call sent is nobody's edit.
-        entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
-        ours = [entry["local"] for entry in entries if entry and mapping.is_current(entry)]
-        with suppress(UnknownValue):
-            if any(convert.canonical_local(local) == remote for local in ours):
-                continue
-        detail = ""
-        if not isinstance(sides.local, Unknown) and sides.local != agreed:
-            detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
-        edits.append(reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail))
+        is_readable = reason == removed_items.MISSED_EDIT
+        agreed = sides.base[1] if sides.base and is_readable else None
+        before = None if isinstance(agreed, Unknown) else convert.display(agreed) or None
+        edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
 

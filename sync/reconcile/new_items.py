@@ -14,11 +14,12 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
+from sync import registry
 from sync.choices import SyncDirection, TombstoneState
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
@@ -246,11 +247,7 @@ class _ItemRule:
         if self.match_key or until <= self.now or self.facts.may_create:
             return None
         words = _type_words(self.board)
-        # In UTC because the sentence is stored, and read in many time zones.
-        at = until.astimezone(UTC)
-        is_today = at.date() == self.now.astimezone(UTC).date()
-        when = f"at {at:%H:%M} UTC" if is_today else f"on {at:%-d %b %Y}"
-        then = f"Becomes a {words['type']} {when}." if self.board.link.creates_records else ""
+        then = f"Without one it soon becomes a {words['type']}." if self.board.link.creates_records else ""
         return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property
@@ -367,7 +364,7 @@ class _ItemRule:
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
-        name = tombstone.data.get("name", "a record")
+        name = registry.tombstone_name(tombstone) or "a record"
         detail = f"It belongs to “{name}”, which was deleted in NPD."
         stays = f"{detail} The item stays, and becomes no new record."
         if tombstone.entity_type != self.board.link.entity_type:

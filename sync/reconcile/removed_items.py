@@ -309,11 +309,6 @@ def _action_by_policy(
     return policy if may_act else None
 
 
-def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
-    """Whether the action still matches the board's policy; a person's choice always counts."""
-    return removed.is_chosen or not removed.act or removed.act is policy
-
-
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
@@ -336,17 +331,13 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
             # Another board has other columns, so it says nothing that a cell can't be read there.
             if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
                 cell = field_bases.UNREAD
-        base = field_bases.base_of(facts.sync_state, mapping, item_id)
-        if facts.item is not None and not isinstance(cell, Unknown):
-            with suppress(UnknownValue):
-                base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
-        sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+        base, sides = compared_with_base(facts, mapping, convert, item_id, cell)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
         if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
             continue
-        monday, reason = _remote_edit(convert, sides) if way is not choices.SyncDirection.NPD_TO_MONDAY else (None, "")
+        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(convert, sides)
         if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
             continue
         npd = field_values.display_local(convert, local_raw) or None
@@ -371,14 +362,26 @@ def _is_edited_in_npd(
     return npd_side.local_changed
 
 
-def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
+def compared_with_base(
+    facts: RecordFacts, mapping: FieldMapping, convert: Converter, item_id: str, cell: Any
+) -> tuple[dict[str, Any] | None, FieldSides]:
+    """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
+    base = field_bases.base_of(facts.sync_state, mapping, item_id)
+    if not isinstance(cell, Unknown):
+        with suppress(UnknownValue):
+            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
+    local_raw = field_values.stored_values(facts.record, mapping)
+    return base, field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+
+
+def edit_on_monday(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
     remote = sides.remote
     if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
         return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
     # A removed item leaves every cell of connected boards empty.
     is_emptied = remote is None and convert.names_items
-    if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):
+    if not sides.remote_changed or sides.equal or is_emptied:
         return None, ""
     return convert.display(remote) or None, MISSED_EDIT
 

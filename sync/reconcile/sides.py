@@ -248,19 +248,6 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
     return False
 
 
-def unmatchable_reason(board: BoardContext) -> str:
-    """Return why records without an item get none: a column that matches items is missing, so a new item could be a
-    duplicate. An empty text if none is missing.
-    """
-    match = board.match_mapping
-    if board.link.npd_id_problem or match is None or not match.problem:
-        return board.link.npd_id_problem
-    return (
-        f"{match.problem} Records and items are matched by it, so no item is created until then: it could be a second "
-        "one."
-    )
-
-
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields with missing or retyped columns, and the fields that have no problem any more.
 
@@ -285,7 +272,9 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
 
 
 def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    if plan.record.monday_id:
-        return plan
-    reason = unmatchable_reason(facts.board)
-    return plan.end_settled(reason) if reason else plan
+    """End a record without an item if a column that matches items is missing: a new item could be a second one."""
+    match = facts.board.match_mapping
+    reason = facts.board.link.npd_id_problem
+    if not reason and match is not None and match.problem:
+        reason = f"{match.problem} Records and items are matched by it, so no item is created until then."
+    return plan if plan.record.monday_id or not reason else plan.end_settled(reason)

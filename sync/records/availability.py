@@ -26,9 +26,7 @@ LONG_WAIT = timedelta(hours=1)
 
 # Why a board is overdue.
 NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
-WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
-WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: read its log"
-WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
+WORKER_BUSY = "a worker holds the board: read its log"
 
 _DONE = QueueStatus.COMPLETED
 _LIVE = [status for status in QueueStatus if status is not _DONE]
@@ -301,9 +299,7 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
         since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
         if since is None or (now.now - since).total_seconds() <= max_seconds:
             continue
-        reason = NO_WORKER if abandoned is None else WORKER_ENDED
-        if leased:
-            reason = WORKER_BUSY.format(seconds=(now.now - claimed).total_seconds()) if claimed else WORKER_IDLE
+        reason = WORKER_BUSY if leased else NO_WORKER
         overdue.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
     if not overdue:
         return []

@@ -21,9 +21,9 @@ from psycopg.types.json import Jsonb
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.db import fetch_prepared, storable_json
-from sync.limits import breaker, credentials
-from sync.models import BoardLink, SyncedModel, WebhookEvent
+from sync.kernel.db import fetch_rows, storable_json
+from sync.limits import credentials
+from sync.models import SyncedModel, WebhookEvent
 from sync.monday.board_events import (
     LOG_PREFIX,
     EventKind,
@@ -214,33 +214,29 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "name": event.item_name or "",
         # An item that leaves the board isn't listed.
         "notes": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
-        "column_title": event.column_title,
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
         "free": FREE_DELIVERIES,
         "longest": LONGEST_BURST_WAIT_SECONDS,
-        "sweep_age": breaker.AGE_OF_DUE_SWEEP,
         "types": list(models),
         "set": list(set_ids),
         "named": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
     }
-    [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
-    outcome, woken_type, wait_seconds, synced_id, renamed_type = row
+    [row] = fetch_rows(_delivery_sql(tuple(models.items())), params)
+    outcome, woken_type, wait_seconds, synced_id = row
     if woken_type is not None and synced_id is not None:
         mark_pending(woken_type, [synced_id], waits=False)
     if woken_type is not None:
         # After the commit, so that the worker sees the row.
         transaction.on_commit(partial(notify.notify_board, woken_type, wait_seconds), robust=True)
-    if renamed_type is not None:
-        breaker.sweep_soon(BoardLink.objects.filter(entity_type=renamed_type))
     return DUPLICATE if outcome is None else outcome or STORED
 
 
 # A repeated delivery (ON CONFLICT DO NOTHING) enqueues nothing, nor does one about an item whose person was erased.
 _DELIVER = """
 WITH link AS MATERIALIZED (
-    SELECT entity_type, shape #>> ARRAY['columns', %(column_id)s, 'title'] AS title, swept_at FROM sync_board_links
+    SELECT entity_type FROM sync_board_links
     WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
         THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
     ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
@@ -285,12 +281,9 @@ WITH link AS MATERIALIZED (
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
--- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced;
--- the type whose column has another title than stored: of that Monday sends no webhook
+-- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
-    (SELECT id FROM record WHERE sync_status = 'synced'),
-    (SELECT entity_type FROM link WHERE title <> %(column_title)s
-        AND swept_at BETWEEN sync_now() - %(sweep_age)s AND sync_now() - make_interval(mins => 1))
+    (SELECT id FROM record WHERE sync_status = 'synced')
 """
 
 _RECORD = """

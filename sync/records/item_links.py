@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models.functions import Coalesce
 
 from sync import registry
@@ -118,19 +118,6 @@ def relink(record: SyncedModel, by: str) -> str:
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id
-
-
-def unmatched_condition() -> models.Q:
-    """Return the condition that a job is about an unmatched item.
-
-    The webhook of our own create can arrive before the create's answer; by now a record has the item of its job.
-    """
-    condition = models.Q(entity_id=None)
-    for spec in registry.entities():
-        linked = spec.model._default_manager.filter(monday_id=models.OuterRef("remote_id"))
-        is_linked = models.Q(models.Exists(linked.order_by()), entity_type=spec.entity_type)
-        condition &= ~is_linked
-    return condition
 
 
 def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:

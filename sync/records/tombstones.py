@@ -94,7 +94,7 @@ def restore_record(
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
-        raise RestoreError(f"“{tombstone_name(tombstone)}” was restored already. Look for it in the list.")
+        raise RestoreError(f"“{registry.tombstone_name(tombstone)}” was restored already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     record.monday_id = item_id or None
     if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:
@@ -197,7 +197,7 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
+                reason=f"It belonged to “{registry.tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
                 f"{row.deleted_at:%d %B %Y}; its item stayed.",
             )
             for row in rows
@@ -284,7 +284,7 @@ def _items_of(number: int, entity_type: str) -> str:
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
     rows = tombstones_of([entity_type], ids)
-    return {tombstone.entity_id: f"{name} (deleted)" for tombstone in rows if (name := tombstone_name(tombstone))}
+    return {row.entity_id: f"{name} (deleted)" for row in rows if (name := registry.tombstone_name(row))}
 
 
 def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
@@ -304,10 +304,3 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
                 for entity_id, name in names
             ]
     return tombstones
-
-
-def tombstone_name(tombstone: Tombstone) -> str:
-    """Return the deleted record's name; empty if unknown or erased."""
-    is_registered = registry.is_registered(tombstone.entity_type)
-    name_field = registry.entity(tombstone.entity_type).name_field if is_registered else None
-    return str(tombstone.data.get(name_field or "name") or "")

@@ -8,7 +8,6 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
@@ -221,12 +220,3 @@ def test_a_mark_escapes_what_it_says(browser: Client) -> None:
     html = browser.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
-
-
-def test_a_choice_that_is_being_applied_says_so(browser: Client) -> None:
-    states.boards()
-    record, conflict = states.conflicting("A", "1")
-    SyncConflict.objects.filter(pk=conflict.pk).update(resolution={"fields": {"phone": {"choose": "npd"}}})
-    assert acts_of(browser, record) == []
-    page = words_of(browser.get(change_page(record)).content.decode())
-    assert "Saving what was chosen for its conflict." in page

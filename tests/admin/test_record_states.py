@@ -11,9 +11,8 @@ from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncSta
 from sync.clock import sync_now
 from sync.models import FieldMapping, SyncMetadata, SyncQueue
 from sync.outbox import pauses
-from sync.registry import entity
 from sync.state import record_view
-from sync.state.record_view import FieldReason, RecordState, RecordView, StateReason, counts_by_reason, filter_by_state
+from sync.state.record_view import FieldReason, RecordState, RecordView, filter_by_state
 from tests.admin import states
 from tests.metrics.test_page import noon
 
@@ -113,62 +112,55 @@ def everything() -> None:
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
-    for paused in ("", "contact"):
-        if paused:
-            pauses.pause("anna", entity_type=paused)
-        views = described()
-        counted = counts_by_reason([entity("contact")])["contact"]
-        for part in StateReason:
-            named = {name for name, view in views.items() if view.reason_code is part}
-            assert counted.get(part, 0) == len(named), (paused, part)
-        for state in RecordState:
-            assert listed_as(state) == {name for name, view in views.items() if view.state is state}, (paused, state)
+    views = described()
+    counted = record_view.state_counts(Contact.objects.all())
+    for state in RecordState:
+        named = {name for name, view in views.items() if view.state is state}
+        assert (listed_as(state), counted[state]) == (named, len(named)), state
 
 
 def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
-    before = {name: (view.state, view.reason_code) for name, view in described().items()}
+    before = {name: view.state for name, view in described().items()}
     pauses.pause("anna", entity_type="contact")
     views = described()
-    assert {name: (view.state, view.reason_code) for name, view in views.items()} == before
+    assert {name: view.state for name, view in views.items()} == before
     assert views["To Monday, nothing"].reason.startswith("Paused by anna")
     assert views["Synced"].reason == ""
 
 
-def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
-    pairs = {name: (view.state, view.reason_code) for name, view in described().items()}
-    pending, attention = (RecordState.PENDING, StateReason.PENDING), RecordState.ATTENTION
-    assert pairs["Synced"] == (RecordState.SYNCED, StateReason.IN_SYNC)
-    assert pairs["Direction monday_to_npd"] == (RecordState.SYNCED, StateReason.TO_NPD)
-    assert pairs["Direction npd_to_monday"] == (RecordState.SYNCED, StateReason.TO_MONDAY)
-    assert pairs["Direction none"] == (RecordState.OFF, StateReason.NO_SYNC)
-    assert pairs["Off"] == (RecordState.OFF, StateReason.SYNC_OFF)
-    assert pairs["Conflict"] == (attention, StateReason.CONFLICT)
-    assert pairs["Failed"] == (attention, StateReason.FAILED)
-    assert pairs["Both ways, nothing"] == pairs["To Monday, nothing"] == pairs["To NPD, nothing"] == pending
-    assert pairs["To Monday, rejected"] == pairs["To NPD, blocked"] == (attention, StateReason.BLOCKED)
-    # What a person left in NPD, and a skipped relation, keep no record from being in sync.
-    assert pairs["To NPD, kept"] == pairs["To NPD, skipped"] == pending
-    # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
-    gone = {pairs[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
-    assert (gone, pairs["To NPD, missing"]) == ({(attention, StateReason.GONE)}, pending)
-    # A question about it, which is a conflict, is counted as it is listed in the inbox; one about its values as that.
-    gone = {pairs[f"Asked, {name}"] for name in ("archived", "deleted", "moved")}
-    conflict = (attention, StateReason.CONFLICT)
-    assert (gone, pairs["Asked, missing"]) == ({(attention, StateReason.GONE)}, conflict)
-    assert pairs["Asked, and in conflict"] == conflict
-    assert pairs["Removed, answered"] == pairs["Conflict, answered"] == pending
-    # What would be deleted or emptied waits for an answer; an answered one is on its way.
-    awaiting = {pairs[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
-    assert (awaiting, pairs["Asks, failed"]) == ({(attention, StateReason.APPROVAL)}, (attention, StateReason.FAILED))
-    assert pairs["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
-    assert pairs["Answered, approved"] == pairs["Answered, rejected"] == pending
-    # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    without_column = {pairs["No job, no column"], pairs["No job, made without its column"]}
-    assert without_column == {(RecordState.SYNCED, StateReason.COLUMN)}
-    assert pairs["To NPD, no column"] == pending
-    assert pairs["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
-    # A column that is back blocks nothing; its records come back one after another.
-    assert pairs["To NPD, column is back"] == pending
+# A column's block is the whole board's, which turns no record amber.
+SYNCED = "Synced; Direction monday_to_npd; Direction npd_to_monday; No job, no column; No job, made without its column"
+OFF = "Direction none; Off; Asks, off"
+# What a person left in NPD, and a skipped relation, keep no record from being in sync. An item that isn't shown is
+# looked for first; what was answered is on its way; a column that is back blocks nothing.
+PENDING = (
+    "Both ways, nothing; To Monday, nothing; To NPD, nothing; To NPD, no column; To NPD, kept; To NPD, skipped; "
+    "To NPD, missing; To NPD, column is back; "
+    "Removed, answered; Conflict, answered; Answered, approved; Answered, rejected"
+)
+ATTENTION = (
+    "Conflict; Failed; To Monday, rejected; To NPD, blocked; To NPD, rejected and no column; "
+    "To NPD, archived; To NPD, deleted; To NPD, moved; "
+    "Asked, archived; Asked, deleted; Asked, moved; Asked, missing; Asked, and in conflict; "
+    "Asks, records; Asks, clear_monday; Asks, clear_npd; Asks, without a job; Asks, blocked; Asks, failed"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        (RecordState.SYNCED, SYNCED),
+        (RecordState.OFF, OFF),
+        (RecordState.PENDING, PENDING),
+        (RecordState.ATTENTION, ATTENTION),
+    ],
+)
+def test_what_waits_is_pending_and_what_needs_a_person_says_so(
+    everything: None, state: RecordState, names: str
+) -> None:
+    views = described()
+    assert {views[name].state for name in names.split("; ")} == {state}
+    assert {name for name, view in views.items() if view.has_failed} == {"Failed", "Asks, failed"}
 
 
 @pytest.fixture
@@ -182,7 +174,6 @@ def ann(db: None) -> Contact:
     [
         ("pending", {"sync_status": "synced"}, RecordState.SYNCED, ""),
         ("synced", {"sync_status": "pending"}, RecordState.PENDING, "A change is waiting for its next sync."),
-        ("synced", {"sync_enabled": False}, RecordState.OFF, "Sync is off for this record."),
         ("disabled", {"sync_status": "synced"}, RecordState.SYNCED, ""),
     ],
 )
@@ -212,16 +203,16 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
     fields = {field.key: field for field in record_view.describe_one(record).fields}
-    assert (fields["role_title"].reason_code, fields["role_title"].local) == (FieldReason.NPD_CHANGED, "Chief")
+    assert fields["role_title"].local == "Chief"
     expected = {
-        "name": (RecordState.ATTENTION, FieldReason.CONFLICT),
-        "email": (RecordState.ATTENTION, FieldReason.REJECTED),
-        "notes": (RecordState.ATTENTION, FieldReason.BLOCKED),
-        "phone": (RecordState.SYNCED, FieldReason.KEPT_DIFFERENT),
-        "role_title": (RecordState.PENDING, FieldReason.NPD_CHANGED),
-        "organization": (RecordState.OFF, FieldReason.NOT_SYNCED),
+        "name": FieldReason.CONFLICT,
+        "email": FieldReason.REJECTED,
+        "notes": FieldReason.BLOCKED,
+        "phone": FieldReason.KEPT_DIFFERENT,
+        "role_title": FieldReason.NPD_CHANGED,
+        "organization": FieldReason.NOT_SYNCED,
     }
-    assert {key: (fields[key].state, fields[key].reason_code) for key in expected} == expected
+    assert {key: fields[key].reason_code for key in expected} == expected
 
 
 def test_a_field_whose_conflict_is_resolved_says_until_the_next_pass_that_both_changed(ann: Contact) -> None:
@@ -232,8 +223,7 @@ def test_a_field_whose_conflict_is_resolved_says_until_the_next_pass_that_both_c
     )
     ann.refresh_from_db()
     fields = {field.key: field for field in record_view.describe_one(ann).fields}
-    role = fields["role_title"]
-    assert (role.state, role.reason_code) == (RecordState.PENDING, FieldReason.BOTH_CHANGED)
+    assert fields["role_title"].reason_code is FieldReason.BOTH_CHANGED
 
 
 def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:

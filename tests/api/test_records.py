@@ -101,21 +101,6 @@ def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organ
     assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
 
 
-@pytest.mark.parametrize("values", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
-def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, values: dict[str, str]) -> None:
-    before = api.get(url_of(contact)).json()
-    answers = [
-        api.post(CONTACTS, {"name": "Ada"} | values),
-        api.patch(url_of(contact), values),
-        api.put(url_of(contact), before | values),
-    ]
-    for answer in answers:
-        assert answer.status_code == 400
-        assert (error_of(answer)["attr"], code_of(answer)) == (next(iter(values)), "read_only")
-    assert api.get(url_of(contact)).json() == before
-    assert Contact.objects.count() == 1
-
-
 def test_what_was_read_may_come_back_though_a_pass_came_between(api: APIClient, contact: Contact) -> None:
     whole = api.get(url_of(contact)).json()
     Contact.objects.filter(pk=contact.pk).update(

@@ -22,7 +22,7 @@ MUTATIONS = {name for name in vars(items) if name.startswith("prepare_")} | {"wr
 SET_UP = {"create_board", "ensure_columns", "ensure_webhooks"}
 """What it has to make boards, columns and webhooks: acts of a person who sets up a board, each of its own."""
 
-SET_UP_MODULES = {"sync/boards/board_setup.py", "sync/boards/webhooks.py"}
+SET_UP_MODULES = {"sync/operations/setup/board_setup.py", "sync/boards/webhooks.py"}
 ERASURE = "npd/personal_data.py"
 """Deletes a person's items where somebody asks for the erasure: no pass knows of it, and nothing is synced after."""
 

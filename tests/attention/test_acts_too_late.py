@@ -213,7 +213,9 @@ def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question
     ticked = {"action": "unlink", "_selected_action": str(contact.pk)}
     for item_id, changes in (("5001", True), ("5009", False)):
         question = browser.post("/admin/npd/contact/", ticked)
-        assert f"Unlink Ann from Monday? On Monday: Item {item_id}." in words_of(question.content.decode())
+        text = words_of(question.content.decode())
+        assert "Unlink Ann from Monday?" in text
+        assert f"Item {item_id}" in text
         if changes:
             Contact.objects.filter(pk=contact.pk).update(monday_id="5009")
         answer = browser.post("/admin/npd/contact/", answer_to_question(question.content.decode()))

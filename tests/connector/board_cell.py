@@ -7,8 +7,7 @@ from typing import Any
 from graphql import FieldNode, FragmentDefinitionNode, InlineFragmentNode, parse, visit
 from graphql.language.visitor import Visitor
 
-from sandbox.columns import KINDS, initial_settings, settings_json
-from sandbox.columns.value_kinds import Writing
+from sandbox.columns import KINDS, Writing, initial_settings, settings_json
 from sandbox.graph.resolvers import column_value
 from sandbox.model import Cell, Column, Item
 from sync.monday.board_items import Reading

@@ -96,24 +96,7 @@ def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
     assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
-ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "text"), optional=True)
-RELATION = ColumnSpec(
-    "org", "Organization", "board_relation", "org", ("board_relation", "text"), optional=True, target_board="9"
-)
-
-
-def test_an_optional_column_is_adopted_in_the_best_type_that_is_there(account: FakeAccount) -> None:
-    labels = {"labels": [{"id": 1, "label": "Navy"}]}
-    account.add_board("7", _column("a", "Aliases", "text"), _column("b", "ALIASES ", "dropdown", labels))
-    column = _ensure(account, ALIASES).columns["aliases"]
-    assert (column.id, column.type, column.settings) == ("b", "dropdown", labels)
-
-
-def test_an_optional_column_of_an_unfit_type_is_named_and_left(account: FakeAccount) -> None:
-    account.add_board("7", _column("a", "Aliases", "date"))
-    setup = _ensure(account, ALIASES)
-    assert "aliases" not in setup.columns
-    assert set(setup.unfit) == {"aliases"}
+RELATION = ColumnSpec("org", "Organization", "board_relation", "org", target_board="9")
 
 
 @pytest.mark.parametrize("settings", [{"boardIds": [9, 8]}, '{"boardIds": ["9"]}'])
@@ -123,9 +106,9 @@ def test_a_relation_to_the_right_board_is_adopted_in_both_forms(account: FakeAcc
 
 
 @pytest.mark.parametrize("settings", [{"boardIds": [8]}, {}, None, "rubbish"])
-def test_a_relation_to_another_board_is_named_and_left(account: FakeAccount, settings: object) -> None:
+def test_a_relation_to_another_board_is_left(account: FakeAccount, settings: object) -> None:
     account.add_board("7", _column("r", "Organization", "board_relation", settings))
-    assert set(_ensure(account, RELATION).unfit) == {"org"}
+    assert _ensure(account, RELATION).columns["org"].id != "r"
 
 
 def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:

@@ -17,7 +17,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
+from sync.reconcile.field_values import BoardContext, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from tests.decide import field_builders
@@ -437,10 +437,3 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
     refused = after_rejection(board(), plan, "too long", is_there=False)
     assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
     assert after_rejection(board(), plan, "twice", is_there=True).ending.rounds == 1
-
-
-def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:
-    item = facts(an_item(""), known_since=NOW)
-    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(item).ending.detail
-    later = decide_item(item, replace(board(), settings=PassSettings(new_item_wait_seconds=2 * 86_400))).ending.detail
-    assert f"on {NOW + timedelta(days=2):%-d %b %Y}" in later

@@ -8,12 +8,12 @@ import pytest
 from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.models import FieldMapping, Intent
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
-from sync.reconcile.sides import apply_unlinks, cleared_columns, column_findings, end_without_call, unmatchable_reason
+from sync.reconcile.sides import apply_unlinks, cleared_columns, column_findings, end_unmatchable, end_without_call
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
+from tests.decide.builders import BOARD, NOW, base, board, contact, facts, mapping, plain
 from tests.decide.field_builders import board as field_board
 from tests.decide.field_builders import item as field_item
 from tests.decide.field_builders import record_facts
@@ -151,5 +151,6 @@ def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed
     ],
 )
 def test_without_the_columns_by_which_items_are_known_none_is_created(on: BoardContext, reason: str) -> None:
-    assert unmatchable_reason(on).startswith(reason)
-    assert bool(unmatchable_reason(on)) is bool(reason)
+    plan = end_unmatchable(PassFacts(on, NOW), RecordPlan(facts(contact(monday_id=None), item=None)))
+    assert plan.reason.startswith(reason)
+    assert plan.is_open is (not reason)

@@ -36,7 +36,7 @@ IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
 RUN = re.compile(r"\bpython3? -m ([\w.]+)")
 EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py"}
 """Files of the application that docs/howto/sync-another-model.md makes as an example."""
-NOT_MODULES = {"npd.settling", "sync.E001", "sync.E002", "sync.W001"}
+NOT_MODULES = {"npd.settling", "sync.W001"}
 """What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""
 MAP = "docs/architecture.md"
 """The page that says where things are: what a row of its tables names, its files hold."""

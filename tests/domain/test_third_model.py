@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
 from django.apps import AppConfig, apps
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission, User
-from django.db.migrations import CreateModel, Migration
+from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import include, path
 
 from config import urls
-from npd.groups import after_migrate
 from sync import registry
 from sync.admin.record_pages import register_generated
 from sync.api.record_endpoints import record_paths
@@ -91,16 +88,3 @@ def test_a_variable_of_its_own_may_name_its_board(site: None) -> None:
     assert SPEC.board_setting == "MONDAY_DEALS_BOARD_ID"
     with override_settings(BOARD_IDS={"MONDAY_DEALS_BOARD_ID": "77"}):
         assert registry.configured_board_id("deal") == "77"
-
-
-def test_our_groups_see_a_new_model_and_only_the_run_that_makes_its_table_says_so(db: None) -> None:
-    clerks, others = Group.objects.get(name="Resolve"), Group.objects.create(name="Others")
-    clerks.permissions.clear()
-    contact = Migration("0001", "npd")
-    contact.operations = [CreateModel("Contact", [])]
-    later = SimpleNamespace(app_label="npd", operations=[])
-    npd: Any = apps.get_app_config("npd")
-    for plan, rights in (([(later, False)], set()), ([(contact, True)], set()), ([(contact, False)], {"view_contact"})):
-        after_migrate(npd, using="default", plan=plan)
-        assert set(clerks.permissions.values_list("codename", flat=True)) == rights
-    assert not Permission.objects.filter(group=others).exists()

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from config.embedded import launcher
-from config.embedded.launcher import check_data, check_ports, run_lock, variables_of
+from config.embedded.launcher import check_ports, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import load_or_create_secrets
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
@@ -272,19 +272,6 @@ def busy_port() -> Iterator[int]:
 def test_a_taken_port_names_the_line_to_type(busy_port: int) -> None:
     with pytest.raises(StartError, match=rf"Port {busy_port} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
         check_ports(busy_port)
-
-
-def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "pg").mkdir()
-    with pytest.raises(StartError, match="make reset"):
-        check_data(tmp_path)
-    (tmp_path / "pg").rmdir()
-    check_data(tmp_path)
-    (tmp_path / "pg").mkdir()
-    check_data(tmp_path)
-    (tmp_path / "initial_migrations").write_text("of an older version")
-    with pytest.raises(StartError, match="make reset"):
-        check_data(tmp_path)
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:

@@ -16,13 +16,10 @@ SCRIPT = ROOT / "config" / "embedded" / "venv.sh"
 PYTHON = '#!/bin/sh\ncase "$*" in *pip*) ! grep -q fails "$(eval echo \\${$#})" ;; *) exit 0 ;; esac\n'
 # What makes it, and writes down where.
 MAKER = """#!/bin/sh
-case "$*" in
-*--clear*)
+case "$*" in *--clear*)
     mkdir -p .venv/bin
     cp {python} .venv/bin/python
     echo "command = python -m venv --clear $PWD/.venv" >.venv/pyvenv.cfg ;;
-*venv*) {venv} ;;
-*) {age} ;;
 esac
 """
 
@@ -42,14 +39,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "npd" / "requirements").mkdir()
     lock(tmp_path / "npd", "one")
     (tmp_path / "bin").mkdir()
-    program(tmp_path / "python", PYTHON)
-    machine(tmp_path / "npd")
+    python = program(tmp_path / "python", PYTHON)
+    program(tmp_path / "bin" / "python3", MAKER.format(python=python))
     return tmp_path / "npd"
-
-
-def machine(folder: Path, name: str = "python3", venv: str = "exit 0", age: str = "exit 0") -> None:
-    text = MAKER.format(python=folder.parent / "python", venv=venv, age=age)
-    program(folder.parent / "bin" / name, text)
 
 
 def lock(folder: Path, commit: str) -> None:
@@ -84,11 +76,12 @@ def test_a_failed_install_says_what_to_do_and_is_tried_again(folder: Path) -> No
         assert "set PIP_INDEX_URL" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["", "/no/such/python"])
-def test_an_old_or_missing_python_hands_over_to_a_newer_one(folder: Path, name: str) -> None:
-    machine(folder, age="exit 1")
-    machine(folder, "python3.13")
-    assert run(folder, PYTHON=name).returncode == 0
+@pytest.mark.parametrize("python", ["", "/no/such/python"])
+def test_an_old_or_missing_python_is_told_what_to_install_or_name(folder: Path, python: str) -> None:
+    program(folder.parent / "bin" / "python3", "#!/bin/sh\nexit 1\n")
+    result = run(folder, PYTHON=python)
+    assert result.returncode == 1
+    assert "make run PYTHON=" in result.stderr
 
 
 def test_the_script_asks_pip_for_hashes_and_make_calls_it() -> None:

@@ -9,7 +9,7 @@ from sync.choices import RecordSyncStatus, SyncStatus
 from sync.models import BoardLink, Decision
 from sync.monday.items import item_fragment
 from sync.operations.explanation import explain, find_record
-from sync.state.record_view import RecordState, StateReason, describe, filter_by_state
+from sync.state.record_view import RecordState, describe, filter_by_state
 from tests.admin import states
 from tests.support.world import World
 
@@ -97,5 +97,5 @@ def test_explain_and_the_api_say_why() -> None:
     lines = explain(find_record("contact", str(contact.pk)))
     assert "Left out by the filter: Role is not “Customer”." in lines
     shown = describe([contact])[contact.pk]
-    assert (shown.state, shown.reason_code) == (RecordState.OFF, StateReason.LEFT_OUT)
+    assert (shown.state, shown.reason) == (RecordState.OFF, note)
     assert list(filter_by_state(Contact.objects.all(), "left_out")) == [contact]

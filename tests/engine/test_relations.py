@@ -1,21 +1,21 @@
 """Organization ↔ contact, as a column of connected boards and as a text."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from django.db import connection, models, transaction
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import registry
-from sync.boards.board_setup import set_up
 from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
-from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncedModel, SyncQueue
-from sync.registry import check_synced_models, entities, unfit_models
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
+from sync.operations.setup.board_setup import set_up
+from sync.registry import check_synced_models
 from tests.admin import states
 from tests.engine.conftest import choose
 from tests.support.world import World, mail
@@ -224,27 +224,6 @@ def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.Mo
     [warning] = check_synced_models()
     assert warning.id == "sync.W001"
     assert "dependency_triggers('contact', 'contacts', 'organization')" in str(warning.hint)
-
-
-def test_a_synced_model_with_another_key_or_with_the_name_of_another_is_refused() -> None:
-    with isolate_apps("npd"):
-
-        class Deal(SyncedModel):
-            id = models.BigAutoField(primary_key=True)
-
-            class Meta(SyncedModel.Meta):
-                app_label = "npd"
-                triggers: ClassVar[list[Any]] = []
-
-        class Contact(SyncedModel):
-            class Meta(SyncedModel.Meta):
-                app_label = "npd"
-                triggers: ClassVar[list[Any]] = []
-
-    errors = [*unfit_models([*(spec.model for spec in entities()), Deal, Contact])]
-    assert [(error.id, error.obj) for error in errors] == [("sync.E001", Deal), ("sync.E002", Contact)]
-    assert "Remove the field" in str(errors[0].hint)
-    assert "Rename one of them" in str(errors[1].hint)
 
 
 def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(named: World) -> None:

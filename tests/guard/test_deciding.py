@@ -1,6 +1,5 @@
 """The page on which a person approves or rejects, and what the guard's page says."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -96,27 +95,3 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     home = words_of(browser.get("/admin/").content.decode())
     assert "Items would be removed on Monday" in home
     assert "mary deleted 1 contact in NPD. Together with" in home
-
-
-def test_the_page_of_an_approval_names_who_deleted_the_record(admin_client: Client) -> None:
-    contact = Contact.objects.create(name="Ann Lind", monday_id="71")
-    approval = states_of.approval(contact, ApprovalKind.ITEMS)
-    admin_client.post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"})
-    page = words_of(admin_client.get(f"/admin/sync/approvalrequest/{approval.pk}/change/").content.decode())
-    assert re.search(r"Deleted in NPD by:?\s+admin", page)
-
-
-def test_the_page_of_an_approval_has_its_answers_until_it_is_decided(admin_client: Client) -> None:
-    contact = Contact.objects.create(name="Ann Lind", monday_id="71")
-    approval = states_of.approval(contact, ApprovalKind.ITEMS)
-    page = f"/admin/sync/approvalrequest/{approval.pk}/change/"
-    answers = admin_client.get(page).context["row_buttons"]
-    assert {button.code for button in answers} == {"approve", "reject"}
-    reject = next(button for button in answers if button.code == "reject")
-    question = admin_client.post(reject.post_to, reject.hidden)
-    assert "Keep 1 item on Monday?" in words_of(question.content.decode())
-    form = {"action": "reject", "key": f"approval:{approval.pk}", "confirmed": "yes"}
-    assert "1 item stays on Monday." in words_of(
-        admin_client.post("/admin/home/act/", form, follow=True).content.decode()
-    )
-    assert admin_client.get(page).context["row_buttons"] == []

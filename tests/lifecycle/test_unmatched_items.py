@@ -10,7 +10,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
 from sync.attention import Kind
-from sync.boards.board_setup import switch_board
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import NotPossible
@@ -18,6 +17,7 @@ from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
+from sync.operations.setup.board_setup import switch_board
 from sync.operations.sweep import enqueue_items
 from sync.outbox import pauses
 from sync.outbox.queue_rows import enqueue_unmatched

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db.models import F
@@ -109,16 +108,3 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert not slowed.fullmatch(state_of(admin_client))
     world.work()
     assert world.status(tight) == "synced"
-
-
-def test_the_api_tells_the_quota_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:
-    world.pass_time(minutes=10)  # Monday's own figure is some minutes old
-    breaker.refresh_account_info()
-    stats: dict[str, Any] = admin_client.get("/api/v1/sync/stats").json()
-    quota = stats["quota"]
-    assert (quota["limit"], quota["reserve"]) == (1_000, 50)
-    assert quota["used"] + quota["left"] == 1_000
-    assert quota["as_of"]
-    assert "At this rate they are used up at" in quota["words"]
-    assert quota["forecast_ends_at"]
-    assert stats["records"]["contact"]["window_seconds"] > 60

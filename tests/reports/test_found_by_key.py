@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import limits, registry
-from sync.boards.board_setup import set_up
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
+from sync.operations.setup.board_setup import set_up
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.lookups import load_board
 from tests.files.conftest import confirm, preview
@@ -156,7 +156,8 @@ def test_a_number_in_two_forms_comes_to_rest(world: World) -> None:
 
 def test_a_link_in_two_forms_comes_to_rest(world: World) -> None:
     ours, theirs = ("https://münchen.de:0443/[a]|b?", "https://xn--mnchen-3ya.de/%5ba%5d%7Cb")
-    set_up(registry.entity("organization"), limits.connector(), ["organization.inventory_url"])
+    world.sandbox.add_column(world.board_id("organization"), "inventory_url", "Inventory", "link")
+    set_up(registry.entity("organization"), limits.connector())
     firm = Organization.objects.create(name="Firm", inventory_url=ours)
     world.hear(minutes=3)
     world.hear(minutes=3)

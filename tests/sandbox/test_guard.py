@@ -19,38 +19,24 @@ def test_a_name_that_is_not_ours_reads_and_changes_nothing(simulator: Simulator,
         assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8001", "[::1]:8001", "LOCALHOST", "box.example:9"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8001", "[::1]:8001", "LOCALHOST", "box:9"])
 def test_our_own_names_are_let_in(host: str) -> None:
-    assert not refused(Guard("127.0.0.1", "https://box.example"), host=host)
+    assert not refused(Guard("box"), host=host)
 
 
-def test_listening_everywhere_lets_in_addresses_and_names_without_a_dot() -> None:
-    guard = Guard("0.0.0.0", "http://0.0.0.0:8001")
-    assert not refused(guard, host="sandbox:8001")
-    assert not refused(guard, host="192.168.1.5:8001")
-    assert not refused(guard, host="[fd00::5]:8001")
-    assert refused(guard, host="evil.example:8001")
+def test_listening_everywhere_lets_in_every_name() -> None:
+    assert not refused(Guard("0.0.0.0"), host="sandbox:8001")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://["},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-)
-def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://["])
+def test_the_page_of_another_site_changes_nothing(simulator: Simulator, origin: str) -> None:
     simulator.control("faults", {"status": 500})
     for method, path in (("DELETE", "faults"), ("POST", "reset")):
         address = f"{simulator.url}/_control/{path}"
-        answer = simulator.session.request(method, address, json={}, headers=headers, timeout=5)
+        answer = simulator.session.request(method, address, json={}, headers={"Origin": origin}, timeout=5)
         assert answer.status_code == 403
     assert len(simulator.read("faults")) == 1
-    assert simulator.session.get(f"{simulator.url}/_control/faults", headers=headers, timeout=5).ok
+    assert simulator.session.get(f"{simulator.url}/_control/faults", headers={"Origin": origin}, timeout=5).ok
 
 
 def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

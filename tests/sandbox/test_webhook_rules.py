@@ -1,4 +1,4 @@
-"""What can be done to webhooks on their way: drop, double, delay, reorder, hold and release."""
+"""What can be done to webhooks on their way: drop, double, delay, hold and release."""
 
 from typing import Any
 

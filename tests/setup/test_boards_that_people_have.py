@@ -8,12 +8,12 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync import registry
-from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import BoardColumn
 from sync.operations.person_requests import check_board
+from sync.operations.setup.selection import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.operations.sweep import enqueue_items
 from tests.support.sandbox import Sandbox
 from tests.support.world import World, mail
@@ -137,8 +137,8 @@ def items_of(world: World, board: str) -> list[str]:
 
 
 def set_up() -> Any:
-    from sync.boards.board_setup import set_up as set_up_one
     from sync.limits import metered_client
+    from sync.operations.setup.board_setup import set_up as set_up_one
 
     return set_up_one(registry.entity("contact"), metered_client.connector())
 

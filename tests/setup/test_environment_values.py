@@ -34,7 +34,7 @@ WRONG = [
     ("REDIS_URL", "redis://u:SECRET"),
     ("PORT", "abc"),
     ("PORT", "0"),
-    ("SANDBOX_PORT", "65536"),
+    ("SANDBOX_PORT", "-1"),
     ("TRUSTED_PROXIES", "-1"),
     ("SYNC_GUARD_PERCENT", "-5"),
     ("SYNC_GUARD_RECORDS", "1.5"),

@@ -1,4 +1,4 @@
-"""`monday_check` against the sandbox, over HTTP; what the connector finds is in tests/connector/test_doctor.py."""
+"""`monday_check` against the sandbox, over HTTP; what is wrong with account and boards is in test_doctor.py."""
 
 import json
 import uuid

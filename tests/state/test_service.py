@@ -239,7 +239,7 @@ def test_states_are_listed_and_narrowed(states: None, api: APIClient, query: str
 
 def test_a_state_says_jiras_id_where_the_system_is_jira(states: None, api: APIClient) -> None:
     [sprint] = api.get(f"{STATES}?remote_id=10001").json()["results"]
-    assert (sprint["jira_id"], sprint["monday_id"], sprint["sync_status"]) == ("10001", None, "completed")
+    assert (sprint["jira_id"], sprint["sync_status"]) == ("10001", "completed")
     assert sprint["conflicts"]["fields"] == ["name"]
     assert {state["jira_id"] for state in api.get(f"{STATES}?system=monday").json()["results"]} == {None}
 

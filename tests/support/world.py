@@ -21,13 +21,13 @@ from requests.adapters import HTTPAdapter
 
 from npd.models import Contact
 from sync import registry
-from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.limits import metered_client, stops
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.monday import items
 from sync.monday.connector import MondayConnector
+from sync.operations.setup.board_setup import set_up
 from sync.operations.worker import WorkSummary
 from sync.queue import SyncQueueService
 from sync.reconcile import field_plan

@@ -266,4 +266,4 @@ def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wiza
     assert planned.figures == "2 created, 1 waiting"
     page = wizard.get("plan/")
     assert "What waits" in page
-    assert "Becomes a contact" in page
+    assert "becomes a contact" in page

@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from sync.boards.board_setup import set_up_all
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
+from sync.operations.setup.board_setup import set_up_all
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
 from tests.support.people import signed_in, staff_who_may
@@ -72,7 +72,7 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     wizard.monday.delete_column(board, "job")
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert "Role can't have its column: It is not on the board any more." in started()["problem"]
+    assert "Role can't have its column: The column job is not on the board any more." in started()["problem"]
     assert not wizard.mutations()
     assert not BoardLink.objects.filter(board_id=board).exists()
     page = wizard.get("run/")
@@ -125,8 +125,8 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
         raise Died
 
     for step in (
-        "sync.boards.board_setup.board_columns.inspect_board",
-        "sync.boards.board_setup.register_webhooks",
+        "sync.operations.setup.board_setup.board_columns.inspect_board",
+        "sync.operations.setup.board_setup.register_webhooks",
         "sync.operations.setup.run._enqueue_records",
     ):
         with monkeypatch.context() as patched:

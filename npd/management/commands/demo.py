@@ -1,12 +1,8 @@
-"""manage.py demo: sample data on both sides, linked, with four examples and an unmatched item to try.
-
-Later runs add only what is missing.
-"""
+"""manage.py demo: fills an empty NPD and the sandbox, with four examples and an unmatched item to try."""
 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -21,17 +17,16 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
-from pghistory.models import Context
 
 from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
+from sync.operations.setup.board_setup import set_up_all
 from sync.operations.worker import drain
 from sync.outbox.queue_rows import enqueue_unmatched
 from sync.reconcile.field_values import stored_values
@@ -68,62 +63,36 @@ def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
-TIMEOUT_SECONDS = 60.0
-UNLIMITED_REQUESTS = 1_000_000
-
-
-class Sandbox:
-    """The simulator behind MONDAY_API_URL, and its routes that Monday doesn't have.
-
-    Every method raises CommandError when the simulator can't be reached.
-    """
-
-    def __init__(self) -> None:
-        parts = urlsplit(settings.MONDAY_API_URL)
-        if parts.hostname == "api.monday.com":
-            raise CommandError(
-                "The demo fills a sandbox with made-up people, never a real Monday account. "
-                "Start `make run`, or `python -m sandbox`, and set MONDAY_API_URL to http://127.0.0.1:8001/v2."
-            )
-        self.address = f"{parts.scheme}://{parts.netloc}"
-
-    def item_count(self, board_id: str) -> int:
-        boards = self._ask("GET", "/_control/boards")
-        return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
-
-    def add_items(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
-        """Add items without webhooks or log entries, as if they had always been there; return their ids."""
-        ids: list[str] = self._ask("POST", "/_control/items", {"board_id": board_id, "items": items})
-        return ids
-
-    def edit(self, item_id: str, column_id: str, text: str) -> None:
-        """Change a cell as a person does on the sandbox's page."""
-        self._ask(
-            "POST", "/_control/actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text}
+def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
+    """Use a route that only the simulator has, behind Monday's back. Raises CommandError if it can't be reached."""
+    parts = urlsplit(settings.MONDAY_API_URL)
+    if parts.hostname == "api.monday.com":
+        raise CommandError(
+            "The demo fills a sandbox with made-up people, never a real Monday account. "
+            "Start `make run`, or `python -m sandbox`, and set MONDAY_API_URL to http://127.0.0.1:8001/v2."
         )
+    address = f"{parts.scheme}://{parts.netloc}/_control/{path}"
+    try:
+        answer = requests.request("GET" if body is None else "POST", address, json=body, timeout=60.0)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise CommandError(
+            f"The sandbox did not do {address}: {error}. Start it with `make run` or `python -m sandbox`, and check "
+            "MONDAY_API_URL."
+        ) from error
+    return answer.json()
 
-    def reject_changes(self, item_id: str, message: str) -> None:
-        """Make the sandbox reject every change of an item with this message, until its faults are cleared."""
-        partial = {"every": 1, "code": "RecordInvalidException", "message": message}
-        self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            answer = requests.request(method, self.address + path, json=body, timeout=TIMEOUT_SECONDS)
-            answer.raise_for_status()
-        except requests.RequestException as error:
-            raise CommandError(
-                f"The sandbox at {self.address} did not do {path}: {error}. Start it with `make run` or "
-                "`python -m sandbox`, and check MONDAY_API_URL."
-            ) from error
-        return answer.json()
+def edit_on_board(item_id: str, column_id: str, text: str) -> None:
+    """Change a cell as a person does on the sandbox's page."""
+    ask_sandbox("actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text})
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return these records in the form of `Sandbox.add_items`, with their NPD IDs.
+    """Return these records as items for the sandbox, with their NPD IDs.
 
     A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
-    have no mapping until somebody asks set-up for their column (board_setup.py).
+    have no mapping until the board has their column.
     """
     mappings = list(link.mappings.all())
     items = []
@@ -148,25 +117,22 @@ UNMATCHED_VALUES: dict[str, object] = {  # by the key of their mapping
     "phone": {"phone": "+442079460999", "countryShortName": "GB"},
     "notes": {"text": "Wrote no email down."},
 }
-UNMATCHED_LABEL = "an unmatched item on the board"
-
-SEED = "seed"  # marks the sample data in the history, so that later runs know it
 
 
-def seed(sandbox: Sandbox) -> int:
+def seed() -> int:
     """Create the sample records in NPD and on the boards, not yet linked; return how many."""
     columns = contact_columns()
     unmatched_item: dict[str, object] = {
         "name": UNMATCHED_NAME,
         "values": {columns[key]: value for key, value in UNMATCHED_VALUES.items()},
     }
-    with pghistory.context(cause="import", demo=SEED), transaction.atomic():
+    with pghistory.context(cause="import"), transaction.atomic():
         # The two refer to each other; the constraints are checked at the commit.
         organizations = Organization.objects.bulk_create(sample_organizations())
         contacts = Contact.objects.bulk_create(sample_contacts())
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
-        _add_to_board(sandbox, "organization", organizations)
-        item_ids = _add_to_board(sandbox, "contact", contacts, [unmatched_item])
+        _add_to_board("organization", organizations)
+        item_ids = _add_to_board("contact", contacts, [unmatched_item])
     link = link_of("contact")
     assert link is not None
     unmatched_ids = item_ids[len(contacts) :]
@@ -177,59 +143,54 @@ def seed(sandbox: Sandbox) -> int:
 
 
 def _add_to_board(
-    sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], other_items: Sequence[dict[str, object]] = ()
+    entity_type: str, records: Sequence[SyncedModel], other_items: Sequence[dict[str, object]] = ()
 ) -> list[str]:
+    """Add items without webhooks or log entries, as if they had always been there; return their ids."""
     link = link_of(entity_type)
     assert link is not None
     # A board with items was filled by a run that ended before its commit.
-    if sandbox.item_count(link.board_id):
+    if any(board["items"] for board in ask_sandbox("boards") if str(board["id"]) == link.board_id):
         return []
-    return sandbox.add_items(link.board_id, [*items_of(link, records), *other_items])
+    items = [*items_of(link, records), *other_items]
+    ids: list[str] = ask_sandbox("items", {"board_id": link.board_id, "items": items})
+    return ids
 
 
-REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
-
-
-def change_both_sides(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+def change_both_sides(contact: Contact, item_id: str) -> None:
     """Change the role and the phone number differently on both sides."""
     columns = contact_columns()
-    sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
-    sandbox.edit(item_id, columns["phone"], "+12025550147 US")
+    edit_on_board(item_id, columns["role_title"], "Head of Procurement")
+    edit_on_board(item_id, columns["phone"], "+12025550147 US")
     contact.role_title = "Director of Purchasing"
     contact.phone = "+1 202 555 0112"
 
 
-def enter_rejected_email(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+def enter_rejected_email(contact: Contact, item_id: str) -> None:
     """Enter an address that the standards and Django allow, and Monday does not."""
     local, _, domain = contact.email.rpartition("@")
     contact.email = f"{local}/office@{domain}"
 
 
-def turn_sync_off(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+def turn_sync_off(contact: Contact, item_id: str) -> None:
     contact.sync_enabled = False
 
 
-def change_rejected_item(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
-    """Change the role while the sandbox rejects every change of the item."""
-    sandbox.reject_changes(item_id, REJECTION_MESSAGE)
+def change_rejected_item(contact: Contact, item_id: str) -> None:
+    """Change the role while the sandbox rejects every change of the item, until its faults are cleared."""
+    message = "The item could not be saved: a fault that the demo planted"
+    partial = {"every": 1, "code": "RecordInvalidException", "message": message}
+    ask_sandbox("faults", {"partial": partial, "naming": item_id, "count": 1_000_000})
     contact.role_title = f"{contact.role_title} (on leave)"
 
 
-@dataclass(frozen=True)
-class Example:
-    """Something to try, made of one sample contact that a person changes."""
+Change = Callable[[Contact, str], None]  # changes the unsaved contact, and perhaps its item
 
-    label: str
-    change: Callable[[Contact, str, Sandbox], None]  # changes the unsaved contact, and perhaps its item
-    attempts: int = 1  # to send the change; a job fails after five
-
-
-# By the name that pghistory's context stores once the example exists. The order decides which contact each one gets.
-EXAMPLES = {
-    "conflict": Example("a conflict", change_both_sides),
-    "held": Example("a rejected email", enter_rejected_email),
-    "disabled": Example("a record without sync", turn_sync_off),
-    "failed": Example("a change that failed", change_rejected_item, attempts=5),
+# Things to try, each made of one sample contact that a person changes; with their names in the output.
+EXAMPLES: dict[str, tuple[str, Change]] = {
+    "conflict": ("a conflict", change_both_sides),
+    "held": ("a rejected email", enter_rejected_email),
+    "disabled": ("a record without sync", turn_sync_off),
+    "failed": ("a change that failed", change_rejected_item),
 }
 
 
@@ -247,38 +208,19 @@ def demo_people() -> dict[str, UUID]:
     return dict(zip(("first", *EXAMPLES), islice(filled, 1 + len(EXAMPLES)), strict=True))
 
 
-def missing_examples() -> list[str]:
-    """Return the examples that no run has created yet; none if NPD wasn't filled by the demo.
-
-    An example whose contact has been deleted can't be created any more, so it isn't missing.
-    """
-    created = set(Context.objects.filter(metadata__has_key="demo").values_list("metadata__demo", flat=True))
-    if SEED not in created:
-        return []
-    contacts = Contact.objects.in_bulk(demo_people().values())
-    return [name for name in EXAMPLES if name not in created and demo_people()[name] in contacts]
-
-
-def create_example(name: str, sandbox: Sandbox) -> bool:
-    """Create an example as people would.
-
-    Return False if its contact has no item yet; a later run creates the example.
-    """
-    contact = Contact.objects.filter(pk=demo_people()[name], monday_id__isnull=False).first()
-    if contact is None:
-        return False
-    example = EXAMPLES[name]
-    example.change(contact, str(contact.monday_id), sandbox)
-    # The context marks the example as created; the history isn't deleted with the contact.
+def create_example(name: str) -> None:
+    """Create an example as people would."""
+    contact = Contact.objects.get(pk=demo_people()[name])
+    _, change = EXAMPLES[name]
+    change(contact, str(contact.monday_id))
     admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
-    with pghistory.context(demo=name, user=admin.pk if admin else None):
+    with pghistory.context(user=admin.pk if admin else None):
         contact.save()
     drain("contact")
-    # Each attempt is real; only the wait before it is skipped.
-    for _ in range(example.attempts - 1):
-        SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING).update(next_retry=SyncNow())
+    # Each attempt of the change that fails is real; only the wait before it is skipped.
+    retries = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING, attempts__gt=0)
+    while retries.update(next_retry=SyncNow()):
         drain("contact")
-    return True
 
 
 def tour() -> Iterator[str]:
@@ -371,26 +313,22 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        sandbox = Sandbox()
+        ask_sandbox("clock")  # before anything is made at Monday itself
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
                 self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-        added = []
-        # The demo fills only an empty NPD.
-        if not (Contact.objects.exists() or Organization.objects.exists()):
-            self._say("Sample data for NPD and the boards …")
-            count = seed(sandbox)
-            added.append(UNMATCHED_LABEL)
-            self._say(f"  {count:,} records on both sides. Linking them:")
-        missing = missing_examples()
-        if missing:
-            # Each record's item is found by its NPD ID, in reads of 100 and without writes.
-            drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
-            added += [EXAMPLES[name].label for name in missing if create_example(name, sandbox)]
-        if added:
-            self._say(f"  Waiting to be tried: {', '.join(added)}.")
+        if Contact.objects.exists() or Organization.objects.exists():
+            return
+        self._say("Sample data for NPD and the boards …")
+        self._say(f"  {seed():,} records on both sides. Linking them:")
+        # Each record's item is found by its NPD ID, in reads of 100 and without writes.
+        drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
+        for name in EXAMPLES:
+            create_example(name)
+        labels = ["an unmatched item on the board", *(label for label, _ in EXAMPLES.values())]
+        self._say(f"  Waiting to be tried: {', '.join(labels)}.")
 
     def _say(self, line: str) -> None:
         """Print a line at once; `make run` shows it while the command goes on."""

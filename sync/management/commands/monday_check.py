@@ -15,21 +15,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
 from sync.boards import board_columns, webhooks
-from sync.boards.board_setup import NOT_CONFIGURED
-from sync.choices import ApprovalState, SyncDirection
+from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
 from sync.monday import connection
-from sync.monday.board_events import url_fingerprint
-from sync.monday.columns import selectable_labels
-from sync.monday.connection import BoardCheck, CheckResult, ColumnCheck
+from sync.monday.board_events import WEBHOOK_EVENTS, url_fingerprint
+from sync.monday.board_items import Board
+from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import WRONG_VERSION, MondayError, Scope
+from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
 from sync.operations import comparison
+from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
 
@@ -37,6 +37,10 @@ _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
 # A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
+
+NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
+
+_RUN_SETUP = "Run `manage.py monday_setup`."
 
 # The subjects of Monday's errors by their scope, and those of stored causes by their code.
 _SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
@@ -157,37 +161,79 @@ def _monday_results() -> list[CheckResult]:
         message = f"{words}. Monday said: {error.message}" if words else error.message
         on_server = error.kind.for_administrator
         return [CheckResult(False, message, error.advice, subject, for_administrator=on_server)]
-    boards = []
-    # Webhooks to an earlier address don't count, because their deliveries don't reach this installation.
+    monday = connector(urgent=True)
+    links = [(spec.board_title, registry.link_of(spec.entity_type)) for spec in registry.entities()]
+    results = connection.check_account(account_info, api_version)
+    try:
+        boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
+    except MondayError as error:
+        return [*results, CheckResult(False, error.message, error.advice, "board")]
+    for title, link in links:
+        board = boards.get(link.board_id) if link is not None else None
+        results += board_results(title, link, board, monday)
+    return results
+
+
+def board_results(
+    title: str, link: BoardLink | None, board: Board | None, monday: MondayConnector
+) -> Iterator[CheckResult]:
+    """Check a board that was read, with its group for new items, its columns and its webhooks; None if it can't be."""
+    if link is None or not link.board_id:
+        yield CheckResult(False, f"{title}: no board is set.", _RUN_SETUP, "board")
+        return
+    if board is None:
+        fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"
+        yield CheckResult(False, f"{title}: board {link.board_id} isn't there, or is hidden.", fix, "board")
+        return
+    if not board.is_active:
+        fix = "Restore the board on Monday, or set up another one."
+        yield CheckResult(False, f"{title}: board {board.id} is {board.state}.", fix, "board")
+        return
+    yield CheckResult(True, f"{title}: board “{board.name}” ({board.id}) is active.", subject="board")
+    if board.items_count is not None and board.items_limit:
+        used = f"{title}: {board.items_count:,} of at most {board.items_limit:,} items are on the board."
+        is_full = board.items_count >= board.items_limit
+        is_nearly_full = board.items_count >= NEARLY_FULL_SHARE * board.items_limit
+        fix = BOARD_FULL.advice if is_nearly_full else ""
+        yield CheckResult(not is_full, used, fix, "board", is_warning=is_nearly_full)
+    if link.group_id and link.group_id not in board.groups:
+        message = f"{title}: the group {link.group_id}, to which new items go, is archived or deleted."
+        fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
+        yield CheckResult(False, message, fix, "board")
+    problems = [board_columns.column_problem(link, mapping, board)[1] for mapping in link.mappings.all()]
+    problems = [problem for problem in (*problems, board_columns.npd_id_problem(link, board)) if problem]
+    for problem in problems:
+        fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
+        yield CheckResult(False, f"{title}: {problem}", fix, "columns")
+    if not problems:
+        yield CheckResult(True, f"{title}: all mapped columns are there.", subject="columns")
+    yield from _webhook_results(title, link, monday)
+
+
+def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> Iterator[CheckResult]:
+    try:
+        existing = monday.webhooks(link.board_id)
+    except MondayError as error:
+        yield CheckResult(False, f"{title}: the webhooks can't be read.", error.sentence, "webhooks")
+        return
+    ours = [webhook for hook_id, webhook in link.webhooks.items() if hook_id in existing]
+    # Those to an earlier address don't count, because their deliveries don't reach this installation.
     fingerprint = url_fingerprint(webhooks.webhook_url())
-    for spec in registry.entities():
-        link = registry.link_of(spec.entity_type)
-        if link is None:
-            boards.append(BoardCheck(spec.board_title, None))
-            continue
-        columns = {}
-        for mapping in link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE):
-            # Only the type that set-up found, because another fitting type would need another converter.
-            column_type = mapping.options.get("column_type")
-            types = (column_type,) if column_type else board_columns.fitting_types(mapping)
-            labels = selectable_labels(column_type or "", mapping.options.get("settings") or {})
-            target = board_columns.target_board_of(mapping)
-            columns[mapping.column_id] = ColumnCheck(mapping.label, types, target, labels)
-        if link.npd_id_column:
-            columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
-        hook_ids = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
-        former_hook_ids = [hook_id for hook_id in link.webhooks if hook_id not in hook_ids]
-        boards.append(
-            BoardCheck(
-                spec.board_title,
-                link.board_id or None,
-                columns,
-                hook_ids=hook_ids,
-                former_hook_ids=former_hook_ids,
-                group_id=link.group_id,
-            )
-        )
-    return connector(urgent=True).check_connection(account_info, api_version, boards)
+    current = {webhook["event"] for webhook in ours if webhook["fingerprint"] == fingerprint}
+    if missing := [event for event in WEBHOOK_EVENTS if event not in current]:
+        yield CheckResult(False, f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP, "webhooks")
+    else:
+        yield CheckResult(True, f"{title}: all {len(WEBHOOK_EVENTS)} webhooks are there.", subject="webhooks")
+    if superfluous := len(ours) - len(current):
+        message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
+        fix = f"They are taken away by the set-up. {_RUN_SETUP}"
+        yield CheckResult(True, message, fix, "webhooks", is_warning=True)
+    others = {event for hook_id, event in existing.items() if hook_id not in link.webhooks}
+    if others >= set(WEBHOOK_EVENTS):
+        # A board that was archived and restored looks like this (community topic 86426), as does a second installation.
+        message = f"{title}: a second full set of webhooks is on the board, and it isn't ours."
+        fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
+        yield CheckResult(True, message, fix, "webhooks", is_warning=True)
 
 
 def _quota_results() -> Iterator[CheckResult]:

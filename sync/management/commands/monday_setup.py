@@ -2,66 +2,42 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError
 
-from sync.boards.board_setup import SetupOutcome, missing_columns, set_up_all
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
 from sync.limits import monday_account
 from sync.monday.connection import ENDING_KINDS
 from sync.monday.errors import MondayError
+from sync.operations.setup.board_setup import SetupOutcome, set_up_all
 from sync.outbox import notify
 
 
 class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--with",
-            action="append",
-            default=[],
-            dest="requested",
-            metavar="KEY",
-            help="also make the column of an optional field, such as contact.organization; may be given again",
-        )
-        parser.add_argument(
-            "--print-env", action="store_true", help="print the board ids as NAME=value lines, for .env"
-        )
-
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up all boards and report; exit 1 if problems remain."""
         outcomes: list[SetupOutcome] = []
         try:
-            for outcome in set_up_all(options["requested"]):
+            for outcome in set_up_all():
                 outcomes.append(outcome)
                 self._print_outcome(outcome)
         except MondayError as error:
             raise CommandError(error.full_sentence) from error
         except ActionError as error:
             raise CommandError(str(error)) from error
-        if options["print_env"]:
-            for outcome in outcomes:
-                self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
-        else:
-            row = monday_account()
-            version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
-            plan = f", plan {row.tier}" if row.tier else ""
-            self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
-            if row.version_kind in ENDING_KINDS:
-                self.stdout.write(
-                    "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it "
-                    "calls current; `manage.py monday_check` names it."
-                )
-            more = [name for outcome in outcomes for name in missing_columns(outcome.entity, outcome.link)]
-            if more:
-                self.stdout.write(
-                    f"Not synced for want of a column: {', '.join(more)}. Make the column on the board and run this "
-                    f"again, or have it made: `manage.py monday_setup --with {more[0]}`."
-                )
-        problems = [problem for outcome in outcomes for problem in outcome.problems]
-        if problems:
+        row = monday_account()
+        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
+        plan = f", plan {row.tier}" if row.tier else ""
+        self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
+        if row.version_kind in ENDING_KINDS:
+            self.stdout.write(
+                "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it "
+                "calls current; `manage.py monday_check` names it."
+            )
+        if problems := [problem for outcome in outcomes for problem in outcome.problems]:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             notify.notify_board(outcome.entity.entity_type)
@@ -75,3 +51,8 @@ class Command(BaseCommand):
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
             self.stdout.write(terminal_line(f"{board}: the filter lets through: {line}"))
+        if without_column := [spec.label for spec in outcome.entity.mappings if spec.key not in labels]:
+            self.stdout.write(
+                f"{board}: not synced for want of a column: {', '.join(without_column)}. Make the column on the board "
+                "and run this again, or choose it in the admin under Boards, “Set up…”."
+            )

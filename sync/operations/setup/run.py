@@ -13,7 +13,6 @@ created the board; in the end `done` and `problems`, or the `problem` that stopp
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -23,22 +22,19 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from sync import limits, registry
-from sync.boards import board_columns, board_setup, field_choices
-from sync.choices import Cause, Priority, SetupState, SyncDirection
+from sync.choices import Cause, Priority, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
-from sync.models import BoardLink, FieldMapping, UnmatchedItem
+from sync.models import BoardLink
 from sync.models.synced_model import unsynced
-from sync.monday.board_items import BoardSetup
 from sync.monday.errors import PASSING_SCOPES, MondayError
-from sync.operations.person_requests import enqueue_affected
-from sync.operations.setup import selection
+from sync.operations.setup import board_setup, selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
 from sync.operations.sweep import enqueue_items
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue, enqueue_unmatched
+from sync.outbox.queue_rows import enqueue
 
 log = structlog.get_logger(__name__)
 
@@ -239,72 +235,8 @@ def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
     if board is None:
         raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
     chosen = selection.ChosenBoard(started.choices, board)
-    new = []
-    for mappable in chosen.new_fields:
-        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
-            raise ActionError(
-                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
-                "too, or leave the field out."
-            )
-        # If a column with another title has the id already, Monday assigns an id.
-        same_id = chosen.columns.get(mappable.column_id)
-        is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
-        # Without `types`, set-up doesn't adopt an existing column of another type.
-        new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
-    present = []
-    for mappable in chosen.synced:
-        if mappable.is_name or mappable in chosen.new_fields:
-            continue
-        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-        reason = field_choices.unfit_reason(mappable, column) if column else "It is not on the board any more."
-        if column is None or reason:
-            raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-        present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
-    # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-    columns = [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
     is_new = started.values.get("made_board", False)
-    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
-    return board_setup.set_up_board(target, connector)
-
-
-def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
-    """Store the chosen settings and mappings; return the steps, and whether records need a pass because of them."""
-    person = started.values["by"]
-    filter_before = link.sync_filter
-    link.sync_filter = dict(started.choices.sync_filter)
-    link.creates_records = started.choices.creates_records
-    link.save(update_fields=["creates_records", "sync_filter"])
-    before = {mapping.key: mapping for mapping in link.mappings.all()}
-    needs_pass = False  # whether a direction changes
-    for position, spec in enumerate(started.spec.mappings):
-        choice = started.choices.fields.get(spec.key)
-        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-        if choice is not None and choice.is_synced:
-            first_match = started.choices.first_match
-            values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
-        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-        # `make_mapping` gives the values only to new rows.
-        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
-        direction_before = SyncDirection.NONE if is_new else mapping.direction
-        needs_pass |= direction_before != values["direction"]
-        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-    stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
-    stored.needs_resync |= needs_pass
-    for mapping in link.mappings.filter(key__in=before):
-        if before[mapping.key].column_id not in ("", mapping.column_id):
-            stored.remapped[mapping.remap_key] = person
-        if before[mapping.key].rule != mapping.rule:
-            enqueue_affected(mapping, person)
-    if filter_before != link.sync_filter:
-        # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
-        stored.done.append("changed the filter")
-        stored.needs_resync = True
-        # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
-        items = unmatched.values_list("item_id", flat=True)
-        enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-    return stored
+    return board_setup.set_up_board(chosen, board, connector, is_new=is_new, by=started.values["by"])
 
 
 def _enqueue_records(started: StartedSetup) -> None:

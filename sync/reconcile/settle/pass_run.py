@@ -79,7 +79,7 @@ class PassHistory:
     def rows(self) -> list[Decision]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:  # noqa: C901 - the parts of one entry
+    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
@@ -103,8 +103,6 @@ class PassHistory:
         if field_plan is not None:
             editors, actor = self._editors(line, plan, field_plan, events)
             cause |= editors
-            if REFILLS in line.values and (by := claim.payload.get(field_plan.mapping.remap_key)):
-                cause["by"] = by
         if line.kind == RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
