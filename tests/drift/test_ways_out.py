@@ -126,7 +126,9 @@ def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
 
 
-def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, owner: Owner, admin: Client) -> None:
+def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(
+    world: World, owner: Owner, admin: Client
+) -> None:
     contact, untouched = world.linked(role_title="Analyst"), world.linked("Bob", role_title="Buyer")
     gone(owner)
     with pghistory.context(cause="import"):
@@ -139,8 +141,7 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
         for record in (contact, untouched)
     )
     assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")
-    assert (filled.actor, filled.values["before"]) == ("lead", "")
-    assert filled.cause["by"] == "lead"
+    assert (filled.actor, filled.values["before"]) == ("NPD Sync", "")
     assert "npd" not in filled.cause  # nobody's edit led to it
     assert not is_undoable(filled)
 
@@ -152,7 +153,7 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
     [act] = [act for act in acts(contact) if act.line.after == "Head"]
     event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")
     assert (act.line.before, act.line.actor, act.line.at) == ("Analyst", "import", event.pgh_created_at)
-    assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
+    assert [act.line.actor for act in acts(untouched)] == ["NPD Sync", "a script"]
     # It isn't told as a change from nothing.
     assert (acts(untouched)[0].line.is_value, acts(untouched)[0].line.icon_label) == (False, "New column filled")
     admin.post(act.offer.url, {"confirmed": "yes"})
