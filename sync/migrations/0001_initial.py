@@ -93,7 +93,6 @@ class Migration(migrations.Migration):
                 ),
                 ("swept_at", models.DateTimeField(blank=True, null=True)),
                 ("sweep_problem", models.TextField(blank=True, db_default="")),
-                ("sweep_shortfall", models.IntegerField(db_default=0)),
                 (
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
