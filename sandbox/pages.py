@@ -245,12 +245,14 @@ FAULT_BUTTONS: dict[str, dict[str, Any]] = {
     "Listing is empty": {"listing": "empty"},
     "Writes fail, reads go on": {"status": 500, "on": "mutation", "count": None},
     "Boards are full": {
-        "partial": {"every": 1, "code": "ItemsLimitationException"}, "on": "create_item", "count": None,
+        "partial": {"every": 1, "code": "ItemsLimitationException"},
+        "on": "create_item",
+        "count": None,
     },
     "Texts are stored in small letters": {"alters": "small"},
     "Spaces are folded": {"alters": "folded"},
     "Tags are closed": {"alters": "tags closed"},
-}  # fmt: skip
+}
 RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Hold all": {"rule": "hold"},
     "Drop the next": {"rule": "drop"},
