@@ -220,7 +220,7 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert "Role was rejected by Monday · 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(states.synced("Left in NPD", "Left"), kept_by={"who": "Ada"})
-    form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
+    form = {"action": "retry_field", "cause": "rejected:contact:role_title:rejected"}
     assert "Trying again: 2 entries." in answer_to(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=key).name for key in again} == {"Ann", "Bob"}
@@ -242,7 +242,7 @@ def looping(world: World, settings: Any) -> Contact:
 def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:
     assert EMPTY in shown(admin)
     contact = looping(world, settings)
-    text, retry = shown(admin), {"one": f"retry blocked:contact:{contact.pk}:role_title"}
+    text, retry = shown(admin), {"one": f"retry_field blocked:contact:{contact.pk}:role_title"}
     assert "Rewritten on the board by Monday user -4, so nothing is sent to it until" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()
