@@ -257,8 +257,7 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     """The record was unlinked while the call's answer was out, and linked with an item that says the same."""
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
-    sides = {"role_title": "Mine"}, {"role_title": "Sent"}
-    plans = decide_fields(*field_facts(*sides, intents=(ours,), without_base=agreed))
+    plans = decide_fields(*roles("Mine", "Sent", intents=(ours,), without_base=agreed))
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
@@ -361,10 +360,8 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
 # --- a person's decisions -------------------------------------------------------------------------------------------
 
 
-def resolved(selection: FieldSelection, kind: str = ConflictKind.FIELDS, **remote: str) -> FieldFacts:
-    conflict = chosen("role_title", selection, kind)
-    sides = {"role_title": "Mine"}, {"role_title": "Theirs"} | remote
-    return field_facts(*sides, conflicts=(conflict,))
+def resolved(selection: FieldSelection) -> FieldFacts:
+    return roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),))
 
 
 @pytest.mark.parametrize(
@@ -416,8 +413,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ],
 )
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
-    sides = {"role_title": "Mine"}, {"role_title": "Theirs"}
-    plans = decide_fields(*field_facts(*sides, conflicts=(chosen("role_title", selection),), **more))
+    plans = decide_fields(*roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),), **more))
     assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
     assert plans["role_title"].resolves is None
 
@@ -429,8 +425,8 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     assert not plans["role_title"].rejected
 
 
-def lost(selection: FieldSelection, **values: str) -> FieldFacts:
-    return field_facts(values, values, conflicts=(chosen("role_title", selection, ConflictKind.OVERWRITTEN),))
+def lost(selection: FieldSelection) -> FieldFacts:
+    return field_facts(conflicts=(chosen("role_title", selection, ConflictKind.OVERWRITTEN),))
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
@@ -447,7 +443,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
-    plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
+    plans = decide_fields(*roles(local, remote, conflicts=(conflict,)))
     assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
 
 
