@@ -351,14 +351,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         for row in rows:
             row.sync_view = views[row.pk]
 
-    @admin.display(description="Sync", ordering="sync_status")
-    def sync(self, record: Any) -> SafeString:
-        return record_panel.list_cell(record.sync_view)
-
-    @admin.display(description="On Monday")
-    def item(self, record: Any) -> SafeString | str:
-        return record_panel.record_item_link(record.sync_view)
-
+    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.sync_view), "sync_status")
+    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.sync_view))
     updated = admin_base.time_column("updated_at", "Updated")
 
     def _url_name(self, view: str) -> str:
