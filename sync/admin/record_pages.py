@@ -196,9 +196,6 @@ class RecordChangeList(admin_base.PageChangeList):
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
         self._counts = record_view.state_counts(records)
-        total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
-        # The paginator would count the same rows again.
-        request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
         for row in self.result_list:
@@ -259,13 +256,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
     warn_unsaved_form = True
-
-    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Reuse the count of the tabs."""
-        paginator = super().get_paginator(request, *args, **kwargs)
-        if hasattr(request, "page_total"):
-            paginator.count = request.page_total
-        return paginator
 
     # Cached properties, because an admin may be created before all applications have registered their models.
 
@@ -498,11 +488,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
         return cast("SyncedModel", record)
 
-    def missing_words(self, object_id: str) -> str:
-        """Return who deleted the record, if that is known."""
-        if not admin_base.is_valid_key(self.model, object_id):
-            return super().missing_words(object_id)
-        return handlers.record_now(self.model.entity_type(), UUID(object_id))
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
+        """Return who deleted the record, if that is known, and where deleted records are."""
+        words = super().missing_words(request, object_id)
+        if admin_base.is_valid_key(self.model, object_id):
+            words = handlers.record_now(self.model.entity_type(), UUID(object_id))
+        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+        return format_html("{} {}", words, link)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -515,9 +507,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
-        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
@@ -599,9 +588,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
         undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
-        query = f"?q={keys[0]}" if len(keys) == 1 else ""
-        restore = activity_pages.deleted_records_link(request.user, "Restore under Deleted records", query)
-        if parts := [(part,) for part in (*waiting, undo, restore) if part]:
+        restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+        if parts := [(part,) for part in (*waiting, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 
