@@ -3,7 +3,6 @@
 The server renders all HTML; `page.js` only loads a page again to show what others changed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -112,20 +111,9 @@ class BoardPage:
         titles = ["Name", *(column.title for column in self._columns), "Actions"]
         headings = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
         rows = "".join(self._row(item) for item in self._items)
-        # What the fields of a column suggest: its labels, or the items of the connected boards.
-        offers = ""
-        for column in self._columns:
-            if column.type == "dropdown":
-                names = [label["name"] for label in column.settings.get("labels", [])]
-            elif column.type == "board_relation":
-                names = [item.name for board_id in board_ids(column) for item in self._world.items_of(board_id)]
-            else:
-                continue
-            options = "".join(f'<option value="{escape(name)}">' for name in names)
-            offers += f'<datalist id="offers-{escape(column.id)}">{options}</datalist>'
         return (
             f'<div class="scroll"><table aria-label="Items of {escape(self._board.name)}">'
-            f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>{offers}"
+            f"<thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
 
     def _row(self, item: model.Item) -> str:
@@ -181,8 +169,7 @@ class BoardPage:
         elif column.type == "long_text":
             field = f'<textarea {attributes} name="text" rows="1">\n{escape(text)}</textarea>{field}'
         else:
-            offers = f' list="offers-{escape(column.id)}"' if column.type in ("dropdown", "board_relation") else ""
-            field = f'<input {attributes} name="text" value="{escape(text)}"{offers} autocomplete="off">{field}'
+            field = f'<input {attributes} name="text" value="{escape(text)}" autocomplete="off">{field}'
         return (
             f'<form class="cell" method="post" action="{self._address()}">'
             f'<input type="hidden" name="item" value="{item.id}">'
@@ -242,11 +229,10 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Co
 
 
 class Pages:
-    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None, reset: Callable[[], object]) -> None:
+    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None) -> None:
         self._world = world
         self._faults = faults
         self._npd_url = npd_url
-        self._reset = reset
 
     def routes(self) -> list[web.Route]:
         return [
@@ -325,9 +311,6 @@ class Pages:
 
     def press(self, request: web.Request) -> web.Response:
         form = request.form()
-        if form.get("do") == "reset":
-            self._reset()
-            return web.Response(303, b"", {"Location": "/"})
         self._faults.press(form.get("do", ""), form.get("choice", ""))
         return web.Response(303, b"", {"Location": "/faults"})
 

@@ -1,14 +1,15 @@
 """Faults & tools: the log of calls and webhooks, and buttons for faults, webhook rules, limits, latency and clock."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
-from sandbox.faults import Fault, fault_from
+from sandbox.control import Control
+from sandbox.faults import Fault
 from sandbox.model import Clock
 from sandbox.web import BadRequestError
 from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
@@ -46,51 +47,36 @@ RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle",
 CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
-CLOSED_FORM = """<form method="post" action="/faults"><label>Read-only: id of a column or an item
-<input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
 
 class FaultsPage:
     """The page, and what its buttons do."""
 
-    def __init__(self, clock: Clock, api: Api, deliveries: Deliveries) -> None:
+    def __init__(self, control: Control, clock: Clock, api: Api, deliveries: Deliveries) -> None:
+        self._control = control
         self._clock = clock
         self._api = api
         self._deliveries = deliveries
 
-    def press(self, do: str, choice: str) -> None:  # noqa: C901 - a table of buttons
+    def press(self, do: str, choice: str) -> None:
         """Do what a button says; raises BadRequestError for an unknown one."""
+        control = self._control
+        acts: dict[str, Callable[[], object]] = {
+            "fault": lambda: control.add_faults([FAULT_BUTTONS[choice]]),
+            "no-faults": control.clear_faults,
+            "latency": lambda: control.set_latency(mutation_ms=LATENCIES[choice]),
+            "rule": lambda: control.add_rules([RULE_BUTTONS[choice]]),
+            "no-rules": control.clear_rules,
+            "release": lambda: control.release(RELEASE_BUTTONS[choice]),
+            "plan": lambda: control.change_plan(plan=None if choice == NO_LIMITS else choice),
+            "clock": lambda: control.set_clock(self._clock.offset_seconds + CLOCK_STEPS[choice]),
+            "real-time": lambda: control.set_clock(0.0),
+            "reset": control.reset,
+        }
         try:
-            match do:
-                case "fault":
-                    self._api.faults.add([fault_from(FAULT_BUTTONS[choice])])
-                case "closed":
-                    item_or_column = choice.strip()
-                    kind = "items" if item_or_column.isdigit() else "columns"
-                    self._api.faults.add([fault_from({"closed": {kind: [item_or_column]}})])
-                case "no-faults":
-                    self._api.faults.clear()
-                    self._api.history.clear()
-                case "latency":
-                    self._api.latency.mutation_ms = float(LATENCIES[choice])
-                case "rule":
-                    self._deliveries.rules.add([RULE_BUTTONS[choice]])
-                case "no-rules":
-                    self._deliveries.rules.clear()
-                case "release":
-                    self._deliveries.release(RELEASE_BUTTONS[choice])
-                case "plan":
-                    self._api.limits.set_plan(None if choice == NO_LIMITS else PLANS[choice])
-                case "clock":
-                    self._clock.offset_seconds += CLOCK_STEPS[choice]
-                    self._deliveries.clock_moved()
-                case "real-time":
-                    self._clock.offset_seconds = 0.0
-                    self._deliveries.clock_moved()
-                case _:
-                    raise BadRequestError(f"There is no {do} to do")
+            acts[do]()
         except KeyError:
-            raise BadRequestError(f"There is no {choice} to choose") from None
+            raise BadRequestError(f"There is no {do} {choice}") from None
 
     def html(self) -> str:
         """Return the page's sections."""
@@ -121,7 +107,7 @@ class FaultsPage:
         real_time = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
         return f"""<h1>Faults &amp; tools</h1><div class="cards">
 <section><h2>The next API call</h2>{_buttons("fault", FAULT_BUTTONS)}{faults_left}
-{CLOSED_FORM}{_select("latency", "Each write takes", LATENCIES, latency)}</section>
+{_select("latency", "Each write takes", LATENCIES, latency)}</section>
 <section><h2>The next webhooks</h2>{_buttons("rule", RULE_BUTTONS)}{rules_left}{held}</section>
 <section><h2>API quota</h2>
 {_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
@@ -167,12 +153,12 @@ def _fault_line(fault: Fault) -> str:
 
 def _call_line(call: Call) -> str:
     """Return a line about an API call: its time, answer, fields, and what was special."""
-    fields = Counter(name for _, name in call.fields if name != "complexity")
+    fields = Counter(name for name in call.fields if name != "complexity")
     names = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in fields.items()) or "no query"
     notes = [f"{call.complexity:,} points"] if call.complexity else []
     notes.append(f"{call.ms:,.0f} ms")
     if call.replayed:
-        notes.append("answered again" + (", though the body differs" if call.different_body else ""))
+        notes.append("answered again")
     notes += sorted({code for code in call.errors if code})
     if call.fault:
         notes.append(f"fault: {call.fault}")

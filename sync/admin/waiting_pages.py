@@ -165,7 +165,7 @@ def _item_link(row: Any, text: str) -> SafeString | str:
 def link_buttons(user: Any, entity_type: str, pk: int | str) -> list[admin_base.Button]:
     """Return the button to the page that links an item with a record, if this person may."""
     url = reverse("admin:sync_unmatcheditem_link", args=[pk])
-    may_link = attention.may_do(user, ACTS["link"], entity_type)
+    may_link = attention.may_do(user, ACTS["link"], attention.Kind.UNMATCHED, entity_type)
     return [admin_base.Button(ACTS["link"].button, url=url)] if may_link else []
 
 

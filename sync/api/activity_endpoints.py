@@ -6,7 +6,7 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -32,6 +32,14 @@ class AttentionListSerializer(serializers.ListSerializer[Any]):
         return super().to_representation(attention.as_entries(list(data)))
 
 
+class ActSerializer(serializers.Serializer[Any]):
+    """An act on something that waits; Home, or the page at its `url`, does it."""
+
+    code = serializers.CharField(read_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # a field's own label is an attribute
+    effect = serializers.CharField(read_only=True)
+
+
 class AttentionSerializer(serializers.Serializer[Any]):
     """A thing that waits for a person. It concerns a record, an unmatched item, a board or the account."""
 
@@ -49,9 +57,14 @@ class AttentionSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(read_only=True, help_text="The name of the record, item or board.")
     since = serializers.DateTimeField(read_only=True)
     url = serializers.CharField(read_only=True, help_text="The admin's page for it.")
+    acts = serializers.SerializerMethodField(help_text="What you may do about it.")
 
     class Meta:
         list_serializer_class = AttentionListSerializer
+
+    @extend_schema_field(ActSerializer(many=True))
+    def get_acts(self, entry: attention.Entry) -> Any:
+        return ActSerializer(attention.offered_acts(self.context["request"].user, entry), many=True).data
 
 
 class AttentionFilter(filters.FilterSet):  # type: ignore[misc]

@@ -5,8 +5,8 @@ tells the same without calling Monday; through `sync.records.availability`, page
 `LimitFacts.next_pass` tells the worker how large the pass may be.
 
 `connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
-`write_stop` does so for writes, `stops` has what both store. `credentials` holds the secrets, `api_quota` the day's
-usage, `rate_limits` the figures: limits, reserves, batching. Code elsewhere doesn't import the other modules.
+`stops` stores that and stops a board or all writes. `credentials` holds the secrets, `api_quota` the limits and what is
+used of them. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -23,25 +23,16 @@ from sync.choices import Priority
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import api_quota, breaker, credentials, rate_limits, stops, write_stop
-from sync.limits.api_quota import batch_size
-from sync.limits.metered_client import (
-    MeteredClient,
-    PassGrant,
-    board_call,
-    client,
-    client_override,
-    connector,
-    urgent_calls,
-)
-from sync.limits.rate_limits import BlockedKind, Quota, Wait
+from sync.limits import api_quota, breaker, credentials, stops
+from sync.limits.api_quota import BlockedKind, Quota, Wait, batch_size
+from sync.limits.metered_client import MeteredClient, board_call, client, client_override, connector, urgent_calls
 from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops", "write_stop"]
+__all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,15 @@ class Grant:
     @property
     def are_writes_stopped(self) -> bool:
         return self.writes_wait_seconds > 0
+
+
+@dataclass(frozen=True)
+class PassGrant:
+    """The permission for a board's next pass."""
+
+    size: int  # its records, at most
+    urgent: bool = False  # a person clicked one of them, so the calls may use the reserve
+    only_urgent: bool = False  # there is room for no others
 
 
 def grant(entity_type: str) -> Grant | Wait:
@@ -138,13 +138,13 @@ class LimitFacts:
             return 0.0
         # Of a whole day, because on a small quota a board may wait for more than an hour.
         active = BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
-        return rate_limits.seconds_between_passes(self.quota, active)
+        return api_quota.seconds_between_passes(self.quota, active)
 
     @property
     def writes_wait_seconds(self) -> float:
         """The seconds until writes are tried again; a write that succeeds earlier makes the jobs due."""
         until = self.account.stopped_until or self.now
-        return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
+        return max(float(stops.WRITE_WAITS[0]), (until - self.now).total_seconds())
 
     @property
     def wait_for_probe(self) -> Wait | None:
@@ -183,7 +183,7 @@ class LimitFacts:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
                 return offer
             # The day's quota began then.
-            ends_of_waits.append(rate_limits.midnight_after(self.now) - timedelta(days=1))
+            ends_of_waits.append(api_quota.midnight_after(self.now) - timedelta(days=1))
             # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
             ends_of_waits.append(self._end_of_gathering(link))
         since = max((end for end in ends_of_waits if end is not None), default=None)
@@ -195,7 +195,7 @@ class LimitFacts:
         Without a known limit, the size is the board's batch size.
         """
         link = self.links[entity_type]
-        size = api_quota.batch_size_of(link, self.account)
+        size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
             return PassGrant(size)
         demand = self._demands[entity_type]
@@ -219,18 +219,18 @@ class LimitFacts:
         if points is not None and not urgent and self._has_longer_waiting(link):
             # A busy board leaves half a minute's points to a board that has waited longer.
             half = (quota.full_points or 0) // 2
-            if points - rate_limits.pass_points(wanted) < half:
+            if points - api_quota.pass_points(wanted) < half:
                 # In a minute of which nothing is spent, one record always has room: waiting would not make more.
-                points = max(points - half, 0 if quota.points else rate_limits.pass_points(1))
-        wanted_in_a_minute = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
-        fits_now = min(wanted, rate_limits.fitting_batch_size(points))
+                points = max(points - half, 0 if quota.points else api_quota.pass_points(1))
+        wanted_in_a_minute = min(wanted, api_quota.fitting_batch_size(quota.full_points))
+        fits_now = min(wanted, api_quota.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
-        smallest = 1 if urgent else max(1, math.floor(wanted_in_a_minute * rate_limits.TOO_SMALL_SHARE))
+        smallest = 1 if urgent else max(1, math.floor(wanted_in_a_minute * api_quota.TOO_SMALL_SHARE))
         # On a plan whose minute is too small for one record, one is tried anyway.
         if wanted_in_a_minute and fits_now < smallest:
             return quota.wait_for_points()
         size = max(1, fits_now)
-        return quota.required_wait(rate_limits.PASS_CALLS, rate_limits.pass_points(size), urgent=urgent) or size
+        return quota.required_wait(api_quota.PASS_CALLS, api_quota.pass_points(size), urgent=urgent) or size
 
     def _has_longer_waiting(self, link: BoardLink) -> bool:
         """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
@@ -250,8 +250,8 @@ class LimitFacts:
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
-        most_in_a_minute = rate_limits.fitting_batch_size(self.quota.full_points)
-        full = min(api_quota.batch_size_of(link, self.account), most_in_a_minute)
+        most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
+        full = min(link.batch_limit or api_quota.FULL_BATCH, most_in_a_minute)
         if not demand.due_count or demand.due_count >= full:
             return None
         until = self._end_of_gathering(link)
@@ -262,7 +262,7 @@ class LimitFacts:
         if demand.oldest is not None:
             until = min(until, demand.oldest + delay)
         # The quota is new at midnight UTC.
-        until = min(until, rate_limits.midnight_after(self.now))
+        until = min(until, api_quota.midnight_after(self.now))
         if until <= self.now:
             return None
         every = humanize.interval_text(delay.total_seconds())
@@ -275,6 +275,6 @@ class LimitFacts:
 
     @cached_property
     def _demands(self) -> Mapping[str, Demand]:
-        sizes = [api_quota.batch_size_of(link, self.account) for link in self.links.values()]
+        sizes = [link.batch_limit or api_quota.FULL_BATCH for link in self.links.values()]
         rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
         return {entity_type: Demand(*values) for entity_type, *values in rows}

@@ -1,6 +1,6 @@
 """The breaker: it stops all boards after failures of Monday's account, and probes whether Monday answers again.
 
-It also stores Monday's answer about the account, which ends a stop too, and makes batches smaller after failures.
+It also stores Monday's answer about the account, which ends a stop too.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.limits import api_quota, credentials, metered_client, rate_limits, stops, write_stop
+from sync.limits import api_quota, credentials, metered_client, stops
 from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
@@ -107,7 +107,7 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
-        return max(rate_limits.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
+        return max(api_quota.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
     wait = error.wait_seconds or probe_wait
     if row.failures >= OUTAGE_IS_NEWS:
         # The wait that Monday asks for was too short several times.
@@ -180,7 +180,7 @@ ANSWERS = {
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
 # refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.MINUTE_SECONDS)
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * api_quota.MINUTE_SECONDS)
 )
 
 
@@ -193,12 +193,12 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     Return the result, one of `ANSWERS`.
     """
     has_refusals = stops.try_refused_again()
-    write_stop.make_turns_due()
+    stops.make_turns_due()
     row = stops.monday_account()
     is_waiting = row.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
-    is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
+    is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
     asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     if not (asks_for_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
@@ -342,13 +342,8 @@ def refresh_quota() -> None:
         stop_if_shared(error)
 
 
-def shrink_batches(size: int) -> None:
-    """Limit the next documents to a quarter of the records of one that failed."""
-    MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
-
-
 def pass_succeeded(*, has_written: bool) -> None:
-    """Forget failures after a successful pass and double the batch size, up to full batches.
+    """Forget failures after a successful pass.
 
     A pass that only read doesn't prove that writes work again.
     """
@@ -360,8 +355,4 @@ def pass_succeeded(*, has_written: bool) -> None:
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        write_stop.write_succeeded(row)
-    limit = row.batch_limit
-    if limit is not None and (has_written or not row.write_failures):
-        doubled = limit * 2
-        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= rate_limits.FULL_BATCH else doubled)
+        stops.write_succeeded(row)

@@ -14,9 +14,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from sync.clock import SyncNow
 from sync.kernel import process
-from sync.limits import api_quota, credentials, rate_limits
+from sync.limits import api_quota, credentials
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.monday.client import MondayClient
@@ -53,32 +52,10 @@ class CallInfo:
         """The estimate until it is answered."""
         if self.link_id is None:
             return ACCOUNT_CALL_POINTS
-        return self.records * rate_limits.WRITE_POINTS if self.writes else rate_limits.READ_POINTS
+        return self.records * api_quota.WRITE_POINTS if self.writes else api_quota.READ_POINTS
 
 
-class PassGrant:
-    """The permission for a board's next pass of up to `size` records; a context manager around its calls.
-
-    With `urgent`, a person clicked one of the records, so the calls may use the reserve; with `only_urgent`, there is
-    room for no other records.
-    """
-
-    def __init__(self, size: int, *, urgent: bool = False, only_urgent: bool = False) -> None:
-        self.size = size
-        self.urgent = urgent
-        self.only_urgent = only_urgent
-        self.is_begun = False  # whether its first call was answered, which is stored as the board's last pass
-
-    def __enter__(self) -> PassGrant:
-        self._token = _current_pass.set(self)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        _current_pass.reset(self._token)
-
-
-# Context variables, because sync.monday, which makes the calls, knows nothing of boards and passes of ours.
-_current_pass: ContextVar[PassGrant | None] = ContextVar("current_pass", default=None)
+# Context variables, because sync.monday, which makes the calls, knows nothing of boards of ours.
 _current_call: ContextVar[CallInfo | None] = ContextVar("current_call", default=None)
 _override: ContextVar[MeteredClient | None] = ContextVar("client_override", default=None)
 
@@ -114,8 +91,7 @@ class MeteredClient:
         if process.is_shutting_down():
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         call = _current_call.get() or CallInfo()
-        current_pass = _current_pass.get()
-        day = _spend(call, urgent=self.urgent or (current_pass is not None and current_pass.urgent))
+        day = _spend(call, urgent=self.urgent)
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except errors.MondayError as error:
@@ -128,7 +104,6 @@ class MeteredClient:
         with api_quota.lock_quota() as quota:
             quota.after_answer(answer, call.points)
             api_quota.record_usage(Decimal(1))
-            _mark_pass(call)
             if call.link_id is not None:
                 api_quota.learn_size(call.link_id, call.records, answer.seconds)
         # Commands make calls that belong to no board, and people read their output.
@@ -218,7 +193,7 @@ def _spend(call: CallInfo, *, urgent: bool) -> date | None:
         day = quota.day
     if wait is not None:
         # The read before it may have cost more points than estimated; a smaller pass has room for both.
-        if call.link_id is not None and call.writes and wait.kind is rate_limits.BlockedKind.BATCHING:
+        if call.link_id is not None and call.writes and wait.kind is api_quota.BlockedKind.BATCHING:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
         raise errors.MondayError(errors.QUOTA_EXHAUSTED, wait.reason, wait_seconds=seconds)
@@ -248,20 +223,13 @@ def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None)
         # is alone, the halves need room in the same minute.
         elif not error.outcome_unknown:
             quota.give_back(call.points)
-        api_quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
-        _mark_pass(call)
-        # Quarter the batch after a timeout, halve it if points ran out.
+        api_quota.record_usage(api_quota.REJECTED_CALL_COST if is_limited else Decimal(1))
         if call.link_id is None:
             return
-        if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
+        # Quarter the batch if it was too much for Monday, halve it if points ran out. Failed writes are judged apart
+        # (stops.py).
+        is_failed_read = error.scope is errors.Scope.TRANSPORT and not call.writes
+        if is_failed_read or error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
             api_quota.learn_too_large(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)
-
-
-def _mark_pass(call: CallInfo) -> None:
-    """Store on the board when its pass began, which is with the first call."""
-    current_pass = _current_pass.get()
-    if current_pass is not None and not current_pass.is_begun and call.link_id is not None:
-        current_pass.is_begun = True
-        BoardLink.objects.filter(pk=call.link_id).update(last_pass_at=SyncNow())

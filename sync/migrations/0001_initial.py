@@ -93,7 +93,6 @@ class Migration(migrations.Migration):
                 ),
                 ("swept_at", models.DateTimeField(blank=True, null=True)),
                 ("sweep_problem", models.TextField(blank=True, db_default="")),
-                ("sweep_shortfall", models.IntegerField(db_default=0)),
                 (
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
@@ -374,12 +373,6 @@ class Migration(migrations.Migration):
                 ),
                 ("needs_probe", models.BooleanField(db_default=False, verbose_name="tested before the next call")),
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
-                (
-                    "batch_limit",
-                    models.SmallIntegerField(
-                        blank=True, null=True, verbose_name="records in one request after a failure"
-                    ),
-                ),
                 (
                     "write_failures",
                     models.SmallIntegerField(db_default=0, verbose_name="writes that failed since one succeeded"),
@@ -827,7 +820,6 @@ class Migration(migrations.Migration):
                 ("day_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
                 ("others_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
                 ("reported_at", models.DateTimeField(blank=True, null=True)),
-                ("refused_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "db_table": "sync_api_quota",

@@ -51,9 +51,9 @@ class BoardLink(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
-    # Null allows full batches; slow calls make it smaller, and fast ones larger again.
+    # Null allows full batches; slow and failed calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    # When the last pass made its first call.
+    # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
@@ -72,8 +72,6 @@ class BoardLink(models.Model):
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    # Items of the board's count that the last listing lacked; Monday doesn't document what it counts.
-    sweep_shortfall = models.IntegerField(db_default=0)
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
@@ -120,7 +118,7 @@ class BoardLink(models.Model):
         self.group_id = ""
         self.webhooks = {}
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
-        self.verified_records = self.differed_records = self.sweep_shortfall = 0
+        self.verified_records = self.differed_records = 0
         self.differences = []
         self.sweep_problem = self.webhooks_problem = self.silence = self.compared = self.npd_id_problem = ""
         self.shape = {}
@@ -230,7 +228,6 @@ class MondayAccount(models.Model):
     )
     needs_probe = models.BooleanField("tested before the next call", db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
-    batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
     write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
     write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
     # The only record whose writes failed so far: it may be the cause, so only it waits.
@@ -310,8 +307,6 @@ class ApiQuota(models.Model):
     # Those of the account's other tokens until `reported_at`.
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     reported_at = models.DateTimeField(null=True, blank=True)
-    # When Monday refused a call because the day was used up; null once it has reported a newer figure.
-    refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_api_quota"

@@ -274,12 +274,6 @@ LOG_SHAPE_CHANGED = ErrorKind(
     retry=True,
     for_administrator="Set MONDAY_API_VERSION to 2026-10, or update NPD Sync.",
 )
-LISTING_TRUNCATED = ErrorKind(
-    "listing_truncated",  # fewer items were listed than the board has; the missing ones are unknown
-    Scope.TRANSPORT,
-    "The next check for missed changes reads it again.",
-    retry=True,
-)
 # A mutation was answered by errors without `data`; its successful parts stay, but aren't listed. Reported for several
 # aliased mutations in one request (community topic 109452, 2025-02).
 ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, retry=True)
@@ -320,7 +314,6 @@ class MondayError(Exception):
     """Monday.com rejected a request or didn't answer."""
 
     answer: Any = None  # of another API version, which still lists the versions
-    shortfall: int = 0  # items that are missing in a truncated listing
 
     def __init__(  # noqa: PLR0913 - the parts of an answer
         self,

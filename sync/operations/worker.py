@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -20,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BlockedKind, Grant, LimitFacts, PassGrant, Wait, grant, stops, write_stop
+from sync.limits import BlockedKind, Grant, LimitFacts, PassGrant, Wait, grant, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
@@ -174,14 +175,14 @@ class _Run:
             if isinstance(pass_grant, Wait):
                 self._notify_after(pass_grant, entity_type)
                 return False
-            with pass_grant:
+            with urgent_calls() if pass_grant.urgent else nullcontext():
                 claimed, is_probe = _claim_batch(board_lease, permission, pass_grant, reads_all=reads_all)
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if is_probe else permission.writes_wait_seconds)
             # After a pass that has read all, the next probe is due at once.
             is_probe_due = reads_all
             reads_all = False
-            if is_probe and not has_read_all and write_stop.release_unused_probe():
+            if is_probe and not has_read_all and stops.release_unused_probe():
                 # The probed record needed no write. Others may not either: one pass reads all of them and ends those
                 # in sync.
                 reads_all = True
@@ -251,13 +252,13 @@ def _claim_batch(
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not write_stop.is_probe_due():
+    if not stops.is_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
     stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = write_stop.next_probe(only_urgent=only_urgent)
+    job = stops.next_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -265,7 +266,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         notify.notify_board(job.entity_type)
         return []
-    if not write_stop.begin_probe():
+    if not stops.begin_probe():
         return []
     # So that the next claim tries other records first.
     board_lease.was_isolated = True

@@ -45,10 +45,10 @@ SWEEP_SECONDS = 10
 MAX_LOST_HOLDERS = 5
 
 # Locks the row. The subquery runs before the row is searched, so that its lock_timeout limits that wait too.
-LOCK_LEASE = """
+_LOCK_LEASE = """
     SELECT extract(epoch FROM expires - sync_now())::float, session_pid, pg_backend_pid() FROM sync_board_leases
     WHERE link_id = (SELECT %(link)s::bigint FROM set_config('lock_timeout', %(lock_timeout)s, true))
-        AND token = %(token)s AND expires > sync_now() + make_interval(secs => %(seconds)s)
+        AND token = %(token)s AND expires > sync_now()
     FOR UPDATE
 """
 
@@ -130,14 +130,10 @@ class Lease:
                 self.renew(seconds)
             yield
 
-    def lock_params(self, seconds: float = 0) -> dict[str, Any]:
-        """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts that much longer."""
-        board = {"link": self.link.pk, "entity_type": self.link.entity_type, "token": self.token}
-        return board | {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms", "seconds": seconds}
-
     def _seconds_left(self) -> float | None:
         """Lock the lease row and return its remaining seconds; None if it has expired or another worker has it."""
-        for seconds_left, stored_pid, server_pid in db.fetch_rows(LOCK_LEASE, self.lock_params()):
+        params = {"link": self.link.pk, "token": self.token, "lock_timeout": f"{LOCK_TIMEOUT_MS}ms"}
+        for seconds_left, stored_pid, server_pid in db.fetch_rows(_LOCK_LEASE, params):
             # Null behind a pooler, as `_SESSION` stores it.
             own_pid = server_pid if server_pid == _backend_pid() else None
             if stored_pid != own_pid:  # the connection is a new one
@@ -182,8 +178,7 @@ _NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 # Reads only due rows, priority by priority, by the index sync_queue_due. The subquery calls `sync_now()` once, so that
 # it bounds the index scan; the lateral join keeps the order of priorities.
 _DUE = f"""
-    SELECT due_row.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END)
-        AS level (priority)
+    SELECT due_row.* FROM unnest(%(priorities)s::smallint[]) AS level (priority)
     CROSS JOIN LATERAL (
         SELECT row.id, row.entity_id, row.remote_id, row.direction, row.claim_at_most, row.priority, row.next_retry
         FROM sync_queue AS row
@@ -250,7 +245,7 @@ _COLUMNS = (
 )
 
 _CLAIM = f"""
-    WITH lease AS MATERIALIZED ({LOCK_LEASE}), due AS MATERIALIZED ({_DUE}), chosen AS MATERIALIZED ({_ONE_BATCH})
+    WITH due AS MATERIALIZED ({_DUE}), chosen AS MATERIALIZED ({_ONE_BATCH})
 """ + _CLAIM_ROWS.format(
     size="(SELECT count(DISTINCT coalesce(entity_id::text, remote_id)) FROM chosen)",
     rows=f"ARRAY(SELECT id FROM chosen) || ARRAY({_SIBLINGS})",
@@ -329,34 +324,27 @@ def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
 def _claim_named(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Claim]:
     with lease.transaction(seconds=STEP_SECONDS):
         _release_orphaned(lease)
-        claimed_rows = db.fetch_rows(statement, {**lease.lock_params(), **params})
-        return _group_by_record([_load_row(values) for values in claimed_rows])
+        return _group_by_record([_load_row(values) for values in _run_claim(lease, statement, params)])
 
 
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
-    """Claim due rows, by one statement if the lease lasts and some are found.
+    """Claim due rows.
 
     After records that were claimed in isolation, others are tried first, so that these don't wait for many passes.
     """
-    is_settled = lease.has_released_orphans and not lease.was_isolated
-    if is_settled and (rows := _run_claim(lease, params, STEP_SECONDS - SLACK_SECONDS)):
-        return rows
     with lease.transaction(seconds=STEP_SECONDS):
         _release_orphaned(lease)
-        if lease.was_isolated and (rows := _run_claim(lease, params, 0, skip_isolated=True)):
-            return rows
-        return _run_claim(lease, params, 0)
+        claimed_rows = []
+        if lease.was_isolated:
+            claimed_rows = _run_claim(lease, _CLAIM, {**params, "skip_isolated": True})
+        claimed_rows = claimed_rows or _run_claim(lease, _CLAIM, {**params, "skip_isolated": False})
+        if claimed_rows:
+            lease.was_isolated = bool(claimed_rows[0][-1])
+        return [_load_row(values) for values in claimed_rows]
 
 
-def _run_claim(
-    lease: Lease, params: Mapping[str, Any], seconds_left: float, *, skip_isolated: bool = False
-) -> list[SyncQueue]:
-    """Claim due rows if the lease lasts that long; with `skip_isolated`, none that are claimed without others."""
-    params = {**lease.lock_params(seconds_left), **params, "skip_isolated": skip_isolated}
-    claimed_rows = db.fetch_prepared(_CLAIM, params)
-    if claimed_rows:
-        lease.was_isolated = bool(claimed_rows[0][-1])
-    return [_load_row(values) for values in claimed_rows]
+def _run_claim(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Any]:
+    return db.fetch_rows(statement, {"entity_type": lease.link.entity_type, "token": lease.token, **params})
 
 
 def _load_row(values: Sequence[Any]) -> SyncQueue:

@@ -6,13 +6,13 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
 from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, NotPossible, PartiallyDone
+from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS, JobAction
 from sync.outbox import notify
@@ -24,9 +24,6 @@ log = structlog.get_logger(__name__)
 # Rows of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
 
-# The payload's key in a failed job that was retried, for the id of the new job.
-RETRIED_AS = "retried_as"
-
 # A retried job has the id, the attempts and the error of the failed job in its payload until it succeeds.
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
@@ -35,10 +32,9 @@ _RETRIED = """
 """
 
 # If several failed jobs are about one record, the new job has the newest one's operation, and what all of them asked
-# for. The failed ones get its id.
+# for.
 # `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
-    WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
         coalesce(requests, '{{}}') || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s,
@@ -54,24 +50,11 @@ _RETRY = """
         payload = row.payload || excluded.payload,
         attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = '',
         waits_for = ''
-    RETURNING id, {key}
-    )
-    UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('{retried_as}', current.id)
-    FROM current WHERE ended.id = ANY (%(ids)s) AND ({ended}) = ({current})
 """
 
-_RETRY_RECORDS = _RETRY.format(
-    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(choices.Cause.PERSON),
-    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS,
-    ended="ended.entity_type, ended.entity_id, ended.direction",
-    current="current.entity_type, current.entity_id, current.direction",
-)  # fmt: skip
-
-_RETRY_ITEMS = _RETRY.format(
-    key="entity_type, remote_id", also="direction", null="", person=int(choices.Cause.PERSON),
-    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS, ended="ended.entity_type, ended.remote_id",
-    current="current.entity_type, current.remote_id",
-)  # fmt: skip
+_SHARED = {"person": int(choices.Cause.PERSON), "retried": _RETRIED.format(job="id")}
+_RETRY_RECORDS = _RETRY.format(key="entity_type, entity_id, direction", also="remote_id", null="NOT", **_SHARED)
+_RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", **_SHARED)
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
@@ -199,25 +182,20 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
     `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises NotPossible if saves
-    keep rows of the first chunk locked, PartiallyDone if of a later one.
+    keep rows locked; the chunks before are done.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
     in_flight = 0
     for start in range(0, len(ids), CHUNK):
-        # In a caller's transaction a later chunk can't be retried alone, because rows of the first stay locked.
-        is_nested = connection.in_atomic_block and start > 0
-        work = partial(_operate_chunk, act, ids[start : start + CHUNK])
         try:
-            changed, busy = work() if is_nested else retry_on_lock_timeout(work)()
+            changed, busy = _operate_chunk(act, ids[start : start + CHUNK])
         except OperationalError as error:
-            if is_nested or not gave_way(error):
+            if not gave_way(error):
                 raise
-            if not total:
-                raise NotPossible(ROWS_LOCKED) from error
-            log.warning("queue steered in part", what=action, by=by, rows=total, of=len(ids))
-            raise PartiallyDone(total, len(ids)) from error
+            log.warning("queue not steered", what=action, by=by, rows=total, of=len(ids))
+            raise NotPossible(ROWS_LOCKED) from error
         total += changed
         in_flight += busy
     result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)
@@ -225,6 +203,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     return result
 
 
+@retry_on_lock_timeout
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
     """Change one chunk; return how many rows were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)

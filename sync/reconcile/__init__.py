@@ -16,7 +16,9 @@ from dataclasses import replace
 import structlog
 
 from sync.boards.board_columns import store_inspection
+from sync.clock import SyncNow
 from sync.limits import batch_size, breaker, stops
+from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
@@ -46,7 +48,7 @@ def reconcile(
     gatherer = Gatherer()
     facts = read_facts(load_board(lease.link), claims)
     stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
-    executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
+    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
     # Reading may have found that a column is broken, or that it is there again.
     executor.board = facts.board
@@ -56,6 +58,7 @@ def reconcile(
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
         stops.end_board_stop(lease.link)
+        BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         plan = send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]

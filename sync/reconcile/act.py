@@ -16,7 +16,7 @@ from django.conf import settings
 
 from sync import choices, registry
 from sync.clock import SyncNow
-from sync.limits import board_call, breaker, connector, stops, write_stop
+from sync.limits import board_call, breaker, connector, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -24,7 +24,7 @@ from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import calls, deleted_records, duplicates, gather, lookups, pass_plan, record_writes
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather.owners import owners_of
+from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -161,9 +161,7 @@ def unchanged_write(
     )
 
 
-def documents_of(
-    writes: Sequence[calls.Write], failures: Mapping[UUID, write_stop.Failures]
-) -> list[list[calls.Write]]:
+def documents_of(writes: Sequence[calls.Write], failures: Mapping[UUID, stops.Failures]) -> list[list[calls.Write]]:
     """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
     Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
@@ -181,8 +179,8 @@ def documents_of(
         part = 1
         if not key:
             part = len(group)
-        elif size > write_stop.FEW:
-            part = math.ceil(size / write_stop.PARTS)
+        elif size > stops.FEW:
+            part = math.ceil(size / stops.PARTS)
         documents += [group[start : start + part] for start in range(0, len(group), part)]
     return [document for document in documents if document]
 
@@ -191,11 +189,10 @@ class Executor:
     """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "", read_at: datetime | None = None
+        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
     ) -> None:
         self.lease = lease
         self.board = board
-        self.size = size  # the number of the pass's records
         self.stop_reason = stop_reason  # why nothing more is sent
         self.read_at = read_at  # when the pass began to read what it decided by
         self.calls = 0  # made to Monday
@@ -205,7 +202,7 @@ class Executor:
         # Documents without a known outcome, and how many there were in former calls of this pass.
         self.failed: list[tuple[errors.MondayError, Sequence[calls.Write]]] = []
         self.failed_before = 0
-        self.repeats: write_stop.Repeats | None = None  # how many were allowed when the pass began
+        self.repeats: stops.Repeats | None = None  # how many were allowed when the pass began
 
     def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
@@ -215,7 +212,7 @@ class Executor:
         answers: ByUnit = {}
         place = 0
         repeated = 0
-        failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
+        failures = stops.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
@@ -223,7 +220,7 @@ class Executor:
                 answers |= self._send_document(call, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
-                wait = write_stop.wait_for_turn(place)
+                wait = stops.wait_for_turn(place)
                 turn = choices.WaitsFor.TURN
                 answer = calls.WriteAnswer(calls.Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
@@ -233,13 +230,13 @@ class Executor:
                 if failure.is_late or failure.size == 1:
                     repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
         if repeated and self.repeats is not None and self.repeats.is_quiet and not self.failed:
-            write_stop.make_turns_due(2 * repeated)
+            stops.make_turns_due(2 * repeated)
         return answers | self._judge_failed(answers)
 
-    def _repeats_left(self, failure: write_stop.Failures) -> int:
+    def _repeats_left(self, failure: stops.Failures) -> int:
         # Read once, because the writes of this pass aren't settled before its end.
         if self.repeats is None:
-            self.repeats = write_stop.repeats_left()
+            self.repeats = stops.repeats_left()
         remaining = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
         return remaining - self.failed_before - len(self.failed)
 
@@ -248,11 +245,10 @@ class Executor:
         if not self.failed:
             return {}
         documents = [
-            write_stop.FailedDocument(error, frozenset(write.record_id for write in writes))
-            for error, writes in self.failed
+            stops.FailedDocument(error, frozenset(write.record_id for write in writes)) for error, writes in self.failed
         ]
         judged: ByUnit = {}
-        judgements = write_stop.judge_failed_writes(documents, others_written=self.has_written)
+        judgements = stops.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.failed, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
@@ -280,7 +276,7 @@ class Executor:
     def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.failed) >= write_stop.PARTS:
+        if not stop_reason and not self.has_written and len(self.failed) >= stops.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync goes on with it."
@@ -551,12 +547,11 @@ class Executor:
 
         Only a unit's own failure costs an attempt.
         """
-        # A unit that fails alone after a successful probe is at fault.
-        is_transport = error.scope is errors.Scope.TRANSPORT
-        counts_attempt = is_transport and number == 1 and stops.monday_account().batch_limit == 1
         self._stop(error)
-        # One of them may be at fault, so they are read again in parts.
-        at_most = max(1, number // 4) if is_transport and number > 1 else 0
+        is_transport = error.scope is errors.Scope.TRANSPORT
+        # One of them may be at fault, so they are read again in parts; the one that fails alone again is.
+        at_most = max(1, number // 4) if is_transport else 0
+        counts_attempt = is_transport and number == 1 and self.lease.was_isolated
         verdict = calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED
         return calls.WriteAnswer(verdict, error.sentence, at_most=at_most)
 
@@ -566,14 +561,12 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        write_stop.stop_writes(error)
+        stops.stop_writes(error)
 
     def _stop(self, error: errors.MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
         breaker.stop_board_or_account(self.board.link, error)
-        if error.scope is errors.Scope.TRANSPORT:
-            breaker.shrink_batches(self.size)
 
     def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
         """Search for the items before a second create, because Monday may refuse a value of an item it created."""

@@ -254,8 +254,7 @@ class RemovalFacts(RecordFacts):
     """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
-    actor: str = ""  # who removed the item, if a webhook named them
-    history_actor: str = ""  # the same for the history
+    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
     removed_at: datetime | None = None  # Monday's time, if a webhook came
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since
     is_rejection_new: bool = False  # no pass has followed that rejection yet

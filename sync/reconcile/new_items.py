@@ -159,8 +159,8 @@ class _ItemRule:
     @property
     def _linked(self) -> dict[str, SyncedModel]:
         """The records that their own plans link, as they will be, by item."""
-        linked = [record for record in self.plan.records.values() if record.link_to]
-        return {str(record.link_to): record.linked_record for record in linked}
+        plans = [plan for plan in self.plan.records.values() if plan.link_to]
+        return {str(plan.link_to): plan.linked_record for plan in plans}
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """Return the record with the item that this pass assigns; a person's choice overrides the record's plan."""
@@ -410,8 +410,7 @@ class _ItemRule:
 
     def _assign(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
-        owner = copy(record)
-        owner.monday_id = self.item.id
+        owner = field_values.with_item(record, self.item.id)
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:

@@ -90,7 +90,7 @@ def plan_removal(
     is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.history_actor, values=values))
+        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.actor, values=values))
     if not _is_quiet_over(board.settings, facts, now):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
@@ -174,7 +174,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
     if state == pass_plan.MOVED:
         assert item
         return f"The item “{name}” is on another board now ({item.board_id})."
-    return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
+    return f"The item “{name}” was {state} {f'by {facts.actor}' if facts.actor else 'on Monday'}."
 
 
 def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
@@ -396,17 +396,9 @@ def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, no
     record = facts.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
         return False
+    is_chosen = facts.choice is not None and facts.choice.choose == DELETE_OPTION
     is_allowed = record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
-    return _chooses_deletion(facts) or (is_allowed and facts.state != pass_plan.MISSING)
-
-
-def may_delete(board: BoardContext, facts: RemovalFacts) -> bool:
-    """Whether the board's policy or a person's choice may have the record deleted."""
-    return _chooses_deletion(facts) or board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
-
-
-def _chooses_deletion(facts: RemovalFacts) -> bool:
-    return facts.choice is not None and facts.choice.choose == DELETE_OPTION
+    return is_chosen or (is_allowed and facts.state != pass_plan.MISSING)
 
 
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:

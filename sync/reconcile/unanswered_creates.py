@@ -19,7 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import breaker, stops, write_stop
+from sync.limits import breaker, stops
 from sync.models import Intent, IntentState, SyncQueue
 from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
@@ -86,7 +86,7 @@ def _confirm_document(
         wait = facts.wait_seconds
         plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
-        executor = Executor(lease, board, len(intents))
+        executor = Executor(lease, board)
         answer = executor.resend(intents)
         plans = unconfirmed_writes.after_resending(facts, answer)
         stop_reason = executor.stop_reason
@@ -154,7 +154,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes
         with lease.transaction():
             for place, claim in enumerate(claims):
                 if claim.entity_id and claim.rows:
-                    wait = write_stop.wait_for_turn(place)
+                    wait = stops.wait_for_turn(place)
                     finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()

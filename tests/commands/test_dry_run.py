@@ -177,7 +177,7 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
 
 def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.GUARD_RECORDS = 3
-    monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *arguments: size)
+    monkeypatch.setattr("sync.limits.api_quota.next_batch_size", lambda size, *arguments: size)
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
     world.work()
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.stops import WRITES_STOPPED
-from sync.limits.write_stop import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
-from sync.models import Intent, MondayAccount
+from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
+from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
     BOARD_FORBIDDEN,
@@ -44,7 +44,6 @@ class Monday:
     existing: dict[str, Item] | None = field(default_factory=dict)
     of_document: Callable[[str], MondayError | None] = lambda units: None
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
-    size: int = 100
     failed: list[int] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
@@ -107,12 +106,6 @@ class Monday:
     def sweep_soon(self, links: Any) -> None:
         self.stopped.append("checked soon")
 
-    def monday_account(self) -> MondayAccount:
-        return MondayAccount(batch_limit=self.size)
-
-    def shrink_batches(self, size: int) -> None:
-        self.stopped.append(f"smaller than {size}")
-
 
 @pytest.fixture
 def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
@@ -121,7 +114,6 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
-    monkeypatch.setattr(act, "write_stop", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
@@ -129,10 +121,9 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     return monday
 
 
-def executor(**differs: Any) -> Executor:
-    lease: Any = None
-    context = board(mapping("name"), mapping(), mapping("notes"))
-    return Executor(lease, context, **{"size": 4} | differs)
+def executor(*, was_isolated: bool = False) -> Executor:
+    lease: Any = SimpleNamespace(was_isolated=was_isolated)
+    return Executor(lease, board(mapping("name"), mapping(), mapping("notes")))
 
 
 def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
@@ -186,20 +177,20 @@ def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "number", "size", "verdict", "stopped"),
+    ("error", "number", "was_isolated", "verdict", "at_most"),
     [
-        (MondayError(TIMED_OUT, "late"), 1, 1, Verdict.FAILED, ["timed_out", "smaller than 4"]),
-        (MondayError(TIMED_OUT, "late"), 1, 100, Verdict.STOPPED, ["timed_out", "smaller than 4"]),
-        (MondayError(TIMED_OUT, "late"), 2, 1, Verdict.STOPPED, ["timed_out", "smaller than 4"]),
-        (MondayError(NOT_AUTHENTICATED, "no"), 1, 1, Verdict.STOPPED, ["not_authenticated"]),
+        (MondayError(TIMED_OUT, "late"), 1, True, Verdict.FAILED, 1),
+        (MondayError(TIMED_OUT, "late"), 1, False, Verdict.STOPPED, 1),
+        (MondayError(TIMED_OUT, "late"), 9, True, Verdict.STOPPED, 2),
+        (MondayError(NOT_AUTHENTICATED, "no"), 1, True, Verdict.STOPPED, 0),
     ],
 )
-def test_a_read_that_fails_alone_after_a_good_probe_counts(
-    monday: Monday, error: MondayError, number: int, size: int, verdict: Verdict, stopped: list[str]
+def test_a_read_that_fails_alone_again_counts(
+    monday: Monday, error: MondayError, number: int, was_isolated: bool, verdict: Verdict, at_most: int
 ) -> None:
-    monday.size = size
-    assert executor().after_failed_read(error, number).verdict is verdict
-    assert monday.stopped == stopped
+    answer = executor(was_isolated=was_isolated).after_failed_read(error, number)
+    assert (answer.verdict, answer.at_most) == (verdict, at_most)
+    assert monday.stopped == [error.kind.code]
 
 
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])

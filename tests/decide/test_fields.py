@@ -1,8 +1,6 @@
 """What becomes of a record's fields, by the rows of MERGE.md, from facts alone."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -10,19 +8,16 @@ import pytest
 
 from conflicts.reports import KIND_UNDO, ConflictKind, FieldSelection
 from npd.models import Organization
-from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import Action
-from sync.models import BoardLink, SyncedModel
-from sync.monday.board_items import Item, Reading
-from sync.reconcile.facts import PassFacts, RecordFacts, new_sync_state
+from sync.monday.board_items import Reading
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_plan import decide_fields, with_fields
-from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
+from sync.reconcile.field_values import Reference, RelatedRecords
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
-from tests.decide.builders import ITEM, NOW, mapping, plain
-from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
+from tests.decide.builders import ITEM
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, intent, item, organization
 
 ACME = organization()
 NO_ITEM = organization(item=None, name="Local", sync_enabled=False)
@@ -145,47 +140,6 @@ def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_col
     assert planned("role_title", one_way).decision.action is Action.PUSH
     never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
     assert planned("role_title", never_agreed).decision.action is Action.PULL
-
-
-FILLED: Mapping[str, Any] = {"aliases": ["ACME"], "inventory_url": "https://acme.example", "organization": ACME}
-AGREED_IN: Mapping[str, Any] = {
-    "list_text": "ACME",
-    "dropdown": {"values": [{"id": "1", "label": "ACME"}]},
-    "link": {"url": "https://acme.example", "text": "Acme"},
-    "text": "https://acme.example",
-    "relation": {"item_ids": ["70"]},
-    "relation_name": "Acme",
-}
-"""What a base keeps of a column, by its converter."""
-
-RETYPED = [
-    (entity.model, mapping.key, old, new)
-    for entity in registry.entities()
-    for mapping in entity.mappings
-    for old, new in permutations(mapping.column_types.values(), 2)
-]
-"""Every field that may have columns of several types, from each to each other."""
-
-
-@pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
-def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, old: str, new: str) -> None:
-    mapped = [
-        mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
-    ]
-    link = plain(BoardLink, entity_type=model.entity_type(), board_id="1", npd_id_column="")
-    on = BoardContext(link, [mapped[1]], model)
-    convert = on.converter(mapped[1])
-    for is_filled in (True, False):
-        record = plain(model, monday_id=ITEM, name="Ann", **{key: FILLED[key]} if is_filled else {})
-        agreed = plain(model, **{key: FILLED[key]})
-        empty = Reading(new, convert.column_type, extra=convert.empty_fields)
-        shown = Item(ITEM, "Ann", "active", board_id="1", values={new: empty})
-        sync_state = new_sync_state(model.entity_type(), record.pk)
-        sync_state.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
-        plan = RecordPlan(RecordFacts(claim(record, Cause.SAVE), record, sync_state, item=shown))
-        field = planned(key, FieldFacts(PassFacts(on, NOW), plan))
-        assert (field.blocked_reason, field.write_raw) == ("", None)
-        assert field.decision.action is (Action.PUSH if is_filled else Action.AGREED)
 
 
 def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_item_it_had() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sync.limits import rate_limits
-from sync.limits.rate_limits import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
+from sync.limits import api_quota
+from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED
 from sync.monday.graphql import Answer, Complexity
 
@@ -23,7 +23,7 @@ def small(now: datetime = NOON, **values: object) -> Quota:
 
 def pass_time(quota: Quota, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
     """As the quota is when it is read again."""
-    is_new_day = rate_limits.day_of(now) != rate_limits.day_of(quota.now)
+    is_new_day = api_quota.day_of(now) != api_quota.day_of(quota.now)
     quota.now = now
     if is_new_day:
         quota.begin_day(since_midnight)
@@ -113,7 +113,7 @@ def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, 
         else:
             quota.after_answer(replace(answer, seconds=there + back), points)
     assert monday.refused == 0
-    assert quota.day_calls >= monday.by_day.get(rate_limits.day_of(quota.now).isoformat(), 0)
+    assert quota.day_calls >= monday.by_day.get(api_quota.day_of(quota.now).isoformat(), 0)
 
 
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
@@ -165,39 +165,6 @@ def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
     assert (quota.day_limit, quota.points_limit) == (None, 5_000_000)
 
 
-def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
-    quota = small(day_calls=Decimal(100))
-    quota.after_report(180, Decimal(90), NOON)
-    assert (quota.others_calls, quota.used_today) == (90, 190)
-    quota.after_report(50, Decimal(90), NOON)
-    assert quota.used_today == 100
-
-
-def test_a_figure_older_than_a_refusal_says_less_than_it() -> None:
-    before, later, own = NOON - timedelta(minutes=5), NOON + timedelta(minutes=5), Decimal("20.1")
-
-    def refused() -> Quota:
-        quota = Quota(NOON, 1_000, day_calls=Decimal(20), others_calls=Decimal(200))
-        quota.spend(1, 0)
-        quota.after_rejection(DAILY_LIMIT_REACHED, None, 0, quota.day)
-        assert (quota.used_today, quota.refused_at) == (1_000, NOON)
-        return quota
-
-    # It may have been a mistake, so work goes on by the old figure; that more was used is remembered.
-    quota = refused()
-    quota.after_report(220, own, before)
-    assert (round(quota.used_today), quota.refused_at, quota.reported_at) == (220, NOON, before)
-    quota.after_report(724, own, later)
-    assert (round(quota.used_today), quota.refused_at) == (724, None)
-    raised = refused()
-    raised.day_limit = 10_000
-    raised.after_report(220, own, before)
-    assert (raised.used_today, raised.refused_at, raised.reported_at) == (1_000, None, NOON)
-    quota = refused()
-    pass_time(quota, NOON + timedelta(days=1))
-    assert quota.refused_at is None
-
-
 def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
     quota = small()
     quota.spend(1, 400)
@@ -217,7 +184,7 @@ def test_a_refusal_of_yesterdays_last_call_says_nothing_of_today() -> None:
     yesterday = quota.day
     pass_time(quota, midnight + timedelta(seconds=6), Decimal(2))
     quota.after_rejection(DAILY_LIMIT_REACHED, None, 10, yesterday)
-    assert (quota.used_today, quota.refused_at) == (Decimal("2.1"), None)
+    assert quota.used_today == Decimal("2.1")
 
 
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:

@@ -39,7 +39,7 @@ def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
     turn = LimitFacts().next_pass(link.entity_type)
     assert isinstance(turn, PassGrant)
-    with turn, board_call(link, turn.size, writes=True):
+    with board_call(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
         except MondayError as error:

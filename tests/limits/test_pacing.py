@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.limits import rate_limits
-from sync.limits.rate_limits import Quota, fitting_batch_size, next_batch_size, seconds_between_passes
+from sync.limits import api_quota
+from sync.limits.api_quota import Quota, fitting_batch_size, next_batch_size, seconds_between_passes
 
 DAY = 86_400
 STEP = 5
@@ -20,7 +20,7 @@ STEP = 5
 
 def of_day(limit: int, remaining: float, seconds: float) -> Quota:
     """The quota so many seconds before midnight, with so many calls left after the reserve."""
-    quota = Quota(rate_limits.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
+    quota = Quota(api_quota.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
     quota.day_limit = limit
     quota.day_calls = Decimal(limit) - quota.day_reserve - Decimal(remaining)
     return quota
@@ -132,7 +132,7 @@ def test_whenever_people_edit_the_allowance_lasts(limit: int, bursts: list[tuple
 
 def _calls(a_mutation: float, timeout: float, looks: int) -> Iterator[tuple[int, bool]]:
     """Full batches, each mutation taking so long: (records, timed out)."""
-    size = rate_limits.FULL_BATCH
+    size = api_quota.FULL_BATCH
     for _ in range(looks):
         seconds = size * a_mutation
         timed_out = seconds > timeout
@@ -153,7 +153,7 @@ def test_no_call_times_out_twice_and_batches_settle_below_the_target(a_mutation:
 def test_a_size_stays_between_one_and_a_hundred(size: int, records: int, seconds: float, timeout: float) -> None:
     new_size = next_batch_size(size, records, seconds, timeout)
     assert 1 <= new_size <= 100
-    if seconds > timeout * rate_limits.SHARE_OF_TIMEOUT:
+    if seconds > timeout * api_quota.SHARE_OF_TIMEOUT:
         assert new_size <= size
     elif records >= size:
         assert new_size > size or new_size == 100
@@ -163,5 +163,5 @@ def test_a_size_stays_between_one_and_a_hundred(size: int, records: int, seconds
 def test_what_fits_into_the_minutes_rest_costs_no_more_than_that(room: int) -> None:
     size = fitting_batch_size(room)
     assert 0 <= size <= 100
-    assert size == 0 or rate_limits.READ_POINTS + size * rate_limits.WRITE_POINTS <= room
-    assert size * rate_limits.WRITE_POINTS <= 5_000_000  # what one document may cost
+    assert size == 0 or api_quota.READ_POINTS + size * api_quota.WRITE_POINTS <= room
+    assert size * api_quota.WRITE_POINTS <= 5_000_000  # what one document may cost

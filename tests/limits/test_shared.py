@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import metered_client, rate_limits
+from sync.limits import api_quota, metered_client
 from sync.models import ApiQuota, ApiUsage, BoardLink, SyncQueue
 from sync.monday.client import MondayClient
 from sync.monday.errors import QUOTA_EXHAUSTED, MondayError
@@ -39,7 +39,7 @@ def set_quota(**limits: int) -> None:
 
 
 def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
-    set_quota(day_limit=10, day=rate_limits.day_of(sync_now()))  # one of which is kept for people
+    set_quota(day_limit=10, day=api_quota.day_of(sync_now()))  # one of which is kept for people
     client = Answering(points=40)
     waits: list[float | None] = []
 

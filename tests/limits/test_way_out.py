@@ -12,10 +12,9 @@ from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
 from sync.limits import BlockedKind, api_quota, breaker, stops
-from sync.limits.api_quota import apply_account_info
-from sync.limits.rate_limits import PLAN_LIMITS
+from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
-from sync.models import ApiQuota, BoardLink, MondayAccount
+from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
@@ -210,6 +209,16 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
     apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
     apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
     assert api_quota.read_quota().day_limit == 3_000
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("used", "others"), [(180, 90), (50, 0)])
+def test_what_monday_counts_beyond_our_calls_is_the_other_tokens(used: int, others: int) -> None:
+    stop_clock(datetime(2026, 12, 1, 12, tzinfo=UTC))
+    ApiUsage.objects.create(slot=sync_now() - timedelta(hours=1), calls=90)
+    apply_account_info(AccountInfo(day_limit=400, usage_by_day={"2026-12-01": used}, usage_as_of=sync_now()), "")
+    reset_clock()
+    assert ApiQuota.objects.get().others_calls == others
 
 
 @pytest.mark.django_db

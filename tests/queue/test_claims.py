@@ -29,19 +29,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def link() -> BoardLink:
-    return BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
-
-
-@pytest.fixture
 def clock() -> Any:
     """Moves sync_now(); put back afterwards."""
-
-    def move(seconds: int) -> None:
-        move_clock(seconds)
-
-    yield move
-    move(0)
+    yield move_clock
     reset_clock()
 
 

@@ -28,11 +28,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Found = TypeVar("Found")
 
 
-@pytest.fixture
-def link() -> BoardLink:
-    return BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
-
-
 class Worker:
     """A thread with a database session of its own: alive until it `dies`, which is all that a server sees of a kill."""
 

@@ -20,7 +20,7 @@ from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
-from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
 from sync.monday.board_events import WEBHOOK_EVENTS, url_fingerprint
 from sync.monday.board_items import Board
@@ -137,12 +137,10 @@ def run_checks() -> list[CheckResult]:
     local_results = [
         *_secret_results(),
         *_address_results(),
-        *_delivery_results(links),
         *_sweep_results(links),
         *_pause_results(overview),
         *_queue_results(),
         *_approval_results(),
-        *_listing_results(links),
         *_comparison_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
@@ -266,16 +264,6 @@ def _approval_results() -> Iterator[CheckResult]:
         yield CheckResult(True, message, fix, "approvals", is_warning=True)
 
 
-def _listing_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    for link in links:
-        # A sweep found fewer items than Monday counts, twice in a row.
-        if link.sweep_shortfall:
-            missing = count_with_noun(link.sweep_shortfall, "item")
-            message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
-            fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
-            yield CheckResult(True, message, fix, "board", is_warning=True)
-
-
 def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     if verification.differed:
@@ -317,35 +305,6 @@ def _address_results() -> Iterator[CheckResult]:
             "Set SITE_URL to this site's public address, then run `manage.py monday_setup`.",
             "settings",
         )
-
-
-def _delivery_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """Yield whether webhooks arrive: our own writes cause some, too, so if we wrote and none came, they don't."""
-    for link in links:
-        if not link.webhooks:
-            continue
-        title = registry.board_title(link.entity_type)
-        last = webhooks.last_webhook_at(link)
-        now = sync_now()
-        since = max(filter(None, (last, now - timedelta(days=1))))
-        sent = Intent.objects.filter(
-            board_id=link.board_id,
-            state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
-            created_at__gte=since,
-            settled_at__lte=now - webhooks.LONGEST_DELAY,
-        ).count()
-        when = f"the last one came {utc_minute(last)}" if last else "none ever came"
-        if sent >= webhooks.MIN_MISSED:
-            yield CheckResult(
-                False,
-                f"{title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
-                f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; search the log of web for "
-                "refused deliveries. Until then the check for missed changes finds changes on Monday, some minutes "
-                "later.",
-                "webhooks",
-            )
-        elif last:
-            yield CheckResult(True, f"{title}: webhooks arrive; {when}.", subject="webhooks")
 
 
 def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:

@@ -23,7 +23,7 @@ from sync.reconcile import field_values, identity, pass_plan, removed_items, sid
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, Pair, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import owners, record_facts, unmatched
+from sync.reconcile.gather import item_facts, record_facts
 from sync.registry import link_of
 
 # The pages read after the first; a match key with more items is useless.
@@ -115,17 +115,17 @@ class Gatherer:
         linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
-        deleted = owners.with_item_facts(board, open_deleted) if open_deleted else []
+        deleted = item_facts.with_item_facts(board, open_deleted) if open_deleted else []
         deleted_by_id = {record.id: record for record in deleted}
         facts = replace(
             facts,
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
-            identity=owners.identity_facts(facts, open_records, pairs),
+            identity=item_facts.identity_facts(facts, open_records, pairs),
             unmatched=tuple(self.unmatched_facts(facts)) if facts.item_claims else (),
-            removals=owners.removal_facts(facts, removed) if removed else {},
+            removals=item_facts.removal_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
-        facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.planned_requests))
+        facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
         # An emptied cell says nothing to the filter either, also of a deleted record's item.
@@ -147,7 +147,7 @@ class Gatherer:
             searches["by_match"] = ColumnSearch(match.column_id, board.converter(match).column_type, texts)
         keys = {match_key(text) for text in texts}
         size = len(linked) + len(npd_ids)
-        linked = [*linked, *owners.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
+        linked = [*linked, *item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
         with board_call(board.link, size):
             result = connector().read_batch(
@@ -202,11 +202,11 @@ class Gatherer:
 
         This takes a call if an item may be a duplicate of an item that wasn't read.
         """
-        items = unmatched.with_duplicate_of(facts, unmatched.unmatched_facts(facts))
+        items = record_facts.with_duplicate_of(facts, item_facts.unmatched_facts(facts))
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.linked.keys())
         read_items = self.items_by_id(facts.board, unread) if unread else {}
-        return unmatched.with_duplicate_history(facts.board, items, {**facts.items.linked, **read_items})
+        return record_facts.with_duplicate_history(facts.board, items, {**facts.items.linked, **read_items})
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]

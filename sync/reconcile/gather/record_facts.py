@@ -17,8 +17,19 @@ from conflicts.store import open_conflicts
 from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
-from sync.models import Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent, WriteLoop
+from sync.models import (
+    Decision,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+    WriteLoop,
+)
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES, EventKind
+from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, lookups, pass_plan, sides, unconfirmed_writes
 from sync.reconcile.facts import (
@@ -26,6 +37,7 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
+    ItemFacts,
     Pair,
     PassFacts,
     RecordFacts,
@@ -35,7 +47,7 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather.owners import answer_facts, deleted_facts, events_by_item
+from sync.reconcile.gather.item_facts import answer_facts, deleted_facts, events_by_item
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
@@ -350,3 +362,45 @@ def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> 
     events = WebhookEvent.objects.filter(item_id__in=set(items) - removed_by_pass, processed_at=None)
     removed_by_event = events.filter(type__in=REMOVAL_TYPES).values_list("item_id", flat=True)
     return removed_by_pass | set(map(str, removed_by_event))
+
+
+def with_duplicate_of(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
+    """Add `duplicate_of`, still without its item, to items that bear the NPD ID of a linked record."""
+    linked = {item.item_id: item.npd_id_record for item in items if item.npd_id_record and item.npd_id_record.monday_id}
+    by_id = {record.pk: record for record in linked.values()}
+    facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
+    if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
+        facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
+    duplicate_of = {item_id: replace(facts_by_id[record.pk], item=None) for item_id, record in linked.items()}
+    return [replace(item, duplicate_of=duplicate_of.get(item.item_id)) for item in items]
+
+
+def with_duplicate_history(
+    board: BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
+) -> list[ItemFacts]:
+    """Add to possible duplicates the evidence: the original item, all intents about the record, the items that it was
+    unlinked from, and the users who edited the duplicate.
+    """
+    ids = {item.duplicate_of.id for item in items if item.duplicate_of is not None}
+    intents = by_record(Intent.objects.filter(entity_id__in=ids))
+    unlinked = set(Decision.objects.filter(entity_id__in=ids, kind="unlinked").values_list("entity_id", "remote_id"))
+    duplicates = [item.item_id for item in items if item.duplicate_of is not None]
+    events = events_by_item(WebhookEvent.objects.filter(item_id__in=duplicates).order_by("id"))
+    complete = []
+    for item in items:
+        if item.duplicate_of is None:
+            complete.append(item)
+            continue
+        record = item.duplicate_of
+        item_events = events.get(item.item_id, [])
+        history = replace(
+            record.history,
+            intents=intents.get(record.id, ()),
+            unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
+            maker=maker_of(item_events),
+            users=frozenset({event.user_id for event in item_events} - {""}),
+            token_user=board.settings.token_user,
+        )
+        record = replace(record, item=original_items.get(record.record.monday_id or ""), history=history)
+        complete.append(replace(item, duplicate_of=record))
+    return complete

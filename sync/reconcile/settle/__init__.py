@@ -34,7 +34,7 @@ from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
-from sync.reconcile.gather.owners import deletion_obstacles
+from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context

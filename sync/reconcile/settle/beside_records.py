@@ -29,8 +29,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.unmatched import reread_item
+from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS

@@ -1,5 +1,6 @@
-"""Reads who owns items, and the facts about removed items, deleted records and approvals."""
+"""Reads what NPD knows about items: who owns them, and the facts about removed, unmatched and deleted ones."""
 
+import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -7,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
 from pghistory.core import event_models
 
+from conflicts.store import records_asked_about
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
@@ -19,22 +22,37 @@ from sync.models import (
     ApprovalRequest,
     Decision,
     IgnoredItem,
+    Intent,
+    IntentState,
     SyncedModel,
     SyncMetadata,
+    SyncQueue,
     Tombstone,
     UnmatchedItem,
     WebhookEvent,
     history_of,
 )
-from sync.monday.board_events import REMOVAL_TYPES
+from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
+from sync.monday.board_items import Item
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, PassFacts, RecordFacts, RemovalFacts
+from sync.reconcile.facts import (
+    EDIT_KINDS,
+    AnswerFacts,
+    DeletedFacts,
+    IdentityFacts,
+    ItemFacts,
+    Pair,
+    PassFacts,
+    RecordFacts,
+    RemovalFacts,
+)
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
-from sync.records.item_links import unlinked_items
+from sync.records.item_links import left_by_deleted_record, unlinked_items
+from sync.records.unmatched_items import AS_NEW
 
 DAY = timedelta(days=1)
 
@@ -72,8 +90,7 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
         removal = RemovalFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
-            actor=authors.monday_user_name(user, people) if user else "",
-            history_actor=authors.monday_editor_name(user, people) if user else "",
+            actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
             is_deletion_rejected=record.id in rejections,
             is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
@@ -165,8 +182,7 @@ def known_approvals(
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     kinds = list[choices.ApprovalKind]()
-    may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
-    kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
+    kinds += [choices.ApprovalKind.RECORDS] if facts.removals else []
     kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
     kinds += CLEARS if emptied else ()
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
@@ -289,3 +305,125 @@ def identity_facts(facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequ
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
     return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
+
+
+def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
+    """Read what NPD knows about the claimed items that no record has, in a fixed number of queries."""
+    board = facts.board
+    ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+    # By item: the times of the board's first and last event, and the events that no pass has checked.
+    on_this_board = models.Q(board_id=board.link.board_id)
+    edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
+    events = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    events = events.annotate(
+        first=models.Min("received_at", filter=on_this_board),
+        last=models.Max("received_at", filter=on_this_board),
+        new=ArrayAgg("pk", filter=models.Q(processed_at=None), order_by="pk", default=models.Value([])),
+        new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
+    )
+    stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
+    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
+    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
+    # Claims don't load created_at; fetch it only for items without an event.
+    eventless = [claim.rows[0].pk for claim in facts.item_claims if not stats.get(claim.remote_id, {}).get("first")]
+    jobs = SyncQueue.objects.filter(pk__in=eventless)
+    job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
+    items = {item_id: item for item_id, item in facts.items.linked.items() if item_id in ids}
+    npd_ids = _npd_ids(board, items.values())
+    records_of_other_types: list[SyncedModel] = []
+    for spec in registry.entities():
+        if spec.entity_type != board.link.entity_type:
+            has_either = models.Q(monday_id__in=ids) | models.Q(pk__in=npd_ids.values())
+            records_of_other_types += spec.model._default_manager.filter(has_either)
+    npd_ids_in_use = {record.pk for record in records_of_other_types}
+    unmatched = []
+    for claim in facts.item_claims:
+        item_id = claim.remote_id or ""
+        npd_id = npd_ids.get(item_id)
+        # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
+        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW))
+        item_stats = stats.get(item_id, {})
+        item_facts = ItemFacts(
+            claim,
+            items.get(item_id),
+            last_event=item_stats.get("last"),
+            new_events=tuple(item_stats.get("new", ())),
+            has_new_edit=bool(item_stats.get("new_edits")),
+            known_since=item_stats.get("first") or job_created_at.get(claim.rows[0].pk),
+            unconfirmed_until=unconfirmed.get(item_id),
+            new_record_id=uuid.uuid4() if is_new_id else npd_id,
+        )
+        unmatched.append(item_facts)
+    is_about = models.Q(monday_id__in=ids) | models.Q(entity_id__in=npd_ids.values())
+    types = [spec.entity_type for spec in registry.entities()]
+    tombstones = list(Tombstone.objects.filter(is_about, entity_type__in=types).order_by("pk"))
+    return _with_rows(board, unmatched, tombstones, records_of_other_types)
+
+
+def reread_item(board: BoardContext, item: ItemFacts) -> ItemFacts:
+    """Return the facts about an item as NPD has them under settle's locks."""
+    tombstone_ids = [tombstone.pk for tombstone in item.tombstones]
+    tombstones = Tombstone.objects.select_for_update().filter(pk__in=tombstone_ids).order_by("pk")
+    [item_now] = _with_rows(board, [item], list(tombstones), ())
+    return item_now
+
+
+def _with_rows(
+    board: BoardContext,
+    items: Sequence[ItemFacts],
+    tombstones: Sequence[Tombstone],
+    records_of_other_types: Sequence[SyncedModel],
+) -> list[ItemFacts]:
+    """Add what NPD has now: the records that may be the items', and which items are ignored."""
+    ids = [item.item_id for item in items]
+    rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
+    ignored = _left_by_deleted_records(board, ids) | {row.item_id: row for row in rows}
+    shown = [item.item for item in items if item.item is not None]
+    npd_ids = _npd_ids(board, shown)
+    keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
+    named_ids = [*npd_ids.values(), *(item.chosen_id for item in items if item.chosen_id)]
+    records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
+    by_id = {record.pk: record for record in records}
+    by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
+    # A record of another type comes first: its own pass decides about the item.
+    owners = {record.monday_id: record for record in reversed([*records_of_other_types, *records]) if record.monday_id}
+    complete = []
+    for item in items:
+        npd_id = npd_ids.get(item.item_id)
+        key = keys.get(item.item_id)
+        of_item = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
+        complete.append(
+            replace(
+                item,
+                owner=owners.get(item.item_id),
+                ignored=ignored.get(item.item_id),
+                tombstones=tuple(of_item),
+                npd_id_record=by_id.get(npd_id) if npd_id else None,
+                matching=tuple(by_key.get(key, ())) if key else (),
+                chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
+            )
+        )
+    return complete
+
+
+def _left_by_deleted_records(board: BoardContext, ids: Sequence[str]) -> dict[str, IgnoredItem]:
+    """Return the rows, not stored yet, of items that a deleted linked record is still asked about, by item."""
+    entity_type = board.link.entity_type
+    if not (asking := records_asked_about(entity_type, ids)):
+        return {}
+    deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
+    names = {
+        row.entity_id: registry.tombstone_name(row)
+        for row in deleted.exclude(monday_id=None).exclude(state=choices.TombstoneState.RESTORED)
+    }
+    return {
+        item_id: left_by_deleted_record(entity_type, item_id, names[record_id])
+        for item_id, record_id in asking.items()
+        if record_id in names
+    }
+
+
+def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
+    """Return the NPD IDs that active items bear, by item."""
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in items if item.state == field_values.ACTIVE}
+    return {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id is not None}
