@@ -174,7 +174,7 @@ class RecordChangeList(admin_base.PageChangeList):
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
-        self._counts = record_view.state_counts(records)
+        [self._counts] = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]

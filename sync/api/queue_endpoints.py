@@ -23,7 +23,6 @@ from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.state import with_served_status
 
 
 class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
@@ -127,7 +126,6 @@ class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
     """A sync state; `remote_id` is the item's if the system is Monday, and also `jira_id` if it is Jira."""
 
     jira_id = serializers.CharField(read_only=True, allow_null=True)
-    sync_status = serializers.ChoiceField(source="served_status", choices=choices.SyncStatus.choices, read_only=True)
 
     class Meta:
         model = SyncMetadata
@@ -145,7 +143,7 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
     sync_status = filters.MultipleChoiceFilter(
-        field_name="served_status", choices=choices.SyncStatus.choices, help_text="May be given several times."
+        choices=choices.SyncStatus.choices, help_text="May be given several times."
     )
 
     class Meta:
@@ -161,9 +159,6 @@ class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[S
     filterset_class = SyncStateFilter
     ordering_fields = ["id", "last_sync_attempt", "last_successful_sync", "error_count"]
     permission_classes = [ModelPermissions]
-
-    def get_queryset(self) -> models.QuerySet[SyncMetadata]:
-        return with_served_status(super().get_queryset())
 
 
 class RecordCountsSerializer(serializers.Serializer[Any]):

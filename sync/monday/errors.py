@@ -289,17 +289,6 @@ UNREACHABLE = ErrorKind(
 KINDS = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
 
 
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-
-def time_span(seconds: float) -> str:
-    """Return a length of time in its largest whole unit: "5 minutes"."""
-    whole = max(1, round(abs(seconds)))
-    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
-    number = whole // size
-    return f"{number} {unit if number == 1 else unit + 's'}"
-
-
 # Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits).
 MAX_WAIT_SECONDS = 86_400.0
 
@@ -352,13 +341,6 @@ class MondayError(Exception):
     def outcome_unknown(self) -> bool:
         return self.kind.outcome_unknown
 
-    def redact(self, secret: str, replacement: str) -> None:
-        """Replace a text in this error's messages, because Monday may repeat a secret that it was sent."""
-        self.message = self.message.replace(secret, replacement)
-        self.args = (self.message,)
-        for error in self.errors:
-            error.redact(secret, replacement)
-
     def name_document(self, name: str, version: str) -> None:
         """Add to the message which of our documents was refused, and the API version that it was sent to."""
         self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
@@ -389,29 +371,16 @@ class MondayError(Exception):
         """What happened, and what to do next, for people."""
         if self.kind in NEVER_SENT and self.message.endswith("."):
             return self.message
-        if not self.wait_seconds:
-            return self.lasting_sentence
-        span = time_span(self.wait_seconds)
-        return self._sentence(
-            f" There is room in {span}." if self.kind in NEVER_SENT else f" Monday asks to wait {span}."
-        )
-
-    @property
-    def lasting_sentence(self) -> str:
-        """The sentence without the wait, for storing, because the wait is wrong a minute later."""
-        return self._sentence("")
+        subject = f" (column {self.column_id})" if self.column_id else ""
+        trace = f" [Monday request {self.request_id}]" if self.request_id else ""
+        message = (self.kind.words or self.message).rstrip(" .")
+        return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{trace}"
 
     @property
     def full_sentence(self) -> str:
         """The sentence with the administrator's part, and with Monday's own message where `kind.words` replace it."""
         quoted = f"Monday said: {self.message.rstrip(' .')}." if self.kind.words else ""
         return " ".join(part for part in (self.sentence, quoted, self.kind.for_administrator) if part)
-
-    def _sentence(self, wait: str) -> str:
-        subject = f" (column {self.column_id})" if self.column_id else ""
-        trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        message = (self.kind.words or self.message).rstrip(" .")
-        return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
 
     def __str__(self) -> str:
         return self.sentence

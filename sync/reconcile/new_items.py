@@ -31,8 +31,8 @@ from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFact
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
+from sync.records.item_links import IGNORED, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
-from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
 # Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
 # of the next passes carries out.
