@@ -315,7 +315,6 @@ class MondayError(Exception):
         wait_seconds: float | None = None,  # that Monday asked for
         path: Sequence[str | int] = (),  # the GraphQL path of the error
         column_id: str | None = None,
-        column_type: str | None = None,
         columns: Mapping[str, str] | None = None,  # Monday's message on each column, where it lists them
         errors: Sequence[MondayError] = (),  # the single errors of an answer that failed as a whole
     ) -> None:
@@ -329,7 +328,6 @@ class MondayError(Exception):
         self.wait_seconds = clamped_wait(wait_seconds)
         self.path = tuple(path)
         self.column_id = column_id
-        self.column_type = column_type
         self.columns = columns or {}
         self.errors = tuple(errors)
 
@@ -448,13 +446,10 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("DATA_VALIDATIONS_ERROR", RULES_BROKEN, COMMUNITY + "116170, 2025-07"),
     KnownCode("CellLimitExceededException", FIELD_REJECTED, COMMUNITY + "111320, 2025-03"),
     KnownCode("InvalidColumnTypeException", COLUMN_UNSUPPORTED, COMMUNITY + "104534 and 113689"),
-    KnownCode("ASSET_UNAVAILABLE", RECORD_REJECTED, DOCS),
     KnownCode("ResourceNotFoundException", RECORD_REJECTED, DOCS),
     KnownCode("InvalidArgumentException", RECORD_REJECTED, MIGRATING),
     KnownCode("RecordInvalidException", RECORD_REJECTED, DOCS),
     KnownCode("DeleteLastGroupException", RECORD_REJECTED, DOCS),
-    KnownCode("CreateBoardException", RECORD_REJECTED, DOCS),
-    KnownCode("InvalidWebhookConfigException", RECORD_REJECTED, NOTES),
     KnownCode("CursorException", CURSOR_EXPIRED, COMMUNITY + "70289"),
     KnownCode("CursorExpiredError", CURSOR_EXPIRED, SITE + "docs/querying-board-items"),
     KnownCode("GRAPHQL_VALIDATION_FAILED", INVALID_DOCUMENT, COMMUNITY + "116967, HTTP 400"),
@@ -538,7 +533,6 @@ def translate_error(
         wait_seconds=wait if kind.retry else None,
         path=details.path,
         column_id="name" if kind is NAME_REJECTED else _text(column_id),
-        column_type=_text(details.data.get("column_type")),
         columns=details.broken if kind is RULES_BROKEN else None,
     )
 
