@@ -133,7 +133,7 @@ class ConnectionTest:
 
     @property
     def is_ok(self) -> bool:
-        return bool(self.checks) and all(check.ok for check in self.checks)
+        return bool(self.checks) and all(check.level != "problem" for check in self.checks)
 
 
 def examine_connection(user: User) -> ConnectionTest:
@@ -169,10 +169,10 @@ def try_connection(
     checks = check_account(info, settings.MONDAY_API_VERSION)
     if boards:
         number = humanize.count_with_noun(len(boards), "board")
-        checks.append(CheckResult(True, f"It can see {'' if complete else 'at least '}{number}."))
+        checks.append(CheckResult("ok", "board", f"It can see {'' if complete else 'at least '}{number}."))
     else:
         normal = "That is normal for a new account: the set-up creates boards."
-        checks.append(CheckResult(True, "It can't see any board.", normal, is_warning=True))
+        checks.append(CheckResult("warning", "board", "It can't see any board.", normal))
     name = info.user_name or info.user_id
     message = f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user."
     return ConnectionTest(message, checks, info)
