@@ -135,13 +135,10 @@ class Rule:
 
     id: int
     rule: str  # one of KINDS
-    count: int | None = None  # ends after it was applied to this many; None: never by itself
-    every: int = 1  # applies to every second, third … delivery
+    count: int | None = 1  # applies to so many more deliveries; None: until the rules are cleared
     seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
     times: int = 2  # double: sent this often
     fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
-    matches: int = 0  # deliveries that it has counted, for `every`
-    applied: int = 0  # deliveries to which it was applied
 
     def description(self) -> str:
         """Describe the rule for the page."""
@@ -151,9 +148,8 @@ class Rule:
             "hold": "held",
             "drop": "dropped",
         }
-        frequency = f", every {self.every}th" if self.every > 1 else ""
-        remaining = "" if self.count is None else f", {self.count - self.applied} to go"
-        return f"any event: {effects[self.rule]}{frequency}{remaining}"
+        remaining = "" if self.count is None else f", {self.count} to go"
+        return f"any event: {effects[self.rule]}{remaining}"
 
 
 def rule_from(number: int, content: dict[str, Any]) -> Rule:
@@ -177,16 +173,16 @@ class Rules:
             self._rules += rules
 
     def hit(self) -> Rule | None:
-        """Return the first rule that applies to the next delivery; earlier rules count it too."""
+        """Return the first rule, for the next delivery, and count it."""
         with self._lock:
-            for rule in self._rules:
-                rule.matches += 1
-                if rule.matches % rule.every == 0:
-                    rule.applied += 1
-                    if rule.count is not None and rule.applied >= rule.count:
-                        self._rules.remove(rule)
-                    return rule
-        return None
+            if not self._rules:
+                return None
+            rule = self._rules[0]
+            if rule.count is not None:
+                rule.count -= 1
+                if rule.count < 1:
+                    self._rules.remove(rule)
+            return rule
 
     def all(self) -> list[Rule]:
         with self._lock:

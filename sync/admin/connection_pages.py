@@ -26,7 +26,7 @@ from sync.attention import Kind
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import RESTORE_KEY, ActionError
+from sync.kernel.messages import ACTS, RESTORE_KEY, ActionError
 from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
@@ -78,13 +78,13 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     button = ""
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
+    may_try = bool(stops) and is_connected and button != "token" and user.has_perms(ACTS["try_again"].rights)
     pauses = overview.pauses if overview else active_pauses()
     return {
         "stops": list(zip(stops, rests, strict=True)),
         "pauses": [(pause_label(pause.entity_type), pause) for pause in pauses],
         "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
-        "may_try": may_try,  # whether it offers to ask Monday again
+        "try_again": ACTS["try_again"] if may_try else None,
         "may_pause": is_allowed(user, "pause"),
         # Home then shows no state line.
         "stops_everything": bool(stops) or any(not pause.entity_type for pause in pauses),

@@ -79,7 +79,7 @@ def stop_account(error: errors.MondayError) -> None:
             if row.stop_code != code or not (row.needs_probe or is_waiting):
                 row.stopped_since = now
             row.stop_code = code
-            row.stop_reason = error.lasting_sentence
+            row.stop_reason = error.sentence
         row.stopped_since = row.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)

@@ -8,13 +8,13 @@ import http.client
 import json
 import re
 import ssl
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -32,7 +32,7 @@ _CHUNK_BYTES = 65_536
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
-_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; hiding a shorter text would hide words
+_SHORTEST_SECRET = 6  # hiding a shorter text would hide words
 
 # Errors of one field: in a mutation the other aliases may have succeeded.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
@@ -56,7 +56,7 @@ class _Token(AuthBase):
 
 
 class MondayClient:
-    """A pooled client for one token; `calls` counts the requests that it has made.
+    """A pooled client for one token.
 
     `timeout` is the deadline of a whole request in seconds: it limits the connection, each silence of the server, and
     the whole time of an answer that comes in pieces, which exceeds it by one silence at most. Raises ValueError for a
@@ -71,14 +71,12 @@ class MondayClient:
         self.url = url
         self.version = version
         self.timeout = timeout
-        self.calls = 0
         self._auth = _Token(token)
         self._session = requests.Session()
         # No retries by the library, because only the caller knows whether the request may be repeated.
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._counter = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<MondayClient {self.url} version {self.version}>"
@@ -97,7 +95,9 @@ class MondayClient:
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
         started = time.monotonic()
         status, headers, content = self._send(body, key)
-        payload = self._without_token(_decode(content, status), content)
+        payload = _decode(content, status)
+        if payload is not None:
+            payload = self._without_secrets(payload, str(variables.get("url") or ""))
         try:
             if status != 200:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
@@ -125,13 +125,16 @@ class MondayClient:
     def close(self) -> None:
         self._session.close()
 
-    def _without_token(self, payload: dict[str, Any] | None, content: bytes) -> dict[str, Any] | None:
-        """Remove our token from an answer's errors, which are stored and shown; `data` stays as it is."""
-        token = self._auth.token
-        if payload is None or len(token) < _SHORTEST_TOKEN or token.encode() not in content:
-            return payload
-        problems = {name: entry for name, entry in payload.items() if name != "data"}
-        redacted: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
+    def _without_secrets(self, payload: dict[str, Any], url: str) -> dict[str, Any]:
+        """Remove our token and a webhook's address from an answer's errors, which are stored and shown.
+
+        The address may end with a secret. `data` stays as it is.
+        """
+        problems = json.dumps({name: entry for name, entry in payload.items() if name != "data"})
+        for secret in (self._auth.token, url, urlsplit(url).path.rstrip("/").rpartition("/")[2]):
+            if len(secret) >= _SHORTEST_SECRET:
+                problems = problems.replace(secret, "[secret]")
+        redacted: dict[str, Any] = json.loads(problems)
         return payload | redacted
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
@@ -146,8 +149,6 @@ class MondayClient:
         }
         if key:
             headers["Idempotency-Key"] = key
-        with self._counter:
-            self.calls += 1
         try:
             with self._session.post(
                 self.url,

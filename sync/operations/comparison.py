@@ -32,7 +32,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather.record_facts import read_facts
 from sync.records import availability
-from sync.records.unmatched_items import clear_unlisted
+from sync.records.item_links import clear_unlisted
 
 log = structlog.get_logger(__name__)
 

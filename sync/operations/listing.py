@@ -29,7 +29,7 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
 from sync.records import availability
-from sync.records.unmatched_items import note_unmatched
+from sync.records.item_links import note_unmatched
 
 # A listing starts again when its cursor expires, at most this often.
 MAX_LISTINGS = 3

@@ -21,15 +21,16 @@ from sync.operations.setup.board_setup import switch_board
 from sync.operations.sweep import enqueue_items
 from sync.outbox import pauses
 from sync.outbox.queue_rows import enqueue_unmatched
-from sync.records.item_links import ignore_item, relink
-from sync.records.unmatched_items import (
+from sync.records.item_links import (
     AS_NEW,
     UnmatchedFinding,
     clear_unlisted,
     clear_unmatched,
     consider_again,
+    ignore_item,
     ignore_unmatched,
     note_unmatched,
+    relink,
     relist,
     request_creation,
     request_link,

@@ -35,7 +35,7 @@ from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records.blocked_fields import throttled_records
-from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
