@@ -223,9 +223,9 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         )
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 
-    @admin.display(description="Board", ordering="entity_type")
-    def name(self, link: BoardLink) -> str:
-        return link.shape.get("name") or registry.type_label(link.entity_type)
+    name = admin_base.plain_column(
+        "Board", lambda link: link.shape.get("name") or registry.type_label(link.entity_type), "entity_type"
+    )
 
     @admin.display(description="On Monday")
     def on_monday(self, link: BoardLink) -> SafeString | str:
