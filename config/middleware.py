@@ -12,6 +12,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
+from django.core.paginator import InvalidPage
 from django.db import DatabaseError, DataError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -227,7 +228,15 @@ class LockTimeoutMiddleware(MiddlewareMixin):
 
 
 # Raised by Django's admin if an address or a form has an id or a filter's value that no row can have.
-IMPOSSIBLE_VALUE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
+IMPOSSIBLE_VALUE = (
+    ValidationError,
+    FieldDoesNotExist,
+    FieldError,
+    InvalidPage,
+    DataError,
+    ProgrammingError,
+    OverflowError,
+)
 
 # Raised by allauth if a passkey's answer wasn't written by a browser.
 MALFORMED_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)

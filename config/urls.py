@@ -14,8 +14,6 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
-from django.core.exceptions import BadRequest
-from django.core.paginator import InvalidPage
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -30,15 +28,6 @@ from sync.admin.record_pages import register_generated
 from sync.api import metrics, record_endpoints, service_endpoints
 
 log = structlog.get_logger(__name__)
-
-
-def search(request: HttpRequest) -> HttpResponse:
-    """Answer Ctrl+K as unfold does, but with 400 where unfold fails on a page that isn't a number."""
-    try:
-        response: HttpResponse = admin.site.search(request)  # type: ignore[attr-defined]  # unfold's site
-    except (ValueError, InvalidPage) as error:
-        raise BadRequest("There is no such page of results. Search again.") from error
-    return response
 
 
 sign_in = account.LoginView.as_view(
@@ -94,7 +83,6 @@ urlpatterns = [
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
-    path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
@@ -110,8 +98,7 @@ urlpatterns = [
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),
-    path("api/v1/sync/", include("sync.api.queue_endpoints")),
-    path("api/v1/sync/", include("sync.api.activity_endpoints")),
+    path("api/v1/sync/", include("sync.api.sync_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),

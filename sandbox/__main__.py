@@ -16,15 +16,13 @@ from sandbox.api import Api
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
 from sandbox.model import Clock
-from sandbox.pages import Pages
-from sandbox.pages.faults import FaultsPage
+from sandbox.pages import FaultsPage, Pages
 from sandbox.webhooks import Deliveries, Sender
 from sandbox.world import Store, World
 
 
 @dataclass(frozen=True)
 class Settings:
-    site_url: str
     token: str | None = None
     signing_secret: str | None = None
     data: str | None = None
@@ -41,9 +39,9 @@ def build(settings: Settings) -> web.Application:
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.reset)
+    pages = Pages(world, FaultsPage(control, world.clock, api, deliveries), npd_url)
     routes = [web.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
-    return web.Application(routes, web.Guard(settings.host, settings.site_url))
+    return web.Application(routes, web.Guard(settings.host))
 
 
 # The largest plan allows 250 requests at once; the rest are for pages.
@@ -73,7 +71,6 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--npd-via", help=via)
     plan = "refuse what is over this plan's published limits; without it nothing is limited"
     add("--plan", choices=list(PLANS), help=plan)
-    add("--site-url", help="an address by which it is called too (default: http://HOST:PORT)")
     options = parser.parse_args(words)
     if options.signing_secret == FROM_ENVIRONMENT:
         options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
@@ -90,7 +87,6 @@ def main() -> int:
     # waitress logs a warning for every request that finds no free thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     settings = Settings(
-        site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
         token=options.token,
         signing_secret=options.signing_secret,
         data=options.data,
@@ -122,7 +118,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    print(f"Monday sandbox on {settings.site_url} (boards), {settings.site_url}/v2 (API)", flush=True)
+    print(f"Monday sandbox on http://{options.host}:{options.port}/ (boards) and /v2 (API)", flush=True)
     try:
         server.run()
     except SystemExit:

@@ -3,7 +3,6 @@
 Each call is logged, and the answer under an idempotency key is stored and repeated.
 """
 
-import hashlib
 import hmac
 import itertools
 import threading
@@ -11,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from waitress.channel import ClientDisconnected
@@ -36,33 +35,25 @@ class Call:
     ms: float = 0.0
     kind: str = ""  # "query" or "mutation"; empty if the document can't be read
     operation: str | None = None  # the name in the document
-    fields: list[tuple[str, str]] = field(default_factory=list)  # the alias and the name of each root field
+    fields: list[str] = field(default_factory=list)  # the names of the root fields
     complexity: int = 0  # points
     request_id: str = ""
     idempotency_key: str | None = None
     replayed: bool = False  # answered by the stored answer to an earlier request under the key
-    different_body: bool = False  # though that one had another body
     errors: list[str] = field(default_factory=list)  # their codes
     fault: str = ""  # the fault that happened to it, in words
     version: str = resolvers.CURRENT
 
-    def to_json(self) -> dict[str, Any]:
-        content = asdict(self)
-        content["aliases"] = [alias for alias, _ in self.fields]
-        content["fields"] = [name for _, name in self.fields]
-        return content
-
 
 # `Idempotency-Key`: a mutation's first answer is repeated for 30 minutes
 # (developer.monday.com/api-reference/docs/idempotency). How Monday answers another body under the same key is not
-# published; the sandbox repeats the first answer, and the log says so.
+# published; the sandbox repeats the first answer.
 KEY_SECONDS = 1800
 
 
 @dataclass
 class StoredAnswer:
-    digest: bytes  # of the first request's body
-    since: float  # when that came, in the sandbox's time
+    since: float  # when the first request came, in the sandbox's time
     answer: web.Response | None = None  # None while it is being answered
 
 
@@ -74,12 +65,11 @@ class Idempotency:
         self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
         self._lock = threading.Lock()
 
-    def claim(self, key: str, body: bytes) -> tuple[web.Response, bool] | None:
-        """Claim a new key for this request; for a used key return its answer, and whether it was to another body.
+    def claim(self, key: str) -> web.Response | None:
+        """Claim a new key for this request; for a used key return its answer.
 
         Raises RequestError (409) while the first request still runs.
         """
-        digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
             # In the order of their first requests, so the oldest are in front.
@@ -87,12 +77,12 @@ class Idempotency:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
             if stored is None:
-                self._answers[key] = StoredAnswer(digest, self._clock.time())
+                self._answers[key] = StoredAnswer(self._clock.time())
                 return None
             # The client has to wait: the first request may still succeed or fail (docs/idempotency).
             if stored.answer is None:
                 raise api_errors.idempotency_conflict()
-            return stored.answer, stored.digest != digest
+            return stored.answer
 
     def store(self, key: str, answer: web.Response) -> None:
         with self._lock:
@@ -133,7 +123,6 @@ class ApiRequest:
     http: web.Request
     operation: graph.Operation
     variables: dict[str, Any]
-    body: bytes
     version: resolvers.Version
     key: str | None  # its `Idempotency-Key`; queries have none
 
@@ -199,12 +188,12 @@ class Api:
         operation = api_request.operation
         call.kind = operation.kind
         call.operation = operation.name
-        call.fields = operation.fields
+        call.fields = [name for _, name in operation.fields]
         _pause(self.latency.call_ms)
         key = api_request.key
         call.idempotency_key = key
         # Before a fault holds the request, because a second request under the key must find it claimed.
-        replay = self.idempotency.claim(key, api_request.body) if key else None
+        replay = self.idempotency.claim(key) if key else None
         try:
             fault = self.faults.take(operation, api_request.variables)
             if fault is not None:
@@ -221,9 +210,8 @@ class Api:
                     wait = waits.get(fault.limit, FAULT_WAIT) if fault.retry_in is None else fault.retry_in
                     raise LIMIT_REFUSALS[fault.limit](wait)
             if replay is not None:
-                answer, call.different_body = replay
                 call.replayed = True
-                return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
+                return replace(replay, headers=replay.headers | {"Idempotency-Replayed": "true"})
             return self._carry_out(api_request, call, fault)
         finally:
             if key:
@@ -232,9 +220,8 @@ class Api:
     def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))
         call.version = version.value
-        body = request.body()
         try:
-            document = web.decode_json(body)
+            document = web.decode_json(request.body())
         except ValueError:
             raise api_errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):
@@ -248,7 +235,7 @@ class Api:
         operation = graph.prepare(document["query"], name, version.era)
         # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
         key = request.header("Idempotency-Key") if operation.is_mutation else None
-        return ApiRequest(request, operation, variables or {}, body, version, key)
+        return ApiRequest(request, operation, variables or {}, version, key)
 
     def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
         """Run the document, with what its fault does before, within and after it."""

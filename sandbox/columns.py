@@ -451,10 +451,6 @@ class Status(ColumnKind):
             raise self.refusal("an index or a label is expected")
         return self.parse_simple(column, label, writing)
 
-    def named(self, column: Column, label: str, writing: Writing) -> Any:
-        """Return the raw value of a label by its text, also where that is digits; None for an empty one."""
-        return self._by_label(column, label, writing) if label else None
-
     def _by_index(self, column: Column, index: str) -> Any:
         if index not in column.settings["labels"]:
             raise self._unknown(column, index)

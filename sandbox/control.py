@@ -190,7 +190,7 @@ class Control:
 
     def calls(self, since: str = "0") -> list[dict[str, Any]]:
         """Return the API calls after the id `since`, oldest first."""
-        return [call.to_json() for call in list(self._api.calls) if call.id > int(since)]
+        return [asdict(call) for call in list(self._api.calls) if call.id > int(since)]
 
     def load_items(self, board_id: int, items: list[dict[str, Any]]) -> list[str]:
         """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import Status, Writing, board_ids, kind_of
+from sandbox.columns import Writing, board_ids, kind_of
 from sandbox.web import decode_json
 from sandbox.world import World
 
@@ -421,8 +421,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        with _new_labels(world, board, board.columns):
-            cells = _transfer_cells(item, source, board, world.clock.stamp())
+        cells = _transfer_cells(item, source, board, world.clock.stamp())
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -434,24 +433,14 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
 
 
 def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, stamp: str) -> dict[str, model.Cell]:
-    """Return the item's cells on the other board; labels keep their text, and missing ones are created there."""
-    writing = Writing(stamp, create_labels=True)
-    targets = {(column.type, column.title): column for column in target.active_columns() if column.type != "name"}
+    """Return the item's cells on the other board, without labels, which have other ids there."""
+    targets = {(column.type, column.title): column.id for column in target.active_columns()}
     cells = {}
     for column in source.active_columns():
-        other = targets.get((column.type, column.title))
-        if other is None:
-            continue
+        column_id = targets.get((column.type, column.title))
         raw = item.raw(column.id)
-        kind = kind_of(column.type)
-        # Labels have other indexes and ids on the other board.
-        if raw is not None and column.type == "status":
-            raw = Status().named(other, kind.text(column, raw), writing)
-        elif raw is not None and column.type == "dropdown":
-            labels = [label["label"] for label in kind.api_fields(column, raw)["values"]]
-            raw = kind.parse_object(other, {"labels": labels}, writing)
-        if raw is not None:
-            cells[other.id] = model.Cell(raw, stamp)
+        if column_id and raw is not None and column.type not in ("status", "dropdown"):
+            cells[column_id] = model.Cell(raw, stamp)
     return cells
 
 

@@ -186,16 +186,15 @@ class Guard:
     them to our address; then they have its Origin. Who listens on every address has any name.
     """
 
-    def __init__(self, host: str, site_url: str) -> None:
-        self._names = () if host in EVERYWHERE else (*OWN_NAMES, host, urlsplit(site_url).hostname)
+    def __init__(self, host: str) -> None:
+        self._names = () if host in EVERYWHERE else (*OWN_NAMES, host)
 
     def refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that is refused, None for others."""
         host = (request.header("Host") or "").lower()
         name = re.sub(r":\d+\Z", "", host)
         if self._names and name and name not in self._names:
-            message = f"This sandbox is not {name!r}. If it should be, start it with --site-url http://{host}"
-            return json_response({"error": message}, 403)
+            return json_response({"error": f"This sandbox is not {name!r}; with --host 0.0.0.0 it has any name."}, 403)
         origin = request.header("Origin")
         if request.method not in READING and origin is not None and origin.partition("://")[2].lower() != host:
             return json_response({"error": "A page of another site may change nothing here."}, 403)

@@ -163,9 +163,7 @@ def running_sandbox() -> Iterator[list[Child]]:
 @pytest.fixture(scope="session")
 def sandbox_within() -> Application:
     """The sandbox within this process, kept for the run."""
-    url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
-    chosen = sandbox_program.Settings(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
-    return sandbox_program.build(chosen)
+    return sandbox_program.build(sandbox_program.Settings(settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import handlers
 from sync.admin.confirmed_action import Question, Report
-from sync.attention import Entry, Group, Kind, SideValues
+from sync.attention import Entry, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
@@ -31,10 +31,14 @@ from sync.records.availability import wait_sentence
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
 
-# The button's label by act, where it differs from the act's own: of rejected values, and of conflicts about lost edits.
-# The cause code of a conflict is its kind (reports.KIND_…).
-REJECTED_LABELS = {"keep_npd": "Leave both as they are"}
-LOST_LABELS = {"keep_npd": "Keep current value", "keep_monday": "Restore edit"}
+# What is stored for each act that uses one side.
+CHOICES = {
+    "keep_npd": ResolutionType.KEEP_NPD,
+    "leave_both": ResolutionType.KEEP_NPD,
+    "keep_current": ResolutionType.KEEP_NPD,
+    "keep_monday": ResolutionType.KEEP_MONDAY,
+    "restore_edit": ResolutionType.KEEP_MONDAY,
+}
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
@@ -72,17 +76,15 @@ class Resolve(handlers.Handler):
 
     def __init__(self, code: str) -> None:
         self.code = code
+        self.choice: str = CHOICES.get(code, code)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         conflicts = SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
-        return bulk_question(conflicts, self.code, by=cast("User", request.user))
+        return bulk_question(conflicts, self.choice, by=cast("User", request.user))
 
 
 class ChooseOption(Resolve):
     """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
-
-    def fits(self, entry: Entry) -> bool:
-        return self.code in entry.acts
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         # The act always asks, and the form of bulk_question's page lists the conflicts as it showed them.
@@ -94,57 +96,35 @@ class UseSide(Resolve):
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
 
-    def fits(self, entry: Entry) -> bool:
-        is_about_fields = entry.cause_code in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
-        return bool(entry.values) and (entry.kind is Kind.REJECTED or is_about_fields)
-
     def emptied(self, entry: Entry) -> list[SideValues]:
         """Return the values that would be removed."""
-        if self.code == ResolutionType.KEEP_MONDAY:
+        if self.choice == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
         # “Leave both as they are” and “Keep current value” change neither side.
-        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == ConflictKind.OVERWRITTEN
-        return [] if is_unchanged else [value for value in entry.values if value.monday and not value.npd]
+        changes_monday = self.code == "keep_npd"
+        return [value for value in entry.values if changes_monday and value.monday and not value.npd]
 
-    def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person may choose this side.
+    def fits(self, user: Any, entry: Entry) -> bool:
+        """Whether both sides are known, and this person may choose this one.
 
         Taking Monday's side of a rejected value needs the right to change records only where that empties the field in
         NPD, because Monday's side is empty.
         """
         empties = entry.kind is Kind.REJECTED and self.emptied(entry)
-        return super().may(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
+        is_allowed = super().fits(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
+        return bool(entry.values) and is_allowed
 
     def takes_away(self, entry: Entry) -> bool:
         return bool(self.emptied(entry))
 
-    def _side_label(self, entry: Entry) -> str:
-        labels: Mapping[str, str] = {}
-        if entry.kind is Kind.REJECTED:
-            labels = REJECTED_LABELS
-        elif entry.cause_code == ConflictKind.OVERWRITTEN:
-            labels = LOST_LABELS
-        return labels.get(self.code, self.act.button)
-
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
-            where = "in NPD" if self.code == ResolutionType.KEEP_MONDAY else "on Monday"
-            if entry.cause_code == ConflictKind.OVERWRITTEN:
-                where = "on both sides"
+            where = {"keep_npd": "on Monday", "keep_monday": "in NPD"}.get(self.code, "on both sides")
             return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
-        return self._side_label(entry)
-
-    def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = self._side_label(entries[0])
-        # The act's text for many fits only its own words.
-        if group.number > 1 and label != self.act.button:
-            return f"{label}: all {group.number:,}…"
-        return super().group_label(group, entries)
+        return super().label(entry)
 
     def effect(self, entry: Entry) -> str:
         """Return what the choice does with a rejected value; `bulk_question` says it of conflicts."""
-        if self.code == ResolutionType.KEEP_NPD:
-            return "Changes nothing. NPD's value isn't sent until somebody changes it or its column."
         return "" if self.emptied(entry) else self.act.effect
 
     def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
@@ -171,7 +151,7 @@ class UseSide(Resolve):
                 )
             else:
                 rejected.append(entry)
-        report = resolve_all(digests, self.code, by=by) if digests else Report()
+        report = resolve_all(digests, self.choice, by=by) if digests else Report()
         problems = list(report.problems)
         undo = list(report.undo)
         answered = []
@@ -179,7 +159,7 @@ class UseSide(Resolve):
             assert entry.entity_id is not None
             seen_sides = _seen_sides(shown.get(entry.key), entry.field)
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
-            side = resolution.SIDE_OF_TYPE[self.code]
+            side = resolution.SIDE_OF_TYPE[self.choice]
             try:
                 answer = rejections.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
             except ActionError as error:
@@ -196,7 +176,7 @@ class UseSide(Resolve):
             return ""
         entry_type = handlers.common_type(entries)
         whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
-        if self.code == ResolutionType.KEEP_NPD:
+        if self.choice == ResolutionType.KEEP_NPD:
             return f"Both left as they are: {whose}."
         labels = {value.label for entry in entries for value in entry.values}
         label = labels.pop() if len(labels) == 1 else "value"
@@ -242,4 +222,4 @@ def _conflict_now(row_id: str) -> str:
 
 handlers.ENDED.update({Kind.CONFLICT: _conflict_now, Kind.DUPLICATE: _conflict_now})
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(UseSide("keep_npd"), UseSide("keep_monday"), *(ChooseOption(act) for act in reports.OPTION_ACTS))
+handlers.register(*map(UseSide, CHOICES), *map(ChooseOption, reports.OPTION_ACTS))

@@ -19,19 +19,16 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     InlineFragmentNode,
-    IntValueNode,
-    ListValueNode,
-    VariableNode,
     build_ast_schema,
     execute_sync,
     parse,
     validate,
+    value_from_ast_untyped,
 )
 from graphql.language import (
     DefinitionNode,
     DocumentNode,
     FragmentDefinitionNode,
-    NullValueNode,
     ObjectTypeDefinitionNode,
     OperationDefinitionNode,
     OperationType,
@@ -130,10 +127,7 @@ class Operation:
         return {node.name.value for node in self._nodes}
 
     def has_cursor(self, variables: dict[str, Any]) -> bool:
-        arguments = [argument for node in self._nodes for argument in node.arguments or ()]
-        cursors = [argument.value for argument in arguments if argument.name.value == "cursor"]
-        values = [variables.get(node.name.value) if isinstance(node, VariableNode) else node for node in cursors]
-        return any(value is not None and not isinstance(value, NullValueNode) for value in values)
+        return any(arguments_of(node, variables).get("cursor") is not None for node in self._nodes)
 
     def points(self, variables: dict[str, Any]) -> int:
         if self.is_mutation:
@@ -229,19 +223,19 @@ def _selection_points(selections: SelectionSetNode, fragments: Fragments, variab
 
 def _row_limit(field: FieldNode, variables: dict[str, Any]) -> int:
     """Return how many rows a listing may have, by its arguments."""
-    arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
+    arguments = arguments_of(field, variables)
     ids = arguments.get("ids")
     limit = arguments.get("limit")
     # Asked for by ids, a listing can't have more rows than these.
-    if isinstance(ids, ListValueNode):
-        return len(ids.values)
-    if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
-        return len(variables[ids.name.value])
-    if isinstance(limit, IntValueNode):
-        return max(0, int(limit.value))
-    if isinstance(limit, VariableNode) and isinstance(variables.get(limit.name.value), int):
-        return max(0, int(variables[limit.name.value]))
-    return DEFAULT_LIMIT if ids is None else 1
+    if ids is not None:
+        return len(ids) if isinstance(ids, list) else 1
+    return max(0, limit) if isinstance(limit, int) else DEFAULT_LIMIT
+
+
+def arguments_of(field: FieldNode, variables: dict[str, Any]) -> dict[str, Any]:
+    return {
+        argument.name.value: value_from_ast_untyped(argument.value, variables) for argument in field.arguments or ()
+    }
 
 
 def _nested_fields(selections: SelectionSetNode, fragments: Fragments) -> Iterator[FieldNode]:

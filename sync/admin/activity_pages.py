@@ -25,7 +25,7 @@ from sync.admin import activity, admin_base, confirmed_action, edits
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import NotPossible, TombstoneReason
+from sync.kernel.messages import ACTS, NotPossible, TombstoneReason
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -299,11 +299,11 @@ _NOT_RESTORABLE = models.Q(state=TombstoneState.RESTORED) | models.Q(reason_code
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
-def deleted_records_link(user: Any, label: str = "Deleted records", query: str = "") -> SafeString | str:
+def deleted_records_link(user: Any, label: str) -> SafeString | str:
     """Return a link to the deleted records; empty for users who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
-    return admin_base.link_to(f"{reverse(DELETED)}{query}", label)
+    return admin_base.link_to(reverse(DELETED), label)
 
 
 def restore_url(user: Any, entity_type: str, keys: Iterable[Any], back_url: str) -> str:
@@ -324,6 +324,10 @@ def restored_item(row: Tombstone) -> str:
     """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
     is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
     return "New item" if is_gone else "Linked again"
+
+
+# As it is also an answer to a conflict about a deleted record.
+RESTORE = ACTS["restore_record"]
 
 
 class DeletedList(admin_base.PageChangeList):
@@ -376,7 +380,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         url = reverse("admin:sync_tombstone_restore", args=[row.pk])
-        return [admin_base.Button("Restore…", url=url)] if row.page_may_restore else []
+        return [admin_base.Button(RESTORE.button, url=url)] if row.page_may_restore else []
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Add the record's activity."""
@@ -425,7 +429,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 lines.append((str(field.verbose_name).capitalize(), text))
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
-    @admin.action(description="Restore…")
+    @admin.action(description=RESTORE.button)
     def bring_back(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> HttpResponse:
         """Restore records after a question."""
         return self._ask_and_restore(request, queryset, request.get_full_path())
@@ -455,12 +459,8 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
-            effects = [
-                "A restored record has its id and the values that it had when it was deleted.",
-                "Links to it come back, unless they point elsewhere by now.",
-                "If its item is still on the board, NPD Sync links both again. If not, it creates a new item.",
-                "To undo it, delete the record again.",
-            ]
+            links = "Links to it come back, unless they point elsewhere by now."
+            effects = [RESTORE.effect, links, RESTORE.way_back]
             if left_out := chosen.count() - table.total:
                 subject = humanize.plural(left_out, "record is", "records are")
                 effects.append(f"{left_out:,} selected {subject} left out: erased, or restored already.")

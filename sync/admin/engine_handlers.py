@@ -10,15 +10,14 @@ from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from sync import attention, registry
+from sync import registry
 from sync.admin import admin_base, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
-from sync.admin.record_panel import may_change_mapping
 from sync.admin.waiting_pages import ANSWERS
 from sync.attention import Entry, Group, Kind
-from sync.choices import ApprovalKind, DeletedRecordPolicy
+from sync.choices import ApprovalKind, ColumnProblem, DeletedRecordPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
@@ -28,40 +27,48 @@ from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
 from sync.reconcile.field_values import as_uuid
-from sync.records import approvals, authors, item_links, unmatched_items
+from sync.records import approvals, authors, item_links
 from sync.records.availability import wait_sentence
 
 
+def _retry_report(entries: Sequence[Entry], tried: int, problems: Sequence[str]) -> confirmed_action.Report:
+    if not tried:
+        return confirmed_action.Report(problems=problems)
+    wait = wait_sentence(tried, {entry.entity_type for entry in entries})
+    subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(tried, "entry", "entries")
+    return confirmed_action.Report(f"Trying again: {subject}. {wait}".rstrip(), problems)
+
+
 class Retry(handlers.Handler):
-    """Try failed jobs, blocked fields and rejected values again."""
+    """Tries failed jobs again."""
 
     code = "retry"
-    kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
+    kinds = frozenset({Kind.FAILED})
     asks_about_several = False
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person may retry jobs, or change the field's record."""
-        if entry.kind is Kind.FAILED:
-            return attention.may_act_on(user, entry.kind, entry.entity_type)
-        return registry.may_act(user, "change", entry.entity_type)
 
     def label(self, entry: Entry) -> str:
         return "Retry now" if entry.is_being_retried else self.act.label
 
-    def effect(self, entry: Entry) -> str:
-        return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
+        jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
+        result = retry_all(jobs, request.user.get_username())
+        if result.changed:
+            number = humanize.count_with_noun(result.changed, "job")
+            authors.log_model_action(request.user, SyncQueue, f"Retry: {number}.")
+        return _retry_report(entries, result.changed, left_alone(result, "done already"))
+
+
+class RetryField(handlers.Handler):
+    """Tries blocked fields and rejected values again."""
+
+    code = "retry_field"
+    kinds = frozenset({Kind.BLOCKED, Kind.REJECTED})
+    asks_about_several = False
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         tried = 0
         problems: list[str] = []
         by = request.user.get_username()
-        jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
-        if jobs:
-            result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
-            tried += result.changed
-            problems += left_alone(result, "done already")
-            if tried:
-                authors.log_model_action(request.user, SyncQueue, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         with_field = [entry for entry in entries if entry.field]
         by_field = grouped(with_field, lambda entry: (entry.entity_type, entry.field))
         for mapping in FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in by_field}):
@@ -77,20 +84,12 @@ class Retry(handlers.Handler):
                 tried += records
                 number = humanize.count_with_noun(records, "record")
                 authors.log_action(request.user, mapping, f"Tried again on {number}.")
-        if not tried:
-            return confirmed_action.Report(problems=problems)
-        wait = wait_sentence(tried, {entry.entity_type for entry in entries})
-        subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(tried, "entry", "entries")
-        return confirmed_action.Report(f"Trying again: {subject}. {wait}".rstrip(), problems)
+        return _retry_report(entries, tried, problems)
 
 
 class Discard(handlers.Handler):
     code = "discard"
     kinds = frozenset({Kind.FAILED})
-
-    def fits(self, entry: Entry) -> bool:
-        """Whether the job has failed for good."""
-        return not entry.is_being_retried
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
@@ -104,9 +103,6 @@ class CheckColumn(handlers.Handler):
     code = "check_column"
     kinds = frozenset({Kind.BLOCKED})
     asks_about_several = False
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        return may_change_mapping(user)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         answers = []
@@ -183,9 +179,7 @@ class CreateRecord(handlers.Handler):
         return f"Create {registry.type_name(entry.entity_type)}"
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        items = unmatched_items.request_creation(
-            _items_of(entry.row_id for entry in entries), request.user.get_username()
-        )
+        items = item_links.request_creation(_items_of(entry.row_id for entry in entries), request.user.get_username())
         if not items:
             return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
         authors.log_action_many(request.user, items, "Asked to create a record from it.")
@@ -204,24 +198,24 @@ class Ignore(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
         listed = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
-        jobs = unmatched_items.open_jobs(item.item_id for item in listed)
+        jobs = item_links.open_jobs(item.item_id for item in listed)
         items = []
         problems = []
         for item in listed:
             job = jobs.get((item.entity_type, item.item_id))
-            if job and any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
+            if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
                 problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
             else:
                 items.append(item)
         keys = [str(item.pk) for item in items]
-        number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
+        number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
         authors.log_action_many(request.user, items, "Ignored.")
         sentence = f"{humanize.count_with_noun(number, 'item')} ignored." if number else ""
         return confirmed_action.Report(sentence, problems, undo=keys)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
-        number = unmatched_items.undo_ignore(_items_of(tokens), request.user.get_username())
+        number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
         authors.log_action_many(request.user, items, "Listed again.")
         sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
         return confirmed_action.Report(sentence if number else "")
@@ -248,15 +242,6 @@ class RemovalAnswer(handlers.Handler):
     """
 
     kinds = frozenset({Kind.REMOVED})
-
-    def fits(self, entry: Entry) -> bool:
-        """Whether the record's direction allows the act."""
-        return self.code in entry.acts
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person resolves conflicts, which ask the same question, or may change the record."""
-        is_resolver = user.has_perm("conflicts.change_syncconflict")
-        return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         """Ask, and send the time along, so that records edited later are left alone."""
@@ -290,7 +275,8 @@ class CreateAgain(RemovalAnswer):
             mapping.label
             for link in links
             for mapping in link.mappings.all()
-            if mapping.problem and person_requests.needs_column(mapping)
+            if mapping.direction != SyncDirection.NONE
+            and mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
         ]
         if labels:
             blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"
@@ -327,9 +313,6 @@ class Unlink(RemovalAnswer):
 
 class DeleteRecord(RemovalAnswer):
     code = "delete_record"
-
-    def may(self, user: Any, entry: Entry) -> bool:
-        return registry.may_act(user, "delete", entry.entity_type)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Delete the records that nobody has edited since the question."""
@@ -413,6 +396,7 @@ handlers.ENDED.update(
 )
 handlers.register(
     Retry(),
+    RetryField(),
     Discard(),
     CheckColumn(),
     AnswerApproval("approve"),

@@ -55,16 +55,12 @@ class Handler:
     def act(self) -> Act:
         return ACTS[self.code]
 
-    def may(self, user: Any, entry: attention.Entry) -> bool:
-        return attention.may_do(user, self.act, entry.entity_type)
-
-    def fits(self, entry: attention.Entry) -> bool:
-        """Whether the act is possible for an entry whose cause offers it."""
-        return True
+    def fits(self, user: Any, entry: attention.Entry) -> bool:
+        """Whether this person may do an act that the entry has."""
+        return attention.may_do(user, self.act, entry.kind, entry.entity_type)
 
     def is_for(self, user: Any, entry: attention.Entry) -> bool:
-        is_act_of = self.code in attention.acts_of(entry.kind, entry.cause_code)
-        return entry.kind in self.kinds and is_act_of and self.fits(entry) and self.may(user, entry)
+        return entry.kind in self.kinds and self.act in entry.acts and self.fits(user, entry)
 
     def label(self, entry: attention.Entry) -> str:
         return self.act.button
@@ -148,7 +144,7 @@ def register(*handlers: Handler) -> None:
 
 def handlers_of(kind: attention.Kind, code: str) -> list[Handler]:
     """Return the handlers of a cause's acts, the main act first."""
-    return [HANDLERS[kind, act] for act in attention.acts_of(kind, code) if (kind, act) in HANDLERS]
+    return [HANDLERS[kind, act.code] for act in attention.acts_of(kind, code) if (kind, act.code) in HANDLERS]
 
 
 def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:

@@ -38,29 +38,12 @@ from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits
-from sync.kernel.messages import NotPossible
+from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
-
-_ON_EFFECT = (
-    "Fields that one side has changed meanwhile are synced. Fields that both sides have changed differently become "
-    "conflicts."
-)
-_CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
-_OFF_EFFECTS = (
-    f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
-    f"When you turn sync on again: {_ON_EFFECT}",
-)
-_UNLINK_EFFECTS = (
-    (
-        "NPD Sync clears the NPD ID on the item and turns the record's sync off. Both sides keep their values. "
-        f"{_CONFLICTS_CLOSE}"
-    ),
-    (f"The item becomes no other record by itself. To undo it, press “Link again…” on the record's page. {_ON_EFFECT}"),
-)
 
 
 def _page_before(request: HttpRequest) -> str:
@@ -73,24 +56,18 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink", "delete_selected")
 
-    @admin.action(description="Turn sync on", permissions=["change"])
+    @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
     def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def run() -> str:
             number = self._set_sync(request, queryset, on=True)
-            return f"Sync turned on for {self._count_text(number)}. {_ON_EFFECT}"
+            return f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
 
         return confirmed_action.run_action(self, request, run, _page_before(request))
 
-    @admin.action(description="Turn sync off…", permissions=["change"])
+    @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, "turn_sync_off", queryset)
-            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
-            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
-            subject = self._subject(queryset)
-            label = f"Turn sync off for {subject}"
-            page_name = subject if request.POST.get("back") else ""
-            return confirmed_action.Question(f"{label}?", _OFF_EFFECTS, label, [table], hidden, page_name=page_name)
+            return self._question(request, ACTS["turn_sync_off"], queryset)
 
         def run() -> str:
             number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
@@ -98,17 +75,10 @@ class RecordSelectionMixin(admin_base.PageAdmin):
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
-    @admin.action(description="Unlink from Monday…", permissions=["change"])
+    @admin.action(description=ACTS["unlink"].button, permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, "unlink", queryset, "monday_id")
-            records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-            rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
-            table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
-            subject = self._subject(queryset)
-            title = f"Unlink {subject} from Monday?"
-            page_name = subject if request.POST.get("back") else ""
-            return confirmed_action.Question(title, _UNLINK_EFFECTS, "Unlink", [table], hidden, page_name=page_name)
+            return self._question(request, ACTS["unlink"], queryset, "monday_id")
 
         def run() -> str:
             if not queryset.exists():
@@ -122,6 +92,20 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             return f"{self._subject(records)} will be unlinked now."
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
+
+    def _question(
+        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *seen: str
+    ) -> confirmed_action.Question:
+        """Ask about the selected records; `seen` is as in `selection`."""
+        hidden = confirmed_action.selection(request, act.code, queryset, *seen)
+        records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+        rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+        table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
+        subject = self._subject(queryset)
+        label = act.title(records=subject)
+        page_name = subject if request.POST.get("back") else ""
+        effects = [act.effect, act.way_back]
+        return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
 
     def _nothing_changed(self, queryset: models.QuerySet[Any], why: str = "") -> NotPossible:
         """Return the reason, or that the selected records were deleted since the page showed them."""
@@ -152,11 +136,6 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         notify.notify_board(self.model.entity_type())
         return len(records)
 
-
-_LINK_EFFECTS = (
-    "NPD Sync links the record with its former item again, and turns its sync on.",
-    f"{_ON_EFFECT} To undo it, unlink the record again.",
-)
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
@@ -195,7 +174,7 @@ class RecordChangeList(admin_base.PageChangeList):
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
-        self._counts = record_view.state_counts(records)
+        [self._counts] = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
@@ -351,14 +330,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         for row in rows:
             row.sync_view = views[row.pk]
 
-    @admin.display(description="Sync", ordering="sync_status")
-    def sync(self, record: Any) -> SafeString:
-        return record_panel.list_cell(record.sync_view)
-
-    @admin.display(description="On Monday")
-    def item(self, record: Any) -> SafeString | str:
-        return record_panel.record_item_link(record.sync_view)
-
+    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.sync_view), "sync_status")
+    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.sync_view))
     updated = admin_base.time_column("updated_at", "Updated")
 
     def _url_name(self, view: str) -> str:
@@ -457,8 +430,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         def question() -> confirmed_action.Question:
             item = item_links.unlinked_item(record)
             item_name = f"item {item.item_id}" if item else "its item"
+            act = ACTS["link_again"]
             return confirmed_action.Question(
-                f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Link again", page_name=str(record)
+                f"Link “{record}” with {item_name} again?", [act.effect, act.way_back], act.label, page_name=str(record)
             )
 
         def run() -> str:
@@ -504,11 +478,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
         return cast("SyncedModel", record)
 
-    def missing_words(self, object_id: str) -> str:
-        """Return who deleted the record, if that is known."""
-        if not admin_base.is_valid_key(self.model, object_id):
-            return super().missing_words(object_id)
-        return handlers.record_now(self.model.entity_type(), UUID(object_id))
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
+        """Return who deleted the record, if that is known, and where deleted records are."""
+        words = super().missing_words(request, object_id)
+        if admin_base.is_valid_key(self.model, object_id):
+            words = handlers.record_now(self.model.entity_type(), UUID(object_id))
+        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+        return format_html("{} {}", words, link)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -521,9 +497,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
-        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
@@ -542,8 +515,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "activity": activity_of(record, request),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
-            "sync_may_push": may_change,
-            "sync_list_actions": record_panel.list_actions(record, urls["list"]) if may_change else [],
+            "sync_menu": record_panel.menu_acts(record, urls) if may_change else [],
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
                 (
@@ -554,7 +526,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 for entry in view.other_entries
             ],
             "sync_removal": record_panel.removal_of(record, view),
-            "sync_urls": urls,
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
         }
 
@@ -605,9 +576,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
         undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
-        query = f"?q={keys[0]}" if len(keys) == 1 else ""
-        restore = activity_pages.deleted_records_link(request.user, "Restore under Deleted records", query)
-        if parts := [(part,) for part in (*waiting, undo, restore) if part]:
+        restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+        if parts := [(part,) for part in (*waiting, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 

@@ -16,6 +16,7 @@ from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable, selection_of
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
+from sync.kernel.messages import ACTS
 from sync.models import BoardLink, SyncedModel
 from sync.records.approvals import do_record_deletions_wait
 from sync.records.item_links import unlinked_item
@@ -197,32 +198,42 @@ def buttons_of(
     elif may_change:
         if not record.monday_id and unlinked_item(record) is not None:
             # Before “Turn sync on”, which may link another item.
-            buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
+            buttons.append(_act_button("link_again", urls["link_again"]))
         if not record.sync_enabled:
             form = selection_of(record, "turn_sync_on", page_url)
-            buttons.append(Button("Turn sync on", "switch_on", post_to=urls["list"], hidden=form, icon="play_arrow"))
+            buttons.append(_act_button("turn_sync_on", urls["list"], form))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            buttons.append(
-                Button("Turn sync on", "switch_on", post_to=urls["direction"], hidden=hidden, icon="play_arrow")
-            )
+            buttons.append(_act_button("turn_sync_on", urls["direction"], hidden))
     if may_change and not view.stop_reason:
         # With what the page shows, because “Sync now” also sends a record once whose sync is off.
         hidden = {"shown": "on" if record.sync_enabled else "off"}
-        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync"))
+        buttons.append(_act_button("sync_now", urls["sync_now"], hidden))
     return buttons
 
 
-def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
-    """Return the actions of the list that ask first and that the record's menu always offers."""
+_ACT_ICONS = {
+    "link_again": "link",
+    "turn_sync_on": "play_arrow",
+    "sync_now": "sync",
+    "direction": "swap_horiz",
+    "turn_sync_off": "sync_disabled",
+    "unlink": "link_off",
+}
+
+
+def _act_button(code: str, post_to: str, hidden: Mapping[str, object] | None = None) -> Button:
+    return Button(ACTS[code].button, code, post_to=post_to, hidden=hidden or {}, icon=_ACT_ICONS[code])
+
+
+def menu_acts(record: SyncedModel, urls: Mapping[str, str]) -> list[Button]:
+    """Return the acts that ask first and that the record's menu always offers."""
     page_url = registry.record_url(record.entity_type(), record.pk)
-    buttons = []
+    buttons = [_act_button("direction", urls["direction"])]
     if record.may_sync:
-        form = selection_of(record, "turn_sync_off", page_url)
-        buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
+        buttons.append(_act_button("turn_sync_off", urls["list"], selection_of(record, "turn_sync_off", page_url)))
     if record.monday_id:
-        form = selection_of(record, "unlink", page_url)
-        buttons.append(Button("Unlink from Monday…", post_to=list_url, hidden=form, icon="link_off"))
+        buttons.append(_act_button("unlink", urls["list"], selection_of(record, "unlink", page_url)))
     return buttons
 
 
@@ -247,17 +258,13 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
         yield Button("Fix the column", "map_field", url, icon="view_column")
     elif not offered and entry.url != page_url:
-        yield Button(door_label(entry, user), entry.kind.value, entry.url, icon=kind.icon)
+        label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
+        yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
         label = handler.label(entry)
         yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
-
-
-def door_label(entry: attention.Entry, user: Any) -> str:
-    """Return the label of a link to an entry's page, “View” for users who may not act."""
-    return attention.KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
 
 
 def may_change_mapping(user: Any) -> bool:

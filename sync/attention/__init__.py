@@ -36,7 +36,7 @@ __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
     "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
+    "offered_acts", "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -104,10 +104,15 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
 
 
-def may_do(user: Any, act: Act, entity_type: str) -> bool:
-    """Whether this person may do an act on a record of this type, or on an item of its board."""
-    has_right = not act.right or user.has_perm(act.right)
-    return bool(has_right and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
+def may_do(user: Any, act: Act, kind: Kind, entity_type: str) -> bool:
+    """Whether this person may do an act on entries of a kind about records of this type."""
+    has_rights = may_act_on(user, kind, entity_type) and user.has_perms(act.rights)
+    return bool(has_rights and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
+
+
+def offered_acts(user: Any, entry: Entry) -> list[Act]:
+    """Return the acts on an entry that this person may do, the main act first."""
+    return [act for act in entry.acts if may_do(user, act, entry.kind, entry.entity_type)]
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class Entry:
     values: tuple[SideValues, ...] = ()
     failures: int = 0  # failed attempts of a job that is tried again
     job: int = 0  # the current job
-    acts: tuple[str, ...] = ()  # the possible acts on a deletion, or on a record whose item was removed
+    acts: tuple[Act, ...] = ()  # what people may do about it, the main act first
     noticed: datetime | None = None  # when a pass first found the item removed
 
     @property
@@ -471,9 +476,21 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         ),
         failures=row.values["failures"] if is_job else 0,
         job=row.values["job"] if is_job else 0,
-        acts=tuple(act for act in row.values.get("acts", ()) if act),
+        acts=_acts(row),
         noticed=datetime.fromtimestamp(row.values["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
+
+
+def _acts(row: Attention) -> tuple[Act, ...]:
+    """Return the acts of a row's cause that are possible for it."""
+    acts = acts_of(Kind(row.kind), row.code)
+    if row.kind == Kind.REMOVED or row.code in DELETIONS:
+        # The direction of the record, or the conflict, decides.
+        acts = [act for act in acts if act.code in row.values["acts"]]
+    elif row.kind == Kind.FAILED and row.values["failures"]:
+        # Only a job that has failed for good is discarded.
+        acts = [act for act in acts if act.code != "discard"]
+    return tuple(acts)
 
 
 def _is_about_column(row: Attention) -> bool:

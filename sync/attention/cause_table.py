@@ -7,7 +7,7 @@ from enum import IntEnum
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.kernel.messages import CHOSEN_REASONS, UnmatchedReason
+from sync.kernel.messages import ACTS, CHOSEN_REASONS, Act, UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
 
 
@@ -86,11 +86,12 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.REJECTED: KindFacts(
         Severity.REJECTED, ("rejected value", "rejected values"), "front_hand", "Fix",
         model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
-        acts=("keep_npd", "keep_monday", "retry"), is_solved_on_page=True,
+        acts=("leave_both", "keep_monday", "retry_field"), is_solved_on_page=True,
     ),
     Kind.BLOCKED: KindFacts(
         Severity.BLOCKED, ("blocked field", "blocked fields"), "front_hand", "See why",
-        model="sync.syncmetadata", permission="sync.change_fieldmapping", record_rights=("change",), acts=("retry",),
+        model="sync.syncmetadata", permission="sync.change_fieldmapping", record_rights=("change",),
+        acts=("retry_field",),
     ),
     Kind.BOARD: KindFacts(
         Severity.BLOCKED, ("problem of a board", "problems of boards"), "view_column", "Open the board",
@@ -153,8 +154,10 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
     (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
-    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): CauseFacts("{field} different since linking"),
-    (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts("An edit of {field} on Monday was lost"),
+    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): CauseFacts("{field} different since linking", acts=()),
+    (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts(
+        "An edit of {field} on Monday was lost", acts=("keep_current", "restore_edit")
+    ),
     (Kind.CONFLICT, ConflictKind.DELETE): CauseFacts(
         "The item left the board",
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
@@ -175,7 +178,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(
-        "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("keep_npd", "keep_monday")
+        "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("leave_both", "keep_monday")
     ),
     (Kind.BLOCKED, ""): CauseFacts("{field} is blocked"),
     (Kind.BLOCKED, choices.BlockedCode.COLUMN): CauseFacts(
@@ -221,7 +224,7 @@ def cause_of(kind: Kind, code: str) -> CauseFacts:
     return CAUSES.get((kind, code)) or CAUSES.get((kind, "")) or CauseFacts()
 
 
-def acts_of(kind: Kind, code: str) -> tuple[str, ...]:
+def acts_of(kind: Kind, code: str) -> list[Act]:
     """Return the acts on entries of a cause, the main act first."""
     acts = cause_of(kind, code).acts
-    return KINDS[kind].acts if acts is None else acts
+    return [ACTS[act] for act in (KINDS[kind].acts if acts is None else acts)]

@@ -1,7 +1,7 @@
 """The webhooks of a board: their address, their registration, and whether they still arrive."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -123,7 +123,8 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
     """
     reason = ""
     if link.webhooks:
-        last = last_webhook_at(link)
+        arrived = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+        last = arrived.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
         params: dict[str, Any] = {
             "board": link.board_id,
             "log": f"{LOG_PREFIX}%",
@@ -144,10 +145,3 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
     if reason != link.silence:
         BoardLink.objects.filter(pk=link.pk).update(silence=reason)
         link.silence = reason
-
-
-def last_webhook_at(link: BoardLink) -> datetime | None:
-    """Return when the last webhook of this board arrived."""
-    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
-    last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
-    return last

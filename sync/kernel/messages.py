@@ -203,7 +203,7 @@ class CountChanged(NotPossible):
 
 @dataclass(frozen=True)
 class Act:
-    """What a person may do about an entry that needs attention; for pages, API and confirmation questions."""
+    """What a person may do about a record, or an entry that needs attention; for pages, API and questions."""
 
     code: str
     label: str  # of the button
@@ -214,7 +214,7 @@ class Act:
     deletes: bool = False  # deletes a record or an item, or empties a field
     way_back: str = ""  # how to revert it by hand
     undo: bool = False  # “Undo” reverts it
-    right: str = ""  # the required permission
+    rights: tuple[str, ...] = ()  # the required permissions, beside those of the entry's kind (`KindFacts.permission`)
     record_right: str = ""  # the required permission on records of the type: add, change or delete
     key: str = ""  # its shortcut on Home's rows
 
@@ -227,8 +227,6 @@ class Act:
         return self.many.format(number=number, records=records, items=items)
 
 
-RESOLVES = "conflicts.change_syncconflict"
-
 # So that the page answers within seconds: resolving a conflict takes about 50 ms.
 MAX_PER_REQUEST = 200
 
@@ -236,55 +234,82 @@ _UNTIL_THE_NEXT_SYNC = (
     "The records stay as they are on both sides until their next sync: after a save, an edit on the board, “Sync now”, "
     "or the next check for missed changes."
 )
+_SYNC_ON = (
+    "Fields that one side has changed meanwhile are synced. Fields that both sides have changed differently become "
+    "conflicts."
+)
+_CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
 
 _ACTS = (
+    # The sync of all boards, and of a record.
+    Act("try_again", "Try again now", "Asks Monday whether sync can go on.", rights=("sync.retry_syncqueue",)),
+    Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off.",
+        record_right="change"),
+    Act("direction", "Direction", "Changes which way the record is synced.", asks=True, record_right="change"),
+    Act("turn_sync_on", "Turn sync on", _SYNC_ON, "Turn sync on for {records}", record_right="change"),
+    Act("turn_sync_off", "Turn sync off",
+        f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
+        "Turn sync off for {records}", asks=True, way_back=f"When you turn sync on again: {_SYNC_ON}",
+        record_right="change"),
+    Act("link_again", "Link again", f"Links the record with its former item, and turns its sync on. {_SYNC_ON}",
+        asks=True, way_back="To go back, unlink the record again.", record_right="change"),
     # Jobs and fields.
     Act("retry", "Retry", "Tries it again as soon as its board can be synced.",
-        "Retry {number}", right="sync.retry_syncqueue"),
+        "Retry {number}", rights=("sync.retry_syncqueue",)),
+    Act("retry_field", "Retry", "Tries the field again with the next sync.", "Retry {number}", record_right="change"),
     Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
-        "Cancel {number}", asks=True, right="sync.cancel_syncqueue"),
+        "Cancel {number}", asks=True, rights=("sync.cancel_syncqueue",)),
     Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
-        "Discard {number}", asks=True, right="sync.discard_syncqueue"),
+        "Discard {number}", asks=True, rights=("sync.discard_syncqueue",)),
     Act("check_column", "I have restored it: check now",
-        "Asks Monday whether the column is back; nothing is written."),
+        "Asks Monday whether the column is back; nothing is written.",
+        rights=("sync.change_boardlink", "sync.change_fieldmapping")),
     # Bulk deletions.
     Act("approve", "Approve", "Deletes or empties it with the next sync.",
-        "Approve {number}", asks=True, deletes=True, right="sync.change_approvalrequest"),
+        "Approve {number}", asks=True, deletes=True),
     Act("reject", "Reject", "Keeps what would be lost, and restores it on the other side.",
-        "Reject {number}", asks=True, right="sync.change_approvalrequest"),
+        "Reject {number}", asks=True),
     # Records and items that are gone on the other side.
     Act("create_item", "Create again",
         "Creates a new item on Monday with NPD's values. If somebody restores the old item later, Home lists it as a "
         "possible duplicate.",
-        "Create {items} again on Monday", asks=True,
-        way_back="To go back, archive the new items on the board.", right=RESOLVES),
-    Act("restore_record", "Restore", "Restores the record in NPD, linked with its item.",
-        "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again.", right=RESOLVES),
+        "Create {items} again on Monday", asks=True, way_back="To go back, archive the new items on the board."),
+    Act("restore_record", "Restore",
+        "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
+        "board, both are linked again; if not, a new item is created.",
+        "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again."),
     Act("delete_record", "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
         "Delete {records} in NPD", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
-        right=RESOLVES, record_right="delete"),
+        record_right="delete"),
     Act("archive_item", "Archive item", "Archives the item on Monday.", "Archive {items} on Monday",
         asks=True, deletes=True, way_back="To go back, restore the items from Monday's archive.",
-        right=RESOLVES, record_right="delete"),
+        record_right="delete"),
     Act("delete_item", "Delete item", "Deletes the item on Monday.", "Delete {items} on Monday",
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
-        right=RESOLVES, record_right="delete"),
-    Act("unlink", "Unlink",
-        "Leaves both sides as they are and doesn't sync them any more. If the item is restored, it becomes no record.",
-        "Unlink {records}", asks=True, way_back="To go back, link each again on its record's page.",
-        right=RESOLVES),
-    # Values that differ.
+        record_right="delete"),
+    Act("unlink", "Unlink from Monday",
+        "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
+        f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
+        "Unlink {records} from Monday", asks=True, way_back="To go back, press “Link again…” on the record's page."),
+    # Values that differ, that Monday rejected, and of edits on Monday that were lost.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
-        "Use NPD in {number}", MAX_PER_REQUEST, undo=True, right=RESOLVES, key="1"),
+        "Use NPD in {number}", MAX_PER_REQUEST, undo=True, key="1"),
     Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.",
-        "Use Monday in {number}", MAX_PER_REQUEST, undo=True, right=RESOLVES, key="3"),
+        "Use Monday in {number}", MAX_PER_REQUEST, undo=True, key="3"),
+    Act("leave_both", "Leave both as they are",
+        "Changes nothing. NPD's value isn't sent until somebody changes it or its column.",
+        "Leave both as they are: {number}", MAX_PER_REQUEST, undo=True, key="1"),
+    Act("keep_current", "Keep current value", "Changes nothing: the lost edit stays lost.",
+        "Keep current value: {number}", MAX_PER_REQUEST, undo=True, key="1"),
+    Act("restore_edit", "Restore edit", "Writes the lost edit on both sides. The current value is overwritten.",
+        "Restore edit: {number}", MAX_PER_REQUEST, undo=True, key="3"),
     # Items that no record has.
     Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
         record_right="add"),
     Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
-        "Ignore {number}", undo=True, right="sync.change_unmatcheditem"),
+        "Ignore {number}", undo=True, rights=("sync.change_unmatcheditem",)),
     Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         asks=True, record_right="change"),
 )  # fmt: skip

@@ -93,7 +93,6 @@ class Migration(migrations.Migration):
                 ),
                 ("swept_at", models.DateTimeField(blank=True, null=True)),
                 ("sweep_problem", models.TextField(blank=True, db_default="")),
-                ("sweep_shortfall", models.IntegerField(db_default=0)),
                 (
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
@@ -387,10 +386,6 @@ class Migration(migrations.Migration):
                 (
                     "version_answered",
                     models.CharField(blank=True, db_default="", max_length=20, verbose_name="API version in use"),
-                ),
-                (
-                    "version_kind",
-                    models.CharField(blank=True, db_default="", max_length=30, verbose_name="kind of API version"),
                 ),
                 ("tier", models.CharField(blank=True, db_default="", max_length=30, verbose_name="plan")),
                 (

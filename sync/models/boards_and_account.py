@@ -72,8 +72,6 @@ class BoardLink(models.Model):
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    # Items of the board's count that the last listing lacked; Monday doesn't document what it counts.
-    sweep_shortfall = models.IntegerField(db_default=0)
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
@@ -120,7 +118,7 @@ class BoardLink(models.Model):
         self.group_id = ""
         self.webhooks = {}
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
-        self.verified_records = self.differed_records = self.sweep_shortfall = 0
+        self.verified_records = self.differed_records = 0
         self.differences = []
         self.sweep_problem = self.webhooks_problem = self.silence = self.compared = self.npd_id_problem = ""
         self.shape = {}
@@ -236,7 +234,6 @@ class MondayAccount(models.Model):
     failed_record = models.CharField(max_length=50, blank=True, db_default="")
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
-    version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField(
         "users by id: name and email", db_default=EMPTY_OBJECT, blank=True

@@ -27,13 +27,12 @@ from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
 from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors
-from sync.monday.board_events import LOG_PREFIX, BoardActivity, EventKind, ItemEvent, UpdatedItem, UpdatedItemsPage
+from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations.listing import readable_boards
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import item_names
-from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -136,16 +135,9 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
             return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
-        shortfall = error.shortfall if error.kind is errors.LISTING_TRUNCATED else link.sweep_shortfall
-        BoardLink.objects.filter(pk=link.pk).update(
-            swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
-        )
-        # As in a pass, errors of the account or the board stop it; a short listing doesn't.
-        if (
-            error.kind is not errors.LISTING_TRUNCATED
-            and not breaker.stop_if_shared(error)
-            and error.scope is errors.Scope.BOARD
-        ):
+        BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=problem)
+        # As in a pass, errors of the account or the board stop it.
+        if not breaker.stop_if_shared(error) and error.scope is errors.Scope.BOARD:
             stops.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
@@ -166,7 +158,6 @@ class _Sweep:
         # Earlier changes are found only by the items' times of last update.
         self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem = ""
-        self.shortfall = 0
 
     def run(self) -> SweepResult:
         # Everything in one call; if Monday rejects the query for the log, everything else.
@@ -192,11 +183,18 @@ class _Sweep:
                 for entry in entries:
                     self._advance_cursor(entry.at)
                 rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
-        updated = self._enqueue_updated(changes)
+        newest, _ = changes.recently_updated
+        for item in newest:
+            # Only on the first page: an edit during the listing is left to the next sweep.
+            self._advance_cursor(item.at)
+        updated = 0
+        for items in updated_since(self.connector, changes.recently_updated, self.begin):
+            until_end = [item for item in items if item.at and item.at <= self.end]
+            updated += enqueue_unexplained(self.link, until_end)
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
         BoardLink.objects.filter(pk=self.link.pk).update(
-            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
+            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem
         )
         self.link.swept_to = self.newest
         self.link.sweep_problem = self.problem
@@ -204,40 +202,18 @@ class _Sweep:
         check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated)
 
-    def _enqueue_updated(self, changes: BoardActivity) -> int:
-        enqueued = 0
-        newest, _ = changes.recently_updated
-        for item in newest:
-            # Only on the first page: an edit during the listing is left to the next sweep.
-            self._advance_cursor(item.at)
-        try:
-            for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
-                until_end = [item for item in items if item.at and item.at <= self.end]
-                enqueued += enqueue_unexplained(self.link, until_end)
-        except errors.MondayError as short:
-            if short.kind is not errors.LISTING_TRUNCATED:
-                raise
-            # The same shortfall as in the last sweep is no truncation: Monday doesn't document what it counts.
-            self.shortfall = short.shortfall
-            if short.shortfall != self.link.sweep_shortfall:
-                raise
-        return enqueued
-
     def _advance_cursor(self, moment: datetime | None) -> None:
         if moment is not None:
             self.newest = max(self.newest, moment)
 
 
-def updated_since(
-    connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
-) -> Iterator[list[UpdatedItem]]:
+def updated_since(connector: MondayConnector, first: UpdatedItemsPage, begin: datetime) -> Iterator[list[UpdatedItem]]:
     """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
 
-    Its kind is LISTING_TRUNCATED if the listing ends before the board's last item and before `begin`, and
-    UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing explains it.
+    Its kind is UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing
+    explains it.
     """
     page, cursor = first
-    listed = set[str]()
     newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
     oldest: datetime | None = None  # so far, without the items that were edited during the listing
     while True:
@@ -250,19 +226,10 @@ def updated_since(
                     errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
                 )
         newest = newest or next(iter(times), None)
-        listed |= {item.item_id for item in page}
         yield [item for item in page if item.at is not None and item.at >= begin]
-        if oldest is not None and oldest < begin:
+        if cursor is None or (oldest is not None and oldest < begin):
             return
-        if cursor is None:
-            break
         page, cursor = connector.updated_items(cursor)
-    if items_count is not None and len(listed) < items_count:
-        short = errors.MondayError(
-            errors.LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items"
-        )
-        short.shortfall = items_count - len(listed)
-        raise short
 
 
 def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:

@@ -38,11 +38,9 @@ FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, ch
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
 ITEM_IS_BACK = "restored"
 
-# The options of the question, as a stored choice names them.
+# The options of the question, as a stored choice names them, beside removed_items.UNLINK_OPTION.
 REMOVE_OPTION = "npd"
 RESTORE_OPTION = "monday"
-UNLINK_OPTION = "custom"
-UNLINK_VALUE = "unlink"
 
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
@@ -188,7 +186,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
         return ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
     if choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
-    if choice.choose == UNLINK_OPTION:
+    if choice.choose == removed_items.UNLINK_OPTION:
         return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
     deletes = policy is choices.DeletedRecordPolicy.DELETE
     return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
@@ -221,7 +219,9 @@ def ask_about_item(
     options = [
         remove,
         reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
-        reports.Option(UNLINK_OPTION, "Unlink the item", unlinking, UNLINK_VALUE, reports.UNLINK),
+        reports.Option(
+            removed_items.UNLINK_OPTION, "Unlink the item", unlinking, removed_items.UNLINK_VALUE, reports.UNLINK
+        ),
     ]
     question = plan.conflict_report(
         ConflictKind.DELETE,
@@ -316,22 +316,19 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
-    states = approvals.states(choices.ApprovalKind.ITEMS).items()
-    rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
-    wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, wanted)
+    states = approvals.states(choices.ApprovalKind.ITEMS)
+    acts = [(plan.id, "") for plan in planned if wants_approval(plan)]
+    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:
-        if not wants_approval(plan):
-            plans.append(plan)
-        elif plan.id in rejected:
-            plans.append(_end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
-        else:
-            may_go, approval = verdicts[plan.id, ""]
+        may_go, approval = verdicts.get((plan.id, ""), (True, None))
+        decided = plan
+        if not may_go and states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
+            decided = _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
+        elif not may_go:
             state = choices.TombstoneState.PENDING_APPROVAL
-            reason = TombstoneReason.PENDING_APPROVAL
-            decided = plan if may_go else _end_deletion(plan, state, reason, kind="approval")
-            plans.append(replace(decided, approval=approval))
+            decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind="approval")
+        plans.append(replace(decided, approval=approval))
     return plans
 
 

@@ -27,6 +27,7 @@ from sync.reconcile.calls import Verdict, Write, WriteAnswer
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
+from sync.reconcile.pass_plan import AnswerKind
 from sync.reconcile.record_writes import ending_after
 
 # The kind of the history line about a duplicate that stays on the board.
@@ -62,9 +63,7 @@ def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     decided = identity.answered_items(facts, plan)
     linked_now = assigned_items(plan)
     for record_plan in plan.open_records:
-        copies = [
-            answer for answer in identity.answers_of(record_plan.facts) if answer.kind is pass_plan.AnswerKind.COPY
-        ]
+        copies = [answer for answer in identity.answers_of(record_plan.facts) if answer.kind is AnswerKind.COPY]
         for item_id in [answer.item_id for answer in copies if (record_plan.item or record_plan.creates)]:
             if item_id in decided:
                 continue
@@ -226,9 +225,9 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
-        reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
-        reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", leaving_alone, identity.LEAVE_ALONE),
+        reports.Option("custom", "It is a copy: archive it", archiving, AnswerKind.COPY, reports.ARCHIVE_ITEM),
+        reports.Option("custom", "It is somebody else: create a new record", creating, AnswerKind.NEW_RECORD),
+        reports.Option("custom", "Leave the item alone", leaving_alone, AnswerKind.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)

@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
+from sync.records.item_links import AS_NEW, LINK_TO, MAY_CREATE
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -254,8 +254,7 @@ class RemovalFacts(RecordFacts):
     """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
-    actor: str = ""  # who removed the item, if a webhook named them
-    history_actor: str = ""  # the same for the history
+    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
     removed_at: datetime | None = None  # Monday's time, if a webhook came
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since
     is_rejection_new: bool = False  # no pass has followed that rejection yet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -428,6 +429,13 @@ def npd_uuid_of(board: BoardContext, item: Item) -> UUID | None:
 def is_active_on(board: BoardContext, item: Item | None) -> bool:
     """Whether there is an item on this board, neither archived nor deleted."""
     return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)
+
+
+def with_item(record: SyncedModel, item_id: str | None) -> SyncedModel:
+    """Return the record as it will be once it is linked with this item."""
+    linked = copy(record)
+    linked.monday_id = item_id
+    return linked
 
 
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:

@@ -11,7 +11,6 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -29,6 +28,7 @@ from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import AnswerKind
 from sync.reconcile.removed_items import removed_state, return_lines
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -37,22 +37,9 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-# The values of answers, as stored choices name them.
-NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
-NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
-LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
-ARCHIVE_OPTION = "archive"  # the item is a duplicate and is archived
-SAME_AS = "same:"  # followed by a record's id: that record and the conflict's record, made from the item, are the same
-TAKES_ITEM = "takes:"  # followed by a record's id: that record, made from the item, is merged and gives its item away
-DIFFERENT_RECORDS = "different"  # they are two, and nobody is asked again
-
-_KIND_BY_VALUE = {
-    DIFFERENT_RECORDS: pass_plan.AnswerKind.TWO_RECORDS,
-    NEW_RECORD: pass_plan.AnswerKind.NEW_RECORD,
-    NEW_ITEM: pass_plan.AnswerKind.NEW_ITEM,
-    LEAVE_ALONE: pass_plan.AnswerKind.LEAVE_ALONE,
-    ARCHIVE_OPTION: pass_plan.AnswerKind.COPY,
-}
+# The stored answers by which two records become one, each followed by a record's id.
+SAME_AS = "same:"  # that record and the conflict's record, made from the item, are the same
+TAKES_ITEM = "takes:"  # that record, made from the item, is merged and gives its item away
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
 ANSWERED = pass_plan.Ending(
@@ -244,8 +231,10 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
         for record in linkable(hits)
     ]
-    options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
-    options.append(reports.Option("custom", leave_label, leaving_alone, LEAVE_ALONE))
+    options.append(
+        reports.Option("custom", "It is somebody else: create a new record", creating, AnswerKind.NEW_RECORD)
+    )
+    options.append(reports.Option("custom", leave_label, leaving_alone, AnswerKind.LEAVE_ALONE))
     return question_data(f"{sentence} {so_far}", record_candidates(hits), options) | {"item": dict(details)}
 
 
@@ -303,14 +292,14 @@ def duplicate_question(record: SyncedModel, others: Sequence[SyncedModel], key: 
         label = f"The same as “{other}”: delete “{record}”"
         options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
     keeping = "Both records stay, and you are not asked again."
-    options.append(reports.Option("custom", "They are two", keeping, DIFFERENT_RECORDS))
+    options.append(reports.Option("custom", "They are two", keeping, AnswerKind.TWO_RECORDS))
     sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
     return question_data(sentence, record_candidates(others), options)
 
 
 def _new_item_option(record: SyncedModel) -> reports.Option:
     effect = f"A new item is created for “{record}”; those that were found stay as they are."
-    return reports.Option("custom", "None of them: create a new item", effect, NEW_ITEM)
+    return reports.Option("custom", "None of them: create a new item", effect, AnswerKind.NEW_ITEM)
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:
@@ -325,7 +314,7 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """
     stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
     # The record's own pass applies answers that need a call to Monday.
-    with_call = (pass_plan.AnswerKind.NEW_ITEM, pass_plan.AnswerKind.COPY)
+    with_call = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
     answers = [answer for answer in stored if answer.kind not in with_call]
     if not answers:
         return plan
@@ -354,7 +343,7 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
         replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in open_conflicts
     ]
     plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
     return replace(plan, ending=ANSWERED)
 
@@ -376,17 +365,17 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
-        kind = _KIND_BY_VALUE.get(value)
+        kind = next((kind for kind in AnswerKind if kind == value), None)
         merged_id = None
         if (record_id := field_values.as_uuid(value)) is not None:
-            kind = pass_plan.AnswerKind.LINK
+            kind = AnswerKind.LINK
         elif value.isdigit():
             # The chosen item may be another than the conflict's item.
-            kind = pass_plan.AnswerKind.LINK
+            kind = AnswerKind.LINK
             item_id = value
             record_id = facts.id
         elif value.startswith((SAME_AS, TAKES_ITEM)):
-            kind = pass_plan.AnswerKind.MERGE
+            kind = AnswerKind.MERGE
             other = field_values.as_uuid(value.partition(":")[2])
             merged_id = facts.id if value.startswith(SAME_AS) else other
             record_id = other if value.startswith(SAME_AS) else facts.id
@@ -397,7 +386,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
 
 def wants_new_item(facts: RecordFacts) -> bool:
     """Whether a person said that none of the items is the record's, so that it gets a new one."""
-    return any(answer.kind is pass_plan.AnswerKind.NEW_ITEM for answer in answers_of(facts))
+    return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
 def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> list[pass_plan.IdentityAnswer]:
@@ -411,20 +400,20 @@ def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFac
 
 def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
     """Decide whether an answer can still be applied."""
-    if answer.kind is pass_plan.AnswerKind.MERGE:
+    if answer.kind is AnswerKind.MERGE:
         return _decide_merge(answer, facts)
     owner = facts.owners.get(answer.item_id)
     problem = ""
-    if answer.kind is pass_plan.AnswerKind.LINK:
+    if answer.kind is AnswerKind.LINK:
         record = facts.records.get(answer.record_id) if answer.record_id else None
         problem = link_problem(record, owner)
         sentence = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
-    elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
+    elif answer.kind is AnswerKind.NEW_RECORD:
         problem = _owner_problem(owner)
         sentence = "The item becomes a record of its own."
-    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    elif answer.kind is AnswerKind.TWO_RECORDS:
         sentence = "They are two; both stay."
-    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
+    elif answer.kind is AnswerKind.LEAVE_ALONE:
         sentence = "The item is left alone."
     else:
         sentence = ""
@@ -472,12 +461,11 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
         return facts
     records = dict(facts.records)
     item_id: str | None = answer.item_id
-    if answer.kind is pass_plan.AnswerKind.MERGE and answer.merged_id is not None:
+    if answer.kind is AnswerKind.MERGE and answer.merged_id is not None:
         merged = records.pop(answer.merged_id)
         item_id = merged.monday_id if answer.moves_item else None
     if item_id is None:
         return replace(facts, records=records)
-    owner = copy(records[answer.record_id])
-    owner.monday_id = item_id
+    owner = field_values.with_item(records[answer.record_id], item_id)
     records[answer.record_id] = owner
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})

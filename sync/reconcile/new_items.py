@@ -31,8 +31,8 @@ from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFact
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
+from sync.records.item_links import IGNORED, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
-from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
 # Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
 # of the next passes carries out.
@@ -159,8 +159,8 @@ class _ItemRule:
     @property
     def _linked(self) -> dict[str, SyncedModel]:
         """The records that their own plans link, as they will be, by item."""
-        linked = [record for record in self.plan.records.values() if record.link_to]
-        return {str(record.link_to): record.linked_record for record in linked}
+        plans = [plan for plan in self.plan.records.values() if plan.link_to]
+        return {str(plan.link_to): plan.linked_record for plan in plans}
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """Return the record with the item that this pass assigns; a person's choice overrides the record's plan."""
@@ -410,8 +410,7 @@ class _ItemRule:
 
     def _assign(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
-        owner = copy(record)
-        owner.monday_id = self.item.id
+        owner = field_values.with_item(record, self.item.id)
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:

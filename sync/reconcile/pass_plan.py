@@ -7,7 +7,6 @@ lists the rules. All types of plans are in this file because every rule reads wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -36,7 +35,7 @@ from sync.reconcile.facts import (
     changed_sync_state,
     with_values,
 )
-from sync.records.unmatched_items import UnmatchedFinding
+from sync.records.item_links import UnmatchedFinding
 
 
 class Outcome(StrEnum):
@@ -310,9 +309,7 @@ class RecordPlan:
     @property
     def linked_record(self) -> SyncedModel:
         """The record as it will be when it is linked with that item."""
-        record = copy(self.record)
-        record.monday_id = self.link_to
-        return record
+        return field_values.with_item(self.record, self.link_to)
 
     @property
     def is_synced(self) -> bool:
@@ -460,15 +457,15 @@ class DeletedPlan(RecordPlan):
 
 
 class AnswerKind(StrEnum):
-    """What a person answered to “who is this?”."""
+    """What a person answered to “who is this?”, as the stored choice names it."""
 
-    LINK = "link"
-    MERGE = "merge"
-    TWO_RECORDS = "two records"
-    NEW_RECORD = "new record"
-    NEW_ITEM = "new item"
-    LEAVE_ALONE = "leave alone"
-    COPY = "copy"  # the item is a duplicate of the record's own
+    LINK = "link"  # stored is the id of the record or of the item
+    MERGE = "merge"  # stored is SAME_AS or TAKES_ITEM with a record's id (identity.py)
+    TWO_RECORDS = "different"  # nobody is asked again
+    NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
+    NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
+    LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
+    COPY = "archive"  # the item is a duplicate of the record's own
 
 
 @dataclass(frozen=True)

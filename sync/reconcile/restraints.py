@@ -145,12 +145,9 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
 
 def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
-    open_records = plan.open_records
-    clears = list[ApprovalRequest]()
-    for record_plan in open_records:
-        clears += find_clears(record_plan.facts, record_plan.plans.values())
-    ids = {clear.entity_id for clear in clears}
-    ids = ids.union(record_plan.id for record_plan in open_records if record_plan.sync_state.blocked_fields)
+    records = plan.open_records
+    clears = [clear for record in records for clear in find_clears(record.facts, record.plans.values())]
+    ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
         return plan
     # The field may have been emptied before within the hour, and filled in again.
@@ -163,32 +160,17 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     outdated = tuple(row for key, row in stored if key in value_of and row.values.get("value") != value_of[key])
     approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
     requests = approvals.open_requests
-    rejected = {key for key, request in requests.items() if request.state == choices.ApprovalState.REJECTED}
     new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        wanted = [act for act, clear in acts.items() if _key_of(clear) not in rejected]
-        verdicts = approval_verdicts(approvals, kind, wanted)
-        for act, clear in acts.items():
-            record_plan = plan.records[clear.entity_id]
-            may_go, new_state = verdicts.get(act, (False, None))
+        for act, (may_go, new_state) in approval_verdicts(approvals, kind, acts).items():
+            clear = acts[act]
             if new_state is not None:
                 clear.state = new_state
                 new_requests.append(clear)
-            if may_go:
-                continue
-            field_plan = record_plan.plans[clear.key]
-            key = _key_of(clear)
-            lines: tuple[HistoryLine, ...] = ()
-            if key in rejected and board_filter.is_left_out_after_pass(facts, record_plan):
-                changed = board_filter.leave_field_out(field_plan)
-            elif key in rejected:
-                changed = _written_back(facts, record_plan, clear, field_plan)
-            else:
-                changed, line = _held_clear(clear, field_plan)
-                lines = () if key in requests else (line,)
-            plans = {**record_plan.plans, clear.key: changed}
-            plan = plan.with_records([replace(record_plan, plans=plans).logged(*lines)])
+            if not may_go:
+                record_plan = plan.records[clear.entity_id]
+                plan = plan.with_records([_without_clear(facts, record_plan, clear, requests.get(_key_of(clear)))])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
 
@@ -242,20 +224,31 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
     return request.entity_id, request.kind, request.key
 
 
-def _held_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> tuple[pass_plan.FieldPlan, HistoryLine]:
-    """Return the plan of a field that waits for approval to be emptied, and the line about that for the history."""
+def _without_clear(
+    facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, request: ApprovalRequest | None
+) -> pass_plan.RecordPlan:
+    """Return the plan with a field that waits for approval to be emptied, or gets its value back after a rejection."""
+    field_plan = plan.plans[clear.key]
     value = clear.values["value"]
     emptied, filled = _sides_of_clear(clear)
-    blocked = field_plan.block(
-        choices.BlockedCode.APPROVAL,
-        f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” {filled}, "
-        "and is emptied there when somebody approves it on Home. Or fill it in again.",
-    )
-    sentence = (
-        f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: "
-        "too many at once."
-    )
-    return blocked, HistoryLine("approval", sentence, clear.key, values={"before": value})
+    lines: tuple[HistoryLine, ...] = ()
+    if request is None or request.state != choices.ApprovalState.REJECTED:
+        field_plan = field_plan.block(
+            choices.BlockedCode.APPROVAL,
+            f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
+            f"{filled}, and is emptied there when somebody approves it on Home. Or fill it in again.",
+        )
+        if request is None:
+            sentence = (
+                f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for "
+                "approval: too many at once."
+            )
+            lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
+    elif board_filter.is_left_out_after_pass(facts, plan):
+        field_plan = board_filter.leave_field_out(field_plan)
+    else:
+        field_plan = _written_back(facts, plan, clear, field_plan)
+    return replace(plan, plans={**plan.plans, clear.key: field_plan}).logged(*lines)
 
 
 def _written_back(

@@ -103,7 +103,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "failed": (lambda: states.dead("A"), ["retry", "discard"]),
     "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["rejected"]),
     "blocked field": (lambda: blocked("A"), ["map_field", "check_column"]),
-    "invalid value": (lambda: invalid("A"), ["retry"]),
+    "invalid value": (lambda: invalid("A"), ["retry_field"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
     "item archived": (lambda: removed("A", "1", "archived"), ["create_item", "unlink", "delete_record"]),
     "item deleted": (lambda: removed("A", "1", "deleted"), ["create_item", "unlink", "delete_record"]),
@@ -115,9 +115,9 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     ),
     "asked about an archived item": (lambda: asked_about("A", "1"), ["create_item", "unlink", "delete_record"]),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
-    "sync off": (lambda: states.disabled("A"), ["switch_on"]),
-    "unlinked": (lambda: unlinked("A"), ["link_again", "switch_on"]),
-    "no direction": (lambda: states.contact("A", sync_direction="none"), ["switch_on"]),
+    "sync off": (lambda: states.disabled("A"), ["turn_sync_on"]),
+    "unlinked": (lambda: unlinked("A"), ["link_again", "turn_sync_on"]),
+    "no direction": (lambda: states.contact("A", sync_direction="none"), ["turn_sync_on"]),
 }
 
 
@@ -160,10 +160,10 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     ("rights", "expected"),
     [
         ((), {}),
-        (("change_contact",), {"sync off": ["switch_on"]}),
+        (("change_contact",), {"sync off": ["turn_sync_on"]}),
         (("view_syncconflict",), {"conflict": ["conflict"], "rejected value": ["rejected"]}),
         (("view_syncmetadata", "change_contact"), {
-            "invalid value": ["retry"], "blocked field": ["blocked"], "sync off": ["switch_on"],
+            "invalid value": ["retry_field"], "blocked field": ["blocked"], "sync off": ["turn_sync_on"],
         }),
         (("view_syncmetadata", "change_boardlink", "change_fieldmapping"), {
             "blocked field": ["map_field", "check_column"], "invalid value": [],

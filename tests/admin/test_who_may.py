@@ -153,7 +153,7 @@ def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:
 def loop_retried(world: World) -> Callable[[Client], Any]:
     """A field that somebody on Monday rewrites, once more."""
     WriteLoop.objects.create(**states.ids_of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
-    return in_inbox("retry", f"blocked:contact:{world['synced'].pk}:phone")
+    return in_inbox("retry_field", f"blocked:contact:{world['synced'].pk}:phone")
 
 
 def record_act(world: World, name: str, act: str, **form: str) -> Callable[[Client], Any]:
@@ -237,7 +237,11 @@ ACTS = (
     Act("Change a record's direction", direction_changed, RECORDS),
     Act("Unlink a record", unlinked, RECORDS),
     Act("Link a record again", linked_again, RECORDS),
-    Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['invalid'].pk}:email"), RECORDS),
+    Act(
+        "Try a blocked field again",
+        lambda w: in_inbox("retry_field", f"blocked:contact:{w['invalid'].pk}:email"),
+        RECORDS,
+    ),
     Act("Send a field in an update loop again", loop_retried, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
+from sync.kernel.messages import ACTS
 from sync.models import ApprovalRequest, Decision
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
@@ -89,4 +90,9 @@ def test_it_is_filtered_by_kind_record_item_cause_and_time(api: APIClient, kinds
 def test_a_user_is_given_what_they_may_view_and_nobody_else_anything(kinds: Kinds) -> None:
     assert APIClient().get(ATTENTION).status_code == 401
     client = with_token(staff_who_may("view_syncqueue"))
-    assert {row["kind"] for row in client.get(ATTENTION).json()["results"]} == {"failed"}
+    [failed] = client.get(ATTENTION).json()["results"]
+    assert (failed["kind"], failed["acts"]) == ("failed", [])
+    may_retry = with_token(staff_who_may("view_syncqueue", "retry_syncqueue", name="rita"))
+    [failed] = may_retry.get(ATTENTION).json()["results"]
+    retry = ACTS["retry"]
+    assert failed["acts"] == [{"code": "retry", "label": retry.label, "effect": retry.effect}]

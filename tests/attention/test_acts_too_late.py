@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("boards")]
 # The record of each kind in `kinds`, and the acts on it.
 ACTS_OF = {
     Kind.FAILED: ("Bob", ("retry", "discard")),
-    Kind.REJECTED: ("Cleo", ("keep_npd", "keep_monday", "retry")),
-    Kind.BLOCKED: ("Dan", ("retry",)),
+    Kind.REJECTED: ("Cleo", ("leave_both", "keep_monday", "retry_field")),
+    Kind.BLOCKED: ("Dan", ("retry_field",)),
     Kind.REMOVED: ("Fay", ("create_item", "unlink", "delete_record")),
     Kind.CONFLICT: ("Ann", ("keep_npd", "keep_monday")),
 }

@@ -158,6 +158,8 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client,
     browser.post(ACT, {"action": "retry", "key": keys})
     assert not SyncQueue.objects.filter(status="failed").exists()
     dan = Contact.objects.get(name="Dan")
+    assert not SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
+    browser.post(ACT, {"action": "retry_field", "key": keys})
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
@@ -219,7 +221,7 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
     html = page(browser)
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
-    browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    browser.post(ACT, {"one": f"leave_both {key}", **seen_of(html, key)})
     assert "Both left as they are: Ann." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
@@ -332,7 +334,10 @@ def confirmed(browser: Client, **form: Any) -> str:
 
 @pytest.mark.parametrize(
     ("act", "key", "consequence"),
-    [("create_item", "recreate", "Create 60 items again on Monday?"), ("unlink", "unlink", "Unlink 60 contacts?")],
+    [
+        ("create_item", "recreate", "Create 60 items again on Monday?"),
+        ("unlink", "unlink", "Unlink 60 contacts from Monday?"),
+    ],
 )
 def test_sixty_removed_items_are_answered_in_one_act(browser: Client, act: str, key: str, consequence: str) -> None:
     gone = removed_ones(60)

@@ -306,7 +306,7 @@ def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world
     clerk = staff_who_may("view_syncconflict", "change_syncconflict", "view_contact")
     client.force_login(clerk)
     row = client.get("/admin/").content.decode()
-    assert ("keep_npd rejected:" in row, "keep_monday rejected:" in row) == (True, False)
+    assert ("leave_both rejected:" in row, "keep_monday rejected:" in row) == (True, False)
     sides = {"npd": "x" * 2_500, "monday": None}
     answered = client.post(page_of(contact, "notes"), form("monday", key="notes", sides=sides) | {"confirmed": "yes"})
     assert (answered.status_code, waits()) == (403, [("Ann", "notes")])

@@ -109,4 +109,3 @@ def test_every_code_that_the_sandbox_can_answer_has_a_kind() -> None:
 def test_a_refusal_that_no_wait_helps_asks_for_none() -> None:
     gone = translate_error(failed("Item not found", "InvalidItemIdException"), http_status=200, retry_after=38)
     assert gone.wait_seconds is None
-    assert "wait" not in gone.sentence

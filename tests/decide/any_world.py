@@ -28,15 +28,8 @@ from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item, Reading
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.identity import (
-    ARCHIVE_OPTION,
-    DIFFERENT_RECORDS,
-    LEAVE_ALONE,
-    NEW_ITEM,
-    NEW_RECORD,
-    SAME_AS,
-    TAKES_ITEM,
-)
+from sync.reconcile.identity import SAME_AS, TAKES_ITEM
+from sync.reconcile.pass_plan import AnswerKind
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import TOKEN_USER, TOM, at, created, edit, plain, wrote
@@ -324,7 +317,13 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
 def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
     others = [str(key) for key in ids if key != facts.id] or [str(UUID(int=9))]
     other, item_id = draw.choice(others), draw.choice([*items, "99"])
-    words = [NEW_ITEM, NEW_RECORD, LEAVE_ALONE, DIFFERENT_RECORDS, ARCHIVE_OPTION]
+    words = [
+        AnswerKind.NEW_ITEM,
+        AnswerKind.NEW_RECORD,
+        AnswerKind.LEAVE_ALONE,
+        AnswerKind.TWO_RECORDS,
+        AnswerKind.COPY,
+    ]
     value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
     selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
     return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection, seeks_item=True)

@@ -15,8 +15,7 @@ from sync.reconcile import duplicates
 from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
-from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import OPEN, AnswerKind, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -152,7 +151,7 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
 
 
 def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
-    answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
+    answer = {RECORD_KEY: FieldSelection("custom", AnswerKind.COPY)}
     conflicts = (OpenConflict(uuid4(), ConflictKind.IDENTITY, "8", (), answer),)
     for its_item, copies in ((None, []), (item(ANN), ["8"])):
         record_plan = RecordPlan(facts(ANN, conflicts=conflicts, item=its_item))

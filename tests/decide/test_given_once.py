@@ -12,9 +12,8 @@ from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.identity import ARCHIVE_OPTION
-from sync.reconcile.pass_plan import ItemAct, Outcome
-from sync.records.unmatched_items import LINK_TO
+from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
+from sync.records.item_links import LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import plain
 from tests.decide.field_builders import item, record_facts
@@ -56,7 +55,7 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 
 
 def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
-    answer = FieldSelection("custom", ARCHIVE_OPTION)
+    answer = FieldSelection("custom", AnswerKind.COPY)
     conflict = OpenConflict(UUID(int=9), ConflictKind.IDENTITY, "10", (), {RECORD_KEY: answer})
     linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(conflict,))
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]

@@ -16,19 +16,7 @@ from sync.monday.board_items import BatchItems, Item, Reading
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.identity import (
-    ARCHIVE_OPTION,
-    DIFFERENT_RECORDS,
-    LEAVE_ALONE,
-    NEW_ITEM,
-    NEW_RECORD,
-    SAME_AS,
-    TAKES_ITEM,
-    answers_of,
-    decide_answer,
-    facts_after,
-    identify_without_item,
-)
+from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
@@ -67,7 +55,9 @@ def identified(
 ) -> list[IdentityPlan]:
     """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
-    claimed = [facts(record, item=None, conflicts=(question(NEW_ITEM if as_new else None),)) for record in records]
+    claimed = [
+        facts(record, item=None, conflicts=(question(AnswerKind.NEW_ITEM if as_new else None),)) for record in records
+    ]
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 
@@ -136,7 +126,7 @@ def test_several_hits_are_asked_about() -> None:
     assert plan.question is not None
     assert plan.question["what"] == "2 items on the board could be this contact. Nothing was created."
     assert candidates_of(plan) == [("7", None), ("8", None)]
-    assert [option["value"] for option in plan.question["options"]] == ["7", "8", NEW_ITEM]
+    assert [option["value"] for option in plan.question["options"]] == ["7", "8", AnswerKind.NEW_ITEM]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
 
 
@@ -158,7 +148,7 @@ def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     assert candidates_of(plan) == [("7", str(owner))]
     assert plan.question is not None
     assert plan.question["what"].startswith("The item that fits already belongs to another contact")
-    assert [option["value"] for option in plan.question["options"]] == [NEW_ITEM]
+    assert [option["value"] for option in plan.question["options"]] == [AnswerKind.NEW_ITEM]
 
 
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
@@ -166,7 +156,7 @@ def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_no
     more: dict[str, Any] = {"by_match": [shown()], "owners": {"7": record.pk}}
     [plan] = identified(ann(5), **more, unedited={record.pk: record})
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{record.pk}", NEW_ITEM]
+    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{record.pk}", AnswerKind.NEW_ITEM]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +295,10 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
-        assert [option["value"] for option in question["options"]] == [f"{SAME_AS}{original.pk}", DIFFERENT_RECORDS]
+        assert [option["value"] for option in question["options"]] == [
+            f"{SAME_AS}{original.pk}",
+            AnswerKind.TWO_RECORDS,
+        ]
 
 
 def test_a_record_is_no_duplicate_of_itself() -> None:
@@ -341,11 +334,11 @@ OTHER = UUID(int=5)
         ("8", AnswerKind.LINK, "own", "8"),
         (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
         (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
-        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
-        (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
-        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
-        (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
-        (ARCHIVE_OPTION, AnswerKind.COPY, None, "7"),
+        (AnswerKind.NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
+        (AnswerKind.NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
+        (AnswerKind.LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
+        (AnswerKind.TWO_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        (AnswerKind.COPY, AnswerKind.COPY, None, "7"),
     ],
 )
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
@@ -405,13 +398,13 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
-    reply = answer(ann(), NEW_RECORD)
+    reply = answer(ann(), AnswerKind.NEW_RECORD)
     assert decide_answer(reply, npd()).result == "The item becomes a record of its own."
     assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
 
 
 def test_what_the_records_own_pass_does_is_not_done_before() -> None:
-    plan = decide_answer(answer(ann(), NEW_ITEM), npd())
+    plan = decide_answer(answer(ann(), AnswerKind.NEW_ITEM), npd())
     assert (plan.result, plan.outdated) == ("", "")
 
 

@@ -109,14 +109,12 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
-    fresh = removal(
-        actor="Tom", history_actor="Tom on Monday", sync_state={"removed_since": None, "remote_state": "active"}
-    )
+    fresh = removal(actor="Tom on Monday", sync_state={"removed_since": None, "remote_state": "active"})
     plan = decide(fresh, policy)
     assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
     assert (plan.sync_state.removed_since, plan.sync_state.removed_passes) == (NOW, 1)
     (line,) = plan.log
-    expected = ("removed", "Tom on Monday", "The item “Ann” was archived on Monday by Tom.")
+    expected = ("removed", "Tom on Monday", "The item “Ann” was archived by Tom on Monday.")
     assert (line.kind, line.actor, line.sentence) == expected
     again = decide(removal(since=-599), policy)
     assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, ())

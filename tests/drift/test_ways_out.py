@@ -126,7 +126,9 @@ def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
 
 
-def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, owner: Owner, admin: Client) -> None:
+def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(
+    world: World, owner: Owner, admin: Client
+) -> None:
     contact, untouched = world.linked(role_title="Analyst"), world.linked("Bob", role_title="Buyer")
     gone(owner)
     with pghistory.context(cause="import"):
@@ -139,8 +141,7 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
         for record in (contact, untouched)
     )
     assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")
-    assert (filled.actor, filled.values["before"]) == ("lead", "")
-    assert filled.cause["by"] == "lead"
+    assert (filled.actor, filled.values["before"]) == ("NPD Sync", "")
     assert "npd" not in filled.cause  # nobody's edit led to it
     assert not is_undoable(filled)
 
@@ -152,7 +153,7 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
     [act] = [act for act in acts(contact) if act.line.after == "Head"]
     event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")
     assert (act.line.before, act.line.actor, act.line.at) == ("Analyst", "import", event.pgh_created_at)
-    assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
+    assert [act.line.actor for act in acts(untouched)] == ["NPD Sync", "a script"]
     # It isn't told as a change from nothing.
     assert (acts(untouched)[0].line.is_value, acts(untouched)[0].line.icon_label) == (False, "New column filled")
     admin.post(act.offer.url, {"confirmed": "yes"})
@@ -219,7 +220,7 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert "Role was rejected by Monday · 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(states.synced("Left in NPD", "Left"), kept_by={"who": "Ada"})
-    form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
+    form = {"action": "retry_field", "cause": "rejected:contact:role_title:rejected"}
     assert "Trying again: 2 entries." in answer_to(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=key).name for key in again} == {"Ann", "Bob"}
@@ -241,7 +242,7 @@ def looping(world: World, settings: Any) -> Contact:
 def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:
     assert EMPTY in shown(admin)
     contact = looping(world, settings)
-    text, retry = shown(admin), {"one": f"retry blocked:contact:{contact.pk}:role_title"}
+    text, retry = shown(admin), {"one": f"retry_field blocked:contact:{contact.pk}:role_title"}
     assert "Rewritten on the board by Monday user -4, so nothing is sent to it until" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()

@@ -10,8 +10,8 @@ from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel.messages import UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, UnmatchedItem
-from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
-from sync.records.unmatched_items import request_creation
+from sync.reconcile.pass_plan import AnswerKind
+from sync.records.item_links import request_creation
 from tests.admin import states
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
@@ -33,7 +33,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert world.values(contact)["npd_id"] == str(contact.pk)
     asks = open_conflict(contact.pk, "identity")
     assert asks.monday_item_id == copy
-    assert [o["value"] for o in asks.about["options"]] == ["archive", NEW_RECORD, LEAVE_ALONE]
+    assert [o["value"] for o in asks.about["options"]] == ["archive", AnswerKind.NEW_RECORD, AnswerKind.LEAVE_ALONE]
     choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
     world.work()
     assert world.sandbox.item(copy)["state"] == "archived"
@@ -47,7 +47,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
 def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     new, ignored = (duplicate(world, contact) for _ in range(2))
-    for copy, choice in ((new, NEW_RECORD), (ignored, LEAVE_ALONE)):
+    for copy, choice in ((new, AnswerKind.NEW_RECORD), (ignored, AnswerKind.LEAVE_ALONE)):
         choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", choice)
     world.work()
     world.sandbox.act("edit", item_id=ignored, column_id="role_title", text="edited")

@@ -3,24 +3,21 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from config.embedded.postgres import die_with_parent
 from sandbox.__main__ import Settings, build
 from tests.support.in_process import by_address
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
+from tests.support.site import started
 from tests.support.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests"
 COLUMNS = {
     "email": "email",
@@ -48,7 +45,7 @@ class Simulator:
         self.start(**settings)
 
     def start(self, **settings: Any) -> None:
-        options = {"site_url": self.url, "token": TOKEN} | settings
+        options = {"token": TOKEN} | settings
         by_address[urlsplit(self.url).netloc] = build(Settings(**options))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
@@ -148,34 +145,18 @@ class Process(Simulator):
 
     def start(self, **_: Any) -> None:
         command = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--token", TOKEN, *self._options]
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no other thread holds a lock here
-        )
-        try:
-            wait_for("the sandbox answers", self._answers, 120)
-        except AssertionError:
-            self.stop(kill=True)
-            raise
+        self._child = started(f"sandbox-{self.port}", command, dict(os.environ), f"{self.url}/")
 
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, "the sandbox ended at once"
-        try:
-            return self.session.get(f"{self.url}/_control/clock", timeout=5).ok
-        except (requests.ConnectionError, requests.Timeout):
-            return False
-
-    def stop(self, kill: bool = False) -> int:
+    def stop(self, kill: bool = False) -> int | None:
         """End the process, by SIGKILL if asked; its exit code."""
-        self._process.kill() if kill else self._process.terminate()
-        return self._process.wait(60)
+        if kill:
+            os.kill(self._child.pid, signal.SIGKILL)
+        self._child.stop(60)
+        return self._child.ended
 
     def close(self) -> None:
         self.session.close()
-        if self._process.poll() is None:
-            self.stop()
+        self.stop()
 
 
 class Receiver:

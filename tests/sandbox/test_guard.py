@@ -19,13 +19,13 @@ def test_a_name_that_is_not_ours_reads_and_changes_nothing(simulator: Simulator,
         assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8001", "[::1]:8001", "LOCALHOST", "box.example:9"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8001", "[::1]:8001", "LOCALHOST", "box:9"])
 def test_our_own_names_are_let_in(host: str) -> None:
-    assert not refused(Guard("127.0.0.1", "https://box.example"), host=host)
+    assert not refused(Guard("box"), host=host)
 
 
 def test_listening_everywhere_lets_in_every_name() -> None:
-    assert not refused(Guard("0.0.0.0", "http://0.0.0.0:8001"), host="sandbox:8001")
+    assert not refused(Guard("0.0.0.0"), host="sandbox:8001")
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://["])

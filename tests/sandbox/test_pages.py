@@ -165,12 +165,6 @@ def test_the_faults_page_holds_webhooks_and_lets_them_go(live: Simulator, window
     wait_for("the boards are gone", lambda: live.read("boards") == [])
 
 
-def test_the_faults_page_closes_an_item_whose_id_has_spaces_around_it(simulator: Simulator) -> None:
-    send(simulator, "/faults", do="closed", choice=" 12 ")
-    [fault] = simulator.read("faults")
-    assert fault["closed"] == {"columns": [], "items": ["12"]}
-
-
 def test_no_page_has_a_barrier(live: Simulator, window: "Page") -> None:
     board = live.board(COLUMNS)
     item = live.item(board, "Ada", stage="Done", kinds={"labels": ["Buyer"]}, email="a@b.test")

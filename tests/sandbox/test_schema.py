@@ -14,7 +14,7 @@ from graphql import (
     build_schema,
 )
 
-from tests.sandbox.conftest import ROOT
+from tests.support.servers import ROOT
 
 OURS = ROOT / "sandbox" / "schema.graphql"
 

@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
 from sync.management.commands import monday_check
-from sync.models import BoardLink, SyncQueue, WebhookEvent
+from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.support.sandbox import Sandbox
 
@@ -51,9 +51,6 @@ def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox,
         result["subject"] for result in report["results"]
     }
     assert settings.MONDAY_WEBHOOK_TOKEN not in output + str(report)
-    # A listing that stays short is taken as whole, and said so.
-    BoardLink.objects.filter(pk=set_up.pk).update(sweep_shortfall=3)
-    assert subjects("warning") == ["board"]
 
 
 def test_webhooks_to_a_former_address_or_without_any_secret_are_a_problem(set_up: BoardLink, settings: Any) -> None:
@@ -82,26 +79,6 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
 def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, subject: str) -> None:
     setattr(settings, name, value)
     assert subject in subjects("problem")
-
-
-def _a_change(link: BoardLink, minutes_ago: int) -> None:
-    when = SyncNow() - timedelta(minutes=minutes_ago)
-    applied = {"state": "applied", "created_at": when, "deadline": when, "settled_at": when}
-    states.intent(states.contact("Ann"), board_id=link.board_id, **applied)
-
-
-def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:
-    link = states.boards()["contact"]
-    BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
-    for _ in range(3):
-        _a_change(link, 5)
-    assert list(monday_check._delivery_results(BoardLink.objects.all())) == []
-    for _ in range(3):
-        _a_change(link, 30)
-    (wrong,) = monday_check._delivery_results(BoardLink.objects.all())
-    assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
-    WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [result.level for result in monday_check._delivery_results(BoardLink.objects.all())] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:

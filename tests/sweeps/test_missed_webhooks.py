@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
 from sync.models import Decision
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
@@ -74,19 +73,6 @@ def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_fini
     assert world.link().sweep_problem == ""
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-
-
-def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, post: Post) -> None:
-    for name in ("Ann", "Bo", "Cy"):
-        world.linked(name)
-    before = world.link().swept_to
-    world.sandbox.faults({"listing": 1, "on": "items_page"})
-    result = post.sweep()
-    assert "Monday listed 1 of the board's 3 items" in result.problem
-    assert world.mon_pause().stopped_until is None  # nothing is wrong with the account
-    assert world.link().swept_to == before
-    assert Contact.objects.count() == 3
-    assert post.sweep().problem == ""
 
 
 def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(world: World, post: Post) -> None:

@@ -16,7 +16,7 @@ from tests.support.clock import move_clock, stop_clock
 
 def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
     ends = datetime(2026, 11, 20, 18, tzinfo=UTC) if tight else None
-    return Forecast(0.0, limit, None, 0, ends, "", None)
+    return Forecast(0.0, limit, None, ends, "")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,6 @@ def _plain_spelling(text: str) -> str:
 _E164 = phonenumbers.PhoneNumberFormat.E164
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
-_POSSIBLE = phonenumbers.Leniency.POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
 _WITHOUT_CODE = phonenumbers.CountryCodeSource.FROM_DEFAULT_COUNTRY
 _ONE_NUMBER = re.compile(
@@ -205,17 +204,9 @@ class PhoneConverter(conversion.OneText):
         """Return why the text is no phone number, and what to write instead."""
         if _parse_phone(text, self.region):
             return None
-        is_number = _ONE_NUMBER.fullmatch(text) and any(character.isdigit() for character in text)
-        is_whole = text.startswith("+")
-        country = country_name(self.region)
-        fault = "is not a phone number"
-        if len(list(phonenumbers.PhoneNumberMatcher(text, self.region, _POSSIBLE))) > 1:
-            fault = "is more than one phone number"
-        elif is_number and not is_whole and country is None:
-            fault = f"has no country's code, and the country “{self.region}” is not recognized"
-        elif is_number:
-            fault = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
-        return f"“{text}” {fault}; write one number with a plus and its country's code, such as +49 171 1234567"
+        place = "" if text.startswith("+") else f" in {country_name(self.region) or self.region}"
+        advice = "write one number with a plus and its country's code, such as +49 171 1234567"
+        return f"“{text}” is not a phone number{place}; {advice}"
 
     def display(self, canonical: conversion.Canonical) -> str:
         text = str(canonical or "")

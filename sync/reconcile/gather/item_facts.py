@@ -51,8 +51,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
-from sync.records.item_links import left_by_deleted_record, unlinked_items
-from sync.records.unmatched_items import AS_NEW
+from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
 
@@ -90,8 +89,7 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
         removal = RemovalFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
-            actor=authors.monday_user_name(user, people) if user else "",
-            history_actor=authors.monday_editor_name(user, people) if user else "",
+            actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
             is_deletion_rejected=record.id in rejections,
             is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
@@ -183,8 +181,7 @@ def known_approvals(
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     kinds = list[choices.ApprovalKind]()
-    may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
-    kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
+    kinds += [choices.ApprovalKind.RECORDS] if facts.removals else []
     kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
     kinds += CLEARS if emptied else ()
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
