@@ -273,17 +273,12 @@ class PageAdmin(ModelAdmin):
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Go to the list, with a message in our words."""
-        text = self.missing_words(object_id)
-        self.message_user(request, format_html("{} {}", text, self.link_to_deleted(request)), messages.WARNING)
+        self.message_user(request, self.missing_words(request, object_id), messages.WARNING)
         return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
-    def missing_words(self, object_id: str) -> str:
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
         """Return what the list says to who came from the address of a row that isn't there."""
         return f"There is no such {self.opts.verbose_name} any more: it was deleted, or the address was cut off."
-
-    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
-        """Return a link to where deleted rows are listed; empty if they aren't."""
-        return ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the context of a row's page besides its fields."""

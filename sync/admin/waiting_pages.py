@@ -332,6 +332,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH
     )
 
-    @admin.display(description="What would be lost", ordering="label")
-    def about(self, row: Any) -> SafeString | str:
-        return admin_base.link_to(row.page_record_url, row.label)
+    about = admin_base.plain_column(
+        "What would be lost", lambda row: admin_base.link_to(row.page_record_url, row.label), "label"
+    )
