@@ -276,7 +276,7 @@ class _ItemRule:
         if hits:
             return self._ask(hits)
         if not self.board.link.creates_records and not facts.may_create:
-            return self._leave(_reason_without_creation(self.match_key), **_type_words(self.board))
+            return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         if self.board.link.creates_held and not self.match_key and not facts.may_create:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
