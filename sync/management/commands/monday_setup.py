@@ -7,8 +7,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
-from sync.limits import monday_account
-from sync.monday.connection import ENDING_KINDS
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
 from sync.outbox import notify
@@ -31,15 +29,6 @@ class Command(BaseCommand):
             raise CommandError(error.full_sentence) from error
         except ActionError as error:
             raise CommandError(str(error)) from error
-        row = monday_account()
-        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
-        plan = f", plan {row.tier}" if row.tier else ""
-        self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
-        if row.version_kind in ENDING_KINDS:
-            self.stdout.write(
-                "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it "
-                "calls current; `manage.py monday_check` names it."
-            )
         if problems := [problem for outcome in outcomes for problem in outcome.problems]:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
