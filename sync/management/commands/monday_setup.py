@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.humanize import terminal_line
@@ -14,6 +14,9 @@ from sync.outbox import notify
 
 class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--print-env", action="store_true", help="print the board ids as NAME=value lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up all boards and report; exit 1 if problems remain."""
@@ -30,6 +33,8 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             notify.notify_board(outcome.entity.entity_type)
+            if options["print_env"]:
+                self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
 
     def _print_outcome(self, outcome: SetupOutcome) -> None:
         board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
