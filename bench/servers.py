@@ -3,7 +3,6 @@
 import logging
 import os
 import platform
-import socket
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ import requests
 
 from config.embedded.postgres import EmbeddedPostgres
 from tests.support.child import Child
+from tests.support.servers import free_port
 
 NOWHERE = "http://127.0.0.1:9"  # as SITE_URL: no webhook arrives
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,12 +94,6 @@ def machine() -> str:
     cores = os.cpu_count() or 1
     busy = "idle before" if load < cores / 4 else f"load {load:.1f} before, so times are longer than need be"
     return f"{cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {busy}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start_sandbox(port: int, folder: Path) -> Child:

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import redis
 import requests
 
-from bench.servers import ROOT, Sandbox, database_and_sandbox, free_port, wait_for
+from bench.servers import ROOT, Sandbox, database_and_sandbox, wait_for
 from tests.support.child import Child, command_of, stop_all
+from tests.support.servers import free_port
 
 WEBHOOK_TOKEN = "bench-webhook-token"
 # This database is emptied first.

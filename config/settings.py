@@ -322,7 +322,6 @@ REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
     "TOKEN_PREFIX": "npd_",  # so that scanners find one that was published by mistake
     "TOKEN_TTL": timedelta(days=365),
-    "TOKEN_LIMIT_PER_USER": 10,
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",

@@ -16,8 +16,7 @@ from sandbox.api import Api
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
 from sandbox.model import Clock
-from sandbox.pages import Pages
-from sandbox.pages.faults import FaultsPage
+from sandbox.pages import FaultsPage, Pages
 from sandbox.webhooks import Deliveries, Sender
 from sandbox.world import Store, World
 

@@ -135,13 +135,10 @@ class Rule:
 
     id: int
     rule: str  # one of KINDS
-    count: int | None = None  # ends after it was applied to this many; None: never by itself
-    every: int = 1  # applies to every second, third … delivery
+    count: int | None = 1  # applies to so many more deliveries; None: until the rules are cleared
     seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
     times: int = 2  # double: sent this often
     fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
-    matches: int = 0  # deliveries that it has counted, for `every`
-    applied: int = 0  # deliveries to which it was applied
 
     def description(self) -> str:
         """Describe the rule for the page."""
@@ -151,9 +148,8 @@ class Rule:
             "hold": "held",
             "drop": "dropped",
         }
-        frequency = f", every {self.every}th" if self.every > 1 else ""
-        remaining = "" if self.count is None else f", {self.count - self.applied} to go"
-        return f"any event: {effects[self.rule]}{frequency}{remaining}"
+        remaining = "" if self.count is None else f", {self.count} to go"
+        return f"any event: {effects[self.rule]}{remaining}"
 
 
 def rule_from(number: int, content: dict[str, Any]) -> Rule:
@@ -177,16 +173,16 @@ class Rules:
             self._rules += rules
 
     def hit(self) -> Rule | None:
-        """Return the first rule that applies to the next delivery; earlier rules count it too."""
+        """Return the first rule, for the next delivery, and count it."""
         with self._lock:
-            for rule in self._rules:
-                rule.matches += 1
-                if rule.matches % rule.every == 0:
-                    rule.applied += 1
-                    if rule.count is not None and rule.applied >= rule.count:
-                        self._rules.remove(rule)
-                    return rule
-        return None
+            if not self._rules:
+                return None
+            rule = self._rules[0]
+            if rule.count is not None:
+                rule.count -= 1
+                if rule.count < 1:
+                    self._rules.remove(rule)
+            return rule
 
     def all(self) -> list[Rule]:
         with self._lock:
@@ -255,26 +251,19 @@ class Sender:
     def __init__(self, signing_secret: str | None, npd: web.NpdAddress | None = None) -> None:
         self._secret = signing_secret
         self._npd = npd
-        self._local = threading.local()
 
     def handshake(self, url: str) -> bool:
         """Return whether the address answers a challenge with the same JSON; challenges are never signed."""
         challenge = {"challenge": secrets.token_urlsafe(39)}
         try:
-            # A new connection, because a kept one may be closing at this moment, and a challenge is not repeated.
-            with _session() as session:
-                address, headers = self._reach(url)
-                answer = session.post(
-                    address, json=challenge, headers=headers, timeout=HANDSHAKE_SECONDS, allow_redirects=False
-                )
-                return bool(answer.status_code == 200 and answer.json() == challenge)
+            answer = self._send(url, challenge, {}, HANDSHAKE_SECONDS)
+            return bool(answer.status_code == 200 and answer.json() == challenge)
         except (requests.RequestException, ValueError):
             return False
 
     def post(self, url: str, body: dict[str, Any], user_id: int, now: float) -> tuple[int | None, str]:
         """Return the status that the address answered, or None and why there is no answer."""
-        address, headers = self._reach(url)
-        headers["Content-Type"] = "application/json"
+        headers = {}
         if self._secret:
             # For one address and a few minutes, so that a receiver can refuse what was meant for another.
             claims = {
@@ -286,35 +275,24 @@ class Sender:
                 "shortLivedToken": secrets.token_hex(16),
             }
             headers["Authorization"] = jwt.encode(claims, self._secret, algorithm="HS256")
-        content = json.dumps(body, ensure_ascii=False).encode()
         try:
-            # Redirects are not followed: anything but 200 is a failure, and requests would repeat the POST as a GET.
-            answer = self._session().post(
-                address, data=content, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
-            )
+            return self._send(url, body, headers, TIMEOUT_SECONDS).status_code, ""
         except requests.Timeout:
             return None, "timeout"
         except requests.RequestException as failure:
             # The failure's text would show the whole address with its secret path.
             return None, type(failure).__name__
-        return answer.status_code, ""
 
-    def _reach(self, url: str) -> tuple[str, dict[str, str]]:
-        return self._npd.reach(url) if self._npd else (url, {})
-
-    def _session(self) -> requests.Session:
-        """Return this thread's session; sessions can't be shared between threads."""
-        if not hasattr(self._local, "session"):
-            self._local.session = _session()
-        session: requests.Session = self._local.session
-        return session
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    # Ignore a proxy from the environment: both processes may run on one machine.
-    session.trust_env = False
-    return session
+    def _send(self, url: str, body: dict[str, Any], headers: dict[str, str], seconds: int) -> requests.Response:
+        address, names = self._npd.reach(url) if self._npd else (url, {})
+        content = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"} | names | headers
+        # By a new connection, because a kept one may be closing at this moment.
+        with requests.Session() as session:
+            # Ignore a proxy from the environment: both processes may run on one machine.
+            session.trust_env = False
+            # Redirects are not followed: anything but 200 is a failure, and requests would repeat the POST as a GET.
+            return session.post(address, data=content, headers=headers, timeout=seconds, allow_redirects=False)
 
 
 # Once a minute for half an hour (developer.monday.com/api-reference/reference/webhooks).

@@ -80,12 +80,12 @@ class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # 
 
 
 def offered_permissions() -> Q:
-    """Offer permissions of the site's pages, and those that somebody has: without a box, a save would remove them."""
+    """Offer permissions of the site's pages, and those that a group has: without a box, a save would remove them."""
     administrators_alone = (User, Group)
     models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
     for page in admin.site._registry.values():
         models += [inline.model._meta.model_name for inline in page.inlines]
-    return Q(content_type__model__in=models) | Q(user__isnull=False) | Q(group__isnull=False)
+    return Q(content_type__model__in=models) | Q(group__isnull=False)
 
 
 class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -117,9 +117,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
     """Adds a user without a password; they set it by a link."""
 
     groups = GroupsField()
-
-    class Meta(UserFormMeta):
-        pass
+    Meta = UserFormMeta
 
     def clean_usable_password(self) -> str:
         return "false"
@@ -127,10 +125,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 
 class UserForm(UniqueEmailMixin, UserChangeForm):
     groups = GroupsField()
-    user_permissions = PermissionsField(label="Permissions")
-
-    class Meta(UserFormMeta):
-        pass
+    Meta = UserFormMeta
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
@@ -147,12 +142,8 @@ class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
 class AdministratorsMixin:
     """Lets only administrators in, whatever permissions others have, because these pages make administrators."""
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Leave the one button that saves, because two more would take a third of a phone."""
-        answer: HttpResponse = super().render_change_form(  # type: ignore[misc]  # of the admin that this is mixed into
-            request, context | {"show_save_and_continue": False}, *args, **kwargs
-        )
-        return answer
+    # Two more buttons would take a third of a phone.
+    saves_and_continues = False
 
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
@@ -182,7 +173,6 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         ("Person", {"fields": ("username", ("first_name", "last_name"), "email")}),
         ("Sign-in", {"fields": ("sign_in", "is_active", "is_staff")}),
         ("What the user may do", {"fields": ("is_superuser", "groups")}),
-        ("Further permissions", {"fields": ("user_permissions",), "classes": ("collapse",)}),
     )
     add_fieldsets = (
         ("Person", {"fields": ("username", ("first_name", "last_name"), "email")}),

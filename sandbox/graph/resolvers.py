@@ -266,17 +266,16 @@ def _ticks(moment: str | None) -> int | None:
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
 
-def column_values(
-    board: model.Board, item: model.Item, ids: list[str] | None, types: list[str] | None
+def item_column_values(
+    item: model.Item, info: Any, ids: list[str] | None = None, types: list[str] | None = None
 ) -> list[dict[str, Any]]:
     """Return the item's values without its name, in the order of the board's columns."""
-    # A column that the user may not view is left out without an error; the board still lists it.
-    columns = [c for c in board.active_columns() if c.type != "name" and not c.hidden]
-    if ids is not None:
-        columns = [c for c in columns if c.id in ids]
-    if types is not None:
-        columns = [c for c in columns if c.type in types]
-    return [column_value(item, column) for column in columns]
+    return [
+        column_value(item, column)
+        for column in board_columns(_world(info).boards[item.board_id], info, ids, types)
+        # A column that the user may not view is left out without an error; the board still lists it.
+        if column.type != "name" and not column.hidden
+    ]
 
 
 def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
@@ -457,11 +456,11 @@ def webhooks(_: Any, info: Any, board_id: str, **arguments: Any) -> list[model.H
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
-def board_columns(board: model.Board, info: Any, **arguments: Any) -> list[model.Column]:
-    ids = arguments.get("ids")
-    types = arguments.get("types")
-    columns = [c for c in board.active_columns() if ids is None or c.id in ids]
-    return [column for column in columns if types is None or column.type in types]
+def board_columns(
+    board: model.Board, info: Any, ids: list[str] | None = None, types: list[str] | None = None, **unplayed: Any
+) -> list[model.Column]:
+    columns = board.active_columns()
+    return [c for c in columns if (ids is None or c.id in ids) and (types is None or c.type in types)]
 
 
 def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) -> list[model.Group]:
@@ -479,11 +478,6 @@ def board_items_page(board: model.Board, info: Any, **arguments: Any) -> Page:
     # An archived board lists nothing, and its items are found by their ids alone.
     items = context.world.items_of(board.id) if board.state == "active" else []
     return context.cursors.first(context.world, queried_items(board, items, query or {}), arguments["limit"])
-
-
-def item_column_values(item: model.Item, info: Any, **arguments: Any) -> list[dict[str, Any]]:
-    board = _world(info).boards[item.board_id]
-    return column_values(board, item, arguments.get("ids"), arguments.get("types"))
 
 
 def _world(info: Any) -> World:

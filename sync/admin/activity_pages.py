@@ -299,11 +299,11 @@ _NOT_RESTORABLE = models.Q(state=TombstoneState.RESTORED) | models.Q(reason_code
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
-def deleted_records_link(user: Any, label: str = "Deleted records", query: str = "") -> SafeString | str:
+def deleted_records_link(user: Any, label: str) -> SafeString | str:
     """Return a link to the deleted records; empty for users who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
-    return admin_base.link_to(f"{reverse(DELETED)}{query}", label)
+    return admin_base.link_to(reverse(DELETED), label)
 
 
 def restore_url(user: Any, entity_type: str, keys: Iterable[Any], back_url: str) -> str:

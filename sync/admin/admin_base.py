@@ -248,6 +248,7 @@ class PageAdmin(ModelAdmin):
     # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
+    saves_and_continues = True  # whether a form has the button “Save and continue editing”
     # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
@@ -265,25 +266,21 @@ class PageAdmin(ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Add the row's context, and drop the button *Save and add another*."""
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": self.saves_and_continues}
         row = kwargs.get("obj")
         row_context = {} if row is None else self.row_context(request, row)
-        context = context | {"show_save_and_add_another": False} | row_context
+        context = context | buttons | row_context
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Go to the list, with a message in our words."""
-        text = self.missing_words(object_id)
-        self.message_user(request, format_html("{} {}", text, self.link_to_deleted(request)), messages.WARNING)
+        self.message_user(request, self.missing_words(request, object_id), messages.WARNING)
         return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
-    def missing_words(self, object_id: str) -> str:
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
         """Return what the list says to who came from the address of a row that isn't there."""
         return f"There is no such {self.opts.verbose_name} any more: it was deleted, or the address was cut off."
-
-    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
-        """Return a link to where deleted rows are listed; empty if they aren't."""
-        return ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the context of a row's page besides its fields."""

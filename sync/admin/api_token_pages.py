@@ -6,18 +6,15 @@ from typing import Any, cast
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from knox.models import AuthToken
-from knox.settings import knox_settings
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync.admin import admin_base
-from sync.clock import sync_now
 from sync.kernel.humanize import DASH
 from sync.models import ApiToken
 from sync.records.authors import full_name
@@ -39,17 +36,6 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
     days = forms.TypedChoiceField(
         label="Ends after", choices=LIFETIMES, coerce=int, initial=365, widget=UnfoldAdminSelectWidget()
     )
-    request_user: User
-
-    def clean(self) -> dict[str, Any]:
-        """Enforce knox's token limit; knox checks it only in its own view."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        # None if the owner is invalid, which is an error of its own.
-        owner: Any = cleaned.get("user") if "user" in self.fields else self.request_user
-        limit = knox_settings.TOKEN_LIMIT_PER_USER
-        if owner and owner.auth_token_set.filter(expiry__gt=sync_now()).count() >= limit:
-            raise ValidationError(f"“{owner}” has {limit} API tokens already. Delete one that is not used any more.")
-        return cleaned
 
 
 @admin.register(ApiToken)
@@ -94,11 +80,6 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [] if obj is None else list(self.list_display)
-
-    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        form = super().get_form(request, *args, **kwargs)
-        form.request_user = request.user
-        return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"user": request.user.pk}

@@ -32,13 +32,6 @@ SHOWN_KEY = "_shown"
 ANYWAY_KEY = "_anyway"
 
 
-class AddressField(forms.Field):
-    """Drops invisible characters of pasted text before the check."""
-
-    def to_python(self, value: Any) -> Any:
-        return super().to_python(drop_invisible_from_label(value) if isinstance(value, str) else value)
-
-
 class EmailAddressField(forms.EmailField):
     """Takes an address in any form in which browsers and people write it."""
 
@@ -46,8 +39,11 @@ class EmailAddressField(forms.EmailField):
         return email_address(str(value or ""))
 
 
-class WebAddressField(AddressField, forms.URLField):
-    pass
+class WebAddressField(forms.URLField):
+    """Drops invisible characters of pasted text before the check."""
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(drop_invisible_from_label(value) if isinstance(value, str) else value)
 
 
 class LinesField(forms.CharField):

@@ -31,7 +31,7 @@ from sync.limits import api_quota, breaker, connector, credentials, monday_accou
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
 from sync.monday.columns.phones import phone_example, phone_regions
-from sync.monday.connection import AccountInfo, check_account
+from sync.monday.connection import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup import board_setup
 from sync.operations.setup.selection import may_set_up
@@ -126,23 +126,20 @@ class MondayAccountAdmin(DiagnosticsAdmin):
 class ConnectionTest:
     """The result of a test of the token."""
 
-    is_ok: bool
     message: str
-    checks: Sequence[tuple[str, str, str]] = ()  # level ("ok", "warn" or "bad"), message, and fix
+    checks: Sequence[CheckResult] = ()  # empty if Monday gave no answer
     account: AccountInfo | None = None
     error: MondayError | None = None
-    for_administrator: Sequence[str] = ()  # what to do on the server
 
     @property
-    def is_refused(self) -> bool:
-        """Whether Monday rejected the token itself, so that another token could help."""
-        return self.error is not None and self.error.scope is Scope.ACCOUNT and self.error.kind is not WRONG_VERSION
+    def is_ok(self) -> bool:
+        return bool(self.checks) and all(check.level != "problem" for check in self.checks)
 
 
 def examine_connection(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
     if not credentials.has_token():
-        result = ConnectionTest(is_ok=False, message=credentials.no_token_reason())
+        result = ConnectionTest(credentials.no_token_reason())
     else:
         result = try_connection(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
         apply_test(result)
@@ -168,26 +165,17 @@ def try_connection(
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:
-        sentence = humanize.without_request_id(error.sentence)
-        advice = [error.kind.for_administrator]
-        return ConnectionTest(is_ok=False, message=sentence, error=error, for_administrator=advice)
-    name = info.user_name or info.user_id
-    results = check_account(info, settings.MONDAY_API_VERSION)
-    levels = {"problem": "bad", "warning": "warn", "ok": "ok"}
-    checks = [(levels[result.level], result.message, result.fix) for result in results]
+        return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
+    checks = check_account(info, settings.MONDAY_API_VERSION)
     if boards:
         number = humanize.count_with_noun(len(boards), "board")
-        checks.append(("ok", f"It can see {'' if complete else 'at least '}{number}.", ""))
+        checks.append(CheckResult("ok", "board", f"It can see {'' if complete else 'at least '}{number}."))
     else:
         normal = "That is normal for a new account: the set-up creates boards."
-        checks.append(("warn", "It can't see any board.", normal))
-    return ConnectionTest(
-        bool(info.user_id) and all(level != "bad" for level, *_ in checks),
-        f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user.",
-        checks=checks,
-        account=info,
-        for_administrator=[result.for_administrator for result in results],
-    )
+        checks.append(CheckResult("warning", "board", "It can't see any board.", normal))
+    name = info.user_name or info.user_id
+    message = f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user."
+    return ConnectionTest(message, checks, info)
 
 
 def connect(user: User, text: str) -> ConnectionTest:
@@ -196,8 +184,10 @@ def connect(user: User, text: str) -> ConnectionTest:
     with urgent_calls(token):
         # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
         result = try_connection(breaker.read_account_info)
-    if result.is_refused and result.error is not None:
-        is_unknown = result.error.kind is NOT_AUTHENTICATED
+    error = result.error
+    # Another token couldn't change the version, nor end an outage.
+    if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
+        is_unknown = error.kind is NOT_AUTHENTICATED
         why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
         raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
     credentials.store_token(token, user)
@@ -222,9 +212,6 @@ def remove_token(user: User) -> str:
 
 
 def removal_question() -> confirmed_action.Question:
-    token = credentials.token_state()
-    if not token.is_stored:
-        return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Sync goes on with the token that is set on the server."
         if settings.MONDAY_API_KEY
@@ -279,7 +266,9 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
     token = credentials.token_state()
     is_stopped = account.needs_probe or account.waits_at(sync_now())
     is_known = token.is_usable and is_token_answered(account) and not is_stopped
-    on_server = [text for text in (tested.for_administrator if tested else ()) if text]
+    on_server = [check.for_administrator for check in tested.checks] if tested else []
+    if tested and tested.error:
+        on_server.append(tested.error.kind.for_administrator)
     if token.is_unreadable:
         on_server.append(RESTORE_KEY)
     return {
@@ -287,7 +276,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
         "token": token,
         "token_problem": credentials.unreadable_reason(),
         "may_connect": may_connect(user),
-        "on_server": on_server,
+        "on_server": [text for text in on_server if text],
         "known": account if is_known else None,
         "is_stopped": is_stopped and token.is_usable,
         "stop_reason": humanize.without_request_id(account.stop_reason),

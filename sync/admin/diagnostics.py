@@ -12,7 +12,7 @@ from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
 from sync.kernel import humanize
 from sync.models import Intent, SyncMetadata, WebhookEvent
 
@@ -60,13 +60,8 @@ class LogEntryAdmin(DiagnosticsAdmin):
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
     ordering = ("-action_time", "-id")
 
-    @admin.display(description="About", ordering="object_repr")
-    def about(self, entry: LogEntry) -> str:
-        return entry.object_repr
-
-    @admin.display(description="What was done")
-    def change(self, entry: LogEntry) -> str:
-        return entry.get_change_message()
+    about = plain_column("About", lambda entry: entry.object_repr, "object_repr")
+    change = plain_column("What was done", LogEntry.get_change_message)
 
 
 # The admins below replace django-celery-beat's, for unfold's look; clocked and solar schedules have none.

@@ -17,7 +17,7 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.waiting_pages import ANSWERS
 from sync.attention import Entry, Group, Kind
-from sync.choices import ApprovalKind, DeletedRecordPolicy
+from sync.choices import ApprovalKind, ColumnProblem, DeletedRecordPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
@@ -27,7 +27,7 @@ from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
 from sync.reconcile.field_values import as_uuid
-from sync.records import approvals, authors, item_links, unmatched_items
+from sync.records import approvals, authors, item_links
 from sync.records.availability import wait_sentence
 
 
@@ -179,9 +179,7 @@ class CreateRecord(handlers.Handler):
         return f"Create {registry.type_name(entry.entity_type)}"
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        items = unmatched_items.request_creation(
-            _items_of(entry.row_id for entry in entries), request.user.get_username()
-        )
+        items = item_links.request_creation(_items_of(entry.row_id for entry in entries), request.user.get_username())
         if not items:
             return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
         authors.log_action_many(request.user, items, "Asked to create a record from it.")
@@ -200,24 +198,24 @@ class Ignore(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
         listed = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
-        jobs = unmatched_items.open_jobs(item.item_id for item in listed)
+        jobs = item_links.open_jobs(item.item_id for item in listed)
         items = []
         problems = []
         for item in listed:
             job = jobs.get((item.entity_type, item.item_id))
-            if job and any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
+            if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
                 problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
             else:
                 items.append(item)
         keys = [str(item.pk) for item in items]
-        number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
+        number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
         authors.log_action_many(request.user, items, "Ignored.")
         sentence = f"{humanize.count_with_noun(number, 'item')} ignored." if number else ""
         return confirmed_action.Report(sentence, problems, undo=keys)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
-        number = unmatched_items.undo_ignore(_items_of(tokens), request.user.get_username())
+        number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
         authors.log_action_many(request.user, items, "Listed again.")
         sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
         return confirmed_action.Report(sentence if number else "")
@@ -277,7 +275,8 @@ class CreateAgain(RemovalAnswer):
             mapping.label
             for link in links
             for mapping in link.mappings.all()
-            if mapping.problem and person_requests.needs_column(mapping)
+            if mapping.direction != SyncDirection.NONE
+            and mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
         ]
         if labels:
             blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"

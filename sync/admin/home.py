@@ -25,7 +25,7 @@ from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup.selection import is_running
-from sync.records import authors, availability, unmatched_items
+from sync.records import authors, availability, item_links
 from sync.state import record_view
 
 MOST_GROUPS = 50
@@ -174,9 +174,9 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
+    counts = record_view.state_counts(*(spec.model._default_manager.all() for spec, _board in boards))
     lines = []
-    for spec, board in boards:
-        by_state = record_view.state_counts(spec.model._default_manager.all())
+    for (spec, board), by_state in zip(boards, counts, strict=True):
         lines.append(
             BoardLine(
                 spec=spec,
@@ -382,7 +382,7 @@ def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: att
     """Return the entries with both sides' values and this person's acts."""
     entries = handlers.with_values(entries, wording)
     items = [entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED]
-    item_jobs = unmatched_items.open_jobs(items)
+    item_jobs = item_links.open_jobs(items)
     jobs = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
     return [_row(request, entry, item_jobs, jobs.get(entry.job)) for entry in entries]
 

@@ -174,7 +174,7 @@ class RecordChangeList(admin_base.PageChangeList):
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
-        self._counts = record_view.state_counts(records)
+        [self._counts] = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
@@ -330,14 +330,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         for row in rows:
             row.sync_view = views[row.pk]
 
-    @admin.display(description="Sync", ordering="sync_status")
-    def sync(self, record: Any) -> SafeString:
-        return record_panel.list_cell(record.sync_view)
-
-    @admin.display(description="On Monday")
-    def item(self, record: Any) -> SafeString | str:
-        return record_panel.record_item_link(record.sync_view)
-
+    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.sync_view), "sync_status")
+    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.sync_view))
     updated = admin_base.time_column("updated_at", "Updated")
 
     def _url_name(self, view: str) -> str:
@@ -484,11 +478,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
         return cast("SyncedModel", record)
 
-    def missing_words(self, object_id: str) -> str:
-        """Return who deleted the record, if that is known."""
-        if not admin_base.is_valid_key(self.model, object_id):
-            return super().missing_words(object_id)
-        return handlers.record_now(self.model.entity_type(), UUID(object_id))
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
+        """Return who deleted the record, if that is known, and where deleted records are."""
+        words = super().missing_words(request, object_id)
+        if admin_base.is_valid_key(self.model, object_id):
+            words = handlers.record_now(self.model.entity_type(), UUID(object_id))
+        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+        return format_html("{} {}", words, link)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -501,9 +497,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
-
-    def link_to_deleted(self, request: HttpRequest) -> SafeString | str:
-        return activity_pages.deleted_records_link(request.user, "Look under Deleted records")
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
@@ -583,9 +576,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
         undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
-        query = f"?q={keys[0]}" if len(keys) == 1 else ""
-        restore = activity_pages.deleted_records_link(request.user, "Restore under Deleted records", query)
-        if parts := [(part,) for part in (*waiting, undo, restore) if part]:
+        restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+        if parts := [(part,) for part in (*waiting, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 

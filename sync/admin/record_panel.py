@@ -257,17 +257,13 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
         yield Button("Fix the column", "map_field", url, icon="view_column")
     elif not offered and entry.url != page_url:
-        yield Button(door_label(entry, user), entry.kind.value, entry.url, icon=kind.icon)
+        label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
+        yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
         label = handler.label(entry)
         yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
-
-
-def door_label(entry: attention.Entry, user: Any) -> str:
-    """Return the label of a link to an entry's page, “View” for users who may not act."""
-    return attention.KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
 
 
 def may_change_mapping(user: Any) -> bool:

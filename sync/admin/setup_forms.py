@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from django import forms
-from django.http import QueryDict
 
 from sync import registry
 from sync.boards.board_columns import NAME_TYPE
@@ -270,19 +269,8 @@ class ConditionForm(forms.Form):
 
 
 ConditionFormSet = forms.formset_factory(
-    ConditionForm, extra=1, max_num=MAX_CONDITIONS, validate_max=True, absolute_max=MAX_CONDITIONS + 1
+    ConditionForm, extra=3, max_num=MAX_CONDITIONS, validate_max=True, absolute_max=MAX_CONDITIONS + 1
 )
-
-
-def with_new_condition(data: QueryDict) -> QueryDict:
-    """Return the data of a filter's page with one more condition on the side whose button was pressed."""
-    side = data["add"]
-    data = data.copy()
-    number = data.get(f"{side}-TOTAL_FORMS", "")
-    if number.isdecimal() and int(number) < MAX_CONDITIONS:
-        data[f"{side}-TOTAL_FORMS"] = str(int(number) + 1)
-        data[f"{side}-{int(number)}-op"] = FilterOp.IS
-    return data
 
 
 def text_of_values(values: Iterable[str]) -> str:

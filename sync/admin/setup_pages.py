@@ -23,7 +23,7 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide, with_new_condition
+from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide
 from sync.api.callers import monday_throttle_reason
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
@@ -246,9 +246,8 @@ class SetupWizardMixin(PageAdmin):
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
         sides = [FilteredSide(chosen, side) for side in FilterSide]
-        data = with_new_condition(request.POST) if "add" in request.POST else request.POST
-        formsets = [side.forms(data or None) for side in sides]
-        if "add" not in request.POST and all(formset.is_valid() for formset in formsets):
+        formsets = [side.forms(request.POST or None) for side in sides]
+        if all(formset.is_valid() for formset in formsets):
             records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
             _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
             return _after_fields(request, entity_type)

@@ -23,7 +23,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
-from sync.records import availability, unmatched_items
+from sync.records import availability, item_links
 from sync.records.authors import log_action, log_action_many
 from sync.registry import item_url, link_of, record_url
 
@@ -78,7 +78,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        jobs = unmatched_items.open_jobs(row.item_id for row in rows)
+        jobs = item_links.open_jobs(row.item_id for row in rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:
             row.page_link = links[row.entity_type]
@@ -114,7 +114,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         def run() -> confirmed_action.Report:
             try:
                 with transaction.atomic():
-                    unmatched_items.request_link(row, record, request.user.get_username())
+                    item_links.request_link(row, record, request.user.get_username())
                     log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
             except ActionError as error:
                 return confirmed_action.Report(problems=[f"Nothing was linked. {error}"])
@@ -126,7 +126,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", "").replace("\0", "").strip()[:200]
-        free = unmatched_items.linkable_records(row.entity_type)
+        free = item_links.linkable_records(row.entity_type)
         # Before a search, those with one of the item's values or words.
         words = [word for word in row.name.split() if len(word) > 2]
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
@@ -171,15 +171,15 @@ def link_buttons(user: Any, entity_type: str, pk: int | str) -> list[admin_base.
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return a badge for an item that a person has asked to link or create; empty without such a request."""
-    if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
+    if job is None or not any(key in job.payload for key in item_links.REQUEST_KEYS):
         return ""
-    return admin_base.badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
+    return admin_base.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> confirmed_action.Question:
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
     try:
-        unmatched_items.check_linkable(row, record)
+        item_links.check_linkable(row, record)
         problem = monday_throttle_reason(request)
     except NotPossible as why:
         problem = str(why)
@@ -228,7 +228,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
         """Check the items again like new ones."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            number = unmatched_items.consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
+            number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
         self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
 
     kind = admin_base.type_column()
@@ -332,6 +332,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH
     )
 
-    @admin.display(description="What would be lost", ordering="label")
-    def about(self, row: Any) -> SafeString | str:
-        return admin_base.link_to(row.page_record_url, row.label)
+    about = admin_base.plain_column(
+        "What would be lost", lambda row: admin_base.link_to(row.page_record_url, row.label), "label"
+    )

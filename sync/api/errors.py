@@ -14,7 +14,6 @@ from drf_spectacular.utils import Direction, OpenApiResponse
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION_ERROR
 from rest_framework import exceptions, serializers
-from rest_framework.serializers import ModelSerializer
 
 from sync.kernel.db import gave_way
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
@@ -107,13 +106,7 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 class ApiSchema(AutoSchema):
-    """AutoSchema with our form of errors at every operation, and all members of a row required in answers."""
-
-    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
-        shape: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
-        if direction == "response" and isinstance(serializer, ModelSerializer):
-            shape["required"] = sorted(shape["properties"])
-        return shape
+    """AutoSchema with our form of errors at every operation."""
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

@@ -67,12 +67,6 @@ def column_type(converter_name: str) -> str:
     return make_converter(converter_name).column_type
 
 
-def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
-    """Return the types of columns that fit a mapping, the best first."""
-    spec = mapping_spec(mapping)
-    return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
-
-
 def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
     """Return the registered spec of a mapping, or None if it is no longer registered."""
     specs = registry.entity(mapping.link.entity_type).mappings

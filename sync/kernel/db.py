@@ -11,7 +11,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, search_spellings
+from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, plain_letters
 
 # ruff: noqa: S608 - statements made of names of columns and of fragments below
 
@@ -202,7 +202,7 @@ class HoldsPhone(models.Lookup):
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field contains a text, ignoring case, width and diacritics."""
     condition = models.Q()
-    for spelling in search_spellings(text):
+    for spelling in {unicodedata.normalize("NFC", drop_invisible(text)), plain_letters(text)}:
         condition |= models.Q(**{f"{name}__icontains": spelling})
         if any(map(str.isalpha, spelling)):
             condition |= models.Q(**{f"{name}__holds_marked": spelling})

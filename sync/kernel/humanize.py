@@ -10,15 +10,20 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.monday import errors
-
 DASH = "–"
 # Control characters, line ends, and signs that turn the direction of what follows.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
 
-# Defined there, because sentences about Monday's errors have it and sync.monday imports nothing of ours.
-time_span = errors.time_span
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def time_span(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: "5 minutes"."""
+    whole = max(1, round(abs(seconds)))
+    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
+    number = whole // size
+    return f"{number} {unit if number == 1 else unit + 's'}"
 
 
 def time_of_day(moment: datetime) -> str:

@@ -35,24 +35,10 @@ def send_email(address: str, subject: str, text: str) -> None:
     mail = EmailMessage(shorten(one_line(subject), MAX_SUBJECT), text, to=[address], headers=headers)
     try:
         mail.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        code, answer = next(iter(error.recipients.values()))
+        text = shorten(one_line(answer.decode("utf-8", "replace")))
+        raise NotSent(f"The email server does not accept {address} ({code} {text}).") from error
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise NotSent(_reason(error, address)) from error
-
-
-def _reason(error: Exception, address: str) -> str:
-    match error:
-        case smtplib.SMTPRecipientsRefused():
-            code, answer = next(iter(error.recipients.values()))
-            text = shorten(one_line(answer.decode("utf-8", "replace")), 200)
-            return f"The email server does not accept {address} ({code} {text})."
-        case smtplib.SMTPAuthenticationError():
-            reason = "it does not accept the user and password of EMAIL_URL"
-        case smtplib.SMTPResponseException():
-            reason = f"it answered with code {error.smtp_code}"
-        case TimeoutError():
-            reason = "it did not answer in time"
-        case smtplib.SMTPException() | OSError():
-            reason = "it can't be reached"
-        case _:
-            return f"“{address}” is no email address."
-    return f"The email server did not take the message: {reason}. An administrator checks it."
+        reason = shorten(one_line(str(error)))
+        raise NotSent(f"The email server did not take the message: {reason}. An administrator checks it.") from error

@@ -79,7 +79,7 @@ def stop_account(error: errors.MondayError) -> None:
             if row.stop_code != code or not (row.needs_probe or is_waiting):
                 row.stopped_since = now
             row.stop_code = code
-            row.stop_reason = error.lasting_sentence
+            row.stop_reason = error.sentence
         row.stopped_since = row.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)
@@ -312,7 +312,6 @@ def store_account_info(info: AccountInfo) -> None:
     values = {
         "user_id": info.user_id,
         "version_answered": info.version_value,
-        "version_kind": info.version_kind,
         "tier": info.tier,
         "time_zone": info.time_zone,
         "answered_mark": credentials.token_mark(),

@@ -121,12 +121,12 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
-    reason = error.lasting_sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.lasting_sentence}"
+    reason = error.sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.sentence}"
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store_stop(link, kind, entry)
     if before is None:
         title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
-        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 
 
@@ -352,7 +352,7 @@ def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) ->
         log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
+    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 

@@ -47,7 +47,7 @@ class SyncQueue(models.Model):
     )
     operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
     # What a pass has to know beside the record: `by`, who asked, and `by_name` if for this record alone; the request,
-    # under keys of records/item_links.py, records/unmatched_items.py and `approval_payload_key`; ROUNDS_KEY; `retried`
+    # under keys of records/item_links.py and `approval_payload_key`; ROUNDS_KEY; `retried`
     # (outbox/operate.py); a deleted record's `monday_id`.
     payload: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     status = models.CharField(

@@ -8,13 +8,13 @@ import http.client
 import json
 import re
 import ssl
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -32,7 +32,7 @@ _CHUNK_BYTES = 65_536
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
-_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; hiding a shorter text would hide words
+_SHORTEST_SECRET = 6  # hiding a shorter text would hide words
 
 # Errors of one field: in a mutation the other aliases may have succeeded.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
@@ -56,7 +56,7 @@ class _Token(AuthBase):
 
 
 class MondayClient:
-    """A pooled client for one token; `calls` counts the requests that it has made.
+    """A pooled client for one token.
 
     `timeout` is the deadline of a whole request in seconds: it limits the connection, each silence of the server, and
     the whole time of an answer that comes in pieces, which exceeds it by one silence at most. Raises ValueError for a
@@ -71,14 +71,12 @@ class MondayClient:
         self.url = url
         self.version = version
         self.timeout = timeout
-        self.calls = 0
         self._auth = _Token(token)
         self._session = requests.Session()
         # No retries by the library, because only the caller knows whether the request may be repeated.
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._counter = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<MondayClient {self.url} version {self.version}>"
@@ -97,7 +95,9 @@ class MondayClient:
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
         started = time.monotonic()
         status, headers, content = self._send(body, key)
-        payload = self._without_token(_decode(content, status), content)
+        payload = _decode(content, status)
+        if payload is not None:
+            payload = self._without_secrets(payload, str(variables.get("url") or ""))
         try:
             if status != 200:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
@@ -125,13 +125,16 @@ class MondayClient:
     def close(self) -> None:
         self._session.close()
 
-    def _without_token(self, payload: dict[str, Any] | None, content: bytes) -> dict[str, Any] | None:
-        """Remove our token from an answer's errors, which are stored and shown; `data` stays as it is."""
-        token = self._auth.token
-        if payload is None or len(token) < _SHORTEST_TOKEN or token.encode() not in content:
-            return payload
-        problems = {name: entry for name, entry in payload.items() if name != "data"}
-        redacted: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
+    def _without_secrets(self, payload: dict[str, Any], url: str) -> dict[str, Any]:
+        """Remove our token and a webhook's address from an answer's errors, which are stored and shown.
+
+        The address may end with a secret. `data` stays as it is.
+        """
+        problems = json.dumps({name: entry for name, entry in payload.items() if name != "data"})
+        for secret in (self._auth.token, url, urlsplit(url).path.rstrip("/").rpartition("/")[2]):
+            if len(secret) >= _SHORTEST_SECRET:
+                problems = problems.replace(secret, "[secret]")
+        redacted: dict[str, Any] = json.loads(problems)
         return payload | redacted
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
@@ -146,8 +149,6 @@ class MondayClient:
         }
         if key:
             headers["Idempotency-Key"] = key
-        with self._counter:
-            self.calls += 1
         try:
             with self._session.post(
                 self.url,
@@ -249,17 +250,14 @@ def _failure_of(
     if entries:
         return entries[0]
     return translate_error(
-        None,
-        http_status=status,
-        request_id=_request_id_of_answer(payload or {}, headers),
-        retry_after=retry_after_seconds(headers),
+        None, http_status=status, request_id=request_id_of(headers, payload), retry_after=retry_after_seconds(headers)
     )
 
 
 def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
     entries = payload.get("errors")
     failures = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
-    request_id = _request_id_of_answer(payload, headers)
+    request_id = request_id_of(headers, payload)
     wait = retry_after_seconds(headers)
     return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in failures]
 
@@ -271,7 +269,7 @@ def _parse_answer(
     data = payload.get("data")
     if not isinstance(data, dict):
         if not field_errors:
-            request_id = _request_id_of_answer(payload, headers)
+            request_id = request_id_of(headers, payload)
             raise errors.MondayError(
                 errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
             )
@@ -292,7 +290,7 @@ def _parse_answer(
     return Answer(
         data=data,
         errors=tuple(field_errors),
-        request_id=_request_id_of_answer(payload, headers),
+        request_id=request_id_of(headers, payload),
         api_version=headers.get("API-Version"),
         complexity=complexity,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
@@ -313,22 +311,17 @@ def _no_results_error(first: MondayError, single: list[MondayError], status: int
     )
 
 
-def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """Return the id by which Monday's support finds the request: in the body, else in a header."""
-    extensions = payload.get("extensions")
-    request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
-    return str(request_id) if request_id else request_id_of(headers)
-
-
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
 # The complexity points of a whole minute (developer.monday.com/api-reference/docs/rate-limits).
 _POINTS_POLICY = re.compile(r'"?complexityMinute"?\s*;\s*q=([0-9]{1,9})\b')
 
 
-def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """Return the request's id in the headers, if there is one."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+def request_id_of(headers: Mapping[str, str], payload: Mapping[str, Any] | None = None) -> str | None:
+    """Return the id by which Monday's support finds the request: in the answer's body, else in a header."""
+    extensions = (payload or {}).get("extensions")
+    request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
+    return str(request_id) if request_id else next(filter(None, map(headers.get, _REQUEST_IDS)), None)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -112,11 +112,10 @@ def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
 class CheckResult:
     """The result of one check."""
 
-    ok: bool
+    level: str  # "ok", "problem", or "warning": it works for now, and `fix` prevents a problem
+    subject: str  # token, version, plan, quota, board, columns, webhooks, settings, pause, queue, approvals …
     message: str
     fix: str = ""  # how to fix it
-    subject: str = ""  # token, version, plan, quota, board, columns, webhooks, settings, pause, queue, approvals …
-    is_warning: bool = False  # it works for now; `fix` prevents a problem
     for_administrator: str = ""  # continues `fix` with the steps on the server
 
     @property
@@ -124,30 +123,26 @@ class CheckResult:
         """How to fix it, with the administrator's part."""
         return " ".join(filter(None, (self.fix, self.for_administrator)))
 
-    @property
-    def level(self) -> str:
-        return "problem" if not self.ok else "warning" if self.is_warning else "ok"
-
 
 def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
     """Check the token, the API version (against the requested one) and the plan."""
     if info.user_id:
         user = f"{info.user_name} (user {info.user_id})"
-        token = CheckResult(True, f"The token is valid; it acts as {user}.", subject="token")
+        token = CheckResult("ok", "token", f"The token is valid; it acts as {user}.")
     else:
         # Monday may give the reason itself, for example a missing scope.
         error = _field_error(info, "me")
         fix = error.sentence if error else "Enter the token of a user."
         on_server = NOT_AUTHENTICATED.for_administrator
-        token = CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
+        token = CheckResult("problem", "token", "The token belongs to no user.", fix, for_administrator=on_server)
     limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
-    plan = CheckResult(True, f"The plan is {info.tier or 'unknown'}{limit}.", subject="plan")
+    plan = CheckResult("ok", "plan", f"The plan is {info.tier or 'unknown'}{limit}.")
     if not (info.tier or info.day_limit):
         error = _field_error(info, "account") or _field_error(info, "platform_api")
         reason = f" ({error.message.rstrip(' .')})" if error else ""
         message = f"Monday doesn't say which plan the account has and how many calls a day{reason}."
         fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
-        plan = CheckResult(True, message, fix, "plan", is_warning=True)
+        plan = CheckResult("warning", "plan", message, fix)
     return [token, *_check_version(info, requested_version), plan]
 
 
@@ -160,14 +155,16 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
     if served != requested:
         message = f"API version {requested} was asked for, {served or 'an unknown one'} answered."
         advice = f"An old version is replaced without an error. {fix}"
-        yield CheckResult(False, message, advice, "version", for_administrator=on_server)
+        yield CheckResult("problem", "version", message, advice, for_administrator=on_server)
     elif kind == "deprecated":
-        yield CheckResult(False, f"API version {requested} is deprecated.", fix, "version", for_administrator=on_server)
+        yield CheckResult(
+            "problem", "version", f"API version {requested} is deprecated.", fix, for_administrator=on_server
+        )
     elif kind in ENDING_KINDS:
         message = f"API version {requested} answers, but Monday is about to end it (it is in {kind.replace('_', ' ')})."
-        yield CheckResult(True, message, fix, "version", is_warning=True, for_administrator=on_server)
+        yield CheckResult("warning", "version", message, fix, for_administrator=on_server)
     else:
-        yield CheckResult(True, f"API version {requested} ({kind or 'unknown kind'}) answers.", subject="version")
+        yield CheckResult("ok", "version", f"API version {requested} ({kind or 'unknown kind'}) answers.")
 
 
 def _field_error(info: AccountInfo, root: str) -> MondayError | None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from sync.monday import board_events, board_items, connection, errors, graphql, items
 from sync.monday.columns.labels import label_settings
@@ -17,9 +16,6 @@ MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
-
-# Redacting a shorter part of an address would also remove ordinary words.
-MIN_SECRET_CHARACTERS = 6
 
 _SCOPES_OF_A_COLUMN = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
 
@@ -278,7 +274,16 @@ class MondayConnector:
                 store(dict(ours))
         except MondayError as error:
             store(dict(ours))
-            raise _without_address(error, url) from error
+            message = f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}"
+            raise MondayError(
+                errors.WEBHOOKS_INCOMPLETE,
+                message,
+                code=error.code,
+                request_id=error.request_id,
+                http_status=error.http_status,
+                wait_seconds=error.wait_seconds,
+                errors=[error],
+            ) from error
         store(dict(ours))
         return steps
 
@@ -324,20 +329,3 @@ class MondayConnector:
             if len(page) < USERS_PER_PAGE:
                 break
         return users
-
-
-def _without_address(error: MondayError, url: str) -> MondayError:
-    """Return WEBHOOKS_INCOMPLETE for an error without our address, which may end with the webhooks' secret."""
-    error.redact(url, "the webhooks' address")
-    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
-    if len(secret) >= MIN_SECRET_CHARACTERS:
-        error.redact(secret, "…")
-    return MondayError(
-        errors.WEBHOOKS_INCOMPLETE,
-        f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}",
-        code=error.code,
-        request_id=error.request_id,
-        http_status=error.http_status,
-        wait_seconds=error.wait_seconds,
-        errors=[error],
-    )

@@ -289,17 +289,6 @@ UNREACHABLE = ErrorKind(
 KINDS = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
 
 
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-
-def time_span(seconds: float) -> str:
-    """Return a length of time in its largest whole unit: "5 minutes"."""
-    whole = max(1, round(abs(seconds)))
-    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
-    number = whole // size
-    return f"{number} {unit if number == 1 else unit + 's'}"
-
-
 # Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits).
 MAX_WAIT_SECONDS = 86_400.0
 
@@ -326,13 +315,12 @@ class MondayError(Exception):
         wait_seconds: float | None = None,  # that Monday asked for
         path: Sequence[str | int] = (),  # the GraphQL path of the error
         column_id: str | None = None,
-        column_type: str | None = None,
         columns: Mapping[str, str] | None = None,  # Monday's message on each column, where it lists them
         errors: Sequence[MondayError] = (),  # the single errors of an answer that failed as a whole
     ) -> None:
-        super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = kind.words or message
+        super().__init__(self.message)
         self.advice = kind.advice
         self.code = code
         self.request_id = request_id
@@ -340,7 +328,6 @@ class MondayError(Exception):
         self.wait_seconds = clamped_wait(wait_seconds)
         self.path = tuple(path)
         self.column_id = column_id
-        self.column_type = column_type
         self.columns = columns or {}
         self.errors = tuple(errors)
 
@@ -351,13 +338,6 @@ class MondayError(Exception):
     @property
     def outcome_unknown(self) -> bool:
         return self.kind.outcome_unknown
-
-    def redact(self, secret: str, replacement: str) -> None:
-        """Replace a text in this error's messages, because Monday may repeat a secret that it was sent."""
-        self.message = self.message.replace(secret, replacement)
-        self.args = (self.message,)
-        for error in self.errors:
-            error.redact(secret, replacement)
 
     def name_document(self, name: str, version: str) -> None:
         """Add to the message which of our documents was refused, and the API version that it was sent to."""
@@ -389,29 +369,15 @@ class MondayError(Exception):
         """What happened, and what to do next, for people."""
         if self.kind in NEVER_SENT and self.message.endswith("."):
             return self.message
-        if not self.wait_seconds:
-            return self.lasting_sentence
-        span = time_span(self.wait_seconds)
-        return self._sentence(
-            f" There is room in {span}." if self.kind in NEVER_SENT else f" Monday asks to wait {span}."
-        )
-
-    @property
-    def lasting_sentence(self) -> str:
-        """The sentence without the wait, for storing, because the wait is wrong a minute later."""
-        return self._sentence("")
+        subject = f" (column {self.column_id})" if self.column_id else ""
+        trace = f" [Monday request {self.request_id}]" if self.request_id else ""
+        message = self.message.rstrip(" .")
+        return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{trace}"
 
     @property
     def full_sentence(self) -> str:
-        """The sentence with the administrator's part, and with Monday's own message where `kind.words` replace it."""
-        quoted = f"Monday said: {self.message.rstrip(' .')}." if self.kind.words else ""
-        return " ".join(part for part in (self.sentence, quoted, self.kind.for_administrator) if part)
-
-    def _sentence(self, wait: str) -> str:
-        subject = f" (column {self.column_id})" if self.column_id else ""
-        trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        message = (self.kind.words or self.message).rstrip(" .")
-        return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
+        """The sentence with the administrator's part."""
+        return f"{self.sentence} {self.kind.for_administrator}".rstrip()
 
     def __str__(self) -> str:
         return self.sentence
@@ -479,13 +445,10 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("DATA_VALIDATIONS_ERROR", RULES_BROKEN, COMMUNITY + "116170, 2025-07"),
     KnownCode("CellLimitExceededException", FIELD_REJECTED, COMMUNITY + "111320, 2025-03"),
     KnownCode("InvalidColumnTypeException", COLUMN_UNSUPPORTED, COMMUNITY + "104534 and 113689"),
-    KnownCode("ASSET_UNAVAILABLE", RECORD_REJECTED, DOCS),
     KnownCode("ResourceNotFoundException", RECORD_REJECTED, DOCS),
     KnownCode("InvalidArgumentException", RECORD_REJECTED, MIGRATING),
     KnownCode("RecordInvalidException", RECORD_REJECTED, DOCS),
     KnownCode("DeleteLastGroupException", RECORD_REJECTED, DOCS),
-    KnownCode("CreateBoardException", RECORD_REJECTED, DOCS),
-    KnownCode("InvalidWebhookConfigException", RECORD_REJECTED, NOTES),
     KnownCode("CursorException", CURSOR_EXPIRED, COMMUNITY + "70289"),
     KnownCode("CursorExpiredError", CURSOR_EXPIRED, SITE + "docs/querying-board-items"),
     KnownCode("GRAPHQL_VALIDATION_FAILED", INVALID_DOCUMENT, COMMUNITY + "116967, HTTP 400"),
@@ -569,7 +532,6 @@ def translate_error(
         wait_seconds=wait if kind.retry else None,
         path=details.path,
         column_id="name" if kind is NAME_REJECTED else _text(column_id),
-        column_type=_text(details.data.get("column_type")),
         columns=details.broken if kind is RULES_BROKEN else None,
     )
 

@@ -18,7 +18,6 @@ _INVISIBLE = (
 _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 _INVISIBLE_LETTER = re.compile(f"[{_INVISIBLE}]")
-_PART_OF_DOMAIN = re.compile(r"[^\s/:.]+")
 # Without joiners and variation selectors after an emoji or a letter of no Latin script, whose look they change.
 _INVISIBLE_IN_LABEL = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
@@ -81,19 +80,6 @@ def key_spellings(keys: Iterable[str]) -> list[str]:
         if "xn--" in domain:
             spellings.add(_fold(name + at_sign + readable_domain(domain)))
     return sorted(spellings)
-
-
-def search_spellings(text: str) -> set[str]:
-    """Return the ways to write a text that is searched for: in any width, with a domain in either form."""
-    visible = drop_invisible(text)
-    plain = unicodedata.normalize("NFKC", visible)
-    spellings = {unicodedata.normalize("NFC", visible), plain}
-    # Without an “@”, the whole text may be a domain or a URL.
-    name, at_sign, domain = plain.rpartition("@")
-    if at_sign or "." in domain:
-        spellings.add(name + at_sign + _PART_OF_DOMAIN.sub(lambda part: ascii_domain(part[0].lower()), domain))
-        spellings.add(name + at_sign + _PART_OF_DOMAIN.sub(lambda part: _readable_part(part[0].lower()), domain))
-    return spellings
 
 
 def plain_letters(text: str) -> str:

@@ -32,8 +32,7 @@ from sync.monday.connector import MondayConnector
 from sync.operations.listing import readable_boards
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import item_names
-from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
 log = structlog.get_logger(__name__)
 

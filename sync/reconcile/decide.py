@@ -1,5 +1,8 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
+The rules without a module of their own come first: they end records that need no call, such as those of which a webhook
+only reports our own write (the end of *lost update* in docs/reference/merge.md), or that can't be decided yet.
+
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
 but for what only Monday's answer shows: record_writes.py and changes.py, with the filter's last rule
 (`left_out_after_write`).
@@ -8,17 +11,22 @@ but for what only Monday's answer shows: record_writes.py and changes.py, with t
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sync.reconcile import pass_plan, sides
+from sync.choices import BlockedCode, Cause, QueueDirection
+from sync.models import FieldMapping
+from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.conversion import UnknownValue
+from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_before_reading
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.record_writes import end_uncreatable
-from sync.reconcile.removed_items import decide_removals
+from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import with_earlier_bases
 
@@ -33,6 +41,123 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     return apply
 
 
+def end_unchanged(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """End every record that needs no call, unless the filter has left it out."""
+    # A settled record also forgets the state of an item that is not read.
+    endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
+    in_filter = [record_plan for record_plan in plan.records.values() if not record_plan.left_out]
+    ended = [end_without_call(facts.board, record_plan) for record_plan in in_filter if record_plan.outcome in endable]
+    return plan.with_records(record_plan for record_plan in ended if record_plan)
+
+
+def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
+    """Return the ended plan of a record that needs no call: sync off, an unchanged save, our own echo. None otherwise.
+
+    The first pass after its sync is turned on again reads the item.
+    """
+    facts = plan.facts
+    if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
+        plan = plan.with_state(remote_state="")
+        return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
+    if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
+        return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
+    # A job from NPD has something to send, whatever Monday has reported meanwhile.
+    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
+    if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
+        known = "Monday reported what was known already."
+        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, known, is_processed=True))
+    return None
+
+
+def _has_open_work(plan: pass_plan.RecordPlan) -> bool:
+    """Whether a pass would have work, even if no value has changed."""
+    facts = plan.facts
+    sync_state = plan.sync_state
+    return bool(
+        facts.conflicts
+        or facts.intents
+        or plan.lost_updates
+        or facts.has_failed_job
+        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values())
+        or sync_state.note
+        or sync_state.left_out
+        or sync_state.remote_state != field_values.ACTIVE
+    )
+
+
+def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether the record has the values of NPD's half of every base, and nothing else is open."""
+    record = plan.record
+    if not record.monday_id or _has_open_work(plan):
+        return False
+    for mapping in board.mapped:
+        base = field_bases.base_of(plan.sync_state, mapping, record.monday_id)
+        convert = board.converter(mapping, record)
+        # Such a base says that Monday has somebody's edit, which no pass has pulled yet.
+        if base is None or base.get(field_bases.AS_SENT):
+            return False
+        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+            return False
+    return True
+
+
+def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether all events only report values of the base, which are mostly our own writes."""
+    events = plan.facts.events
+    record = plan.record
+    if not events or not _is_local_unchanged(board, plan):
+        return False
+    for received in events:
+        values = _event_values(board, received.event)
+        if values is None:
+            return False
+        for mapping, value, column_type in values:
+            base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
+            convert = board.converter(mapping, record)
+            try:
+                if base is None or event_value(convert, value, column_type) != convert.canonical_remote(base["remote"]):
+                    return False
+            except UnknownValue:
+                return False
+    return True
+
+
+def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[FieldMapping, object, str]] | None:
+    """Return the mapped values in an event; None if it reports more than values, or can't be read."""
+    if event is None:
+        return None
+    by_column = {mapping.column_id: mapping for mapping in board.mapped}
+    if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
+        column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
+        if column == board.link.npd_id_column:
+            # Somebody may have typed it, and no base has its value.
+            return None
+        return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
+    if event.kind is EventKind.CREATED:
+        values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
+        return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
+    # To another group of the board, by which the filter may leave it out.
+    if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
+        return None
+    return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
+
+
+def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record without an item if a column that matches items is missing: a new item could be a second one."""
+    match = facts.board.match_mapping
+    reason = facts.board.link.npd_id_problem
+    if not reason and match is not None and match.problem:
+        reason = f"{match.problem} Records and items are matched by it, so no item is created until then."
+    return plan if plan.record.monday_id or not reason else plan.end_settled(reason)
+
+
+def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record with a stale read, to be repeated by its next pass."""
+    if not field_bases.is_stale(facts.board, plan.facts):
+        return plan
+    return plan.repeat("Monday still shows what was replaced a moment ago. It is read once more.")
+
+
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # An answer to “who is this?” changes links, on which everything below depends.
     carry_out_answers,
@@ -41,8 +166,8 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     end_before_reading,  # deleted records
     each_record(filter_record),  # by the conditions on NPD's records
     find_lost_updates,  # also of deleted records
-    sides.end_unchanged,  # sync off; nothing changed; our own echo
-    each_record(sides.end_unmatchable),  # a column that matches items is missing
+    end_unchanged,  # sync off; nothing changed; our own echo
+    each_record(end_unmatchable),  # a column that matches items is missing
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -51,8 +176,8 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     identify_records,
     decide_removals,
     # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
-    sides.apply_unlinks,
-    each_record(sides.repeat_stale_read),
+    apply_unlinks,
+    each_record(repeat_stale_read),
     each_record(filter_item),  # by the conditions on Monday's items
     # Unmatched items come before deleted records because one may take over from a removed item.
     decide_unmatched,

@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
+from sync.records.item_links import AS_NEW, LINK_TO, MAY_CREATE
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."

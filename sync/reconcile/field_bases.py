@@ -5,17 +5,19 @@ both sides last agreed, with the item, column and mapping version to which they 
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sync import merge
-from sync.choices import ColumnProblem
+from sync.choices import ColumnProblem, Rule
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_values
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext
+from sync.registry import target_of
 
 # The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
 AS_SENT = "as_sent"
@@ -140,3 +142,81 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
         return read(raw)
     except conversion.UnknownValue as unknown:
         return merge.Unknown(str(unknown))
+
+
+def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
+    if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
+        return False
+    return all(is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
+
+
+def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether the rule “newest” may decide a field of the record: both sides have changed, or there is no base."""
+    for mapping in board.mapped:
+        if Rule.NEWEST not in (mapping.rule, mapping.first_match):
+            continue
+        base = base_of(facts.sync_state, mapping, item.id)
+        if base is None:
+            return True
+        if base["local"] == field_values.stored_values(facts.record, mapping):
+            continue
+        cell = cell_of(board.converter(mapping), mapping, item)
+        if base.get(AS_SENT) or cell != base["remote"]:
+            return True
+    return False
+
+
+def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
+    """Return the items that bases name although the cells are empty: they may have been removed."""
+    emptied = set[tuple[type[SyncedModel], str]]()
+    for mapping, relation in board.relations:
+        names = set[str]()
+        convert = board.converter(mapping, facts.record)
+        base = base_of(facts.sync_state, mapping, item.id)
+        if not convert.names_items or side_of(convert.canonical_remote, cell_of(convert, mapping, item)) is not None:
+            continue
+        if base is not None:
+            names.add(str(side_of(partial(base_remote, convert), base)))
+        else:
+            # The values of an unanswered create count as the base.
+            creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
+            names |= {str(side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
+        emptied |= {(target_of(relation), name) for name in names - {"None"}}
+    return emptied
+
+
+def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
+    # A create has replaced nothing.
+    writes = [intent for intent in facts.history.applied if not is_create(intent)]
+    return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
+
+
+def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
+    """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
+
+    The base, a later read or an event tells if somebody has; a later write of ours, as an undo's, may have, too.
+    """
+    entry = intent.values[key]
+    mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
+    base = base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
+    if facts.item is None or mapping is None or base is None:
+        return False
+    convert = board.converter(mapping, facts.record)
+    try:
+        cell = convert.stored_value(facts.item.reading(entry["column"]))
+        current = convert.canonical_remote(cell)
+        # An earlier pass that read this value after our write has shown that it is there again.
+        seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
+        if current == convert.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
+            return False
+        writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
+        entries = [write.values[key] for write in writes if key in write.values]
+        written = [convert.canonical_local(later["local"]) for later in entries if later["column"] == entry["column"]]
+        if current != convert.canonical_remote(entry["read"]) or current in written:
+            return False
+    except conversion.UnknownValue:
+        return False
+    edits = [event for event in change_events(board, facts.record, facts.history.events) if event.key == key]
+    return not any(event.is_new and event.value == current and event.at > intent.created_at for event in edits)

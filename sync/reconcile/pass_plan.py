@@ -35,7 +35,7 @@ from sync.reconcile.facts import (
     changed_sync_state,
     with_values,
 )
-from sync.records.unmatched_items import UnmatchedFinding
+from sync.records.item_links import UnmatchedFinding
 
 
 class Outcome(StrEnum):

@@ -14,7 +14,7 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.reconcile import calls, pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.sides import cleared_columns
+from sync.reconcile.removed_items import cleared_columns
 
 
 def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:

@@ -3,7 +3,8 @@
 Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
 waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
 agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
-deleted_records.py does the same for deleted records.
+deleted_records.py does the same for deleted records. Also *unlinked by policy or a person*: the sync goes off, and the
+item loses its NPD ID.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
 the quiet time.
@@ -75,6 +76,32 @@ def decide_removals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
             removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
     return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
+
+
+def requested_unlink(facts: RecordFacts) -> str:
+    """Return why a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
+    return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
+
+
+def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Unlink the records that a person asked to unlink, whatever happened to their items.
+
+    The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
+    stores the item as ignored: it is neither matched nor made into a record until a person says so. The board's policy
+    for removed items may unlink too (`plan_removal`). The base stays in the sync state, in case a person
+    links the two again (sync/records/item_links.py).
+    """
+    requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
+    return plan.with_records(record_plan.unlinked(why) for record_plan, why in requests if why)
+
+
+def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
+    """Return the write of an unlinked record: its item's NPD ID emptied, if the item bears one."""
+    column = board.link.npd_id_column
+    item = plan.item
+    if not column or item is None or not field_values.is_active_on(board, item):
+        return {}
+    return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
 def plan_removal(

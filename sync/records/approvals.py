@@ -23,7 +23,7 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
-from sync.kernel import grouped, humanize
+from sync.kernel import grouped
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
 from sync.models.state import approval_payload_key
 from sync.outbox.queue_rows import enqueue
@@ -241,20 +241,7 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
 
 def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
     """Return the activity entries of a decision: the last is listed, the others are folded into it."""
-    kind = ApprovalKind(group[0].kind)
-    number = len(group)
     act_id = uuid4()
-    fields = humanize.count_with_noun(number, "field")
-    subject = {
-        ApprovalKind.ITEMS: f"the removal of {humanize.count_with_noun(number, 'item')} on Monday",
-        ApprovalKind.RECORDS: f"the deletion of {registry.count_of_type(number, group[0].entity_type)} in NPD",
-        ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
-        ApprovalKind.CLEAR_NPD: f"the emptying of {fields} in NPD",
-    }[kind]
-    labels = [request.label for request in group]
-    if kind is ApprovalKind.ITEMS:
-        # They begin with “The item”.
-        labels = [label[:1].lower() + label[1:] for label in labels]
     return [
         Decision(
             entity_type=request.entity_type,
@@ -262,14 +249,14 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
             remote_id=request.remote_id,
             key=request.key,
             kind="approval",
-            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{label}.",
+            sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
             values=request.values,
             actor=name,
             cause={"by": name, "causes": ["person"]},
             folded=request is not group[-1],
             fold_id=act_id,
         )
-        for request, label in zip(group, labels, strict=True)
+        for request in group
     ]
 
 

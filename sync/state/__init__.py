@@ -11,13 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models.functions import Cast
 
 from sync import choices, registry
 from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
-from sync.models import SyncQueue, SyncState
+from sync.models import SyncState
 from sync.models.state import JIRA
 
 # Types whose system is Jira if none is named and no synced model has the type.
@@ -203,10 +202,10 @@ class SyncStateService:
     def statistics(self, system: str | None = None, entity_type: str | None = None) -> dict[str, Any]:
         """Count the states by status, by system and type, in conflict, and never in sync."""
         states = _states(system, entity_type)
-        groups = states.order_by().values("system", "entity_type", "served_status").annotate(number=models.Count("pk"))
+        groups = states.order_by().values("system", "entity_type", "sync_status").annotate(number=models.Count("pk"))
         by_status = dict.fromkeys(choices.SyncStatus.values, 0)
         for group in groups:
-            by_status[group["served_status"]] += group["number"]
+            by_status[group["sync_status"]] += group["number"]
         never_synced = states.filter(last_successful_sync=None).exclude(sync_status=choices.SyncStatus.SKIPPED)
         return {
             "total": sum(by_status.values()),
@@ -284,35 +283,9 @@ def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:
 
 
 def _states(system: str | None, entity_type: str | None) -> models.QuerySet[Any]:
-    states = with_served_status(SyncState.objects.all())
+    states = SyncState.objects.all()
     if system is not None:
         states = states.filter(system=system)
     if entity_type is not None:
         states = states.filter(entity_type=entity_type)
     return states
-
-
-def with_served_status(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-    """Annotate sync states with `served_status`: the stored status, or for an own record with a job that of the job."""
-
-    def in_queue(status: choices.QueueStatus) -> models.Q:
-        # The queue's index has just these columns.
-        jobs = SyncQueue.objects.filter(status=status, entity_id=models.OuterRef("own_id"))
-        jobs = jobs.filter(entity_type=models.OuterRef("entity_type"))
-        return models.Q(models.Exists(jobs), system="monday", entity_type__in=own_types)
-
-    own_types = [spec.entity_type for spec in registry.entities()]
-    # Ids of other code's things need not be UUIDs, so only own records' ids are cast.
-    own_uuid = models.When(system="monday", entity_type__in=own_types, then=Cast("entity_id", models.UUIDField()))
-    served: models.QuerySet[Any] = rows.alias(own_id=models.Case(own_uuid, output_field=models.UUIDField())).annotate(
-        served_status=models.Case(
-            models.When(sync_status=choices.SyncStatus.SKIPPED, then=models.F("sync_status")),
-            models.When(
-                in_queue(choices.QueueStatus.IN_PROGRESS), then=models.Value(choices.SyncStatus.IN_PROGRESS.value)
-            ),
-            models.When(in_queue(choices.QueueStatus.PENDING), then=models.Value(choices.SyncStatus.PENDING.value)),
-            default=models.F("sync_status"),
-            output_field=models.CharField(choices=choices.SyncStatus.choices),
-        )
-    )
-    return served

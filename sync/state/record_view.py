@@ -50,10 +50,16 @@ def with_states(records: models.QuerySet[SyncedModel]) -> models.QuerySet[Synced
     return records.annotate(record_state=_state(records.model))
 
 
-def state_counts(records: models.QuerySet[SyncedModel]) -> Counter[RecordState]:
-    """Count these records by state, in one query."""
-    rows = records.order_by().values_list(_state(records.model)).annotate(models.Count("pk"))
-    return Counter({RecordState(state): number for state, number in rows})
+def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordState]]:
+    """Count the records of each of these queries by state, in one query for all."""
+    counted = []
+    for place, records in enumerate(queries):
+        rows = records.order_by().annotate(place=models.Value(place), record_state=_state(records.model))
+        counted.append(rows.values_list("place", "record_state").annotate(models.Count("pk")))
+    counts = [Counter[RecordState]() for _ in queries]
+    for place, state, number in counted[0].union(*counted[1:], all=True) if counted else ():
+        counts[place][RecordState(state)] = number
+    return counts
 
 
 def _state(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:

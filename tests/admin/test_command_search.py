@@ -68,15 +68,6 @@ def test_what_nothing_fits_is_said_in_the_part_that_the_page_takes_over(browser:
     assert re.search(r'<p id="command-results-list"[^>]*>Nothing found</p>', html)
 
 
-@pytest.mark.parametrize(
-    "typed", ["bücher.example", "JO@BÜCHER.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.e"]
-)
-def test_a_domain_is_found_in_either_form(browser: Client, typed: str) -> None:
-    for name, stored in (("Al", "jo@bücher.example"), ("Jo", "jo@xn--bcher-kva.example")):
-        states.contact(name, email=stored)
-    assert titles(browser, typed) == listed(browser, typed) == ["Al", "Jo"]
-
-
 @pytest.mark.parametrize("typed", ["040 123456", "040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345"])
 def test_a_phone_number_is_found_however_it_is_typed_and_stored(browser: Client, typed: str) -> None:
     stored = ["+4940123456", "+49 (40) 123-456", "040 / 12 34 56", "+49 (0)40 123456"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.models import FieldMapping, SyncMetadata, SyncQueue
@@ -113,7 +113,7 @@ def everything() -> None:
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
     views = described()
-    counted = record_view.state_counts(Contact.objects.all())
+    [counted, _] = record_view.state_counts(Contact.objects.all(), Organization.objects.all())
     for state in RecordState:
         named = {name for name, view in views.items() if view.state is state}
         assert (listed_as(state), counted[state]) == (named, len(named)), state

@@ -8,7 +8,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.api import queue_endpoints
+from sync.api import sync_endpoints
 from tests.api.conftest import QUEUE, code_of, error_of, with_token
 from tests.support.people import staff_who_may
 
@@ -56,7 +56,7 @@ def test_a_failure_of_ours_is_recorded_and_its_answer_tells_nothing_of_it(
 
     settings.DEBUG = debug
     api.raise_request_exception = False
-    monkeypatch.setattr(queue_endpoints, "sync_stats", fail)
+    monkeypatch.setattr(sync_endpoints, "sync_stats", fail)
     answer = api.get("/api/v1/sync/stats")
     refused(answer, 500, "error", "server_error")
     assert "hunter2" not in answer.content.decode()

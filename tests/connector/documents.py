@@ -8,18 +8,9 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from graphql import (
-    GraphQLSchema,
-    OperationDefinitionNode,
-    get_named_type,
-    is_required_input_field,
-    parse,
-    type_from_ast,
-    validate,
-)
-from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
+from graphql import GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql.execution.values import get_variable_values
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
@@ -126,32 +117,10 @@ def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
     faults = [error.message for error in validate(schema, tree)]
     (operation,) = (node for node in tree.definitions if isinstance(node, OperationDefinitionNode))
     definitions = operation.variable_definitions or ()
-    declared = {node.variable.name.value: type_from_ast(schema, node.type) for node in definitions}
-    required = {name for name, kind in declared.items() if is_non_null_type(kind)}
-    if not required <= set(document.variables) <= set(declared):
-        faults.append(f"variables declared {sorted(declared)}, sent {sorted(document.variables)}")
-    for name, value in document.variables.items():
-        named = get_named_type(declared.get(name))
-        if named is None:
-            continue  # said above: the schema has no such type
-        assert is_input_type(named)
-        if isinstance(named, GraphQLInputObjectType):
-            faults += _input_faults(named, value)
-    return faults
-
-
-def _input_faults(expected: GraphQLInputObjectType, value: Any) -> list[str]:
-    """Keys of input objects that the schema doesn't know, and required ones that are missing."""
-    if isinstance(value, list):
-        return [fault for entry in value for fault in _input_faults(expected, entry)]
-    missing = {key for key, field in expected.fields.items() if is_required_input_field(field)} - set(value)
-    faults = [f"{expected.name} lacks {key}" for key in missing]
-    for key, entry in value.items():
-        if key not in expected.fields:
-            faults.append(f"{expected.name} has no {key}")
-        elif isinstance(inner := get_named_type(expected.fields[key].type), GraphQLInputObjectType):
-            faults += _input_faults(inner, entry)
-    return faults
+    undeclared = set(document.variables) - {node.variable.name.value for node in definitions}
+    faults += [f"${name} is not declared" for name in undeclared]
+    values = get_variable_values(schema, definitions, dict(document.variables))
+    return faults + ([error.message for error in values] if isinstance(values, list) else [])
 
 
 def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ class FakeAccount(MondayClient):
         self._replays: dict[str, Answer] = {}
         self.writes: list[str] = []
         self._next = 100
+        self.calls = 0
 
     def ensure_webhooks(
         self, url: str, registered: Hooks | None = None, store: Callable[[Hooks], None] | None = None

@@ -151,6 +151,11 @@ def field_facts(
     return FieldFacts(PassFacts(context, NOW, **extra or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
 
 
+def roles(here: str = "Boss", there: str = "Boss", **more: Any) -> FieldFacts:
+    """A plain contact but for its role, in NPD and on Monday."""
+    return field_facts({"role_title": here}, {"role_title": there}, **more)
+
+
 def of_organization(
     key: str,
     local: Mapping[str, Any],

@@ -28,7 +28,7 @@ from sync.reconcile.field_values import BoardContext, Reference, is_active_on, n
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.unmatched_items import AS_NEW, LINK_TO
+from sync.records.item_links import AS_NEW, LINK_TO
 from tests.decide.builders import NOW
 from tests.decide.field_builders import board
 

@@ -17,13 +17,14 @@ from sync.reconcile.field_values import Reference, RelatedRecords
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import ITEM
-from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, intent, item, organization
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, intent, item, organization, roles
 
 ACME = organization()
 NO_ITEM = organization(item=None, name="Local", sync_enabled=False)
 NO_ROLE = {"role_title": ""}
 NO_WAY = {"sync_direction": SyncDirection.NONE}
-UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
+UP, DOWN = {"sync_direction": SyncDirection.NPD_TO_MONDAY}, {"sync_direction": SyncDirection.MONDAY_TO_NPD}
+UNAGREED: dict[str, Any] = {"without_base": ["role_title"]}
 
 
 def planned(key: str, fields: FieldFacts) -> FieldPlan:
@@ -38,57 +39,33 @@ def role(**of_field: Any) -> Any:
     return board({"role_title": of_field})
 
 
+THEIRS_FIRST = role(first_match="monday_wins")
+
+
 @pytest.mark.parametrize(
     ("row", "fields", "action", "sent", "written"),
     [
-        ("neither side moved", field_facts(), Action.NOTHING, None, None),
-        ("changed in NPD", field_facts({"role_title": "Chair"}), Action.PUSH, "Chair", None),
-        ("emptied in NPD clears the column", field_facts({"role_title": ""}), Action.PUSH, "", None),
-        ("changed on Monday", field_facts(None, {"role_title": "Chair"}), Action.PULL, None, "Chair"),
-        ("emptied on Monday clears the field", field_facts(None, {"role_title": ""}), Action.PULL, None, ""),
+        ("neither side moved", roles(), Action.NOTHING, None, None),
+        ("changed in NPD", roles("Chair"), Action.PUSH, "Chair", None),
+        ("emptied in NPD clears the column", roles(""), Action.PUSH, "", None),
+        ("changed on Monday", roles(there="Chair"), Action.PULL, None, "Chair"),
+        ("emptied on Monday clears the field", roles(there=""), Action.PULL, None, ""),
+        ("both changed to the same", roles("Chair", "Chair"), Action.AGREED, None, None),
+        ("both emptied it", roles("", ""), Action.AGREED, None, None),
+        ("changed here, emptied there", roles("Mine", ""), Action.CONFLICT, None, None),
+        ("no base, the same on both sides", roles(**UNAGREED), Action.AGREED, None, None),
+        ("no base, both empty", roles("", "", **UNAGREED), Action.AGREED, None, None),
+        ("no base, empty in NPD", roles("", **UNAGREED), Action.PULL, None, "Boss"),
+        ("no base, empty on Monday", roles(there="", **UNAGREED), Action.PUSH, "Boss", None),
+        ("no base: by the first match", roles("Mine", on=THEIRS_FIRST, **UNAGREED), Action.PULL, None, "Boss"),
+        ("equal in canonical form: nothing", roles(" Boss\u00a0"), Action.NOTHING, None, None),
+        ("against the record's direction", roles("Mine", record=NO_WAY), Action.NOTHING, None, None),
         *(
-            (f"both changed to {to!r}", field_facts({"role_title": to}, {"role_title": to}), Action.AGREED, None, None)
-            for to in ("Chair", "")
-        ),
-        ("emptied there", field_facts({"role_title": "Mine"}, {"role_title": ""}), Action.CONFLICT, None, None),
-        ("no base, the same on both sides", field_facts(without_base=["role_title"]), Action.AGREED, None, None),
-        *(
-            (f"no base, {row}", field_facts(here, there, without_base=["role_title"]), action, sent, written)
-            for row, here, there, action, sent, written in (
-                ("both empty", NO_ROLE, NO_ROLE, Action.AGREED, None, None),
-                ("empty in NPD", NO_ROLE, None, Action.PULL, None, "Boss"),
-                ("empty on Monday", None, NO_ROLE, Action.PUSH, "Boss", None),
+            ("both directions have to allow a way", roles("Mine", "Theirs", **ways), Action.NOTHING, None, None)
+            for ways in (
+                {"on": role(direction=SyncDirection.MONDAY_TO_NPD), "record": UP},
+                {"on": role(direction=SyncDirection.NPD_TO_MONDAY), "record": DOWN},
             )
-        ),
-        ("equal in canonical form: nothing", field_facts({"role_title": " Boss\u00a0"}), Action.NOTHING, None, None),
-        (
-            "no base: by the first match",
-            field_facts({"role_title": "Mine"}, on=role(first_match="monday_wins"), without_base=["role_title"]),
-            Action.PULL,
-            None,
-            "Boss",
-        ),
-        (
-            "against the record's direction",
-            field_facts({"role_title": "Mine"}, record=NO_WAY),
-            Action.NOTHING,
-            None,
-            None,
-        ),
-        *(
-            (
-                "the record's and the mapping's direction both have to allow a way",
-                field_facts(
-                    {"role_title": "Mine"},
-                    {"role_title": "Theirs"},
-                    on=role(direction=of_mapping),
-                    record={"sync_direction": of_record},
-                ),
-                Action.NOTHING,
-                None,
-                None,
-            )
-            for of_record, of_mapping in (UP_AND_DOWN, UP_AND_DOWN[::-1])
         ),
     ],
 )
@@ -120,25 +97,25 @@ def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(
 
 
 def test_without_a_base_what_differs_is_asked_about() -> None:
-    fields = field_facts({"role_title": "Mine"}, on=role(rule="npd_wins"), without_base=["role_title"])
+    fields = roles("Mine", on=role(rule="npd_wins"), **UNAGREED)
     assert planned("role_title", fields).conflict is not None
 
 
 def test_a_base_of_another_mapping_version_counts_as_none() -> None:
-    fields = field_facts({"role_title": "Mine"}, on=role(version=2))
+    fields = roles("Mine", on=role(version=2))
     fields.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", fields).decision.action is Action.CONFLICT
 
 
 def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column() -> None:
-    fields = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=role(version=2))
+    fields = roles("", "Chair", on=role(version=2))
     fields.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", fields).decision.action is Action.CONFLICT
     on = role(version=2, direction=SyncDirection.NPD_TO_MONDAY)
-    one_way = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=on)
+    one_way = roles("", "Chair", on=on)
     one_way.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", one_way).decision.action is Action.PUSH
-    never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
+    never_agreed = roles("", "Chair", **UNAGREED)
     assert planned("role_title", never_agreed).decision.action is Action.PULL
 
 
@@ -152,7 +129,7 @@ def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_it
 
 
 def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values() -> None:
-    conflict = planned("role_title", field_facts({"role_title": "Mine"}, {"role_title": "Theirs"})).conflict
+    conflict = planned("role_title", roles("Mine", "Theirs")).conflict
     assert conflict is not None
     assert (conflict.npd, conflict.base, conflict.monday) == ("Mine", "Boss", "Theirs")
 
@@ -160,7 +137,7 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
 @pytest.mark.parametrize(
     ("row", "key", "fields", "code"),
     [
-        ("unknown is not empty", "role_title", field_facts({"role_title": "x"}, unknown=["role_title"]), "unknown"),
+        ("unknown is not empty", "role_title", roles("x", unknown=["role_title"]), "unknown"),
         ("a field that NPD requires is not emptied", "name", field_facts(None, {"name": ""}), "required"),
         ("what NPD's constraints refuse stays", "email", field_facts(None, {"email": "no address"}), "invalid"),
         ("a field without a column", "phone", field_facts(on=board({"phone": {"column_id": ""}})), "column"),
@@ -182,10 +159,10 @@ def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, 
 def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that() -> None:
     entry = {"reason": "No.", "code": "rejected", "local": {"role_title": "x"}}
     refused = {"blocked_fields": {"role_title": entry | {"column": "role_title", "version": 1}}}
-    assert planned("role_title", field_facts({"role_title": "x"}, sync_state=refused)).blocked_reason == "No."
-    by_person = field_facts({"role_title": "x"}, sync_state=refused, causes=[Cause.PERSON])
+    assert planned("role_title", roles("x", sync_state=refused)).blocked_reason == "No."
+    by_person = roles("x", sync_state=refused, causes=[Cause.PERSON])
     assert planned("role_title", by_person).send_raw == {"role_title": "x"}
-    assert planned("role_title", field_facts({"role_title": "y"}, sync_state=refused)).send_raw == {"role_title": "y"}
+    assert planned("role_title", roles("y", sync_state=refused)).send_raw == {"role_title": "y"}
 
 
 KEPT = {"reason": "No.", "code": "rejected", "column": "role_title", "version": 1}
@@ -195,24 +172,16 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
 @pytest.mark.parametrize(
     ("row", "fields", "sent"),
     [
-        ("it stays left", field_facts({"role_title": "x"}), None),
-        ("whatever else a person asks", field_facts({"role_title": "x"}, causes=[Cause.PERSON]), None),
-        ("it flows once somebody changes it", field_facts({"role_title": "y"}), "y"),
-        ("its column changed", field_facts({"role_title": "x"}, on=role(version=2)), "x"),
+        ("it stays left", roles("x"), None),
+        ("whatever else a person asks", roles("x", causes=[Cause.PERSON]), None),
+        ("it flows once somebody changes it", roles("y"), "y"),
+        ("its column changed", roles("x", on=role(version=2)), "x"),
         (
             "NPD's value is chosen in a conflict",
-            field_facts(
-                {"role_title": "x"},
-                {"role_title": "z"},
-                conflicts=(chosen("role_title", FieldSelection("npd", None, "x", "z")),),
-            ),
+            roles("x", "z", conflicts=(chosen("role_title", FieldSelection("npd", None, "x", "z")),)),
             "x",
         ),
-        (
-            "an edit that a rule overrules",
-            field_facts({"role_title": "x"}, {"role_title": "z"}, on=role(rule="npd_wins")),
-            None,
-        ),
+        ("an edit that a rule overrules", roles("x", "z", on=role(rule="npd_wins")), None),
     ],
 )
 def test_a_value_that_a_person_left_in_npd(row: str, fields: FieldFacts, sent: str | None) -> None:
@@ -270,7 +239,7 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    plans = decide_fields(*field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
+    plans = decide_fields(*roles("Later", "Sent", intents=(ours,)))
     plan = plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
@@ -279,7 +248,7 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    plans = decide_fields(*field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
+    plans = decide_fields(*roles("Sent", "Theirs", intents=(ours,)))
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
@@ -288,8 +257,7 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     """The record was unlinked while the call's answer was out, and linked with an item that says the same."""
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
-    sides = {"role_title": "Mine"}, {"role_title": "Sent"}
-    plans = decide_fields(*field_facts(*sides, intents=(ours,), without_base=agreed))
+    plans = decide_fields(*roles("Mine", "Sent", intents=(ours,), without_base=agreed))
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
@@ -392,10 +360,8 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
 # --- a person's decisions -------------------------------------------------------------------------------------------
 
 
-def resolved(selection: FieldSelection, kind: str = ConflictKind.FIELDS, **remote: str) -> FieldFacts:
-    conflict = chosen("role_title", selection, kind)
-    sides = {"role_title": "Mine"}, {"role_title": "Theirs"} | remote
-    return field_facts(*sides, conflicts=(conflict,))
+def resolved(selection: FieldSelection) -> FieldFacts:
+    return roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),))
 
 
 @pytest.mark.parametrize(
@@ -447,21 +413,20 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ],
 )
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
-    sides = {"role_title": "Mine"}, {"role_title": "Theirs"}
-    plans = decide_fields(*field_facts(*sides, conflicts=(chosen("role_title", selection),), **more))
+    plans = decide_fields(*roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),), **more))
     assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
     assert plans["role_title"].resolves is None
 
 
 def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
-    plans = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
+    plans = decide_fields(*roles("Mine", unknown=["role_title"], conflicts=(conflict,)))
     assert plans["role_title"].blocked_code is BlockedCode.UNKNOWN
     assert not plans["role_title"].rejected
 
 
-def lost(selection: FieldSelection, **values: str) -> FieldFacts:
-    return field_facts(values, values, conflicts=(chosen("role_title", selection, ConflictKind.OVERWRITTEN),))
+def lost(selection: FieldSelection) -> FieldFacts:
+    return field_facts(conflicts=(chosen("role_title", selection, ConflictKind.OVERWRITTEN),))
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
@@ -478,7 +443,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
-    plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
+    plans = decide_fields(*roles(local, remote, conflicts=(conflict,)))
     assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
 
 

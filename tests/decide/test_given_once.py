@@ -13,7 +13,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
-from sync.records.unmatched_items import LINK_TO
+from sync.records.item_links import LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import plain
 from tests.decide.field_builders import item, record_facts

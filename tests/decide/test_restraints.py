@@ -14,7 +14,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.field_builders import FieldFacts, board, chosen, field_facts
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, roles
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
@@ -32,8 +32,8 @@ def approval_facts(*requests: ApprovalRequest, most: int = 100, before: int = 0)
     return ApprovalFacts(requests, counted, ApprovalLimit(most, None, 1_000))
 
 
-EMPTIED_IN_NPD = field_facts({"role_title": ""})
-EMPTIED_ON_MONDAY = field_facts(None, {"role_title": ""})
+EMPTIED_IN_NPD = roles("")
+EMPTIED_ON_MONDAY = roles(there="")
 
 
 def decided(facts: ApprovalFacts, fields: FieldFacts = EMPTIED_IN_NPD) -> Plan:
@@ -81,7 +81,7 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
     rejected = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
-    one_way = field_facts({"role_title": ""}, on=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
+    one_way = roles("", on=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
     plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
 
@@ -126,7 +126,7 @@ def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
 
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     selection = FieldSelection("npd", None, None, "Theirs")
-    fields = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
+    fields = roles("", "Theirs", conflicts=(chosen("role_title", selection),))
     plans = decide_fields(*fields)
     assert plans["role_title"].send_raw == {"role_title": ""}
     assert list(find_clears(fields.facts, plans.values())) == []

@@ -30,7 +30,7 @@ LOST = "lost_updates.what_our_writes_went_over"
 NEW_ITEM, FILTERED = "new_items.an_item_without_a_record", "filter.an_item_is_weighed_by_what_it_says"
 PULLS, WITHOUT_CALL = (
     "filter.a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing",
-    "sides.a_pass_without_a_call",
+    "small_rules.a_pass_without_a_call",
 )
 CHOICE = "fields.choice_that_holds_is_applied"
 LEFT_OUT = "filter.a_record_that_fails_is_left_out_with_one_line_in_its_history"
@@ -128,7 +128,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("deleted | deleted", "deleted_records.deleted_gone_leaves_nothing_to_do"),
         ("new or late, bearing the tombstone's NPD", "new_items.an_item_with_a_deleted_records_npd_id_makes_no_record"),
         ("deleted | restored by someone after", "deleted_records.deleted_restored_after_we_archived_it_is_asked_about"),
-        ("a person | there", "sides.a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item"),
+        ("a person | there", "small_rules.a_persons_wish_to_unlink_goes_over_the_boards_policy"),
         ("until a person says so", "identity.a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back"),
         ("Monday has an undo", "removed_items.nothing_happens_before_the_quiet_time_is_over"),
         ("never its absence from a listing", "removed_items.an_item_is_gone_as_it_says_itself"),

@@ -14,7 +14,7 @@ from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import FieldPlan
-from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, of_organization, organization
+from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, of_organization, organization, roles
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -31,7 +31,7 @@ def planned(fields: FieldFacts, key: str = "role_title") -> FieldPlan:
 
 
 def clash(rule: str, **more: Any) -> FieldPlan:
-    return planned(field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, on=role(rule), **more))
+    return planned(roles("Mine", "Theirs", on=role(rule), **more))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from sync.models import Intent, IntentState, WebhookEvent
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_bases import AS_SENT
+from sync.reconcile.field_bases import AS_SENT, is_stale
 from sync.reconcile.pass_plan import Outcome, RecordPlan
-from sync.reconcile.sides import is_stale
 from sync.reconcile.unconfirmed_writes import bases_of_creates, bases_of_late_writes, with_earlier_bases
 from tests.decide import builders
 from tests.decide.builders import (

@@ -12,17 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.contextvars import bound_contextvars
 
-from config.celery import app
 from config.logs import scrub, scrubbed_event
-from tests.support.child import Child, command_of
 from tests.support.servers import ran
 from tests.support.serving import Quiet, local, serving
-from tests.support.site import child_environment, started
-from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
 
-QUEUE = "error-reports"
 PERSON = "ada@example.test"
 
 
@@ -62,15 +57,6 @@ def receiver() -> Iterator[Receiver]:
         yield Receiver(server)
 
 
-@pytest.fixture
-def children() -> Iterator[list[Child]]:
-    """Processes of this test, ended with it."""
-    processes: list[Child] = []
-    yield processes
-    for child in processes:
-        child.stop(10)
-
-
 def test_of_a_request_its_method_its_route_and_its_id_leave() -> None:
     request = {"method": "POST", "url": f"/?mail={PERSON}", "data": PERSON, "headers": {"Authorization": "x"}}
     path = "/webhooks/monday/a-webhook-token-that-nobody-may-read/"
@@ -79,18 +65,6 @@ def test_of_a_request_its_method_its_route_and_its_id_leave() -> None:
         with bound_contextvars(request_id="4f2a"):
             leaving = scrubbed_event({"request": request, "transaction": path, **info}, {})
         assert leaving == {"request": {"method": "POST"}, "tags": {"request_id": "4f2a"}, **info, **left}
-
-
-def test_a_task_failure_arrives_from_a_pool(receiver: Receiver, children: list[Child], transactional_db: None) -> None:
-    env = child_environment() | receiver.environment
-    children.append(started("worker-reporting", [*command_of("worker"), "-Q", QUEUE], env))
-    app.send_task("sync.work_board", [env["MONDAY_API_KEY"], PERSON], queue=QUEUE)  # one argument too many
-
-    wait_for("the error arrives", receiver.errors, 60)
-    (error, *_) = receiver.errors()
-    assert error["exception"]["values"][-1]["type"] == "TypeError"
-    assert error["transaction"] == error["tags"]["task"] == "sync.work_board"
-    assert not {secret for secret in (PERSON, env["MONDAY_API_KEY"]) if secret in receiver.everything()}
 
 
 FAILING = """

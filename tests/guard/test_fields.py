@@ -113,19 +113,3 @@ def test_a_clear_that_is_over_lets_itself_go(world: World) -> None:
     assert release_obsolete() == 1  # of the one that no pass settles any more
     assert states() == [ApprovalState.RELEASED] * 4
     assert [world.status(c) for c in contacts] == ["synced", "synced", "conflict", "disabled"]
-
-
-def test_a_field_that_was_emptied_filled_in_and_emptied_again_waits_with_the_others(
-    world: World, settings: Any
-) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = linked(world, 3)
-    empty_in_npd(contacts[:1])
-    world.work()
-    assert states() == [ApprovalState.DONE]
-    Contact.objects.filter(pk=contacts[0].pk).update(phone="+442079460018")
-    world.work()
-    empty_in_npd(contacts)
-    world.work()
-    assert all(phones_on_monday(world, contacts))
-    assert pending_requests().count() == 3

@@ -11,7 +11,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel.messages import UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, UnmatchedItem
 from sync.reconcile.pass_plan import AnswerKind
-from sync.records.unmatched_items import request_creation
+from sync.records.item_links import request_creation
 from tests.admin import states
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail

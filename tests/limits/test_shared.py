@@ -18,6 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Answering(MondayClient):
     """Answers everything, with what each call cost."""
 
+    calls = 0
+
     def __init__(self, points: int) -> None:
         super().__init__("https://monday.test/v2", "token")
         self.points = points

@@ -187,18 +187,6 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
     assert wizard.monday.item(str(bob.monday_id))["values"]["notes"] == "kept"
 
 
-def test_a_condition_is_added_beside_those_that_are_typed(wizard: Wizard) -> None:
-    begun(wizard)
-    typed = {"record-0-field": "role_title", "record-0-op": "is", "record-0-text": "Customer", "item-0-op": "is"}
-    numbers = {"TOTAL": 1, "INITIAL": 0}
-    counts = {f"{side}-{part}_FORMS": number for side in ("record", "item") for part, number in numbers.items()}
-    html = wizard.client.post(START + "filter/contact/", {**typed, **counts, "add": "record"}).content.decode()
-    assert 'value="Customer"' in html
-    assert html.count("<legend>") == 3
-    assert "This field is required" not in html
-    assert sync_filter(wizard) == {}
-
-
 def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wizard) -> None:
     _, friends, foes = begun(wizard, "Friends", "Friends", "Foes; and more")
     assert "The board has no group “Friends”. Choose one" in wizard.filter(items=[("group", "is", "Friends")])

@@ -127,7 +127,7 @@ def run_checks() -> list[CheckResult]:
         unusable = credentials.unreadable_reason()
         fix = RESTORE_KEY if unusable else NOT_CONFIGURED
         return [
-            CheckResult(False, unusable or "There is no API token.", fix, "token"),
+            CheckResult("problem", "token", unusable or "There is no API token.", fix),
             *_secret_results(),
             *_queue_results(),
         ]
@@ -155,17 +155,15 @@ def _monday_results() -> list[CheckResult]:
             # Monday answered, but with another version: the checks of that answer say with which one.
             return connection.check_account(connection.parse_account_info(error.answer), api_version)
         subject = _SUBJECTS.get(error.scope, "connection")
-        words = error.kind.words
-        message = f"{words}. Monday said: {error.message}" if words else error.message
         on_server = error.kind.for_administrator
-        return [CheckResult(False, message, error.advice, subject, for_administrator=on_server)]
+        return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
     links = [(spec.board_title, registry.link_of(spec.entity_type)) for spec in registry.entities()]
     results = connection.check_account(account_info, api_version)
     try:
         boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
     except MondayError as error:
-        return [*results, CheckResult(False, error.message, error.advice, "board")]
+        return [*results, CheckResult("problem", "board", error.message, error.advice)]
     for title, link in links:
         board = boards.get(link.board_id) if link is not None else None
         results += board_results(title, link, board, monday)
@@ -177,34 +175,33 @@ def board_results(
 ) -> Iterator[CheckResult]:
     """Check a board that was read, with its group for new items, its columns and its webhooks; None if it can't be."""
     if link is None or not link.board_id:
-        yield CheckResult(False, f"{title}: no board is set.", _RUN_SETUP, "board")
+        yield CheckResult("problem", "board", f"{title}: no board is set.", _RUN_SETUP)
         return
     if board is None:
         fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"
-        yield CheckResult(False, f"{title}: board {link.board_id} isn't there, or is hidden.", fix, "board")
+        yield CheckResult("problem", "board", f"{title}: board {link.board_id} isn't there, or is hidden.", fix)
         return
     if not board.is_active:
         fix = "Restore the board on Monday, or set up another one."
-        yield CheckResult(False, f"{title}: board {board.id} is {board.state}.", fix, "board")
+        yield CheckResult("problem", "board", f"{title}: board {board.id} is {board.state}.", fix)
         return
-    yield CheckResult(True, f"{title}: board “{board.name}” ({board.id}) is active.", subject="board")
+    yield CheckResult("ok", "board", f"{title}: board “{board.name}” ({board.id}) is active.")
     if board.items_count is not None and board.items_limit:
         used = f"{title}: {board.items_count:,} of at most {board.items_limit:,} items are on the board."
-        is_full = board.items_count >= board.items_limit
-        is_nearly_full = board.items_count >= NEARLY_FULL_SHARE * board.items_limit
-        fix = BOARD_FULL.advice if is_nearly_full else ""
-        yield CheckResult(not is_full, used, fix, "board", is_warning=is_nearly_full)
+        share = board.items_count / board.items_limit
+        level = "problem" if share >= 1 else "warning" if share >= NEARLY_FULL_SHARE else "ok"
+        yield CheckResult(level, "board", used, "" if level == "ok" else BOARD_FULL.advice)
     if link.group_id and link.group_id not in board.groups:
         message = f"{title}: the group {link.group_id}, to which new items go, is archived or deleted."
         fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
-        yield CheckResult(False, message, fix, "board")
+        yield CheckResult("problem", "board", message, fix)
     problems = [board_columns.column_problem(link, mapping, board)[1] for mapping in link.mappings.all()]
     problems = [problem for problem in (*problems, board_columns.npd_id_problem(link, board)) if problem]
     for problem in problems:
         fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
-        yield CheckResult(False, f"{title}: {problem}", fix, "columns")
+        yield CheckResult("problem", "columns", f"{title}: {problem}", fix)
     if not problems:
-        yield CheckResult(True, f"{title}: all mapped columns are there.", subject="columns")
+        yield CheckResult("ok", "columns", f"{title}: all mapped columns are there.")
     yield from _webhook_results(title, link, monday)
 
 
@@ -212,26 +209,26 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     try:
         existing = monday.webhooks(link.board_id)
     except MondayError as error:
-        yield CheckResult(False, f"{title}: the webhooks can't be read.", error.sentence, "webhooks")
+        yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return
     ours = [webhook for hook_id, webhook in link.webhooks.items() if hook_id in existing]
     # Those to an earlier address don't count, because their deliveries don't reach this installation.
     fingerprint = url_fingerprint(webhooks.webhook_url())
     current = {webhook["event"] for webhook in ours if webhook["fingerprint"] == fingerprint}
     if missing := [event for event in WEBHOOK_EVENTS if event not in current]:
-        yield CheckResult(False, f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP, "webhooks")
+        yield CheckResult("problem", "webhooks", f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP)
     else:
-        yield CheckResult(True, f"{title}: all {len(WEBHOOK_EVENTS)} webhooks are there.", subject="webhooks")
+        yield CheckResult("ok", "webhooks", f"{title}: all {len(WEBHOOK_EVENTS)} webhooks are there.")
     if superfluous := len(ours) - len(current):
         message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
         fix = f"They are taken away by the set-up. {_RUN_SETUP}"
-        yield CheckResult(True, message, fix, "webhooks", is_warning=True)
+        yield CheckResult("warning", "webhooks", message, fix)
     others = {event for hook_id, event in existing.items() if hook_id not in link.webhooks}
     if others >= set(WEBHOOK_EVENTS):
         # A board that was archived and restored looks like this (community topic 86426), as does a second installation.
         message = f"{title}: a second full set of webhooks is on the board, and it isn't ours."
         fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
-        yield CheckResult(True, message, fix, "webhooks", is_warning=True)
+        yield CheckResult("warning", "webhooks", message, fix)
 
 
 def _quota_results() -> Iterator[CheckResult]:
@@ -243,25 +240,25 @@ def _quota_results() -> Iterator[CheckResult]:
             "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
             "API quota; a larger plan has more."
         )
-        yield CheckResult(True, forecast.words, fix, "quota", is_warning=True)
+        yield CheckResult("warning", "quota", forecast.words, fix)
     else:
-        yield CheckResult(True, forecast.words, subject="quota")
+        yield CheckResult("ok", "quota", forecast.words)
 
 
 def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
     for board in overview.boards:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
-            yield CheckResult(False, message, "Resume it under Boards.", "pause")
+            yield CheckResult("problem", "pause", message, "Resume it under Boards.")
     for stop in availability.stops():
-        yield CheckResult(False, availability.stop_headline([stop.board], stop.title), stop.own_detail, "pause")
+        yield CheckResult("problem", "pause", availability.stop_headline([stop.board], stop.title), stop.own_detail)
 
 
 def _approval_results() -> Iterator[CheckResult]:
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
-        yield CheckResult(True, message, fix, "approvals", is_warning=True)
+        yield CheckResult("warning", "approvals", message, fix)
 
 
 def _comparison_results() -> Iterator[CheckResult]:
@@ -271,9 +268,9 @@ def _comparison_results() -> Iterator[CheckResult]:
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult(False, verification.sentence, fix, "comparison")
+        yield CheckResult("problem", "comparison", verification.sentence, fix)
     else:
-        yield CheckResult(True, verification.sentence, subject="comparison")
+        yield CheckResult("ok", "comparison", verification.sentence)
 
 
 def _secret_results() -> Iterator[CheckResult]:
@@ -281,17 +278,17 @@ def _secret_results() -> Iterator[CheckResult]:
     if webhook_token:
         of_environment = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
         message = f"Webhooks come in by an address with a secret part{of_environment}."
-        yield CheckResult(True, message, subject="settings")
+        yield CheckResult("ok", "settings", message)
     elif signing_secret:
         message = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
-        yield CheckResult(True, message, subject="settings")
+        yield CheckResult("ok", "settings", message)
     else:
         yield CheckResult(
-            False,
+            "problem",
+            "settings",
             "Every webhook is refused: neither MONDAY_WEBHOOK_TOKEN nor MONDAY_SIGNING_SECRET is set.",
             "With a personal API token set MONDAY_WEBHOOK_TOKEN to a long random text; with an app's token "
             "set MONDAY_SIGNING_SECRET to the app's signing secret. Then run `manage.py monday_setup`.",
-            "settings",
         )
 
 
@@ -300,10 +297,10 @@ def _address_results() -> Iterator[CheckResult]:
     if not webhooks.is_public_address() and not registry.is_sandbox():
         host = urlsplit(settings.SITE_URL).hostname or ""
         yield CheckResult(
-            False,
+            "problem",
+            "settings",
             f"Monday can't reach SITE_URL ({settings.SITE_URL}): {host or 'it'} isn't a public address.",
             "Set SITE_URL to this site's public address, then run `manage.py monday_setup`.",
-            "settings",
         )
 
 
@@ -311,7 +308,7 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield the stored problems that sweeps found, and whether sweeps run."""
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
-            yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
+            yield CheckResult("problem", subject, f"{entry.board}: {entry.cause_text}.", entry.detail)
     interval = interval_text(sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
@@ -321,10 +318,10 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
         if sync_now() - link.swept_at > 3 * sweep_interval():
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
-            yield CheckResult(True, message, fix, "sweeps", is_warning=True)
+            yield CheckResult("warning", "sweeps", message, fix)
         else:
             swept = f"Checked for missed changes at {utc_minute(link.swept_at)}; checked every {interval}."
-            yield CheckResult(True, f"{title}: {swept}", subject="sweeps")
+            yield CheckResult("ok", "sweeps", f"{title}: {swept}")
 
 
 def _queue_results() -> Iterator[CheckResult]:
@@ -333,11 +330,11 @@ def _queue_results() -> Iterator[CheckResult]:
     due = count_with_noun(stats["due"], "job is", "jobs are")
     if age > QUEUE_STALLED_AFTER:
         message = f"{due} due, the oldest for {age}: nobody works on the queue."
-        yield CheckResult(False, message, "Start the worker and beat, or read the worker's log.", "queue")
+        yield CheckResult("problem", "queue", message, "Start the worker and beat, or read the worker's log.")
     else:
-        yield CheckResult(True, f"{due} due now.", subject="queue")
+        yield CheckResult("ok", "queue", f"{due} due now.")
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
         message = f"{failed} failed after all attempts."
         fix = "Open Settings, Jobs in the admin: each job says why. Fix that, then choose Retry."
-        yield CheckResult(True, message, fix, "queue", is_warning=True)
+        yield CheckResult("warning", "queue", message, fix)

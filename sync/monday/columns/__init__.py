@@ -38,7 +38,7 @@ def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Conver
     convert = CONVERTERS[name](options)
     if not (options.choices and convert.shows_choices):
         return convert
-    return by_label(convert, options.choices, labels.current_labels(options.column_settings).values())
+    return by_label(convert, options.choices)
 
 
 def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:

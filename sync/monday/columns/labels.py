@@ -1,7 +1,6 @@
 """Columns whose values are labels in the column's settings (status, dropdown), or items of another board."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
@@ -32,13 +31,7 @@ class ValueLabels:
     """The choices of a field: the stored values and their labels. A text may name either."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
-        texts = {value: fold_whitespace(label) or value for value, label in labels.items()}
-        uses = Counter(map(label_key, texts.values()))
-        # Values with the same label show the value too.
-        self._labels = {
-            value: text if uses[label_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
-            for value, text in texts.items()
-        }
+        self._labels = {value: fold_whitespace(label) or value for value, label in labels.items()}
         self._by_value = {label_key(value): value for value in labels}
         self._by_label = {label_key(label): value for value, label in self._labels.items()}
 
@@ -66,17 +59,11 @@ class ChoiceConverter(Converter):
     The canonical form is the label, also where the board shows the value, so that neither is rewritten as the other.
     """
 
-    def __init__(self, inner: Converter, choices: ValueLabels, column_labels: Iterable[str]) -> None:
+    def __init__(self, inner: Converter, choices: ValueLabels) -> None:
         self.inner = inner
         self.choices = choices
         self.column_type = inner.column_type
         self.has_labels = inner.has_labels
-        # The column's own spelling of each label, so that no second label is created.
-        self._spellings: dict[str, str] = {}
-        for text in column_labels:
-            value = choices.value_of(text)
-            if value is not None and (value not in self._spellings or text == choices.label_of(value)):
-                self._spellings[value] = text
 
     def canonical_local(self, raw: Local) -> Canonical:
         return self._by_label(self.inner.canonical_local(self._labelled(raw)))
@@ -88,7 +75,7 @@ class ChoiceConverter(Converter):
         return self.inner.stored_value(reading)
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        return self.inner.to_remote(self._spelled(local_raw), current_remote)
+        return self.inner.to_remote(self._labelled(local_raw), current_remote)
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         if self.canonical_local(current_local) == self.canonical_remote(remote_raw):
@@ -99,7 +86,7 @@ class ChoiceConverter(Converter):
         return self._valued(self.inner.from_text(text, self._labelled(current_local)))
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        return self.inner.rejection_reason(self._spelled(local_raw))
+        return self.inner.rejection_reason(self._labelled(local_raw))
 
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)
@@ -117,9 +104,6 @@ class ChoiceConverter(Converter):
     def _labelled(self, raw: Local) -> Local:
         return _each_text(raw, self.choices.label_of)
 
-    def _spelled(self, raw: Local) -> Local:
-        return _each_text(raw, lambda value: self._spellings.get(value, self.choices.label_of(value)))
-
     def _valued(self, raw: Local) -> Local:
         return _each_text(raw, self.choices.checked)
 
@@ -127,8 +111,8 @@ class ChoiceConverter(Converter):
 class ChoiceListConverter(ChoiceConverter, ListConverter):
     """As ChoiceConverter, for a list, or for one text in a column of several labels."""
 
-    def __init__(self, inner: Converter, choices: ValueLabels, column_labels: Iterable[str]) -> None:
-        super().__init__(inner, choices, column_labels)
+    def __init__(self, inner: Converter, choices: ValueLabels) -> None:
+        super().__init__(inner, choices)
         assert isinstance(inner, ListConverter)
         self._list = inner
         self.takes_single_text = inner.takes_single_text
@@ -152,10 +136,10 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.canonical(canonical or ())
 
 
-def by_label(convert: Converter, labels: Mapping[str, str], column_labels: Iterable[str]) -> Converter:
-    """Return the converter for a field with these choices; `column_labels` are the column's present labels."""
+def by_label(convert: Converter, labels: Mapping[str, str]) -> Converter:
+    """Return the converter for a field with these choices."""
     kind = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return kind(convert, ValueLabels(labels), column_labels)
+    return kind(convert, ValueLabels(labels))
 
 
 def _each_text(raw: Local, change: Callable[[str], str]) -> Local:

@@ -57,18 +57,13 @@ def country_name(code: str) -> str | None:
 @cache
 def _country_codes() -> dict[str, str]:
     """Return codes by plain names; a name of two countries means the one that more languages call so."""
-    languages: dict[str, Counter[str]] = {}
+    uses: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
-        names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
-        for name, times in Counter(names).items():
-            languages.setdefault(_plain_spelling(name), Counter())[code] += times
-    codes: dict[str, str] = {}
-    for name, counts in languages.items():
-        ranking = counts.most_common(2)
-        is_clear = len(ranking) == 1 or ranking[0][1] > ranking[1][1]
-        if name and is_clear:
-            codes[name] = ranking[0][0]
-    return codes
+        for name in (*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""):
+            uses.setdefault(_plain_spelling(name), Counter())[code] += 1
+    uses.pop("", None)
+    rankings = {name: codes.most_common(2) for name, codes in uses.items()}
+    return {name: first[0] for name, (first, *rest) in rankings.items() if not rest or first[1] > rest[0][1]}
 
 
 @cache
@@ -104,7 +99,6 @@ def _plain_spelling(text: str) -> str:
 _E164 = phonenumbers.PhoneNumberFormat.E164
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
-_POSSIBLE = phonenumbers.Leniency.POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
 _WITHOUT_CODE = phonenumbers.CountryCodeSource.FROM_DEFAULT_COUNTRY
 _ONE_NUMBER = re.compile(
@@ -205,17 +199,9 @@ class PhoneConverter(conversion.OneText):
         """Return why the text is no phone number, and what to write instead."""
         if _parse_phone(text, self.region):
             return None
-        is_number = _ONE_NUMBER.fullmatch(text) and any(character.isdigit() for character in text)
-        is_whole = text.startswith("+")
-        country = country_name(self.region)
-        fault = "is not a phone number"
-        if len(list(phonenumbers.PhoneNumberMatcher(text, self.region, _POSSIBLE))) > 1:
-            fault = "is more than one phone number"
-        elif is_number and not is_whole and country is None:
-            fault = f"has no country's code, and the country “{self.region}” is not recognized"
-        elif is_number:
-            fault = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
-        return f"“{text}” {fault}; write one number with a plus and its country's code, such as +49 171 1234567"
+        place = "" if text.startswith("+") else f" in {country_name(self.region) or self.region}"
+        advice = "write one number with a plus and its country's code, such as +49 171 1234567"
+        return f"“{text}” is not a phone number{place}; {advice}"
 
     def display(self, canonical: conversion.Canonical) -> str:
         text = str(canonical or "")

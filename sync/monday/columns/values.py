@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -138,6 +138,7 @@ class ListTextConverter(ListConverter, TextColumn):
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})(e[+-]?[0-9]{1,3})?\Z", re.IGNORECASE)
 
 _MAX_NUMBER = Decimal("1e308")
+_ALL_DIGITS = Context(prec=2_000)  # more than `_NUMBER` takes, so that nothing is rounded
 
 # Webhooks have floating-point numbers where items have texts; more digits than these may be rounded.
 CERTAIN_DIGITS = 15
@@ -195,14 +196,8 @@ def canonical_number(text: str | None) -> str | None:
     plain = canonical_text(text)
     if plain is None or not _NUMBER.match(plain):
         return plain
-    # "f" writes every digit; Decimal.normalize would round to the context's 28.
-    digits = format(Decimal(plain), "f")
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    sign = "-" if digits.startswith("-") else ""
-    digits = digits.lstrip("-").lstrip("0") or "0"
-    digits = f"0{digits}" if digits.startswith(".") else digits
-    return digits if digits == "0" else sign + digits
+    number = _ALL_DIGITS.normalize(Decimal(plain))
+    return format(number or Decimal(0), "f")
 
 
 def number_text(value: Any) -> str | None:

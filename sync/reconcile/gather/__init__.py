@@ -5,7 +5,7 @@ records that these items name. This module makes all of the pass's read calls to
 their number of queries doesn't grow with the number of records.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from uuid import UUID
@@ -19,7 +19,7 @@ from sync.monday.board_items import BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
-from sync.reconcile import field_values, identity, pass_plan, removed_items, sides
+from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, Pair, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
@@ -96,7 +96,7 @@ class Gatherer:
         npd_ids = [str(record.pk) for record in without_item]
         items = self.board_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
         facts = replace(facts, items=items)
-        missing, healed = sides.column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
+        missing, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (missing or healed):
             return facts
         board, columns = self.inspect(board, missing, healed)
@@ -110,7 +110,7 @@ class Gatherer:
         linked = facts.items.linked
         open_records = [record.facts for record in plan.open_records]
         pairs = _pairs(facts, open_records)
-        changed = [(record, item) for record, item in pairs if not sides.is_resting(board, record, item)]
+        changed = [(record, item) for record, item in pairs if not field_bases.is_resting(board, record, item)]
         linked_records = [record for record in open_records if record.record.monday_id]
         linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
@@ -276,3 +276,26 @@ def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
             hits += by_match_key.get(key, ()) if key else ()
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs
+
+
+def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields with missing or retyped columns, and the fields that have no problem any more.
+
+    Only active items on this board count; others may have other columns.
+    """
+    items = [item for item in read_items if field_values.is_active_on(board, item)]
+    if not items:
+        return (), ()
+    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", board_columns.NAME_TYPE)]
+    missing = list[str]()
+    healed = list[str]()
+    for mapping in mapped:
+        cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
+        types = {cell.type for cell in cells}
+        expected = mapping.options.get("column_type")
+        is_retyped = bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
+        if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
+            healed.append(mapping.key)
+        elif not mapping.problem and (not cells or is_retyped):
+            missing.append(mapping.key)
+    return tuple(missing), tuple(healed)

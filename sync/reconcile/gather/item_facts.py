@@ -51,8 +51,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
-from sync.records.item_links import left_by_deleted_record, unlinked_items
-from sync.records.unmatched_items import AS_NEW
+from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
 

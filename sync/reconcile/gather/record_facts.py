@@ -31,7 +31,7 @@ from sync.models import (
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
-from sync.reconcile import field_values, identity, lookups, pass_plan, sides, unconfirmed_writes
+from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan, unconfirmed_writes
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
@@ -231,7 +231,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if both sides may have changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
-    edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
+    edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
     created = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
     if edited:
@@ -280,7 +280,7 @@ def emptied_cells(board: BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCel
     return [
         EmptiedCell(model, expected_item_id, item.id)
         for record, item in pairs
-        for model, expected_item_id in sides.items_of_emptied_cells(board, record, item)
+        for model, expected_item_id in field_bases.items_of_emptied_cells(board, record, item)
     ]
 
 

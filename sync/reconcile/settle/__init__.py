@@ -40,7 +40,7 @@ from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import beside_records, pass_run
-from sync.records import inbox, item_links, tombstones, unmatched_items
+from sync.records import inbox, item_links, tombstones
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     sync_states = pass_run.lock_sync_states(run.entity_type, ids)
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
-        unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
+        item_links.clear_unmatched(run.entity_type, facts.linked_items)
     beside_records.end_tombstones(run, [plan.records[key] for key in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
@@ -199,7 +199,7 @@ def _write_changes(
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
-    unmatched_items.clear_unmatched(run.entity_type, candidates)
+    item_links.clear_unmatched(run.entity_type, candidates)
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, rows)

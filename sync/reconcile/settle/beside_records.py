@@ -31,7 +31,7 @@ from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_repo
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
-from sync.records import unmatched_items
+from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
@@ -91,8 +91,8 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
-        unmatched_items.reopen_item(run.link, answer.item_id)
-        payload = {unmatched_items.AS_NEW: True, "by": by}
+        item_links.reopen_item(run.link, answer.item_id)
+        payload = {item_links.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
@@ -156,9 +156,9 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
     # The row of the unmatched item is locked before that of the ignored one.
     if plan.finding is not None:
-        unmatched_items.note_unmatched(run.link, [plan.finding], from_pass=True)
+        item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
-        unmatched_items.clear_unmatched(entity_type, [item_id])
+        item_links.clear_unmatched(entity_type, [item_id])
     if plan.problems:
         problems = {"reason": plan.problems}
         IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
@@ -230,7 +230,7 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
-        sync_state.conflicts = {**sync_state.conflicts, "identity": [plan.question["what"]]}
+        sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question["what"]]}
         sync_state.asked_items = [item_id]
     update_many(list(sync_states.values()), ["conflicts", "asked_items"])
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
@@ -255,7 +255,7 @@ def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             pass_run.end_events(duplicate.ending.detail, item_id=item_id)
-    unmatched_items.clear_unmatched(
+    item_links.clear_unmatched(
         run.entity_type, {duplicate.item.id for duplicate in with_lines if not asks_person(duplicate)}
     )
     save_reports(list(copy_reports(run.board, plan, settled)))

@@ -8,10 +8,12 @@ import pytest
 from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.models import FieldMapping, Intent
 from sync.monday.board_items import Item, Reading
+from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import column_findings
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
-from sync.reconcile.sides import apply_unlinks, cleared_columns, column_findings, end_unmatchable, end_without_call
+from sync.reconcile.removed_items import apply_unlinks, cleared_columns
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, NOW, base, board, contact, facts, mapping, plain
 from tests.decide.field_builders import board as field_board
@@ -80,9 +82,7 @@ def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: di
 
 
 @pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])
-def test_a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item(
-    act: RemovedItemPolicy,
-) -> None:
+def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPolicy) -> None:
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary unlinked it"}),
         Ending(Outcome.SETTLED),
