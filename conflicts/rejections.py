@@ -21,6 +21,7 @@ from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
+from conflicts.reports import ConflictKind
 from sync import registry
 from sync.choices import BlockedCode, Cause, QueueStatus
 from sync.clock import sync_now
@@ -89,7 +90,7 @@ class Rejection:
     def needs_answer(self) -> bool:
         """Whether a person has to answer, unless an open conflict on the field asks already."""
         conflicts = self.context.sync_state.conflicts if self.context.sync_state else {}
-        in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
+        in_conflict = {*conflicts.get(ConflictKind.FIELDS, ()), *conflicts.get(ConflictKind.OVERWRITTEN, ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 

@@ -248,6 +248,7 @@ class PageAdmin(ModelAdmin):
     # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
+    saves_and_continues = True  # whether a form has the button “Save and continue editing”
     # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
@@ -265,9 +266,10 @@ class PageAdmin(ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Add the row's context, and drop the button *Save and add another*."""
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": self.saves_and_continues}
         row = kwargs.get("obj")
         row_context = {} if row is None else self.row_context(request, row)
-        context = context | {"show_save_and_add_another": False} | row_context
+        context = context | buttons | row_context
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 

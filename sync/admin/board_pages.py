@@ -22,7 +22,7 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
-from sync.boards.board_columns import set_create_obstacle
+from sync.boards.board_columns import column_label, set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode
 from sync.kernel import humanize
@@ -30,7 +30,7 @@ from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.comparison import last_comparison_text, latest_verification
-from sync.operations.person_requests import check_board, column_label_now
+from sync.operations.person_requests import check_board
 from sync.operations.setup.selection import may_set_up
 from sync.records.authors import log_action
 
@@ -47,7 +47,11 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Column")
     def column(self, mapping: FieldMapping) -> str:
-        return column_label_now(mapping.link, mapping.column_id) or humanize.DASH
+        if not mapping.column_id:
+            return humanize.DASH
+        label = column_label(mapping.link, mapping.column_id)
+        is_deleted = mapping.link.shape.get("columns", {}).get(mapping.column_id, {}).get("gone")
+        return f"{label}, deleted on the board" if is_deleted else label
 
     flow = admin_base.plain_column("Direction", lambda mapping: mapping.get_direction_display())
     decided_by = admin_base.plain_column("If both changed", lambda mapping: mapping.get_rule_display())

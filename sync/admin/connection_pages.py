@@ -212,9 +212,6 @@ def remove_token(user: User) -> str:
 
 
 def removal_question() -> confirmed_action.Question:
-    token = credentials.token_state()
-    if not token.is_stored:
-        return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Sync goes on with the token that is set on the server."
         if settings.MONDAY_API_KEY

@@ -17,7 +17,7 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.waiting_pages import ANSWERS
 from sync.attention import Entry, Group, Kind
-from sync.choices import ApprovalKind, DeletedRecordPolicy
+from sync.choices import ApprovalKind, ColumnProblem, DeletedRecordPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
@@ -275,7 +275,8 @@ class CreateAgain(RemovalAnswer):
             mapping.label
             for link in links
             for mapping in link.mappings.all()
-            if mapping.problem and person_requests.needs_column(mapping)
+            if mapping.direction != SyncDirection.NONE
+            and mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
         ]
         if labels:
             blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"

@@ -312,7 +312,6 @@ def store_account_info(info: AccountInfo) -> None:
     values = {
         "user_id": info.user_id,
         "version_answered": info.version_value,
-        "version_kind": info.version_kind,
         "tier": info.tier,
         "time_zone": info.time_zone,
         "answered_mark": credentials.token_mark(),

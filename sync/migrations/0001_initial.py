@@ -387,10 +387,6 @@ class Migration(migrations.Migration):
                     "version_answered",
                     models.CharField(blank=True, db_default="", max_length=20, verbose_name="API version in use"),
                 ),
-                (
-                    "version_kind",
-                    models.CharField(blank=True, db_default="", max_length=30, verbose_name="kind of API version"),
-                ),
                 ("tier", models.CharField(blank=True, db_default="", max_length=30, verbose_name="plan")),
                 (
                     "users",

@@ -234,7 +234,6 @@ class MondayAccount(models.Model):
     failed_record = models.CharField(max_length=50, blank=True, db_default="")
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
-    version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField(
         "users by id: name and email", db_default=EMPTY_OBJECT, blank=True

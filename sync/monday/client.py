@@ -250,17 +250,14 @@ def _failure_of(
     if entries:
         return entries[0]
     return translate_error(
-        None,
-        http_status=status,
-        request_id=_request_id_of_answer(payload or {}, headers),
-        retry_after=retry_after_seconds(headers),
+        None, http_status=status, request_id=request_id_of(headers, payload), retry_after=retry_after_seconds(headers)
     )
 
 
 def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
     entries = payload.get("errors")
     failures = [entry for entry in (entries if isinstance(entries, list) else [entries]) if entry]
-    request_id = _request_id_of_answer(payload, headers)
+    request_id = request_id_of(headers, payload)
     wait = retry_after_seconds(headers)
     return [translate_error(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in failures]
 
@@ -272,7 +269,7 @@ def _parse_answer(
     data = payload.get("data")
     if not isinstance(data, dict):
         if not field_errors:
-            request_id = _request_id_of_answer(payload, headers)
+            request_id = request_id_of(headers, payload)
             raise errors.MondayError(
                 errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
             )
@@ -293,7 +290,7 @@ def _parse_answer(
     return Answer(
         data=data,
         errors=tuple(field_errors),
-        request_id=_request_id_of_answer(payload, headers),
+        request_id=request_id_of(headers, payload),
         api_version=headers.get("API-Version"),
         complexity=complexity,
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
@@ -314,22 +311,17 @@ def _no_results_error(first: MondayError, single: list[MondayError], status: int
     )
 
 
-def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """Return the id by which Monday's support finds the request: in the body, else in a header."""
-    extensions = payload.get("extensions")
-    request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
-    return str(request_id) if request_id else request_id_of(headers)
-
-
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
 # The complexity points of a whole minute (developer.monday.com/api-reference/docs/rate-limits).
 _POINTS_POLICY = re.compile(r'"?complexityMinute"?\s*;\s*q=([0-9]{1,9})\b')
 
 
-def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """Return the request's id in the headers, if there is one."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+def request_id_of(headers: Mapping[str, str], payload: Mapping[str, Any] | None = None) -> str | None:
+    """Return the id by which Monday's support finds the request: in the answer's body, else in a header."""
+    extensions = (payload or {}).get("extensions")
+    request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
+    return str(request_id) if request_id else next(filter(None, map(headers.get, _REQUEST_IDS)), None)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -318,9 +318,9 @@ class MondayError(Exception):
         columns: Mapping[str, str] | None = None,  # Monday's message on each column, where it lists them
         errors: Sequence[MondayError] = (),  # the single errors of an answer that failed as a whole
     ) -> None:
-        super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = kind.words or message
+        super().__init__(self.message)
         self.advice = kind.advice
         self.code = code
         self.request_id = request_id
@@ -371,14 +371,13 @@ class MondayError(Exception):
             return self.message
         subject = f" (column {self.column_id})" if self.column_id else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        message = (self.kind.words or self.message).rstrip(" .")
+        message = self.message.rstrip(" .")
         return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{trace}"
 
     @property
     def full_sentence(self) -> str:
-        """The sentence with the administrator's part, and with Monday's own message where `kind.words` replace it."""
-        quoted = f"Monday said: {self.message.rstrip(' .')}." if self.kind.words else ""
-        return " ".join(part for part in (self.sentence, quoted, self.kind.for_administrator) if part)
+        """The sentence with the administrator's part."""
+        return f"{self.sentence} {self.kind.for_administrator}".rstrip()
 
     def __str__(self) -> str:
         return self.sentence

@@ -32,6 +32,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather.record_facts import read_facts
 from sync.records import availability
+from sync.records.item_links import clear_unlisted
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,10 @@ MAX_DIFFERENCES = 20
 
 # Takes the place of the fields of a drifted record whose item isn't listed.
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
+
+
+# A record that says `synced` though it differs from its item, and its fields as `BoardLink.differences` has them.
+Drift = tuple[RecordFacts, list[dict[str, str]]]
 
 
 @dataclass
@@ -106,13 +111,6 @@ class Verification(NamedTuple):
             f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records were shown as "
             "synced, but differed. They are synced again, or you are asked."
         )
-
-
-class DriftedRecord(NamedTuple):
-    """A record that says `synced` though it differs from its item."""
-
-    facts: RecordFacts  # as it was compared
-    fields: list[dict[str, str]]  # as `BoardLink.differences` has them
 
 
 def boards_to_compare() -> Iterator[BoardLink]:
@@ -216,7 +214,7 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
         raise errors.MondayError(errors.BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
     listing = BoardListing(link)
-    for page in listing.pages(structure.items_count):
+    for page in listing.pages():
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
         _verify_page(result, page)
@@ -226,20 +224,21 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
         result.need_pass += len(need_pass)
     # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
     # nothing is concluded.
-    is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
+    number = structure.items_count
+    is_cut_short = number is not None and len(listing.listed) < number
     unlisted = [] if is_cut_short else listing.unlisted()
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
     enqueue_comparison(link.entity_type, unlisted)
-    listing.forget_unlisted(structure.items_count)
+    if number is not None and not is_cut_short:
+        clear_unlisted(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched
     # A pass of an unmatched item makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
-        enqueue_unmatched(
-            spec.entity_type, listing.matchable(unmatched), cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP
-        )
+        matchable = [item_id for item_id in unmatched if item_id not in listing.left_out]
+        enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
     BoardLink.objects.filter(pk=link.pk).update(
         verified_at=SyncNow(),
         verified_records=result.verified,
@@ -268,7 +267,7 @@ def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
             result.verified += 1
         # A difference proves nothing if the filter leaves the record out with the next pass.
         elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts):
-            drifted.append(DriftedRecord(plan.facts, fields))
+            drifted.append((plan.facts, fields))
     _add_drifted(result, page.facts.board, drifted)
 
 
@@ -300,7 +299,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
 def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
     """Verify the records whose items a complete listing lacks: those that say `synced` have drifted."""
     drifted = [
-        DriftedRecord(facts, [UNLISTED])
+        (facts, [UNLISTED])
         for facts in _verifiable_records(board, ids).values()
         if facts.record.may_sync
         and not _may_be_on_its_way(facts)
@@ -310,7 +309,7 @@ def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collect
     _add_drifted(result, board, drifted)
 
 
-def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequence[DriftedRecord]) -> None:
+def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequence[Drift]) -> None:
     """Count the drifted records, except those that a pass or a save may have changed since they were loaded."""
     if not drifted:
         return

@@ -4,7 +4,7 @@ A listing reads 500 items a call, a pass 100. So sweeps and comparisons let the 
 first, and only records whose plan isn't empty get a pass.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -29,36 +29,25 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
 from sync.records import availability
-from sync.records.item_links import clear_unlisted, note_unmatched
+from sync.records.item_links import note_unmatched
 
 # A listing starts again when its cursor expires, at most this often.
 MAX_LISTINGS = 3
 
 
-def item_pages(
-    link: BoardLink, columns: Sequence[str], types: Sequence[str], *, expected: int | None = None
-) -> Iterator[list[Item]]:
-    """Yield the board's active items, 500 a call; if the cursor expires, start again.
+def item_pages(link: BoardLink, columns: Sequence[str], types: Sequence[str]) -> Iterator[list[Item]]:
+    """Yield the board's active items, 500 a call; if the cursor expires, start again, so that an item may come twice.
 
-    A listing of fewer than `expected` items may have been cut short and is read twice. So an item may come twice.
     Raises MondayError.
     """
-    connector = limits.connector()
-    count_before: int | None = None  # of the listing before
     for listing in range(MAX_LISTINGS):
-        count = 0
         try:
-            for items in connector.list_items(link.board_id, columns, types):
-                count += len(items)
-                yield items
+            yield from limits.connector().list_items(link.board_id, columns, types)
         except errors.MondayError as error:
             if error.kind is not errors.CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
                 raise
-            continue
-        # Two listings of the same length are complete: Monday doesn't document what it counts as the board's items.
-        if expected is None or count >= expected or count == count_before:
+        else:
             return
-        count_before = count
 
 
 @dataclass(frozen=True)
@@ -130,16 +119,13 @@ class BoardListing:
         self._notes_unmatched = not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
-        self._left_out: set[str] = set()
+        self.left_out: set[str] = set()  # items that the filter leaves out
         self._without_record: list[str] = []
 
-    def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
-        """Yield each page with its records, loaded as a pass loads them; raises MondayError.
-
-        Items that were listed before are left out, also those of earlier calls. See item_pages for `expected`.
-        """
+    def pages(self) -> Iterator[ListedPage]:
+        """Yield each page with its records, loaded as a pass loads them; raises MondayError."""
         link = self.board.link
-        for page in item_pages(link, self.board.columns, self.board.types, expected=expected):
+        for page in item_pages(link, self.board.columns, self.board.types):
             board = self.board
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
@@ -149,7 +135,7 @@ class BoardListing:
             if self._notes_unmatched:
                 note_unmatched(link, [listed_finding(board, item) for item in without_record])
             if board.sync_filter.items:
-                self._left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
+                self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             gatherer = _ListedItems(fresh)
             facts, plan = gatherer.gather(replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
@@ -164,11 +150,6 @@ class BoardListing:
             unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
             yield ListedPage(facts, plan, changed, frozenset(unread), busy)
 
-    def forget_unlisted(self, expected: int | None) -> None:
-        """Forget the unmatched items that were not listed, unless fewer than `expected` were, or that isn't known."""
-        if expected is not None and len(self.listed) >= expected:
-            clear_unlisted(self.board.link, self.started_at, self.listed)
-
     @property
     def unmatched(self) -> list[str]:
         """The listed items that have no record and aren't ignored."""
@@ -177,10 +158,6 @@ class BoardListing:
         ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
         excluded = {*owned, *ignored.values_list("item_id", flat=True)}
         return [item_id for item_id in ids if item_id not in excluded]
-
-    def matchable(self, unmatched: Iterable[str]) -> list[str]:
-        """Return those of the unmatched items that the filter doesn't leave out."""
-        return [item_id for item_id in unmatched if item_id not in self._left_out]
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""

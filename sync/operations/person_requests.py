@@ -20,7 +20,7 @@ from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.operations.setup import board_setup
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_comparison
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
@@ -134,19 +134,6 @@ def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
     return {"by": unlinked.actor or by, "at": change.pgh_created_at, "unlinked": True}
 
 
-def column_label_now(link: BoardLink, column_id: str) -> str:
-    """Return a column's title, with a note if it was deleted; empty without a column."""
-    label = board_columns.column_label(link, column_id) if column_id else ""
-    is_deleted = link.shape.get("columns", {}).get(column_id, {}).get("gone")
-    return f"{label}, deleted on the board" if is_deleted else label
-
-
-def needs_column(mapping: FieldMapping) -> bool:
-    """Whether a synced field has no column, or its column is missing or of another type."""
-    is_gone = mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
-    return mapping.direction != SyncDirection.NONE and (is_gone or not mapping.column_id)
-
-
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     """Enqueue the records whose sync is on, for a pass that retries rejected and throttled values; return how many."""
     records = registry.entity(mapping.link.entity_type).model._default_manager
@@ -174,8 +161,8 @@ def check_board(link: BoardLink) -> str:
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:
-                types = board_columns.fitting_types(match)
-                reason = board_setup.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+                pages = limits.connector().list_items(link.board_id, [column.id, link.npd_id_column])
+                reason = board_setup.reason_to_hold(column, link.npd_id_column, pages)
                 board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
         raise NotPossible(
@@ -183,6 +170,10 @@ def check_board(link: BoardLink) -> str:
             "from NPD Sync's user on Monday."
         )
     after = _problem_labels(link)
+    for mapping in link.mappings.filter(problem_code=ColumnProblem.HIDDEN):
+        # Only an item's values show that a hidden column is visible again.
+        blocked = board_columns.blocked_sync_states(link, mapping)[:1]
+        enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
     notify.notify_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."

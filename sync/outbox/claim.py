@@ -94,7 +94,6 @@ class Lease:
     def __init__(self, link: BoardLink) -> None:
         self.link = link
         self.token = uuid.uuid4()
-        self.has_released_orphans = False  # whether rows that another worker left in progress were released
         self.was_isolated = False  # whether the last claim was of records that are claimed without others
 
     def __enter__(self) -> Lease:
@@ -152,7 +151,10 @@ class Lease:
 
 
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
-    """Take the board's lease if it is free or its holder has died; return None if another worker has it."""
+    """Take the board's lease if it is free or its holder has died; return None if another worker has it.
+
+    The rows that a dead holder left in progress are released. Raises LeaseLost.
+    """
     lease = Lease(link)
     connection.ensure_connection()
     params = {"link": link.pk, "token": lease.token, "seconds": seconds, "backend_pid": _backend_pid()}
@@ -160,7 +162,20 @@ def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     # The row is created once for each board.
     if not is_taken and BoardLease.objects.get_or_create(link=link)[1]:
         is_taken = db.run_sql(_ACQUIRE, params)
-    return lease if is_taken else None
+    if not is_taken:
+        return None
+    try:
+        _release_orphaned(lease)
+    except Exception:
+        lease.release()
+        raise
+    return lease
+
+
+@db.retry_on_lock_timeout
+def _release_orphaned(lease: Lease) -> None:
+    with lease.transaction():
+        release_orphaned(lease.link.entity_type, lease.token)
 
 
 def orphaned_boards() -> list[str]:
@@ -215,16 +230,10 @@ _SIBLINGS = f"""
     ) AS sibling WHERE other.direction <> chosen.direction
 """
 
-_ROWS_OF_RECORDS = f"""
-    SELECT id FROM sync_queue
-    WHERE status = 'pending' AND entity_type = %(entity_type)s AND {_NOT_PAUSED} AND entity_id = ANY (%(ids)s::uuid[])
-    FOR UPDATE SKIP LOCKED
-"""
-
-_ROWS_OF_ITEM = f"""
+_NAMED_ROWS = f"""
     SELECT id FROM sync_queue
     WHERE status = 'pending' AND entity_type = %(entity_type)s AND {_NOT_PAUSED}
-      AND entity_id IS NULL AND remote_id = %(remote_id)s
+      AND (entity_id = ANY (%(ids)s::uuid[]) OR entity_id IS NULL AND remote_id = %(remote_id)s)
     FOR UPDATE SKIP LOCKED
 """
 
@@ -252,11 +261,9 @@ _CLAIM = f"""
     columns=", ".join(_COLUMNS) + ", (SELECT bool_or(claim_at_most > 0) FROM chosen)",
 )
 
-_CLAIM_RECORDS = _CLAIM_ROWS.format(
-    size="cardinality(%(ids)s::uuid[])", rows=f"ARRAY({_ROWS_OF_RECORDS})", columns=", ".join(_COLUMNS)
+_CLAIM_NAMED = _CLAIM_ROWS.format(
+    size="greatest(cardinality(%(ids)s::uuid[]), 1)", rows=f"ARRAY({_NAMED_ROWS})", columns=", ".join(_COLUMNS)
 )
-
-_CLAIM_ITEM = _CLAIM_ROWS.format(size="1", rows=f"ARRAY({_ROWS_OF_ITEM})", columns=", ".join(_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -309,22 +316,20 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
 
     Every record is returned, even if none of its rows was claimed.
     """
-    claimed = {record.entity_id: record for record in _claim_named(lease, _CLAIM_RECORDS, {"ids": list(ids)})}
+    claimed = {record.entity_id: record for record in _claim_named(lease, ids)}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
 def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
     """Claim all pending rows of this job's record or unmatched item; empty if none is left. Raises LeaseLost."""
-    if job.entity_id is None:
-        return _claim_named(lease, _CLAIM_ITEM, {"remote_id": job.remote_id})
-    return [record for record in claim_records(lease, [job.entity_id]) if record.rows]
+    return _claim_named(lease, [job.entity_id]) if job.entity_id else _claim_named(lease, [], job.remote_id)
 
 
 @db.retry_on_lock_timeout
-def _claim_named(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Claim]:
+def _claim_named(lease: Lease, ids: Sequence[UUID], remote_id: str | None = None) -> list[Claim]:
     with lease.transaction(seconds=STEP_SECONDS):
-        _release_orphaned(lease)
-        return _group_by_record([_load_row(values) for values in _run_claim(lease, statement, params)])
+        claimed_rows = _run_claim(lease, _CLAIM_NAMED, {"ids": list(ids), "remote_id": remote_id})
+        return _group_by_record([_load_row(values) for values in claimed_rows])
 
 
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
@@ -333,7 +338,6 @@ def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
     After records that were claimed in isolation, others are tried first, so that these don't wait for many passes.
     """
     with lease.transaction(seconds=STEP_SECONDS):
-        _release_orphaned(lease)
         claimed_rows = []
         if lease.was_isolated:
             claimed_rows = _run_claim(lease, _CLAIM, {**params, "skip_isolated": True})
@@ -351,18 +355,6 @@ def _load_row(values: Sequence[Any]) -> SyncQueue:
     row = SyncQueue.from_db("default", _COLUMNS, values[: len(_COLUMNS)])
     row.payload = json.loads(row.payload) if row.payload != "{}" else {}
     return row
-
-
-def _release_orphaned(lease: Lease) -> None:
-    """Release the rows that another worker left in progress, once for each lease."""
-    if lease.has_released_orphans:
-        return
-
-    def remember() -> None:
-        lease.has_released_orphans = True
-
-    release_orphaned(lease.link.entity_type, lease.token)
-    transaction.on_commit(remember)
 
 
 def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:

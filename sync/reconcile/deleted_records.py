@@ -423,7 +423,9 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     """Return the sync state after the pass; None if there is nothing to store."""
     sync_state = plan.sync_state
     is_stored = sync_state.pk is not None
-    conflicts = {"delete": [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
+    conflicts = (
+        {ConflictKind.DELETE: [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
+    )
     if plan.restores or not (is_stored or conflicts or sync_state.removed_since):
         return None
     return SyncMetadata(

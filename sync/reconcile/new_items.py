@@ -276,9 +276,7 @@ class _ItemRule:
         if hits:
             return self._ask(hits)
         if not self.board.link.creates_records and not facts.may_create:
-            detail = "No record matches, and new items of this board don't become records (a setting of the board)."
-            reason = UnmatchedReason.CREATION_OFF if self.match_key else UnmatchedReason.NO_KEY
-            return self._leave(reason, detail=detail, until=None, **_type_words(self.board))
+            return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         if self.board.link.creates_held and not self.match_key and not facts.may_create:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
@@ -312,8 +310,7 @@ class _ItemRule:
         if owner.monday_id is None:
             return self._link(owner) if owner.may_sync else self._ask([owner])
         if not owner.may_sync:
-            detail = f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done."
-            return self._leave(UnmatchedReason.SYNC_OFF, detail=detail, names=f"“{owner}”")
+            return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{owner}”")
         if self._may_take_place(owner):
             if waiting := self._wait_for_original(owner):
                 return waiting
@@ -489,12 +486,13 @@ def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
         reason = UnmatchedReason.LEFT_OUT
         details["filter"] = verdict.sentence
     elif not board.link.creates_records:
-        reason = (
-            UnmatchedReason.NO_KEY
-            if field_values.match_text_of_item(board, item) == ""
-            else UnmatchedReason.CREATION_OFF
-        )
+        reason = _reason_without_creation(field_values.match_text_of_item(board, item))
     return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
+
+
+def _reason_without_creation(match_key: str | None) -> UnmatchedReason:
+    """Return why an item of a board whose items don't become records has none."""
+    return UnmatchedReason.NO_KEY if match_key == "" else UnmatchedReason.CREATION_OFF
 
 
 def _type_words(board: BoardContext) -> dict[str, str]:

@@ -60,7 +60,7 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
         "removed_passes": sync_state.removed_passes,
         "remote_id": plan.record.monday_id,
         "conflicts": conflicts,
-        "asked_items": asked_items if "identity" in conflicts else [],
+        "asked_items": asked_items if ConflictKind.IDENTITY in conflicts else [],
         "left_out": sync_state.left_out,
         "error_count": error_count,
         "last_error": last_error,
@@ -116,9 +116,9 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
             kinds = {}
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
-            kinds["fields"] = fields
+            kinds[ConflictKind.FIELDS] = fields
         if plan.identity.question:
-            kinds["identity"] = [plan.identity.question["what"]]
+            kinds[ConflictKind.IDENTITY] = [plan.identity.question["what"]]
     if lost_fields:
         kinds[ConflictKind.OVERWRITTEN] = lost_fields
     return kinds

@@ -73,8 +73,8 @@ def test_a_record_saved_during_the_read_is_left_out(world: World, monkeypatch: p
     world.pass_time(minutes=20)
     pages = BoardListing.pages
 
-    def saved_meanwhile(listing: BoardListing, expected: int | None = None) -> Iterator[Any]:
-        for page in pages(listing, expected):
+    def saved_meanwhile(listing: BoardListing) -> Iterator[Any]:
+        for page in pages(listing):
             Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
             yield page
 

@@ -39,9 +39,9 @@ def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: 
 def test_the_doctor_tells_drift_as_a_problem(settings: Any) -> None:
     settings.MONDAY_API_KEY = "t"
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    assert (drift_finding().ok, drift_finding().message[:16]) == (True, "Not verified yet")
+    assert (drift_finding().level, drift_finding().message[:16]) == ("ok", "Not verified yet")
     compared()
-    assert drift_finding().ok
+    assert drift_finding().level == "ok"
     compared(differed=1)
-    assert not drift_finding().ok
+    assert drift_finding().level == "problem"
     assert "1 of 300" in drift_finding().message

@@ -418,25 +418,28 @@ def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, acti
     assert [(field.key, field.npd, field.monday) for field in report.fields] == [("role_title", stands, "Theirs")]
 
 
+ASKED_ALREADY = {**OTHER_COLUMN, "conflicts": (IN_CONFLICT, open_conflict("role_title"))}
+NO_COLUMN = {"blocked_code": BlockedCode.COLUMN, "blocked_reason": "The column is gone."}
+TAKEN_OVER = {"write_raw": {"role_title": "Theirs"}}
+
+
 @pytest.mark.parametrize(
-    ("before", "npd", "plan"),
+    ("before", "npd", "read", "action", "more"),
     [
-        pytest.param(OTHER_COLUMN, "Ours", {"read": "Theirs", "action": Action.CONFLICT, **in_conflict("Theirs")},
-                     id="it is in conflict with the same value"),
-        pytest.param({**OTHER_COLUMN, "conflicts": (IN_CONFLICT, open_conflict("role_title"))}, "Ours",
-                     {"read": "Newer", "action": Action.CONFLICT, **in_conflict("Newer")},
-                     id="it is asked about already, and the new column's value is another by now"),
-        pytest.param({}, "Ours", {"read": None, "action": Action.PUSH, "base": base("Old")}, id="the same column"),
-        pytest.param(OTHER_COLUMN, "Theirs", {"read": None, "action": Action.PUSH}, id="NPD has that value by now"),
-        pytest.param(OTHER_COLUMN, "", {"read": "Theirs", "action": Action.PULL,
-                                        "write_raw": {"role_title": "Theirs"}}, id="the new column has it"),
-        pytest.param(BLOCKED, "Ours", {"read": None, "action": Action.PUSH, "blocked_code": BlockedCode.COLUMN,
-                                       "blocked_reason": "The column is gone."}, id="the column isn't replaced yet"),
+        pytest.param(OTHER_COLUMN, "Ours", "Theirs", Action.CONFLICT, in_conflict("Theirs"), id="in the same conflict"),
+        pytest.param(ASKED_ALREADY, "Ours", "Newer", Action.CONFLICT, in_conflict("Newer"), id="asked about already"),
+        pytest.param({}, "Ours", None, Action.PUSH, {"base": base("Old")}, id="the same column"),
+        pytest.param(OTHER_COLUMN, "Theirs", None, Action.PUSH, {}, id="NPD has that value by now"),
+        pytest.param(OTHER_COLUMN, "", "Theirs", Action.PULL, TAKEN_OVER, id="the new column has it"),
+        pytest.param(BLOCKED, "Ours", None, Action.PUSH, NO_COLUMN, id="the column isn't replaced yet"),
     ],
-)  # fmt: skip
-def test_nothing_is_asked_where_it_is_not_lost(before: Any, npd: str, plan: Any) -> None:
+)
+def test_nothing_is_asked_where_it_is_not_lost(
+    before: Any, npd: str, read: str | None, action: Action, more: dict[str, Any]
+) -> None:
     record = contact(role_title=npd)
-    assert report_of(ended(facts(record, **ASKED | before), plans=in_new_column(record, **plan))) is None
+    plans = in_new_column(record, read, action, **more)
+    assert report_of(ended(facts(record, **ASKED | before), plans=plans)) is None
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:

@@ -150,16 +150,15 @@ def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: s
     assert rows() == []
 
 
-def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(listed: str) -> None:
-    from sync.operations.listing import BoardListing
-
-    listing = BoardListing(contact_link())
-    listing.started_at = sync_now()
-    listing.forget_unlisted(expected=1)
-    assert len(rows()) == 1
-    listing.listed.add("1")
-    listing.forget_unlisted(expected=1)
-    assert rows() == []
+def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(world: World, stranger: str) -> None:
+    world.add("Another")
+    world.sandbox.act("delete", item_id=stranger)
+    world.deliver(times=0)
+    world.sandbox.faults({"listing": 0, "on": "items_page"})
+    compare_board(contact_link())
+    assert row(stranger)
+    compare_board(contact_link())
+    assert not UnmatchedItem.objects.filter(item_id=stranger).exists()
 
 
 def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World, stranger: str) -> None:

@@ -247,7 +247,7 @@ def test_a_relation_that_was_emptied_gets_its_pass_which_asks_why(connected: Wor
 def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post) -> None:
     for name in ("Ann", "Bo", "Cy"):
         world.linked(name)
-    world.sandbox.faults({"listing": 0, "on": "items_page", "count": 2})
+    world.sandbox.faults({"listing": 0, "on": "items_page", "count": 1})
     result = compared(post)
     assert (result.unlisted, result.need_pass) == (0, 0)
     assert not SyncQueue.objects.filter(status="pending").exists()

@@ -155,10 +155,8 @@ def _monday_results() -> list[CheckResult]:
             # Monday answered, but with another version: the checks of that answer say with which one.
             return connection.check_account(connection.parse_account_info(error.answer), api_version)
         subject = _SUBJECTS.get(error.scope, "connection")
-        words = error.kind.words
-        message = f"{words}. Monday said: {error.message}" if words else error.message
         on_server = error.kind.for_administrator
-        return [CheckResult("problem", subject, message, error.advice, for_administrator=on_server)]
+        return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
     links = [(spec.board_title, registry.link_of(spec.entity_type)) for spec in registry.entities()]
     results = connection.check_account(account_info, api_version)

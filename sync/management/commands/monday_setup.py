@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
-from sync.limits import monday_account
-from sync.monday.connection import ENDING_KINDS
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
 from sync.outbox import notify
@@ -16,6 +14,9 @@ from sync.outbox import notify
 
 class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--print-env", action="store_true", help="print the board ids as NAME=value lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up all boards and report; exit 1 if problems remain."""
@@ -28,19 +29,12 @@ class Command(BaseCommand):
             raise CommandError(error.full_sentence) from error
         except ActionError as error:
             raise CommandError(str(error)) from error
-        row = monday_account()
-        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
-        plan = f", plan {row.tier}" if row.tier else ""
-        self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
-        if row.version_kind in ENDING_KINDS:
-            self.stdout.write(
-                "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it "
-                "calls current; `manage.py monday_check` names it."
-            )
         if problems := [problem for outcome in outcomes for problem in outcome.problems]:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             notify.notify_board(outcome.entity.entity_type)
+            if options["print_env"]:
+                self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
 
     def _print_outcome(self, outcome: SetupOutcome) -> None:
         board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"

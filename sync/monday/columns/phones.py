@@ -57,18 +57,13 @@ def country_name(code: str) -> str | None:
 @cache
 def _country_codes() -> dict[str, str]:
     """Return codes by plain names; a name of two countries means the one that more languages call so."""
-    languages: dict[str, Counter[str]] = {}
+    uses: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
-        names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
-        for name, times in Counter(names).items():
-            languages.setdefault(_plain_spelling(name), Counter())[code] += times
-    codes: dict[str, str] = {}
-    for name, counts in languages.items():
-        ranking = counts.most_common(2)
-        is_clear = len(ranking) == 1 or ranking[0][1] > ranking[1][1]
-        if name and is_clear:
-            codes[name] = ranking[0][0]
-    return codes
+        for name in (*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""):
+            uses.setdefault(_plain_spelling(name), Counter())[code] += 1
+    uses.pop("", None)
+    rankings = {name: codes.most_common(2) for name, codes in uses.items()}
+    return {name: first[0] for name, (first, *rest) in rankings.items() if not rest or first[1] > rest[0][1]}
 
 
 @cache

@@ -4,8 +4,7 @@ It can be repeated, also after a worker was killed: a new board is stored at onc
 another choice of a person overwrites an administrator's changes.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -177,9 +176,8 @@ def _create_obstacle(chosen: selection.ChosenBoard, connector: MondayConnector, 
     link = chosen.choices.link
     if link is not None and is_matched_by(link, match.id):
         return ""
-    return ask_reason_to_hold(
-        connector, setup.board, setup.columns[board_columns.NPD_ID_KEY].id, match, chosen.match_field.types
-    )
+    npd_id = setup.columns[board_columns.NPD_ID_KEY].id
+    return reason_to_hold(match, npd_id, connector.list_items(setup.board.id, [match.id, npd_id]))
 
 
 def is_matched_by(link: BoardLink, column_id: str) -> bool:
@@ -187,44 +185,26 @@ def is_matched_by(link: BoardLink, column_id: str) -> bool:
     return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
 
 
-def ask_reason_to_hold(
-    connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Iterable[str]
-) -> str:
-    """Return why creates are held, as in `reason_to_hold`; usually one call. Raises MondayError.
-
-    `types` are the types of columns that can hold the match key.
-    """
-    others = [column for column in board.columns if column.type in types and column.id not in (match.id, npd_id_column)]
-    columns = [match.id, npd_id_column, *(column.id for column in others)]
-    return reason_to_hold(match, others, npd_id_column, connector.list_items(board.id, columns))
-
-
-def reason_to_hold(
-    match: BoardColumn, others: Sequence[BoardColumn], npd_id_column: str, pages: Iterable[Iterable[Item]]
-) -> str:
+def reason_to_hold(match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]) -> str:
     """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
 
     They are held on a board where no item can be matched, because everybody might be created twice.
-    Reads pages until an item without an NPD ID has a value in the match column.
+    Reads pages until an item without an NPD ID has a value in the match column: usually one call.
     """
     unknown = 0
-    filled = Counter[str]()
     for items in pages:
         without_id = [item for item in items if not is_filled(item, npd_id_column)]
         if any(is_filled(item, match.id) for item in without_id):
             return ""
         unknown += len(without_id)
-        filled.update(column.title for column in others for item in without_id if is_filled(item, column.id))
     if not unknown:
         return ""
-    candidates = [f"“{column.title}”" for column in others if filled[column.title]]
-    choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
     have = "has" if unknown == 1 else "have"
     return (
         f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which NPD Sync "
         "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
-        f"there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or press “Create new ones "
-        "anyway” on the board's page."
+        f"there twice. Fill in “{match.title}” on Monday, or choose another column (Boards, “Set up…”), or press "
+        "“Create new ones anyway” on the board's page."
     )
 
 

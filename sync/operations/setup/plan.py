@@ -404,20 +404,11 @@ class Planner:
         return self.result
 
     def _list_items(self) -> None:
-        match_columns = self._match_columns()
         columns = [column for column in self.board.columns if not column.startswith(selection.NEW_COLUMN)]
-        columns += [column.id for column in match_columns if column.id not in columns]
-        types = {*self.board.types, *(column.type for column in match_columns)}
-        for items in item_pages(self.board.link, columns, sorted(types)):
+        for items in item_pages(self.board.link, columns, self.board.types):
             for item in items:
                 self.listed.add(fill_new_columns(self.board, item))
             self.progress(0, len(self.listed.items))
-
-    def _match_columns(self) -> list[BoardColumn]:
-        """Return the columns by which records and items could be matched."""
-        types = self.chosen.match_field.types
-        columns = self.chosen.columns.values()
-        return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
     def _hold_creates(self) -> None:
         """Hold creates if no item can be recognized, as the set-up itself will."""
@@ -428,9 +419,8 @@ class Planner:
         if link is not None and board_setup.is_matched_by(link, match.column_id):
             return
         column = self.chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-        match_columns = [other for other in self._match_columns() if other.id != column.id]
         pages = [self.listed.items.values()]
-        self.result.hold = board_setup.reason_to_hold(column, match_columns, self.board.link.npd_id_column, pages)
+        self.result.hold = board_setup.reason_to_hold(column, self.board.link.npd_id_column, pages)
         self.board.link.creates_held = self.result.hold
 
     def _plan_in_chunks(self, claims: Sequence[Claim]) -> None:

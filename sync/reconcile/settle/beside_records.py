@@ -230,7 +230,7 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
-        sync_state.conflicts = {**sync_state.conflicts, "identity": [plan.question["what"]]}
+        sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question["what"]]}
         sync_state.asked_items = [item_id]
     update_many(list(sync_states.values()), ["conflicts", "asked_items"])
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
