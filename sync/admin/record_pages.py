@@ -474,7 +474,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         badge = admin_base.badge("bad", "delete", format_html("Deleted{}, {}", by, when))
         restore_url = activity_pages.restore_url(request.user, entity_type, [record.pk], self._page_url(record))
         # In a new tab, because this one may have typed text.
-        restore = admin_base.external_link(restore_url, "Restore…", f"Restore {record}, in a new tab")
+        restore = admin_base.external_link(
+            restore_url, ACTS["restore_record"].button, f"Restore {record}, in a new tab"
+        )
         record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
         return cast("SyncedModel", record)
 
