@@ -42,7 +42,7 @@ LANGUAGES: dict[str, Columns] = {
 
 def suggested(*columns: tuple[str, str, str], boards: dict[str, str] | None = None) -> dict[str, str]:
     return suggest_columns(
-        mappable_fields(registry.entity("contact"), boards), [BoardColumn(*column) for column in columns], ""
+        mappable_fields(registry.entity("contact"), boards or {}), [BoardColumn(*column) for column in columns], ""
     )
 
 

@@ -340,9 +340,8 @@ class ChosenBoard:
     @property
     def new_titles(self) -> list[str]:
         """The titles of the columns that the set-up creates."""
-        return [mappable.label for mappable in self.new_fields] + (
-            [] if self.npd_id_column else [board_columns.NPD_ID_TITLE]
-        )
+        npd_id_titles = [] if self.npd_id_column else [board_columns.NPD_ID_TITLE]
+        return [mappable.label for mappable in self.new_fields] + npd_id_titles
 
     @property
     def unused(self) -> list[BoardColumn]:
@@ -569,7 +568,7 @@ def suggested_choices(spec: registry.EntitySpec, board: Board, requested: Collec
         if mapping := stored.get(mappable.key):
             choice = replace(choice, direction=mapping.direction, rule=mapping.rule)
         if not choice.column or chosen.column_problem(mappable):
-            # Not the only column of its type, which here holds something else.
+            # Only by id or title, because another column of its type holds something else.
             own = own_column(mappable, chosen.unused)
             choice = replace(choice, column=own.id if own is not None else NEW_COLUMN)
         is_requested = f"{spec.entity_type}.{mappable.key}" in requested
