@@ -33,7 +33,6 @@ from unfold.widgets import (
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
@@ -41,6 +40,7 @@ from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
+from sync.operations.setup.selection import may_set_up
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -295,7 +295,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        return first_records(request.user, self.model.entity_type())
+        """Return how the empty list gets records, and the links that this person may use for it."""
+        spec = registry.entity(self.model.entity_type())
+        link = registry.link_of(spec.entity_type)
+        if link is not None and link.has_board:
+            return f"A new item on the {spec.board_title} board appears here too." if link.creates_records else "", []
+        links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
+        return "Set up the sync with a board on Monday, import a file, or add them here.", links
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
