@@ -74,7 +74,8 @@ def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwa
 
     `plan` lists the migrations of this run, each with whether it was undone.
     """
-    if sender.label == "npd" and any(migration.app_label == "npd" and not undone for migration, undone in plan):
+    done = [(migration.app_label, migration.name) for migration, undone in plan if not undone]
+    if sender.label == "npd" and ("npd", "0001_initial") in done:
         make_groups(using)
 
 

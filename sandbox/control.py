@@ -298,12 +298,12 @@ class Control:
 
     def add_rules(self, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add rules `{rule: drop|double|delay|hold, …}`; their other fields are those of `Rule`."""
-        self._deliveries.rules.add(rules)
+        self._deliveries.add_rules(rules)
         return self._rules()
 
     def clear_rules(self) -> list[Any]:
         """End all rules; held deliveries stay held until they are released."""
-        self._deliveries.rules.clear()
+        self._deliveries.clear_rules()
         return []
 
     def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
@@ -312,7 +312,7 @@ class Control:
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:
-        return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules.all()]
+        return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules()]
 
 
 def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:

@@ -303,7 +303,7 @@ class FaultsPage:
             faults_left = f"<p>Still to come:</p>{lines}{_buttons('no-faults', ['No more faults'])}"
         latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
 
-        rules = self._deliveries.rules.all()
+        rules = self._deliveries.rules()
         rules_left = ""
         if rules:
             lines = _bullets(rule.description() for rule in rules)

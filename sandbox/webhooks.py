@@ -133,7 +133,6 @@ KINDS = ("drop", "double", "delay", "hold")
 class Rule:
     """What happens to deliveries on their way; the fields are named as in the JSON of `/_control/webhooks`."""
 
-    id: int
     rule: str  # one of KINDS
     count: int | None = 1  # applies to so many more deliveries; None: until the rules are cleared
     seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
@@ -152,45 +151,10 @@ class Rule:
         return f"any event: {effects[self.rule]}{remaining}"
 
 
-def rule_from(number: int, content: dict[str, Any]) -> Rule:
+def rule_from(content: dict[str, Any]) -> Rule:
     """Return the rule that a JSON object describes. Raises BadRequestError."""
     kind = web.one_of(KINDS, content.get("rule", ""))
-    return web.call(Rule, {"id": number, "count": None if kind == "hold" else 1} | content)
-
-
-class Rules:
-    """The rules in force, in the order in which they were added."""
-
-    def __init__(self) -> None:
-        self._rules: list[Rule] = []
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-
-    def add(self, contents: list[dict[str, Any]]) -> None:
-        """Add all rules, or none if one is invalid. Raises BadRequestError."""
-        rules = [rule_from(next(self._numbers), content) for content in contents]
-        with self._lock:
-            self._rules += rules
-
-    def hit(self) -> Rule | None:
-        """Return the first rule, for the next delivery, and count it."""
-        with self._lock:
-            if not self._rules:
-                return None
-            rule = self._rules[0]
-            if rule.count is not None:
-                rule.count -= 1
-                if rule.count < 1:
-                    self._rules.remove(rule)
-            return rule
-
-    def all(self) -> list[Rule]:
-        with self._lock:
-            return list(self._rules)
-
-    def clear(self, kinds: tuple[str, ...] = KINDS) -> None:
-        with self._lock:
-            self._rules = [rule for rule in self._rules if rule.rule not in kinds]
+    return web.call(Rule, {"count": None if kind == "hold" else 1} | content)
 
 
 WAITING = "waiting"
@@ -313,7 +277,7 @@ class Deliveries:
         self._world = world
         self._clock: Clock = world.clock
         self.sender = sender
-        self.rules = Rules()
+        self._rules: list[Rule] = []  # the first applies
         self._log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
         self._due: list[tuple[float, int, DeliverySequence]] = []
         self._held: DeliverySequence = []
@@ -351,11 +315,16 @@ class Deliveries:
                 )
                 self._log.append(delivery)
                 # A rule counts deliveries, not events: two subscribers may get different ones.
-                self._send_by_rule(delivery, self.rules.hit())
+                self._send_by_rule(delivery)
 
-    def _send_by_rule(self, delivery: Delivery, rule: Rule | None) -> None:
-        """Schedule a delivery, or do to it what the rule says."""
+    def _send_by_rule(self, delivery: Delivery) -> None:
+        """Schedule a delivery, or do to it what the first rule says."""
         now = self._clock.time()
+        rule = self._rules[0] if self._rules else None
+        if rule is not None and rule.count is not None:
+            rule.count -= 1
+            if rule.count < 1:
+                self._rules.remove(rule)
         delivery.rule = rule.rule if rule else ""
         if rule is None:
             self._schedule([delivery], now)
@@ -390,9 +359,8 @@ class Deliveries:
 
         `order` is one of RELEASES: send them as they came, send each twice, drop them, or send them in another order.
         """
-        # First, so that nothing is held again while this releases.
-        self.rules.clear(("hold",))
         with self._condition:
+            self._rules = [rule for rule in self._rules if rule.rule != "hold"]
             held = self._held
             self._held = []
             if order == "drop":
@@ -405,6 +373,20 @@ class Deliveries:
                 sequence = [twin for first in held for twin in (first, *self._duplicates(first, 1, fresh_uuid=False))]
             self._schedule(sequence, self._clock.time())
         return len(held)
+
+    def add_rules(self, contents: list[dict[str, Any]]) -> None:
+        """Add all rules, or none if one is invalid. Raises BadRequestError."""
+        rules = [rule_from(content) for content in contents]
+        with self._condition:
+            self._rules += rules
+
+    def rules(self) -> list[Rule]:
+        with self._condition:
+            return list(self._rules)
+
+    def clear_rules(self) -> None:
+        with self._condition:
+            self._rules.clear()
 
     def held_count(self) -> int:
         with self._condition:
@@ -421,9 +403,8 @@ class Deliveries:
 
     def clear(self) -> None:
         """Clear the log, the rules and the queue; deliveries that are being sent arrive before this returns."""
-        self.rules.clear()
         with self._condition:
-            for collection in (self._log, self._due, self._held):
+            for collection in (self._rules, self._log, self._due, self._held):
                 collection.clear()
             self._last_cleared = next(self._numbers)
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)

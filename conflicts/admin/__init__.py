@@ -20,7 +20,7 @@ from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionT
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.messages import ACTS, ActionError
 
 LONGEST_VALUE = 80
 BADGES = {
@@ -74,11 +74,11 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     state = admin_base.plain_column("State", lambda conflict: admin_base.badge(*BADGES[list_state(conflict)]))
     found_at = admin_base.time_column("detected_at", "Found")
 
-    @admin.action(description="Use NPD", permissions=["change"])
+    @admin.action(description=ACTS["keep_npd"].label, permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
         return self._use_side(request, queryset, ResolutionType.KEEP_NPD)
 
-    @admin.action(description="Use Monday", permissions=["change"])
+    @admin.action(description=ACTS["keep_monday"].label, permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
         return self._use_side(request, queryset, ResolutionType.KEEP_MONDAY)
 

@@ -12,6 +12,7 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import edits
 from sync.kernel import humanize
+from sync.kernel.messages import ACTS
 from sync.models import Decision, FieldMapping, SyncedModel, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations import decision_undo
@@ -114,7 +115,7 @@ def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
     samples = list(decision_undo.decisions_of_batch(row.batch_id).order_by(*kinds).distinct(*kinds))
     if not samples or not may_undo_decisions(user, samples):
         return NOTHING_TO_UNDO
-    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else "Undo…")
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else ACTS["undo"].button)
 
 
 class _UndoOffers:
@@ -149,7 +150,7 @@ class _UndoOffers:
                 if conflict in self._open_conflicts:
                     return UndoOffer(url, "See conflict")
                 # The answer about a whole record can't be undone by a button.
-                return UndoOffer(url, "Undo…") if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
+                return UndoOffer(url, ACTS["undo"].button) if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
         moves = [row for row in rows if is_undoable(row)]
         if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
@@ -158,7 +159,7 @@ class _UndoOffers:
         keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO
-        label = "Redo…" if any(row.undoes is not None for row in moves) else "Undo…"
+        label = "Redo…" if any(row.undoes is not None for row in moves) else ACTS["undo"].button
         return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
 
 

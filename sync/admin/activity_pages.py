@@ -134,7 +134,7 @@ class ActivityList(admin_base.PageChangeList):
                 deleted = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
                 keys = deleted if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, keys, back_url)
-                row.page_offer = activity.UndoOffer(url, "Restore…")
+                row.page_offer = activity.UndoOffer(url, RESTORE.button)
             elif row.page_folded_count and row.kind in decisions.BATCH_KINDS:
                 row.page_offer = activity.batch_offer(row, request.user, back_url)
             elif row.page_folded_count:

@@ -292,7 +292,7 @@ def _boxes(
     if record_panel.may_change_mapping(request.user):
         mapped_links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     boxes = []
-    consequences: set[str] = set()
+    said: set[str] = set()
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
@@ -304,21 +304,20 @@ def _boxes(
         elif (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
             lead = replace(group, deleted_by=_deleted_by(group)).sentence
         elif group.kind is attention.Kind.REMOVED and link is not None:
-            lead = RESTORE_STEPS[group.code] if acts else ""
-            consequence = record_panel.removal_sentence(group.noticed, group.code, link, now)
-            # Once, where several groups wait for the same.
-            if consequence not in consequences:
-                lead = f"{consequence} {lead}".rstrip()
-            consequences.add(consequence)
+            steps = RESTORE_STEPS[group.code] if acts else ""
+            lead = f"{record_panel.removal_sentence(group.noticed, group.code, link, now)} {steps}"
         else:
             lead = group.sentence
+        # Each sentence once, where several groups wait for the same.
+        news = [sentence for sentence in humanize.sentences(lead) if sentence not in said]
+        said.update(news)
         boxes.append(
             GroupBox(
                 group=group,
                 rows=rows[:ROWS_ON_A_PAGE] if is_open else [],
                 folds=folds,
                 is_open=is_open,
-                lead=lead,
+                lead=" ".join(news),
                 buttons=_group_buttons(group, rows, acts, link, mapped_links.get(group.entity_type)),
             )
         )

@@ -202,9 +202,9 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return confirmed_action.Report()  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
-            effect = "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then."
+            act = ACTS["pause"]
             return confirmed_action.Question(
-                f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others.")
+                f"{act.label} {label.lower()}?", [act.effect], act.label, text=("why", "Why? Shown to others.")
             )
 
         return confirmed_action.run_action(self, request, run, _back_url(request), question)

@@ -88,7 +88,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             if not ids:
                 raise self._nothing_changed(queryset, "none of them has an item on Monday")
             authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
-            item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
+            item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
             return f"{self._subject(records)} will be unlinked now."
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
@@ -474,7 +474,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         badge = admin_base.badge("bad", "delete", format_html("Deleted{}, {}", by, when))
         restore_url = activity_pages.restore_url(request.user, entity_type, [record.pk], self._page_url(record))
         # In a new tab, because this one may have typed text.
-        restore = admin_base.external_link(restore_url, "Restore…", f"Restore {record}, in a new tab")
+        restore = admin_base.external_link(
+            restore_url, ACTS["restore_record"].button, f"Restore {record}, in a new tab"
+        )
         record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
         return cast("SyncedModel", record)
 

@@ -32,10 +32,8 @@ STATE_BADGES = {
 
 def state_badge(view: record_view.RecordView) -> SafeString:
     reason = _reason_text(view)
-    if view.has_failed:
-        return admin_base.badge("bad", "error", "Failed", title=reason)
     icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge(colour, icon, str(view.state.label), title=reason)
+    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label), title=reason)
 
 
 def _reason_of(view: record_view.RecordView) -> str:
@@ -87,11 +85,12 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         return admin_base.badge(colour, icon, words, title=str(view.state.label))
     reason = _reason_text(view)
     state = state_badge(view)
-    if view.state is record_view.RecordState.ATTENTION and view.entries and not view.has_failed:
+    if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
-        state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+        colour = "bad" if view.has_failed else "warn"
+        state = admin_base.badge(colour, kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 

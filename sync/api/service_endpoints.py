@@ -21,7 +21,6 @@ from sync.api.errors import error_response, post_only
 from sync.api.views import HasAnyPermission
 from sync.choices import QueueStatus
 from sync.models import SyncQueue
-from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
 
@@ -30,6 +29,7 @@ log = structlog.get_logger(__name__)
 BROKER_SECONDS = 5
 # No pass begins after this time; schedulers give up after 30 s.
 CRON_SECONDS = 25
+BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
@@ -86,9 +86,8 @@ def broker_problems() -> list[str]:
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
     except Exception as error:  # any error of the broker's library, or our own timeout
-        reason = notify.broker_problem(error)
-        log.warning("broker not reachable", error=type(error).__name__, why=reason)
-        return [reason]
+        log.warning("broker not reachable", error=type(error).__name__)
+        return [BROKER_DOWN]
     finally:
         pool.shutdown(wait=False)
     return []

@@ -8,7 +8,6 @@ usable again, the blocked records get a pass; only a restored column keeps its b
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,9 +32,6 @@ NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
 # The type, and also the id, of the column with an item's name; every board has it.
 NAME_TYPE = "name"
-
-# Time between two passes that test whether a hidden column is visible again.
-HIDDEN_RECHECK = timedelta(hours=1)
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
 
@@ -91,13 +87,6 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         # Also if one problem replaces another, so that the sentence is current.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
             _set_problem(link, mapping, code, problem)
-        elif code is ColumnProblem.HIDDEN:
-            # Only an item's values show that a hidden column is visible again, so one record gets a pass regularly.
-            last_attempt = models.F("last_sync_attempt").desc(nulls_last=True)
-            blocked = blocked_sync_states(link, mapping).order_by(last_attempt).first()
-            latest = sync_now() - HIDDEN_RECHECK
-            if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
-                enqueue_comparison(link.entity_type, [UUID(blocked.entity_id)])
     set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     columns: Mapping[str, Any] = {
         column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings)}
@@ -144,7 +133,7 @@ def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tupl
     if before and column.type != before and not reads_type(mapping, [column.type]):
         sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
         return ColumnProblem.RETYPED, sentence
-    # The board lists hidden columns too.
+    # The board lists hidden columns too. Only an item's values show that it is visible again: in a pass, or at night.
     if mapping.problem_code == ColumnProblem.HIDDEN:
         return ColumnProblem.HIDDEN, mapping.problem
     return None, ""

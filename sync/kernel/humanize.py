@@ -129,6 +129,10 @@ def first_sentences(text: str, limit: int) -> str:
     return text[: text.rfind(". ", 0, limit) + 1] or shorten(text, limit)
 
 
+def sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.?!]) ", text.strip()) if text.strip() else []
+
+
 def first_sentence(text: str) -> str:
     """Return the first sentence, which says what happened; the next ones say what to do."""
     return text[: text.find(". ") + 1] or text

@@ -243,6 +243,10 @@ _CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
 _ACTS = (
     # The sync of all boards, and of a record.
     Act("try_again", "Try again now", "Asks Monday whether sync can go on.", rights=("sync.retry_syncqueue",)),
+    Act("pause", "Pause",
+        "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then.",
+        asks=True, rights=("sync.pause_syncqueue",)),
+    Act("resume", "Resume", "What waited is synced now.", rights=("sync.pause_syncqueue",)),
     Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off.",
         record_right="change"),
     Act("direction", "Direction", "Changes which way the record is synced.", asks=True, record_right="change"),
@@ -251,12 +255,17 @@ _ACTS = (
         f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
         "Turn sync off for {records}", asks=True, way_back=f"When you turn sync on again: {_SYNC_ON}",
         record_right="change"),
-    Act("link_again", "Link again", f"Links the record with its former item, and turns its sync on. {_SYNC_ON}",
+    Act("link_again", "Link again",
+        "Links the record with its former item, and turns its sync on. If the item has left the board, you are asked "
+        f"what to do with the record. {_SYNC_ON}",
         asks=True, way_back="To go back, unlink the record again.", record_right="change"),
+    Act("undo", "Undo", "Puts the former value back in NPD, unless it has changed since; the next sync does the rest.",
+        asks=True, record_right="change"),
     # Jobs and fields.
     Act("retry", "Retry", "Tries it again as soon as its board can be synced.",
         "Retry {number}", rights=("sync.retry_syncqueue",)),
-    Act("retry_field", "Retry", "Tries the field again with the next sync.", "Retry {number}", record_right="change"),
+    Act("retry_field", "Retry", "Tries the record's blocked and rejected values again with the next sync.",
+        "Retry {number}", record_right="change"),
     Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
         "Cancel {number}", asks=True, rights=("sync.cancel_syncqueue",)),
     Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",

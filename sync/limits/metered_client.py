@@ -1,4 +1,4 @@
-"""The only way to call Monday: each call is taken from the quota before it is sent, and corrected by its answer."""
+"""The only way to call Monday: each call is taken from the quota, sent, corrected by its answer, and logged."""
 
 from __future__ import annotations
 

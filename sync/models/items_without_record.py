@@ -71,7 +71,7 @@ class IgnoredItem(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Item {self.item_id}: {self.reason}"
+        return f"Item {self.item_id}"
 
 
 class UnmatchedItem(models.Model):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -273,18 +272,17 @@ ITEMS_PER_PAGE = 500  # items in one page (developer.monday.com/api-reference/re
 _BOARD = "board: boards(ids: [$board], limit: 1, state: all) { id state }"
 
 
-@dataclass(frozen=True)
-class _QueryPart:
-    """One root field of a query, with the variables that it needs."""
+class _Variable(NamedTuple):
+    """A variable of a document."""
 
-    declarations: str
-    text: str
-    variables: Mapping[str, Any]
+    name: str
+    kind: str
+    value: Any
 
 
 def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Ask for up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
-    return _build_query([_linked_part(item_ids)], column_ids, types)
+    return _build_document("query Look", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
 
 
 def batch_query(
@@ -300,13 +298,19 @@ def batch_query(
     Email addresses are found as parts of a text, so hits have to be compared exactly. Raises ValueError when there is
     nothing to ask for, or more than 100 ids.
     """
-    parts = []
+    fields = [_BOARD]
+    variables = [_Variable("board", "ID!", board_id)]
     if item_ids:
-        parts.append(_linked_part(item_ids))
-    parts += [_search_part(alias, search) for alias, search in searches.items() if search.values]
-    if not parts:
+        fields.append(_LINKED)
+        variables.append(_ids_variable(item_ids))
+    for alias, search in searches.items():
+        if search.values:
+            field, variable = _search(alias, search)
+            fields.append(field)
+            variables.append(variable)
+    if len(fields) == 1:
         raise ValueError("A read needs at least one item, NPD ID or match value to ask for.")
-    return _build_query([_QueryPart("$board: ID!", _BOARD, {"board": board_id}), *parts], column_ids, types)
+    return _build_document("query Look", fields, variables, column_ids, types)
 
 
 def first_page_query(
@@ -314,27 +318,18 @@ def first_page_query(
 ) -> Document:
     """Ask for the first page of a board's active items."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
-    text = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
-    variables = {"board": board_id, "limit": limit}
-    return _build_query([_QueryPart("$board: ID!, $limit: Int!", text, variables)], column_ids, types)
+    field = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
+    variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", limit)]
+    return _build_document("query Look", [field], variables, column_ids, types)
 
 
 def next_page_query(
     cursor: str, column_ids: Sequence[str], types: Collection[str] = (), limit: int = ITEMS_PER_PAGE
 ) -> Document:
     """Ask for the page at a cursor, which is valid for 60 minutes from the first page."""
-    text = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
-    variables = {"cursor": cursor, "limit": limit}
-    return _build_query([_QueryPart("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
-
-
-class _Argument(NamedTuple):
-    """An argument of a mutation's field: its name, its variable, and the variable's type and value."""
-
-    name: str
-    variable: str
-    kind: str
-    value: Any
+    field = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
+    variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", limit)]
+    return _build_document("query Look", [field], variables, column_ids, types)
 
 
 def prepare_changes(
@@ -351,10 +346,10 @@ def prepare_changes(
     the board's structure.
     """
     own = {
-        entry.alias: [
-            _Argument("item_id", "item", "ID!", entry.item_id),
-            _Argument("column_values", "values", "JSON!", _encode_json(entry.values)),
-        ]
+        entry.alias: {
+            "item_id": _Variable("item", "ID!", entry.item_id),
+            "column_values": _Variable("values", "JSON!", _encode_json(entry.values)),
+        }
         for entry in changes
     }
     shared = _board_arguments(board_id, create_labels=create_labels)
@@ -376,15 +371,15 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     """
     shared = _board_arguments(board_id, create_labels=create_labels)
     if group_id:
-        shared.append(_Argument("group_id", "group", "String!", group_id))
+        shared["group_id"] = _Variable("group", "String!", group_id)
     own = {}
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
-        own[entry.alias] = [
-            _Argument("item_name", "name", "String!", filled.pop(board_items.NAME_COLUMN)),
-            _Argument("column_values", "values", "JSON!", _encode_json(filled)),
-        ]
+        own[entry.alias] = {
+            "item_name": _Variable("name", "String!", filled.pop(board_items.NAME_COLUMN)),
+            "column_values": _Variable("values", "JSON!", _encode_json(filled)),
+        }
     return _write_request("create_item", own, shared, column_ids, types)
 
 
@@ -392,63 +387,65 @@ def prepare_archive(
     removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
     """Archive items, by alias; a person can restore them on the board. The answer has each item's new `state`."""
-    own = {alias: [_Argument("item_id", "item", "ID!", item_id)] for alias, item_id in removals.items()}
-    return _write_request("archive_item", own, [], column_ids, types)
+    own = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in removals.items()}
+    return _write_request("archive_item", own, {}, column_ids, types)
 
 
 def prepare_delete(
     removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
     """Delete items, by alias; a person can restore them for 30 days. The answer has each item's new `state`."""
-    own = {alias: [_Argument("item_id", "item", "ID!", item_id)] for alias, item_id in removals.items()}
-    return _write_request("delete_item", own, [], column_ids, types)
+    own = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in removals.items()}
+    return _write_request("delete_item", own, {}, column_ids, types)
 
 
-def _board_arguments(board_id: str, *, create_labels: bool) -> list[_Argument]:
-    arguments = [_Argument("board_id", "board", "ID!", board_id)]
+def _board_arguments(board_id: str, *, create_labels: bool) -> dict[str, _Variable]:
+    arguments = {"board_id": _Variable("board", "ID!", board_id)}
     if create_labels:
-        arguments.append(_Argument("create_labels_if_missing", "labels", "Boolean", True))
+        arguments["create_labels_if_missing"] = _Variable("labels", "Boolean", True)
     return arguments
 
 
 def _write_request(
     field: str,
-    own: Mapping[str, Sequence[_Argument]],
-    shared: Sequence[_Argument],
+    own: Mapping[str, Mapping[str, _Variable]],
+    shared: Mapping[str, _Variable],
     column_ids: Sequence[str],
     types: Collection[str],
 ) -> board_items.WriteRequest:
-    """Return a mutation of many items, each with its own alias and variables, so that an error concerns one record."""
-    columns = _Argument("", "columns", "[String!]", list(column_ids))
-    declared = [columns, *shared]
-    lines = [COMPLEXITY]
+    """Return a mutation of many items, each with its own alias and variables, so that an error concerns one record.
+
+    `own` are the arguments of each alias, `shared` those of all.
+    """
+    variables = list(shared.values())
+    fields = []
     for alias, arguments in own.items():
-        named = [argument._replace(variable=f"{argument.variable}_{alias}") for argument in arguments]
-        declared += named
-        arguments_text = ", ".join(f"{argument.name}: ${argument.variable}" for argument in (*shared, *named))
-        lines.append(f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}")
-    declarations = ", ".join(f"${argument.variable}: {argument.kind}" for argument in declared)
-    body = "\n  ".join(lines)
-    text = f"mutation Write({declarations}) {{\n  {body}\n}}{item_fragment(types)}"
-    variables = {argument.variable: argument.value for argument in declared}
-    return board_items.WriteRequest({"text": text, "variables": variables}, list(own), columns.value)
+        named = {name: entry._replace(name=f"{entry.name}_{alias}") for name, entry in arguments.items()}
+        variables += named.values()
+        arguments_text = ", ".join(f"{name}: ${entry.name}" for name, entry in {**shared, **named}.items())
+        fields.append(f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}")
+    document = _build_document("mutation Write", fields, variables, column_ids, types)
+    return board_items.WriteRequest(document._asdict(), list(own), list(column_ids))
 
 
-def _linked_part(ids: Sequence[str]) -> _QueryPart:
+_LINKED = f"linked: items(ids: $ids, limit: {ITEMS_PER_READ}, exclude_nonactive: false) {{ ...ItemFields }}"
+
+
+def _ids_variable(ids: Sequence[str]) -> _Variable:
     if not 1 <= len(ids) <= ITEMS_PER_READ:
         raise ValueError(f"Monday reads 1 to {ITEMS_PER_READ} items by id in one call, not {len(ids)}.")
-    text = f"linked: items(ids: $ids, limit: {ITEMS_PER_READ}, exclude_nonactive: false) {{ ...ItemFields }}"
-    return _QueryPart("$ids: [ID!]!", text, {"ids": list(ids)})
+    return _Variable("ids", "[ID!]!", list(ids))
 
 
-def _search_part(alias: str, search: board_items.ColumnSearch) -> _QueryPart:
+def _search(alias: str, search: board_items.ColumnSearch) -> tuple[str, _Variable]:
+    """Return the field of a search and its variable."""
     if search.column_type != "email":
         text = (
             f"{alias}: items_page_by_column_values(board_id: $board, limit: {ITEMS_PER_PAGE}, columns: ${alias})"
             " { cursor items { ...ItemFields } }"
         )
         queries = [{"column_id": search.column_id, "column_values": list(search.values)}]
-        return _QueryPart(f"${alias}: [ItemsPageByColumnValuesQuery!]", text, {alias: queries})
+        return text, _Variable(alias, "[ItemsPageByColumnValuesQuery!]", queries)
     # Equality on an email column compares the label and not the address
     # (developer.monday.com/api-reference/reference/email), so this searches for a part of the text.
     rules = [
@@ -457,17 +454,17 @@ def _search_part(alias: str, search: board_items.ColumnSearch) -> _QueryPart:
     ]
     page = f"items_page(limit: {ITEMS_PER_PAGE}, query_params: ${alias}) {{ cursor items {{ ...ItemFields }} }}"
     text = f"{alias}: boards(ids: [$board], limit: 1) {{ {page} }}"
-    return _QueryPart(f"${alias}: ItemsQuery", text, {alias: {"rules": rules, "operator": "or"}})
+    return text, _Variable(alias, "ItemsQuery", {"rules": rules, "operator": "or"})
 
 
-def _build_query(parts: Sequence[_QueryPart], column_ids: Sequence[str], types: Collection[str]) -> Document:
-    declarations = ", ".join([part.declarations for part in parts] + ["$columns: [String!]"])
-    fields = "\n  ".join(part.text for part in parts)
-    variables: dict[str, Any] = {"columns": list(column_ids)}
-    for part in parts:
-        variables |= part.variables
-    text = f"query Look({declarations}) {{\n  {COMPLEXITY}\n  {fields}\n}}{item_fragment(types)}"
-    return Document(text, variables)
+def _build_document(
+    head: str, fields: Sequence[str], variables: Sequence[_Variable], column_ids: Sequence[str], types: Collection[str]
+) -> Document:
+    declared = [*variables, _Variable("columns", "[String!]", list(column_ids))]
+    declarations = ", ".join(f"${variable.name}: {variable.kind}" for variable in declared)
+    body = "\n  ".join([COMPLEXITY, *fields])
+    text = f"{head}({declarations}) {{\n  {body}\n}}{item_fragment(types)}"
+    return Document(text, {variable.name: variable.value for variable in declared})
 
 
 def _encode_json(values: Mapping[str, Any]) -> str:

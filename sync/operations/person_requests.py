@@ -14,13 +14,13 @@ from django.db.models import F, Q, Subquery
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.sync_filter import FilterSide
-from sync.choices import Cause, Priority, RecordSyncStatus, SyncDirection
+from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.operations.setup import board_setup
 from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue
+from sync.outbox.queue_rows import enqueue, enqueue_comparison
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.lookups import load_board
 from sync.records import availability
@@ -170,6 +170,10 @@ def check_board(link: BoardLink) -> str:
             "from NPD Sync's user on Monday."
         )
     after = _problem_labels(link)
+    for mapping in link.mappings.filter(problem_code=ColumnProblem.HIDDEN):
+        # Only an item's values show that a hidden column is visible again.
+        blocked = board_columns.blocked_sync_states(link, mapping)[:1]
+        enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
     notify.notify_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."

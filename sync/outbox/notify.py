@@ -79,25 +79,10 @@ def send_task(task: str, *args: str) -> bool:
             # By its name, so that this module needn't import the tasks.
             current_app.send_task(task, args=args, producer=producer, retry=False, ignore_result=True)
     except Exception as error:  # of any kind: the jobs are stored, and the schedule finds them
-        details: dict[str, object] = {"task": task, "about": args, "error": type(error).__name__}
-        # If a module is missing, beat and the workers can't start either, so the schedule doesn't help.
-        if isinstance(error, ImportError):
-            log.error("wake-up not sent; no worker can take one", **details, why=broker_problem(error))
-        else:
-            log.warning("wake-up not sent; the schedule brings the next", **details, why=broker_problem(error))
+        name = type(error).__name__
+        log.warning("wake-up not sent; the schedule brings the next", task=task, about=args, error=name)
         return False
     return True
-
-
-def broker_problem(error: Exception) -> str:
-    """Return why the broker can't be reached, and what to do, as a sentence without an address."""
-    if isinstance(error, ImportError):
-        module = f"“{error.name}”" if error.name else "of its transport"
-        return (
-            f"The Python module {module}, which the way to Celery's broker needs, can't be imported here: install "
-            "requirements.txt whole (pip install -r requirements.txt), then start web, worker and beat again."
-        )
-    return "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
 
 
 @lru_cache(maxsize=1)

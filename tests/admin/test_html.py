@@ -83,6 +83,42 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
             yield from nested(child, (*above, tag))
 
 
+NOT_SHOWN = ("head", "script", "style", "template", "option")
+INLINE = ("a", "abbr", "b", "code", "em", "i", "ins", "kbd", "mark", "small", "span", "strong", "time")
+ROWS = ("tr", "li")
+
+
+def sentences_twice(html: str) -> list[str]:
+    """The sentences of five words or more that stand twice on a page; of a table's or list's rows each counts once."""
+    rows: list[str] = []
+
+    def text_of(element: Element) -> str:
+        is_hidden = element.get("hidden") is not None or {"npd-hidden", "cfl-sr"} & set(
+            element.get("class", "").split()
+        )
+        if element.tag in NOT_SHOWN or is_hidden:
+            return " "
+        inner = [f"{text_of(child)}{child.tail or ''}" for child in element if isinstance(child.tag, str)]
+        text = re.sub(r"[^\S\0]+", " ", f"{element.text or ''}{''.join(inner)}")
+        if element.tag in ROWS:
+            rows.append(text)
+            return "\0"
+        return text if element.tag in INLINE else f"\0{text}\0"
+
+    def sentences(text: str) -> list[str]:
+        parts = [part.strip() for part in re.split(r"\0|(?<=[.?!]) ", text)]
+        # Without the JSON of raw rows.
+        return [part for part in parts if len(part.split()) >= 5 and part[-1] in ".?!" and '"' not in part]
+
+    page = sentences(text_of(html5lib.parse(html, namespaceHTMLElements=False)))
+    counts = Counter([*page, *{sentence for row in rows for sentence in sentences(row)}])
+    return [sentence for sentence, times in counts.items() if times > 1]
+
+
+LIBRARYS_OWN = ("/admin/help/", "/admin/django_celery_beat/")
+"""Pages whose words are a how-to's, or a library's."""
+
+
 @pytest.mark.slow
 def test_every_page_is_valid_and_readable(chromium: Any, browser: Client, world: dict[str, Any], person: User) -> None:
     pages_by_address = pages(browser, world, person)
@@ -93,6 +129,8 @@ def test_every_page_is_valid_and_readable(chromium: Any, browser: Client, world:
                 wrong.setdefault(re.sub(r" at \d+:\d+", "", fault), address)
         if not address.startswith("/admin/help/") and (names := names_in(html)):
             wrong[f"names {sorted(names)}"] = address
+        if not address.startswith(LIBRARYS_OWN):
+            wrong |= {f"says twice: {sentence}": address for sentence in sentences_twice(html)}
     assert len(pages_by_address) > 80
     barred = faults_of_html(chromium, pages_by_address)
     if lines := [*(f"{address}: {fault}" for fault, address in wrong.items()), *barred]:
@@ -113,6 +151,13 @@ def test_every_page_is_valid_and_readable(chromium: Any, browser: Client, world:
 )
 def test_a_fault_is_found(html: str) -> None:
     assert list(faults(html))
+
+
+def test_a_sentence_that_stands_twice_on_a_page_is_found() -> None:
+    sentence = "Nothing is <b>synced</b> until then."
+    rows = f"<ul><li>{sentence}</li><li>{sentence}</li></ul><p hidden>{sentence}</p>"
+    assert sentences_twice(rows) == []
+    assert sentences_twice(f"{rows}<p>It waits. {sentence}</p>") == ["Nothing is synced until then."]
 
 
 # What axe finds.

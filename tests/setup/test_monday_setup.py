@@ -226,7 +226,7 @@ def mapping(entity_type: str, key: str) -> FieldMapping:
 
 
 def test_an_optional_field_is_synced_once_somebody_has_made_its_column(monday: Sandbox, run: Run) -> None:
-    assert "not synced for want of a column: Aliases, Inventory" in run("monday_setup")
+    assert "want of a column: organization.aliases, organization.inventory_url" in run("monday_setup")
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
     board_id = BoardLink.objects.get(entity_type="organization").board_id
     monday.add_column(contacts_link().board_id, "firm", "Organization", "board_relation", boardIds=[board_id])
@@ -234,6 +234,16 @@ def test_an_optional_field_is_synced_once_somebody_has_made_its_column(monday: S
     assert mapping("contact", "organization").options["settings"]["boardIds"] == [int(board_id)]
     assert run("monday_setup").count("nothing to do") == 2
     assert "ok" in run("monday_check")
+
+
+def test_an_optional_field_gets_a_column_where_somebody_asks_for_it(monday: Sandbox, run: Run) -> None:
+    with pytest.raises(CommandError, match=r"no optional field “contact.shoe_size”.*contact\.organization"):
+        run("monday_setup", "--with", "contact.shoe_size")
+    output = run("monday_setup", "--with", "contact.organization", "--with", "organization.aliases")
+    assert columns_of(monday, contacts_link().board_id)["organization"] == "board_relation"
+    assert mapping("organization", "aliases").converter == "list_text"
+    assert "contact.organization" not in output
+    assert run("monday_setup").count("nothing to do") == 2
 
 
 def test_one_whose_column_is_deleted_is_a_problem_until_it_has_another_or_is_let_go(monday: Sandbox, run: Run) -> None:

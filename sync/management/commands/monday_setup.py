@@ -16,13 +16,21 @@ class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--with",
+            action="append",
+            default=[],
+            dest="requested",
+            metavar="KEY",
+            help="also make the column of an optional field, such as contact.organization; may be given again",
+        )
         parser.add_argument("--print-env", action="store_true", help="print the board ids as NAME=value lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up all boards and report; exit 1 if problems remain."""
         outcomes: list[SetupOutcome] = []
         try:
-            for outcome in set_up_all():
+            for outcome in set_up_all(options["requested"]):
                 outcomes.append(outcome)
                 self._print_outcome(outcome)
         except MondayError as error:
@@ -45,8 +53,10 @@ class Command(BaseCommand):
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
             self.stdout.write(terminal_line(f"{board}: the filter lets through: {line}"))
-        if without_column := [spec.label for spec in outcome.entity.mappings if spec.key not in labels]:
+        entity_type = outcome.entity.entity_type
+        without_column = [f"{entity_type}.{spec.key}" for spec in outcome.entity.mappings if spec.key not in labels]
+        if without_column:
             self.stdout.write(
                 f"{board}: not synced for want of a column: {', '.join(without_column)}. Make the column on the board "
-                "and run this again, or choose it in the admin under Boards, “Set up…”."
+                f"and run this again, or have it made: `manage.py monday_setup --with {without_column[0]}`."
             )

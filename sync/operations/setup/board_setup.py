@@ -4,7 +4,7 @@ It can be repeated, also after a worker was killed: a new board is stored at onc
 another choice of a person overwrites an administrator's changes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,15 +58,21 @@ class SetupOutcome:
     needs_pass: bool = False  # whether every record with an item needs a pass
 
 
-def set_up_all() -> Iterator[SetupOutcome]:
-    """Set up every registered model, one after another; raises ActionError, MondayError."""
+def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
+    """Set up every registered model, one after another; raises ActionError, MondayError.
+
+    `requested` names optional fields whose columns are to be made, such as "contact.organization".
+    """
     if not credentials.has_token():
         raise ActionError(NOT_CONFIGURED)
+    optional = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
+    if unknown := [name for name in requested if name not in optional]:
+        raise ActionError(f"There is no optional field “{unknown[0]}”. There are: {', '.join(optional) or 'none'}.")
     breaker.refresh_account_info()
     connector = limits.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():
-        yield set_up(spec, connector)
+        yield set_up(spec, connector, requested)
 
 
 def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
@@ -85,7 +91,7 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     return None
 
 
-def set_up(spec: EntitySpec, connector: MondayConnector) -> SetupOutcome:
+def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
     """Set up one model as stored, or else as suggested; raises ActionError, MondayError."""
     link, _ = BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     board_id = registry.configured_board_id(spec.entity_type) or link.board_id
@@ -97,7 +103,7 @@ def set_up(spec: EntitySpec, connector: MondayConnector) -> SetupOutcome:
             "it from Monday's archive or trash, or give the user access, or name another board in "
             f"{spec.board_setting}; then run `manage.py monday_setup` again."
         )
-    chosen = selection.ChosenBoard(selection.suggested_choices(spec, board), board)
+    chosen = selection.ChosenBoard(selection.suggested_choices(spec, board, requested), board)
     return set_up_board(chosen, board, connector, is_new=not board_id)
 
 

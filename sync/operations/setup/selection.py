@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -572,10 +572,11 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
 
-def suggested_choices(spec: registry.EntitySpec, board: Board) -> Choices:
+def suggested_choices(spec: registry.EntitySpec, board: Board, requested: Collection[str] = ()) -> Choices:
     """Return the choices of `monday_setup`: what is stored or suggested, with another column instead of a lost one.
 
-    An optional field gets only a column that the board has; without one it is left as it is.
+    An optional field gets only a column that the board has; without one it is left as it is, unless it is `requested`,
+    such as "contact.organization".
     """
     choices = begin(spec.entity_type, board, {})
     chosen = ChosenBoard(choices, board)
@@ -590,7 +591,8 @@ def suggested_choices(spec: registry.EntitySpec, board: Board) -> Choices:
             # Another column of its type holds something else.
             own = own_column(mappable, chosen.unused)
             choice = replace(choice, column=own.id if own is not None else NEW_COLUMN)
-        if choice.column != NEW_COLUMN or not mappable.optional:
+        is_requested = f"{spec.entity_type}.{mappable.key}" in requested
+        if choice.column != NEW_COLUMN or is_requested or not mappable.optional:
             fields[mappable.key] = choice
     creates_records = choices.link is not None and choices.creates_records
     return replace(choices, fields=fields, creates_records=creates_records)
