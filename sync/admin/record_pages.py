@@ -88,7 +88,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             if not ids:
                 raise self._nothing_changed(queryset, "none of them has an item on Monday")
             authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
-            item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
+            item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
             return f"{self._subject(records)} will be unlinked now."
 
         return confirmed_action.run_action(self, request, run, _page_before(request), question)

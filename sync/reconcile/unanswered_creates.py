@@ -77,18 +77,19 @@ def _confirm_document(
     lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
 ) -> str:
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
-    facts = _facts_of(board, intents, items)
-    plans = unconfirmed_writes.decide_unconfirmed(facts)
-    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
+    document = _read_document(board, intents, items)
+    plans = unconfirmed_writes.after_search(document)
+    item_count = len(document.items or ())
+    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
     wants_resend = any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans)  # all or none of a document
     if wants_resend and stop_reason:
         # The next search voids it: while writes are stopped, only the probe may write.
-        wait = facts.wait_seconds
+        wait = document.wait_seconds
         plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
         executor = Executor(lease, board)
         answer = executor.resend(intents)
-        plans = unconfirmed_writes.after_resending(facts, answer)
+        plans = unconfirmed_writes.after_resending(document, answer)
         stop_reason = executor.stop_reason
         if executor.has_written:
             breaker.pass_succeeded(has_written=True)
@@ -98,7 +99,7 @@ def _confirm_document(
     return stop_reason
 
 
-def _facts_of(
+def _read_document(
     board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
 ) -> unconfirmed_writes.UnansweredDocument:
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""

@@ -233,7 +233,7 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
-    created = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
+    created = {record.id: item.id for record, item in without_base if unconfirmed_writes.may_be_ours(board, record)}
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
         recent = WebhookEvent.objects.filter(

@@ -190,7 +190,7 @@ def _write_changes(
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
-    beside_records.finish_deleted(run, [record_plan for record_plan in plans_there if record_plan.is_deleted])
+    beside_records.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     rows = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
     pass_run.enqueue_pointing(run, _no_longer_awaited(existing, sync_states))

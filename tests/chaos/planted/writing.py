@@ -31,9 +31,9 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:decide_unconfirmed")
-def _gives_up_unseen(right: Wrong, facts: UnansweredDocument) -> list[CreatePlan]:
-    return [CreatePlan(intent, Fate.VOID) for intent in facts.intents]
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:after_search")
+def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreatePlan]:
+    return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 
 
 @instead_of(create_retried_blindly, "sync.reconcile.identity:identify")
