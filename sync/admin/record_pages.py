@@ -327,7 +327,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             required=not db_field.blank,
             max_length=db_field.base_field.max_length,
             widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-            help_text=db_field.help_text or "One a line.",
+            help_text=db_field.help_text or "One on each line.",
         )
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
@@ -583,7 +583,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         keys = [record.pk for record in records]
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
-        undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
+        undo = format_html("Deleted by mistake? {}", admin_base.link_to(undo_url, "Undo…")) if undo_url else ""
         restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
         if parts := [(part,) for part in (*waiting, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
