@@ -69,7 +69,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
     overview = overview_of(request) if hasattr(request, "page_overview") else None
-    stops = availability.stops(overview) if tallies_of(request)[Kind.STOP].entries or not is_connected else []
+    stops = availability.stops() if tallies_of(request)[Kind.STOP].entries or not is_connected else []
     rests = []
     for stop in stops:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
