@@ -81,21 +81,21 @@ def database_problems() -> list[str]:
 
 def broker_problems() -> list[str]:
     """Return why the broker can't be used, or an empty list if it answers within BROKER_SECONDS."""
+
+    def connect() -> None:
+        with current_app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+
     # In a thread, because a broker that accepts the connection and then stays silent would block for longer.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
     try:
-        pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
+        pool.submit(connect).result(timeout=BROKER_SECONDS)
     except Exception as error:  # any error of the broker's library, or our own timeout
         log.warning("broker not reachable", error=type(error).__name__)
         return [BROKER_DOWN]
     finally:
         pool.shutdown(wait=False)
     return []
-
-
-def _connect_to_broker() -> None:
-    with current_app.connection_for_write() as broker:
-        broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
 
 
 @csrf_exempt
