@@ -510,8 +510,7 @@ def page(title: str, main: str, status: int = 200) -> web.Response:
 </body>
 </html>
 """
-    response = web.html_response(text, status)
-    return web.Response(response.status, response.body, response.headers | HEADERS)
+    return web.Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"} | HEADERS)
 
 
 def asset(name: str, request: web.Request) -> web.Response:
