@@ -1,4 +1,4 @@
-"""The site's error pages, and its middleware."""
+"""The site's error pages, and its middleware, such as the Content-Security-Policy."""
 
 import sys
 from dataclasses import dataclass

@@ -290,7 +290,7 @@ class CreateAgain(RemovalAnswer):
         problems: list[str] = []
         for entity_type, ids in _ids_by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Asked to create its item again.")
-            problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
+            problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
         # Each problem is about one record.
         number = len(entries) - len(problems)
         if not number:
@@ -306,7 +306,7 @@ class Unlink(RemovalAnswer):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _ids_by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Asked to unlink it from Monday.")
-            item_links.request_unlink_many(entity_type, ids, request.user.get_username())
+            item_links.request_unlink(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
         return confirmed_action.Report(f"{_record_count(entries)} will be unlinked. {wait}".rstrip())
 

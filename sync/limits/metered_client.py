@@ -1,4 +1,4 @@
-"""The only way to call Monday: each call is taken from the quota before it is sent, and corrected by its answer."""
+"""The only way to call Monday: each call is taken from the quota, sent, corrected by its answer, and logged."""
 
 from __future__ import annotations
 
@@ -226,10 +226,9 @@ def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None)
         api_quota.record_usage(api_quota.REJECTED_CALL_COST if is_limited else Decimal(1))
         if call.link_id is None:
             return
-        # Quarter the batch if it was too much for Monday, halve it if points ran out. Failed writes are judged apart
-        # (stops.py).
-        is_failed_read = error.scope is errors.Scope.TRANSPORT and not call.writes
-        if is_failed_read or error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
+        # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of
+        # sizes: what failed comes again in parts (`Executor.after_failed_read`, stops.py).
+        if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
             api_quota.learn_too_large(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)

@@ -51,7 +51,7 @@ class BoardLink(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
-    # Null allows full batches; slow and failed calls make it smaller, and fast ones larger again.
+    # Null allows full batches; slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)

@@ -32,7 +32,7 @@ from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather.record_facts import read_facts
 from sync.records import availability
-from sync.records.item_links import clear_unlisted
+from sync.records.item_links import clear_missing
 
 log = structlog.get_logger(__name__)
 
@@ -231,7 +231,7 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
     enqueue_comparison(link.entity_type, unlisted)
     if number is not None and not is_cut_short:
-        clear_unlisted(link, listing.started_at, listing.listed)
+        clear_missing(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched

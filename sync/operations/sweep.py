@@ -1,8 +1,8 @@
-"""The sweep, which finds a board's changes since its last one; it stores and works them like webhooks.
+"""The sweep, which finds a board's changes since its last one, stores them like webhooks, and enqueues their items.
 
-The cursor is Monday's own newest time in the first answer of a finished sweep. Each sweep begins an overlap before it,
-because log entries come late and out of order; an entry that is read twice is stored once. A sweep that fails doesn't
-move the cursor, and stores the reason on the board link.
+The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, in the first answer of a finished sweep. Each
+sweep begins an overlap before it, because log entries come late and out of order; an entry that is read twice is stored
+once. A sweep that fails doesn't move the cursor, and stores the reason on the board link.
 """
 
 import json
@@ -45,7 +45,7 @@ MAX_INTERVAL_SECONDS = 6 * 3_600
 # Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
 QUOTA_SHARE = 0.05
 
-# Log entries come late and out of order.
+# Log entries come late and out of order. Longer than GRACE, because the cursor moves past what GRACE leaves.
 OVERLAP = timedelta(minutes=10)
 
 # No log entry is this late, and no clock this wrong.
@@ -116,7 +116,7 @@ def boards_to_sweep() -> Iterator[BoardLink]:
 class SweepResult:
     """The counts of one board's sweep."""
 
-    rows: int = 0  # log entries whose webhook never came
+    rows: int = 0  # events made of log entries whose webhook never came
     updated: int = 0  # updated items that no event reported
     problem: str = ""  # why the sweep failed
 
@@ -142,7 +142,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
     if result.rows or result.updated:
-        log.info("sweep found", board=link.entity_type, rows=result.rows, touched=result.updated)
+        log.info("sweep found", board=link.entity_type, rows=result.rows, updated=result.updated)
     return result
 
 
@@ -152,15 +152,15 @@ class _Sweep:
         self.connector = connector()
         now = sync_now()
         # A board's first cursor is our time; after that, Monday's own times move it.
-        self.newest = link.swept_to or now
-        self.begin = self.newest - OVERLAP
+        self.cursor = link.swept_to or now
+        self.begin = self.cursor - OVERLAP
         self.end = now - grace
         # Earlier changes are found only by the items' times of last update.
         self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem = ""
 
     def run(self) -> SweepResult:
-        # Everything in one call; if Monday rejects the query for the log, everything else.
+        # One call reads everything; if Monday rejects its query for the log, a second one reads everything else.
         try:
             changes = self.connector.board_activity(self.link.board_id, self.log_begin)
         except errors.MondayError as refused:
@@ -183,8 +183,8 @@ class _Sweep:
                 for entry in entries:
                     self._advance_cursor(entry.at)
                 rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
-        newest, _ = changes.recently_updated
-        for item in newest:
+        first_page, _ = changes.recently_updated
+        for item in first_page:
             # Only on the first page: an edit during the listing is left to the next sweep.
             self._advance_cursor(item.at)
         updated = 0
@@ -194,9 +194,9 @@ class _Sweep:
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
         BoardLink.objects.filter(pk=self.link.pk).update(
-            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem
+            swept_to=self.cursor, swept_at=SyncNow(), sweep_problem=self.problem
         )
-        self.link.swept_to = self.newest
+        self.link.swept_to = self.cursor
         self.link.sweep_problem = self.problem
         check_webhooks(self.link, changes.hooks)
         check_silence(self.link, changes.user_id)
@@ -204,7 +204,7 @@ class _Sweep:
 
     def _advance_cursor(self, moment: datetime | None) -> None:
         if moment is not None:
-            self.newest = max(self.newest, moment)
+            self.cursor = max(self.cursor, moment)
 
 
 def updated_since(connector: MondayConnector, first: UpdatedItemsPage, begin: datetime) -> Iterator[list[UpdatedItem]]:
@@ -261,10 +261,13 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
 
 
 def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
-    """Store the entries that no webhook reported, oldest first, and enqueue their items; return how many were new."""
+    """Store the entries that no webhook reported, and enqueue their items; return how many were new.
+
+    `entries` begin with the newest, as in the log; they are stored from the oldest on.
+    """
     # Older entries can't be checked for lost updates, because our writes of that time are pruned.
-    oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
-    recent = [entry for entry in entries if entry.at >= oldest]
+    checkable_since = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
+    recent = [entry for entry in entries if entry.at >= checkable_since]
     bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
@@ -286,22 +289,23 @@ def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry
     ]
     for entry in entries:
         has_no_values = board_events.changes_without_values(entry)
-        if has_no_values or (entry.at < oldest and board_events.concerns_items(entry)):
+        if has_no_values or (entry.at < checkable_since and board_events.concerns_items(entry)):
             # The row of an old entry has no values either, so its type must be one without values.
-            kind = entry.event if has_no_values else ITEM_UPDATED
-            rows += [valueless_event_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
+            event_type = entry.event if has_no_values else ITEM_UPDATED
+            trigger_id = f"{LOG_PREFIX}{entry.id}"
+            rows += [valueless_event_row(link, trigger_id, item_id, event_type) for item_id in entry.item_ids]
     return store_events(link, rows)
 
 
-def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, event_type: str) -> dict[str, Any]:
     """Return an inbox row without a value, which only causes a pass of its item."""
     return {
         "trigger_id": trigger_id,
         "board_id": link.board_id,
         "item_id": item_id,
         "column_id": None,
-        "type": kind,
-        "body": board_events.change_body(kind, link.board_id, item_id),
+        "type": event_type,
+        "body": board_events.change_body(event_type, link.board_id, item_id),
         "outcome": FOUND_BY_SWEEP,
     }
 
@@ -343,7 +347,7 @@ def enqueue_items(
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
-    """Return the entry as an event; None if it is no event or an id is too long to store."""
+    """Return the event of a body; None if it is none or an id is too long to store."""
     try:
         event = board_events.parse_event(body)
     except board_events.InvalidEvent:
@@ -368,8 +372,8 @@ def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[Even
     ).exclude(trigger_id__startswith=LOG_PREFIX)
     delivered: dict[EventKey, list[ItemEvent]] = {}
     for row in stored.only("body"):
-        if (event := _parse_event(row.body)) is not None:
-            delivered.setdefault(_event_key(event), []).append(event)
+        if row.event is not None:
+            delivered.setdefault(_event_key(row.event), []).append(row.event)
     return delivered
 
 

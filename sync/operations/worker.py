@@ -179,6 +179,9 @@ class _Run:
                 claimed, is_probe = _claim_batch(board_lease, permission, pass_grant, reads_all=reads_all)
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if is_probe else permission.writes_wait_seconds)
+            if is_probe:
+                # So that the next claim tries other records first.
+                board_lease.was_isolated = True
             # After a pass that has read all, the next probe is due at once.
             is_probe_due = reads_all
             reads_all = False
@@ -268,8 +271,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     if not stops.begin_probe():
         return []
-    # So that the next claim tries other records first.
-    board_lease.was_isolated = True
+    board_lease.was_isolated = job.claim_at_most > 0
     return claim_job(board_lease, job)
 
 

@@ -231,7 +231,9 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
         if row.claim_size <= 1:
             fail_unsettled([row], row.lease_token, "The worker ended while it synced this record alone.")
             continue
-        at_most = max(1, row.claim_size // PARTS)
+        # A record is seldom the cause and each part costs calls, so a large batch is tried once more as it was.
+        is_tried_whole = not row.claim_at_most and row.claim_size >= 2 * PARTS
+        at_most = row.claim_size if is_tried_whole else max(1, row.claim_size // PARTS)
         shared_claims.setdefault((row.lease_token, at_most), []).append(row)
     for (owner, at_most), rows in shared_claims.items():
         release(rows, owner, "Its worker ended before it was done.", at_most=at_most)

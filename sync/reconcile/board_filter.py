@@ -42,7 +42,7 @@ from sync.registry import relation_of
 
 def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on NPD's records, before any call."""
-    if not facts.board.sync_filter or not _is_filtered(plan.facts):
+    if not facts.board.sync_filter or not _filter_applies(plan.facts):
         return plan
     verdict = record_verdict(facts.board, plan.record)
     left_out = plan.sync_state.left_out
@@ -50,19 +50,19 @@ def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Rec
         # If it isn't known, the side that left it out stays: only its own conditions let it return.
         side = FilterSide(left_out) if verdict.holds is None else FilterSide.RECORD
         return leave_out(plan, side, verdict.sentence)
-    return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
+    return plan if verdict.holds else _undecided(plan, verdict.sentence, "No item was searched or made.")
 
 
 def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
 
-    A synced pair is left out after this pass, which still pulls Monday's edits.
+    A synced pair is left out after this pass, which still pulls Monday's edits. One that was left out may return.
     """
     item = plan.item
-    if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
+    if plan.unlink or not (item or plan.creates) or not _filter_applies(plan.facts):
         return plan
     was_out = bool(plan.sync_state.left_out)
-    verdict = _pair_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
+    verdict = _linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and item and not was_out and plan.sync_state.base:
         return replace(plan, left_out_after_pass=sentence)
@@ -70,14 +70,14 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
         would_not_match = "" if item else " Its item would not match, so none is created."
         return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
     if verdict.holds is None:
-        return _not_known(plan, sentence, "No item was made.")
+        return _undecided(plan, sentence, "No item was made.")
     return _returned(plan) if was_out else plan
 
 
 def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
     was_out = bool(plan.sync_state.left_out)
-    if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
+    if not (board.sync_filter or was_out) or not _filter_applies(plan.facts):
         return plan
     if plan.item is not None:
         verdict = item_verdict(board, plan.item, plan.record)
@@ -94,16 +94,17 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
-        is_pull = field_plan.send_raw is None and field_plan.conflict is None
-        # A person's choice is still applied, unless it is the item that fails its conditions.
-        is_kept = not plan.left_out_after_pass if field_plan.resolves is not None else is_pull
+        is_kept = field_plan.send_raw is None and field_plan.conflict is None
+        if field_plan.resolves is not None:
+            # A person's choice is still applied, unless it is the item that fails its conditions.
+            is_kept = not plan.left_out_after_pass
         if not is_kept:
             plans[key] = leave_field_out(field_plan)
     return replace(plan, plans=plans, write_npd_id=False)
 
 
 def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
-    """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
+    """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
     field_plans = plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
         return plan
@@ -142,14 +143,14 @@ def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     return plan.logged(line).with_state(left_out="")
 
 
-def _not_known(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
-    """Keep a pair although it isn't known if it matches; end a record without an item."""
+def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
+    """Keep a pair as it is because it isn't known whether it matches; end a record without an item."""
     if plan.record.monday_id or plan.item:
         return replace(plan, reason=sentence)
     return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
 
 
-def _is_filtered(facts: RecordFacts) -> bool:
+def _filter_applies(facts: RecordFacts) -> bool:
     """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
     return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
@@ -203,13 +204,13 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
 
 def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
     """Return why a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
-    verdict = record_verdict(board, deleted.record) if board.sync_filter else sync_filter.HOLDS
+    verdict = record_verdict(board, deleted.record)
     return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.sync_state.left_out)) else ""
 
 
 def deleted_item_exclusion(facts: PassFacts, deleted: RecordFacts, item: Item) -> str:
     """Return why the item of a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
-    verdict = _pair_verdict(facts, deleted, item) if facts.board.sync_filter else sync_filter.HOLDS
+    verdict = _linked_item_verdict(facts, deleted, item)
     return verdict.sentence if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM) else ""
 
 
@@ -239,7 +240,7 @@ def item_verdict(
     `emptied` are the fields with cells that are only empty because the items that they named were removed.
     """
     # A moved item is in a group of another board.
-    is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
+    is_group_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         if convert.names_items and item.state != field_values.ACTIVE:
@@ -248,7 +249,7 @@ def item_verdict(
             return merge.Unknown("The item that it named left its board.")
         return field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item))
 
-    verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
+    verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
         reason = "the item that a cell named left its board, which emptied the cell"
         return replace(verdict, sentence=f"Whether the filter leaves it out is not known: {reason}.")
@@ -311,8 +312,8 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _pair_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
-    """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
+def _linked_item_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
+    """Return whether a record's item matches; cells that the removal of another item has emptied count as unknown."""
     verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:
         return verdict

@@ -60,12 +60,14 @@ def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide about duplicates: those that this pass read, and those that a person called copies."""
     board = facts.board
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
-    decided = identity.answered_items(facts, plan)
+    answered_items = identity.answered_items(facts, plan)
     linked_now = assigned_items(plan)
     for record_plan in plan.open_records:
-        copies = [answer for answer in identity.answers_of(record_plan.facts) if answer.kind is AnswerKind.COPY]
-        for item_id in [answer.item_id for answer in copies if (record_plan.item or record_plan.creates)]:
-            if item_id in decided:
+        if not (record_plan.item or record_plan.creates):
+            continue
+        for answer in identity.answers_of(record_plan.facts):
+            item_id = answer.item_id
+            if answer.kind is not AnswerKind.COPY or item_id in answered_items:
                 continue
             # With an owner it is not archived: the answer was not about that record's item.
             owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
@@ -75,10 +77,10 @@ def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             duplicates.append(copy)
     if not duplicates:
         return plan
-    ours = {duplicate.original_record.pk for duplicate in duplicates if is_own_create(board, duplicate)}
-    # Over the limit, people are asked about all of them.
-    approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
-    if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
+    with_own_create = {duplicate.original_record.pk for duplicate in duplicates if is_own_create(board, duplicate)}
+    # Items of deleted records count, too. Over the limit, people are asked about all duplicates.
+    with_removal = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
+    if with_own_create and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, with_own_create | with_removal):
         duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
     return replace(plan, duplicates=tuple(duplicates))
 
@@ -159,7 +161,7 @@ def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAn
 
 
 def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> pass_plan.ItemPlan:
-    """Return it after Monday's answers to clearing its NPD ID and archiving it.
+    """Return it after Monday's answers to clearing its NPD ID (not of a copy), and to archiving it if it was sent.
 
     If it was removed meanwhile, nothing is left to do.
     """
@@ -168,7 +170,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
         return replace(duplicate, ending=ending_after(failed), intents=intents)
-    # With two answers it was archived, too.
+    # A second answer is that to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
     is_copy = duplicate.act is pass_plan.ItemAct.COPY
@@ -201,20 +203,20 @@ def asks_person(duplicate: pass_plan.ItemPlan) -> bool:
     return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == DUPLICATE_STAYS
 
 
-def copy_reports(
-    board: BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
+def duplicate_reports(
+    board: BoardContext, plan: pass_plan.Plan, duplicates: Iterable[pass_plan.ItemPlan]
 ) -> Iterator[reports.ConflictReport]:
-    """Yield the questions about duplicates, and the answers that were applied."""
-    for duplicate in settled:
+    """Yield the questions about duplicates, and people's answers that were carried out."""
+    for duplicate in duplicates:
         if asks_person(duplicate):
-            yield duplicate_report(board, duplicate)
+            yield question_report(board, duplicate)
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
             record_plan = plan.records[duplicate.original_record.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
             yield record_plan.conflict_report(ConflictKind.IDENTITY, duplicate.item.id, **result)
 
 
-def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
+def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.original_record
@@ -243,16 +245,16 @@ def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
     )
 
 
-def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
-    """Return the plan with the records of applied answers; a record with a failed one is tried again."""
-    for duplicate in settled:
+def after_copy_answers(plan: pass_plan.Plan, duplicates: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
+    """Close the questions that people answered by “a copy”; a record with an answer that failed is tried again."""
+    for duplicate in duplicates:
         if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
         record_plan = plan.records[duplicate.original_record.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
             conflicts = record_plan.facts.conflicts
-            others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record_plan.with_facts(conflicts=others)])
+            still_open = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
+            plan = plan.with_records([record_plan.with_facts(conflicts=still_open)])
         elif record_plan.is_open:
             # The first failure of a record's answers stays.
             plan = plan.with_records([record_plan.end(duplicate.outcome, duplicate.ending.detail)])

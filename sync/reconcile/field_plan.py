@@ -8,11 +8,10 @@ Implements, of docs/reference/merge.md:
 - in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
 - the values of a new item
 
-Values that people keep in NPD only come at the end.
+The functions at the end are about values that Monday refused and that people keep in NPD only.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,9 +28,6 @@ from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, with_value
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
-
-# Of fields that have stayed as they were, which nearly all have.
-_AT_REST = merge.FieldDecision(merge.Action.NOTHING)
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
@@ -74,7 +70,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if not (is_open or item is None or way is SyncDirection.NONE or is_retyped) and mapping.column_id:
+    if item is not None and mapping.column_id and way is not SyncDirection.NONE and not (is_open or is_retyped):
         resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
@@ -99,6 +95,11 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     return _decide_merged(facts, plan, field_plan, way, merge.Values(local, remote))
 
 
+def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
+    """Return the direction that both the record's and the mapping's allow."""
+    return common_direction(facts.record.sync_direction, mapping.direction)
+
+
 def _at_rest(
     sync_state: SyncMetadata,
     item: Item,
@@ -119,7 +120,7 @@ def _at_rest(
             convert.canonical_local(local_raw)
     except conversion.UnknownValue:
         return None
-    return FieldPlan(mapping, convert, _AT_REST, local_raw, remote_raw, base=base)
+    return FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.NOTHING), local_raw, remote_raw, base=base)
 
 
 def _decide_merged(
@@ -131,12 +132,12 @@ def _decide_merged(
             plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw
         )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
-        removal = ""
+        emptied_reason = ""
         if values.local is not None and way is not SyncDirection.NONE:
-            removal = _removal_reason(facts, field_plan, values.remote, base)
-        field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(removal))
-        if removal and (way is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
-            return _block_undecided(field_plan, BlockedCode.RELATION, removal)
+            emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
+        field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(emptied_reason))
+        if emptied_reason and (way is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
+            return _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
@@ -159,7 +160,7 @@ def _merge_field(
     base = field_plan.base
     agreed = None
     if base:
-        # If nobody changed Monday's side, NPD's value is sent whatever the rule.
+        # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
         remote = None if emptied_by_removal else field_bases.base_remote(convert, base)
         agreed = merge.Values(convert.canonical_local(base["local"]), remote)
     emptied_since_old_base = False
@@ -167,7 +168,10 @@ def _merge_field(
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
         emptied_since_old_base = field_bases.side_of(convert.canonical_local, entry["local"]) is not None
-    field = merge.Field(
+    edited = merge.EditTimes()
+    if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
+        edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, values.remote))
+    return merge.Field(
         local=values.local,
         remote=values.remote,
         base=agreed,
@@ -176,15 +180,8 @@ def _merge_field(
         first_match=Rule(mapping.first_match),
         required=mapping.required,
         emptied_since_old_base=emptied_since_old_base,
+        edited=edited,
     )
-    rule = field.first_match if base is None else field.rule
-    if rule is not Rule.NEWEST or way is not SyncDirection.BIDIRECTIONAL or values.local == values.remote:
-        return field
-    if base is not None and not (field.local_changed and field.remote_changed):
-        return field
-    # Only now, because it costs queries.
-    edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
-    return replace(field, edited=edited)
 
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
@@ -203,14 +200,14 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> datetime | None:
+def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical) -> datetime | None:
     """Return when the field was edited on Monday: the time of the newest event if it has this value, else the column's.
 
     If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
     changes = [event for event in plan.facts.history.monday_edits if event.key == field_plan.key]
     newest = max((event.at for event in changes), default=None)
-    if any(event.value == field.remote for event in changes if event.at == newest):
+    if any(event.value == remote for event in changes if event.at == newest):
         return newest
     value = plan.item.reading(field_plan.mapping.column_id).value if plan.item else None
     changed_at = value.get("changed_at") if isinstance(value, Mapping) else None
@@ -234,7 +231,7 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
     return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
 
 
-def _removal_reason(
+def _emptied_reason(
     facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
 ) -> str:
     """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
@@ -278,16 +275,16 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
 def _decide_unknown_local(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, unknown: conversion.UnknownValue
 ) -> FieldPlan:
-    """Plan a relation to a record without an item: it waits, or is skipped if there will be no item."""
+    """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
     mapping = field_plan.mapping
     if way is SyncDirection.MONDAY_TO_NPD:
-        # One way to NPD, Monday's value overwrites the one that can't be sent.
+        # One way to NPD, Monday's value overwrites the one that can't be sent, here a text that equals no other.
         convert = field_plan.convert
         local = "(a value that Monday can't show)"
         remote = convert.canonical_remote(field_plan.remote_raw)
         base = None
         if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
-            if reason := _removal_reason(facts, field_plan, remote, entry):
+            if reason := _emptied_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # NPD's side has changed only if it names another record than the base.
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
@@ -324,7 +321,7 @@ def apply_decision(  # noqa: PLR0911 - a table
         case merge.Action.BOTH:
             # Lists are united only if both sides can have every element.
             try:
-                raw = _resolved_raw(facts, plan, field_plan, field)
+                raw = _value_for_both(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
                 reason = f"The lists can't be merged: {unknown}. Change that element on either side."
                 return field_plan.block(BlockedCode.INVALID, reason)
@@ -339,8 +336,8 @@ def apply_decision(  # noqa: PLR0911 - a table
 
 
 def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
-    if rejection := rejection_reason(plan.facts, field_plan):
-        return field_plan.block(BlockedCode.REJECTED, rejection)
+    if refusal := standing_refusal(plan.facts, field_plan):
+        return field_plan.block(BlockedCode.REJECTED, refusal)
     if reason := field_plan.convert.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
     return with_values(field_plan, send_raw=raw)
@@ -360,7 +357,7 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
     return _plan_local_write(facts, plan, field_plan, raw)
 
 
-def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
+def _value_for_both(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
     if not field.choice and isinstance(field_plan.convert, conversion.ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
@@ -434,7 +431,7 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 # changes without a conflict, people are asked again.
 
 
-def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
+def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     """Return why a value that Monday refused isn't sent again; empty if it may be sent.
 
     It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
@@ -503,7 +500,3 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
         )
     except conversion.UnknownValue:
         return False
-
-
-def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
-    return common_direction(facts.record.sync_direction, mapping.direction)

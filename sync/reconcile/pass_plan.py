@@ -246,7 +246,7 @@ class RecordPlan:
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
-    left_out_after_pass: str = ""  # why the filter leaves it out once this pass has pulled Monday's edits
+    left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each field

@@ -111,14 +111,14 @@ def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> Ignored
     return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, unlinked=False)
 
 
-def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
+def request_unlink(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Request that the next passes of these records unlink them."""
     payload = {UNLINK_KEY: f"{by} unlinked it", "by": by}
     with transaction.atomic():
         enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
 
 
-def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
+def request_recreation(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
     """Request new items for records with removed ones; return a sentence for each record that can't have one.
 
     The next pass creates none if the item is back by then.
@@ -159,8 +159,8 @@ def relink(record: SyncedModel, by: str) -> str:
     with transaction.atomic():
         # NO KEY, so that rows pointing at this record can still be saved.
         current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
-        row = unlinked_item(current)
-        if row is None:
+        former = unlinked_item(current)
+        if former is None:
             raise NotPossible(f"“{current}” was not unlinked from an item, so there is none to link it with again.")
         if current.monday_id:
             raise NotPossible(f"“{current}” now has another item ({current.monday_id}). Unlink that one first.")
@@ -168,10 +168,10 @@ def relink(record: SyncedModel, by: str) -> str:
             raise NotPossible(
                 f"The direction of “{current}” is “Sync off”. Choose another direction, then link it again."
             )
-        owner = type(current)._default_manager.filter(monday_id=row.item_id).first()
+        owner = model._default_manager.filter(monday_id=former.item_id).first()
         if owner is not None:
             raise NotPossible(f"The item of “{current}” now belongs to “{owner}”. Unlink that record first.")
-        item_id = row.item_id
+        item_id = former.item_id
         current.monday_id = item_id
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
@@ -236,29 +236,32 @@ def _locked(rows: QuerySet[UnmatchedItem]) -> QuerySet[UnmatchedItem]:
 
 
 def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
-    """Remove items from the list that a record owns, or that left the board, in the caller's transaction."""
+    """Remove from the list items that a record owns or that left the board, in the caller's transaction."""
     if ids := set(item_ids):
         _locked(UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=ids)).delete()
 
 
 @transaction.atomic
-def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> None:
-    """Remove items that a record owns, or that a complete listing begun at `before` lacked; ignored ones stay."""
-    # `listed` also protects rows whose last_seen wasn't updated because they were locked.
-    is_obsolete = Q(last_seen__lt=before, ignored_at=None) & ~Q(item_id__any_of=list(listed))
+def clear_missing(link: BoardLink, before: datetime, on_board: Iterable[str]) -> None:
+    """Remove items that a record owns, or that a complete reading of the board, begun at `before`, lacked.
+
+    Missing ignored items stay.
+    """
+    # `on_board` also protects rows whose last_seen wasn't updated because they were locked.
+    is_obsolete = Q(last_seen__lt=before, ignored_at=None) & ~Q(item_id__any_of=list(on_board))
     for spec in registry.entities():
         is_obsolete |= Q(Exists(spec.model._default_manager.filter(monday_id=OuterRef("item_id"))))
     _locked(UnmatchedItem.objects.filter(is_obsolete, entity_type=link.entity_type)).delete()
 
 
 def relist(entity_type: str, item_ids: Iterable[str]) -> None:
-    """List ignored items again, in the caller's transaction."""
+    """Show ignored items in the list again, in the caller's transaction; their IgnoredItem rows stay."""
     rows = UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=list(item_ids))
     _locked(rows).update(ignored_at=None)
 
 
 def reopen_item(link: BoardLink, item_id: str) -> None:
-    """List an item again that a person had ignored."""
+    """Show an ignored item in the list again, also if it wasn't there; its IgnoredItem row stays."""
     relist(link.entity_type, [item_id])
     note_unmatched(link, [UnmatchedFinding(item_id)], from_pass=True)
 
@@ -266,8 +269,8 @@ def reopen_item(link: BoardLink, item_id: str) -> None:
 def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:
     """Request a record for each of these items; return the items for which it was requested.
 
-    An item that fits several records becomes a new one. Skips ignored items, and items for which someone else requested
-    something different. Creating and linking only enqueue the item; its pass decides and reports.
+    An item that fits several records becomes a new record. Skips ignored items, and items for which someone else
+    requested something different. Creating and linking only enqueue the item; its pass decides and reports.
     """
     items = [row for row in rows if row.ignored_at is None]
     ambiguous = [row for row in items if row.reason_code == UnmatchedReason.AMBIGUOUS]
@@ -299,7 +302,7 @@ def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
     records: QuerySet[SyncedModel] = registry.entity(entity_type).model._default_manager.filter(monday_id=None)
-    return records.filter(sync_enabled=True).exclude(sync_direction="none")
+    return records.filter(sync_enabled=True).exclude(sync_direction=SyncDirection.NONE)
 
 
 @retry_on_lock_timeout
@@ -368,8 +371,8 @@ def open_jobs(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:
     types = [spec.entity_type for spec in registry.entities()]
     # Each part has its own index; a single condition would read every item's job.
     pending = jobs.filter(status=QueueStatus.PENDING, entity_type__in=types)
-    open_jobs = pending.union(jobs.filter(status=QueueStatus.IN_PROGRESS), all=True)
-    return {(job.entity_type, str(job.remote_id)): job for job in open_jobs}
+    running = jobs.filter(status=QueueStatus.IN_PROGRESS)
+    return {(job.entity_type, str(job.remote_id)): job for job in pending.union(running, all=True)}
 
 
 def _ids_by_type(rows: Iterable[UnmatchedItem | IgnoredItem]) -> dict[str, list[str]]:

@@ -47,7 +47,7 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     first.keyboard.press("Enter")
     first.get_by_text("Turn sync off…").focus()
     first.keyboard.press("Enter")
-    first.get_by_role("button", name="Turn sync off", exact=True).focus()
+    first.get_by_role("button", name=f"Turn sync off for {record}").focus()
     assert not barriers(first)
     first.keyboard.press("Enter")
     first.get_by_text("Turned off by").wait_for()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from npd.models import ADDRESS_FIELDS
 from sync.monday.columns import make_converter
-from sync.monday.columns.phones import country_code
+from sync.monday.columns.phones import region_code
 from sync.monday.conversion import AmbiguousSplit
 
 ADDRESS = make_converter("address")
@@ -137,5 +137,5 @@ def test_a_whole_address_comes_back_in_parts(before: tuple[str, ...], edited: st
 
 
 def test_names_of_countries_are_read_without_those_of_all_towns() -> None:
-    assert country_code("Deutschland") == "DE"
+    assert region_code("Deutschland") == "DE"
     assert "phonenumbers.geodata" not in sys.modules

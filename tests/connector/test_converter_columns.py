@@ -7,7 +7,7 @@ import pytest
 
 from sync.monday.board_items import Reading
 from sync.monday.columns import CONVERTERS, make_converter
-from sync.monday.columns.phones import country_code
+from sync.monday.columns.phones import region_code
 from sync.monday.conversion import ConverterOptions, UnknownValue
 from tests.connector.board_cell import ITEMS
 
@@ -243,7 +243,7 @@ def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> 
     ],
 )  # fmt: skip
 def test_a_country_is_known_however_it_is_written(text: str, code: str | None) -> None:
-    assert country_code(text) == code
+    assert region_code(text) == code
 
 
 def test_a_list_keeps_the_place_and_spelling_of_what_stays() -> None:

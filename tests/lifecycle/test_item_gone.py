@@ -14,7 +14,7 @@ from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name
-from sync.records.item_links import RECREATE_KEY, request_recreation_many
+from sync.records.item_links import RECREATE_KEY, request_recreation
 from tests.admin import states
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
@@ -53,7 +53,7 @@ def test_of_many_items_those_are_made_again_that_their_records_let() -> None:
     set_fields(one_way, sync_direction="monday_to_npd")
     set_fields(unlinked, monday_id=None)
     SyncQueue.objects.all().delete()
-    refused = request_recreation_many("contact", [one_way.pk, unlinked.pk, two_way.pk], "pat")
+    refused = request_recreation("contact", [one_way.pk, unlinked.pk, two_way.pk], "pat")
     assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [two_way.pk]
     assert len(refused) == 2
 
@@ -65,7 +65,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     quiet_passes(world)
     assert open_conflict(contact.pk)
     contact.refresh_from_db()
-    assert request_recreation_many("contact", [contact.pk], "pat") == []
+    assert request_recreation("contact", [contact.pk], "pat") == []
     world.work()
     world.work()
     assert world.status(contact) == "synced"

@@ -24,7 +24,7 @@ from sync.outbox.queue_rows import enqueue_unmatched
 from sync.records.item_links import (
     AS_NEW,
     UnmatchedFinding,
-    clear_unlisted,
+    clear_missing,
     clear_unmatched,
     consider_again,
     ignore_item,
@@ -277,7 +277,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     [
         lambda: relist("contact", ["2", "1"]),
         lambda: clear_unmatched("contact", ["2", "1"]),
-        lambda: clear_unlisted(BoardLink(entity_type="contact"), sync_now(), []),
+        lambda: clear_missing(BoardLink(entity_type="contact"), sync_now(), []),
     ],
 )
 def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:

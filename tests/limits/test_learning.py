@@ -6,7 +6,7 @@ import pytest
 
 from sync.limits import LimitFacts, PassGrant, batch_size, board_call, metered_client
 from sync.models import ApiQuota, BoardLink, SyncQueue
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, SERVER_FAILED, TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, Complexity
 from tests.limits.test_shared import Answering, board, set_quota
 from tests.support.refusals import refusal
@@ -72,6 +72,18 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
         with refusal(TIMED_OUT), board_call(link, records, writes=True):
             metered_client.MeteredClient(Slow(1)).execute("mutation { … }", {})
         assert batch_size(link.pk) == size
+
+
+def test_a_failure_of_a_few_records_makes_no_later_document_smaller() -> None:
+    class Failing(Answering):
+        def execute(self, *args: Any, **more: Any) -> Answer:
+            raise MondayError(SERVER_FAILED, "500")
+
+    link = board()
+    for writes in (False, True):
+        with refusal(SERVER_FAILED), board_call(link, 8, writes=writes):
+            metered_client.MeteredClient(Failing(1)).execute("query { … }", {})
+    assert batch_size(link.pk) == 100
 
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:

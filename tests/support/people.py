@@ -8,7 +8,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from sync.models import SyncedModel
-from sync.records.item_links import request_unlink_many
+from sync.records.item_links import request_unlink
 
 
 def staff_who_may(*codenames: str, name: str = "clerk") -> User:
@@ -38,7 +38,7 @@ def api_of(user: User) -> APIClient:
 
 def unlink(record: SyncedModel) -> None:
     """Pat unlinks the record from its item, by its next pass."""
-    request_unlink_many(record.entity_type(), [record.pk], "pat")
+    request_unlink(record.entity_type(), [record.pk], "pat")
 
 
 OWN_GROUPS = {

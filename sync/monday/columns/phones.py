@@ -42,10 +42,10 @@ _OTHER_NAMES = {
 }  # fmt: skip
 
 
-def country_code(text: str) -> str | None:
-    """Return the two-letter code of a country by its code or a name in any language; None for any other text."""
+def region_code(text: str) -> str | None:
+    """Return a country's two-letter code (not +49) by that code or a name in any language; None for other texts."""
     code = texts.drop_invisible(text).strip().upper()
-    return code if country_name(code) else _country_codes().get(_plain_spelling(text))
+    return code if country_name(code) else _region_codes().get(_plain_spelling(text))
 
 
 @cache
@@ -55,7 +55,7 @@ def country_name(code: str) -> str | None:
 
 
 @cache
-def _country_codes() -> dict[str, str]:
+def _region_codes() -> dict[str, str]:
     """Return codes by plain names; a name of two countries means the one that more languages call so."""
     uses: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
@@ -120,17 +120,17 @@ class PhoneConverter(conversion.OneText):
     bare_text_reason = "it has no country"
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
-        self.region = country_code(options.region) or options.region
+        self.region = region_code(options.region) or options.region
 
     def canonical(self, text: str | None) -> str | None:
         return canonical_phone(text, self.region)
 
     def canonical_remote(self, raw: Any) -> conversion.Canonical:
         number = self._number_in(raw)
-        return _plain_number(conversion.text_under(raw, "phone")) if number is None else _compared_form(number)
+        return _plain_text(conversion.text_under(raw, "phone")) if number is None else _canonical_form(number)
 
     def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
-        text = _plain_number(conversion.text_under(cell, "phone"))
+        text = _plain_text(conversion.text_under(cell, "phone"))
         country = _country_in(cell)
         if text is None:
             return None
@@ -139,18 +139,18 @@ class PhoneConverter(conversion.OneText):
 
     def stored_value(self, reading: Reading) -> Any:
         value = conversion.complete_value(reading, "phone")
-        number = conversion.text_under(value, "phone") if value != {} else None
-        if not number:
+        text = conversion.text_under(value, "phone") if value != {} else None
+        if not text:
             return None
-        return {"phone": number, "countryShortName": _country_in(value) or ""}
+        return {"phone": text, "countryShortName": _country_in(value) or ""}
 
     def to_remote(self, local_raw: conversion.Local, current_remote: Any) -> Any:
-        text = _plain_number(conversion.only_text(local_raw)[1])
+        text = _plain_text(conversion.only_text(local_raw)[1])
         if text is None:
             return None
         number = _parse_phone(text, self.region)
         if number is None:
-            # Never sent, because of its rejection reason.
+            # Never sent, because it has a `rejection_reason`.
             return {"phone": text, "countryShortName": _country_in(current_remote) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
@@ -170,30 +170,30 @@ class PhoneConverter(conversion.OneText):
         """
         value = conversion.event_value(payload_value, column_type, "phone")
         if isinstance(value, Mapping) and not _country_in(value):
-            number = _plain_number(conversion.text_under(value, "phone"))
-            if number and not number.startswith("+"):
+            text = _plain_text(conversion.text_under(value, "phone"))
+            if text and not text.startswith("+"):
                 raise conversion.UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any) -> Any:
         number = self._number_in(remote_raw)
-        spelling = _plain_number(conversion.text_under(remote_raw, "phone"))
+        spelling = _plain_text(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
         # With its country, because without one it would be another number in another region.
-        is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _compared_form(number)
+        is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _canonical_form(number)
         return spelling if is_same else _whole_form(number)
 
     def tidied(self, text: str | None) -> str | None:
         """Add the country, because the assumed region may be changed later."""
-        plain = _plain_number(text)
+        plain = _plain_text(text)
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
         return plain if number is None else _whole_form(number)
 
     def completed(self, local_raw: conversion.Local) -> conversion.Local:
         name, text = conversion.only_text(local_raw)
         whole = self.tidied(text)
-        return local_raw if whole == _plain_number(text) else {name: whole}
+        return local_raw if whole == _plain_text(text) else {name: whole}
 
     def problem(self, text: str) -> str | None:
         """Return why the text is no phone number, and what to write instead."""
@@ -224,18 +224,18 @@ def phone_example(region: str) -> tuple[str, str] | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), _whole_form(number)
 
 
-def _plain_number(text: str | None) -> str | None:
+def _plain_text(text: str | None) -> str | None:
     return texts.plain_letters(text or "") or None
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
     """Return the number as E.164, with ";ext=" before an extension; for any other text its plain form."""
-    plain = _plain_number(text)
+    plain = _plain_text(text)
     number = _parse_phone(plain, region) if plain else None
-    return plain if number is None else _compared_form(number)
+    return plain if number is None else _canonical_form(number)
 
 
-def _compared_form(number: phonenumbers.PhoneNumber) -> str:
+def _canonical_form(number: phonenumbers.PhoneNumber) -> str:
     extension = f";ext={number.extension}" if number.extension else ""
     return phonenumbers.format_number(number, _E164) + extension
 
@@ -243,7 +243,7 @@ def _compared_form(number: phonenumbers.PhoneNumber) -> str:
 def _whole_form(number: phonenumbers.PhoneNumber) -> str:
     """Return the number with its country as people write it, or as RFC 3966 if that would be parsed as another."""
     formatted = phonenumbers.format_number(number, _INTERNATIONAL)
-    is_same = canonical_phone(formatted, "") == _compared_form(number)
+    is_same = canonical_phone(formatted, "") == _canonical_form(number)
     return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
 
 
@@ -288,8 +288,8 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         return None
     # If a number has only zeros ("+49 000000"), some are lost when it is parsed again.
     is_possible = phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
-    is_whole = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
-    return number if is_possible and is_whole and reparsed == e164 else None
+    is_certain = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
+    return number if is_possible and is_certain and reparsed == e164 else None
 
 
 def _country_in(raw: Any) -> str | None:

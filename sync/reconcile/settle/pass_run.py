@@ -206,7 +206,7 @@ class PassRun:
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
-        """Write a line into the history of a record that isn't in the pass."""
+        """Write a line into a record's history that isn't in the log of its plan."""
         Decision.objects.create(
             entity_type=self.entity_type,
             entity_id=entity_id,

@@ -96,4 +96,4 @@ cursor_without_overlap = bug(
 @instead_of(cursor_without_overlap, "sync.operations.sweep:_Sweep.__init__")
 def _begins_too_late(right: Wrong, sweep: Any, *args: Any, **kwargs: Any) -> None:
     right(sweep, *args, **kwargs)
-    sweep.begin = sweep.log_begin = sweep.newest + timedelta(seconds=1)
+    sweep.begin = sweep.log_begin = sweep.cursor + timedelta(seconds=1)

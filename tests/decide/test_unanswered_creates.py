@@ -11,13 +11,13 @@ from npd.models import Contact
 from sync.models import Intent
 from sync.monday import errors
 from sync.monday.board_items import Item, WriteResult
-from sync.reconcile.unconfirmed_writes import (
+from sync.reconcile.unanswered_writes import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,
     Fate,
     UnansweredDocument,
     after_resending,
-    decide_unconfirmed,
+    after_search,
     may_link,
 )
 from tests.decide.builders import NOW, board, contact, plain
@@ -87,7 +87,7 @@ NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
 @pytest.mark.parametrize("row", NOTHING_FOUND)
 def test_a_create_of_which_nothing_is_found_goes_again_only_as_the_same_document(row: str) -> None:
     document, expected = NOTHING_FOUND[row]
-    assert outline(decide_unconfirmed(document)) == expected
+    assert outline(after_search(document)) == expected
 
 
 SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
@@ -101,7 +101,7 @@ SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
 @pytest.mark.parametrize("row", SOME_FOUND)
 def test_what_is_found_is_linked(row: str) -> None:
     document, expected = SOME_FOUND[row]
-    assert outline(decide_unconfirmed(replace(document, items={str(ANN.pk): MADE}))) == expected
+    assert outline(after_search(replace(document, items={str(ANN.pk): MADE}))) == expected
 
 
 LATE, NO_DATA = errors.MondayError(errors.TIMED_OUT, "late"), errors.MondayError(errors.ANSWER_WITHOUT_DATA, "errors")

@@ -1,16 +1,16 @@
 """Decide about writes whose answer was lost: creates by their document, and values that late writes left on Monday.
 
 The intent of such a write is OPEN until its deadline. Then it is CONFIRMED if its effect was seen, else VOID; a VOID
-write may still land late. First come the creates whose deadline is over (unanswered_creates.py asks and stores); then
-the bases that ended intents left, for the record's next pass (`with_earlier_bases`). For a change whose intent is still
-open, see `field_bases.base_with_intents`.
+write may still land late. The first half decides about creates whose deadline is over, before a pass
+(unanswered_creates.py asks and stores). The second half is a rule of the record's next pass: values that such writes
+left are the bases. For a change whose intent is still open, see `field_bases.base_with_intents`.
 
 Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
 linked. If nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its
 answer. If a part is found, or it can't be sent again, the records' passes create the missing items.
 
-Sending again is an attempt: it is made when the records' jobs are due, and counts if a record is at fault. After two
-such failures the items are created under another key, when their jobs are due again.
+Sending again is an attempt: it is made once, when the records' jobs are due, and counts if a record is at fault. If it
+fails and the next search finds nothing either, the items are created under another key, when their jobs are due again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ FAULT_WAIT_SECONDS = 300
 
 @dataclass(frozen=True)
 class UnansweredDocument:
-    """The unanswered creates of one document, after their deadline."""
+    """The unanswered creates of one document, which is one call, after their deadline."""
 
     board: BoardContext
     intents: Sequence[Intent]
@@ -83,73 +83,73 @@ class CreatePlan:
     detail: str = ""  # why it failed
 
 
-def decide_unconfirmed(facts: UnansweredDocument) -> list[CreatePlan]:
+def after_search(document: UnansweredDocument) -> list[CreatePlan]:
     """Decide about each create by the result of the search for its item."""
-    items = facts.items
+    items = document.items
     if items is None:
-        return _same_fate(facts, Fate.WAIT, facts.wait_seconds)
+        return _same_fate(document, Fate.WAIT, document.wait_seconds)
     if items:
         plans = []
-        for intent in facts.intents:
+        for intent in document.intents:
             if item := items.get(str(intent.entity_id)):
                 plans.append(CreatePlan(intent, Fate.LINK, item))
             elif intent.lookups == 0:
-                plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.wait_seconds))
+                plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=document.wait_seconds))
             else:
                 plans.append(CreatePlan(intent, Fate.VOID))
         return plans
-    if facts.is_paused:
-        return _same_fate(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
-    if is_resendable(facts) and {intent.entity_id for intent in facts.intents} <= facts.due:
-        return _same_fate(facts, Fate.RESEND)
-    return _same_fate(facts, Fate.VOID)
+    if document.is_paused:
+        return _same_fate(document, Fate.WAIT, PAUSED_WAIT_SECONDS)
+    if is_resendable(document) and {intent.entity_id for intent in document.intents} <= document.due:
+        return _same_fate(document, Fate.RESEND)
+    return _same_fate(document, Fate.VOID)
 
 
-def is_resendable(facts: UnansweredDocument) -> bool:
+def is_resendable(document: UnansweredDocument) -> bool:
     """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted."""
-    first = facts.intents[0]
-    is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
-    has_body = any(intent.body for intent in facts.intents)
-    is_whole = facts.sent == len(facts.intents) and first.lookups == 0 and not facts.was_voided_before
-    return is_whole and is_young and has_body and all(_is_creatable(facts, intent) for intent in facts.intents)
+    first = document.intents[0]
+    is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > document.now
+    has_body = any(intent.body for intent in document.intents)
+    is_whole = document.sent == len(document.intents) and first.lookups == 0 and not document.was_voided_before
+    return is_whole and is_young and has_body and all(_is_creatable(document, intent) for intent in document.intents)
 
 
-def _is_creatable(facts: UnansweredDocument, intent: Intent) -> bool:
-    record = facts.records.get(intent.entity_id)
+def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
+    record = document.records.get(intent.entity_id)
     return (
         record is not None
         and record.may_sync
         and record.monday_id is None
         and record.sync_direction != SyncDirection.MONDAY_TO_NPD
-        and may_have_new_item(facts.board, record)
+        and may_have_new_item(document.board, record)
     )
 
 
-def after_resending(facts: UnansweredDocument, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
+def after_resending(document: UnansweredDocument, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
     """Decide about each create after the document was sent again; `answer` is None if writing was paused before."""
     if answer is None:
-        return _same_fate(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
+        return _same_fate(document, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if isinstance(answer, WriteResult):
         plans = []
-        for intent in facts.intents:
+        for intent in document.intents:
             written = answer.by_alias[intent.alias]
             if not isinstance(written, MondayError):
                 plans.append(CreatePlan(intent, Fate.LINK, written))
             elif written.outcome_unknown and not answer.replayed:
-                plans.append(CreatePlan(intent, Fate.FAIL, None, facts.wait_seconds, written.sentence))
+                plans.append(CreatePlan(intent, Fate.FAIL, None, document.wait_seconds, written.sentence))
             else:
-                # Also a replay of an unknown outcome: that is the first call's, and the searches have found nothing.
+                # Also a replay of an unknown outcome: that is the first call's, and the search has found nothing.
                 plans.append(CreatePlan(intent, Fate.VOID))
         return plans
-    is_alone = len(facts.intents) == 1
+    is_alone = len(document.intents) == 1
     if is_refused(answer):
-        # The first call's outcome isn't known, but two searches have found nothing.
-        return _same_fate(facts, Fate.VOID)
+        # The first call's outcome isn't known, but the search has found nothing.
+        return _same_fate(document, Fate.VOID)
     if answer.scope is Scope.TRANSPORT:
         # A record that fails alone while others are answered is at fault; an outage costs no attempt.
-        fate = Fate.FAIL if is_alone and facts.others_answered else Fate.LOOK_AGAIN
-        return _same_fate(facts, fate, facts.wait_seconds, answer.sentence)
-    return _same_fate(facts, Fate.WAIT, facts.wait_seconds)
+        fate = Fate.FAIL if is_alone and document.others_answered else Fate.LOOK_AGAIN
+        return _same_fate(document, fate, document.wait_seconds, answer.sentence)
+    return _same_fate(document, Fate.WAIT, document.wait_seconds)
 
 
 def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
@@ -170,12 +170,12 @@ def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) ->
     return owner == record_id or (owner is None and record is not None and record.monday_id is None)
 
 
-def _same_fate(facts: UnansweredDocument, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
-    return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in facts.intents]
+def _same_fate(document: UnansweredDocument, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
+    return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in document.intents]
 
 
-def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Take the values that our unanswered writes left on Monday as the bases of the plan's fields."""
+def with_bases_of_our_writes(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Add the history that was read since, and take what our unanswered writes left on Monday as the bases."""
     if plan.unlink:
         return plan
     if plan.id in facts.histories:
@@ -261,26 +261,26 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
 
 
 def _unanswered_creates(facts: RecordFacts) -> list[Intent]:
-    """Return creates without an answer that have ended: linked since, given up, or found with another item."""
+    """Return creates without an answer whose deadline is over: linked since, given up, or found with another item."""
     linked = [intent for intent in facts.intents if intent.item_id]
     return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
 
 
-def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the item's creator has to be read: it has the NPD ID, and a create without an answer has no item.
+def may_be_ours(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether the item may be that of a create without an answer: it has the NPD ID. Then its creator is read.
 
-    An item that our first change found without a base was linked later, and that change wrote its NPD ID.
+    It isn't if a change of ours found no base: then the two were linked otherwise, and that change wrote the NPD ID.
     """
     item = facts.item
     if item is None or all(intent.item_id for intent in _unanswered_creates(facts)):
         return False
-    is_adopted = any(
+    was_linked_otherwise = any(
         change.item_id == item.id
         and not is_create(change)
         and not any(entry.get("base") for entry in change.values.values())
         for change in facts.history.changes
     )
-    return not is_adopted and npd_id_of(board, item) == str(facts.id)
+    return not was_linked_otherwise and npd_id_of(board, item) == str(facts.id)
 
 
 def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
@@ -291,4 +291,4 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
     maker = facts.history.maker
     us = facts.history.token_user
     is_ours = not maker or not us or maker == us
-    return wants_maker(board, facts) and not facts.history.is_npd_id_typed and is_ours
+    return may_be_ours(board, facts) and not facts.history.is_npd_id_typed and is_ours

@@ -27,7 +27,7 @@ from sync.models import (
 )
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
-from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
+from sync.reconcile.duplicates import after_copy_answers, asks_person, duplicate_reports
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
@@ -40,32 +40,32 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
-    # While paused, the answers stay for a later pass.
-    if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
+    undecided = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
+    # A merge deletes a record: while paused, all answers stay for a later pass.
+    if any(answer.merged_id for answer in undecided) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
-    for answer in identity.decide_answers(answers, answer_facts(run.board, answers)):
-        asked_of = plan.records[answer.asked_of]
+    for answer in identity.decide_answers(undecided, answer_facts(run.board, undecided)):
+        record_plan = plan.records[answer.asked_of]
         item_id = answer.conflict.monday_item_id
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
             run.wake_items([item_id], choices.Priority.PERSON)
         elif answer.result:
-            _carry_out_answer(run, asked_of, answer)
-            reports.append(settlement.identity_report(asked_of, answer.conflict, answer.result))
-            asked_items |= {item_id, *(asked_of.sync_state.asked_items or ())}
+            _carry_out_answer(run, record_plan, answer)
+            reports.append(settlement.identity_report(record_plan, answer.conflict, answer.result))
+            asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
-        run.wake(records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+        run.wake(records_waiting_for_answer(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
-def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
+def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     entity_type = run.entity_type
-    by = asked_of.facts.requested_by
+    by = plan.facts.requested_by
     if answer.kind is pass_plan.AnswerKind.MERGE:
         assert answer.merged_id is not None
         assert answer.record_id is not None
@@ -81,7 +81,7 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
-        cause = pass_run.cause_of_claim(asked_of.facts.claim)
+        cause = pass_run.cause_of_claim(plan.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
@@ -99,25 +99,22 @@ def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, ans
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
-def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
+def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
     sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
 
 def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write the plans of the unmatched items; return the plan with what was carried out.
+    """Write the plans of the unmatched items; return the plan with what was carried out. Duplicates end afterwards.
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
     """
-    without_npd_id = [
-        item.facts.item
-        for item in plan.items
-        if item.facts.item and not field_values.npd_id_of(run.board, item.facts.item)
-    ]
+    items = [item_plan.facts.item for item_plan in plan.items if item_plan.facts.item]
+    without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
     if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
-    has_own_items = any(item.act is not pass_plan.ItemAct.DUPLICATE for item in plan.items)
-    pause = locked_pause(run.entity_type) if has_own_items else ""
+    has_others = any(item_plan.act is not pass_plan.ItemAct.DUPLICATE for item_plan in plan.items)
+    pause = locked_pause(run.entity_type) if has_others else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     settled = replace(plan, items=())
@@ -133,12 +130,12 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
         _write_item(run, item_plan)
-        item = item_plan.facts
+        item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes
-        if is_checked and item.item_id not in deleted_items:
-            pass_run.end_events(item_plan.ending.detail, pk__in=item.new_events)
-        pass_run.end_jobs(run, [(item.claim, item_plan.ending)])
+        if is_checked and item_facts.item_id not in deleted_items:
+            pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
+        pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         settled = replace(settled, items=(*settled.items, item_plan))
     return settled
 
@@ -164,7 +161,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
-        run.wake(set(closed) | records_asking(entity_type, [item_id]))
+        run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.wake([plan.record.pk])
     if plan.wakes:
@@ -238,16 +235,16 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
 
 def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Store the results of the duplicates' calls; return the plan with its items and answers after them."""
-    settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
-    if not settled:
+    ended = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
+    if not ended:
         return plan
     second_items = {
-        duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is pass_plan.ItemAct.DUPLICATE
+        duplicate.facts.item_id: duplicate for duplicate in ended if duplicate.act is pass_plan.ItemAct.DUPLICATE
     }
     # The time matters, because reads in the next minutes are compared with recent writes.
-    applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
+    applied = [intent.pk for duplicate in ended for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    with_lines = [duplicate for duplicate in settled if duplicate.kind]
+    with_lines = [duplicate for duplicate in ended if duplicate.kind]
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in with_lines:
         item_id = duplicate.item.id
@@ -258,14 +255,14 @@ def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.
     item_links.clear_unmatched(
         run.entity_type, {duplicate.item.id for duplicate in with_lines if not asks_person(duplicate)}
     )
-    save_reports(list(copy_reports(run.board, plan, settled)))
+    save_reports(list(duplicate_reports(run.board, plan, ended)))
     pass_run.end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
     plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
-    return after_copy_answers(plan, settled)
+    return after_copy_answers(plan, ended)
 
 
 def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
-    """Store the results for the pass's deleted records, and end their jobs."""
+    """Store the results for records that were deleted in NPD before this pass, and end their jobs."""
     planned = list(plan.deleted.values())
     entity_type = run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in planned])
@@ -349,8 +346,8 @@ def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
         )
 
 
-def finish_deleted(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the tombstones, waiting relations and intents of records that this pass deleted."""
+def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """End the tombstones, waiting relations and intents of records that this pass has deleted."""
     ids = [plan.id for plan in plans]
     _leave_asked_items(run, plans)
     for plan in plans:

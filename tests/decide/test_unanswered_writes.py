@@ -11,7 +11,7 @@ from sync.monday.board_items import Reading
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_bases import AS_SENT, is_stale
 from sync.reconcile.pass_plan import Outcome, RecordPlan
-from sync.reconcile.unconfirmed_writes import bases_of_creates, bases_of_late_writes, with_earlier_bases
+from sync.reconcile.unanswered_writes import bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
@@ -208,6 +208,6 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     )
     histories = {record_facts.id: replace(record_facts.history, maker="")}
     pass_facts = PassFacts(builders.board(), builders.NOW, records=(record_facts,), histories=histories)
-    assert with_earlier_bases(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (
+    assert with_bases_of_our_writes(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (
         "Tom wrote it"
     )
