@@ -29,7 +29,7 @@ def clerk(db: None) -> User:
     return User.objects.create_user("clerk", "clerk@example.test", "x", is_staff=True)
 
 
-MAIL_PASSWORD = "hunter2-of-the-server"  # noqa: S105 - of a server that isn't there
+MAIL_PASSWORD = "hunter2-of-the-server"
 
 
 class Down(BaseEmailBackend):
