@@ -47,7 +47,8 @@ def kind(pattern: str, meaning: str, convert: Callable[[str], Any] = str) -> Cal
 
 # An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the host.
 ACCOUNT = r"([^@/?#\[\]\s]*@)?"
-HOST = r"(\[[0-9a-fA-F:.]+\]|[^@/?#:\[\]\s]*)(:\d+)?"
+PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
+HOST = rf"(\[[0-9a-fA-F:.]+\]|[^@/?#:\[\]\s]*)(:{PORT})?"
 SERVER = rf"://{ACCOUNT}{HOST}([/?][^@\s]*)?"
 SECONDS = r"\d+(\.\d+)?"
 
@@ -70,7 +71,7 @@ yes_or_no = kind(
     "(?i)true|yes|on|1|false|no|off|0", "true or false", lambda text: text.lower() in ("true", "yes", "on", "1")
 )
 whole_number = kind(r"\d+", "a number, 0 or more", int)
-port = kind(r"[1-9]\d{0,4}", "a port, from 1 to 65535", int)
+port = kind(PORT, "a port, from 1 to 65535", int)
 seconds = kind(SECONDS, "a number of seconds, 0 or more", float)
 seconds_above_0 = kind(f"(?=.*[1-9]){SECONDS}", "a number of seconds above 0", float)
 throttle = kind(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", "a number of requests in a time, like 60/min")

@@ -1,4 +1,4 @@
-"""The site's sections: the sidebar's entries, and what is behind Settings.
+"""The frame of the pages: the sections in sidebar and Settings, unfold's settings, Ctrl+K, the reader's time zone.
 
 A page belongs to the section with the longest matching address. If that section isn't in the sidebar, the entry that
 leads to it is highlighted.

@@ -315,7 +315,7 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.monday = entry[MONDAY]
         row.has_base = entry[BASE] is not None
         row.note = str(entry.get("undo") or "")
-        row.choose = ASKED_AGAIN if "asked_in" in entry else entry["choose"]
+        row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
         resolved.append(row)
     return resolved

@@ -60,8 +60,8 @@ def drop_field(
     """Keep the values of a field that left its conflict by itself, with its unused resolution; return the reason."""
     why = report.ended.get(key, report.closing_reason)
     entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
-    if key in report.asked_in:
-        entry["asked_in"] = report.asked_in[key]
+    if key in report.moved_to:
+        entry["moved_to"] = report.moved_to[key]
     if unused is not None:
         entry["unused"] = {"choose": unused.choose, "value": unused.value}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
@@ -176,7 +176,7 @@ def update_record_conflict(
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
         history.log_rejected(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
         resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
-    if has_no_conflict(report):
+    if not has_conflict(report):
         if reports.RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
             history.log_rejected(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
@@ -198,16 +198,16 @@ def update_record_conflict(
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
-def has_no_conflict(report: reports.ConflictReport) -> bool:
-    """Whether the report contains no conflict.
+def has_conflict(report: reports.ConflictReport) -> bool:
+    """Whether the report contains a conflict.
 
-    An open conflict over overwritten edits stays open all the same, until a person resolves it (`_remaining_fields`).
+    An open conflict over overwritten edits needs none to stay open until a person resolves it (`_remaining_fields`).
     """
     if report.kind == ConflictKind.IDENTITY:
-        return not report.data
+        return bool(report.data)
     if report.kind == ConflictKind.DELETE:
-        return not report.data and not report.fields
-    return not report.fields and not report.undecided
+        return bool(report.data or report.fields)
+    return bool(report.fields or report.undecided)
 
 
 def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConflict:
@@ -299,8 +299,8 @@ def apply_undo_results(
 ) -> SyncConflict | None:
     """Reopen the undone fields, log why others were not undone, and return the conflict that is open afterwards.
 
-    `requests` are the record's undo requests of one kind; `results` is `ConflictReport.undone`. Undone fields join the
-    record's open conflict if it has one.
+    `requests` are the record's undo requests of one kind; `results` is `ConflictReport.undo_results`. Undone fields
+    join the record's open conflict if it has one.
     """
     for conflict in requests:
         undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]

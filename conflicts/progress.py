@@ -93,7 +93,7 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
         sentences.append(f"It closed by itself. {note}".strip())
     closed = [key for key in conflict.in_order(entries) if entries[key]["choose"] == CLOSED_ITSELF]
     for reason, keys in grouped(closed, lambda key: str(entries[key].get("why", note))).items():
-        moved_keys = [key for key in keys if "asked_in" in entries[key]]
+        moved_keys = [key for key in keys if "moved_to" in entries[key]]
         closed_keys = [key for key in keys if key not in moved_keys]
         if moved_keys:
             sentences.append(f"{conflict.labels(moved_keys)}: now a question of its own.")

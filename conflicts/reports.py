@@ -122,7 +122,7 @@ class FieldConflict:
 
 @dataclass(frozen=True)
 class ConflictReport:
-    """A pass's result for one record and kind; without fields and data the conflict is over.
+    """A pass's result for one record and kind; without `fields`, `undecided` and `data` the conflict is over.
 
     For overwritten edits, fields are added and stay until their resolution is applied or until they are in `ended`; a
     report with only a `closing_reason` closes the conflict (sync off, unlinked, record deleted). A report of KIND_UNDO
@@ -144,6 +144,6 @@ class ConflictReport:
     # The stored values that undo each applied field: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # For each undo request, why it was rejected; empty if the field is in conflict again.
-    undone: Mapping[str, str] = field(default_factory=dict)
+    undo_results: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)  # reasons why fields of an overwritten edit left
-    asked_in: Mapping[str, str] = field(default_factory=dict)  # the kind of conflict that a leaving field moves to
+    moved_to: Mapping[str, str] = field(default_factory=dict)  # the kind of conflict that a leaving field moves to

@@ -1,4 +1,4 @@
-"""How a pass reads, opens, updates, closes and reopens conflicts."""
+"""How the sync reads, opens, updates, closes and reopens conflicts, and rejects their resolutions."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -140,10 +140,10 @@ class _ReportBatch:
                 lifecycle.reject_undo(request, report.closing_reason, self.history)
             return
         key = _conflict_key(report)
-        if report.undone:
+        if report.undo_results:
             # The report is applied to the open conflict, so reopened fields must join it first.
             requests = [request for request in self._requests_of(report) if request.kind == report.kind]
-            reopened = lifecycle.apply_undo_results(requests, report.undone, self.open.get(key), self.history)
+            reopened = lifecycle.apply_undo_results(requests, report.undo_results, self.open.get(key), self.history)
             if reopened is not None:
                 self.open[key] = reopened
         conflict = self.open.get(key)
@@ -151,7 +151,7 @@ class _ReportBatch:
             lifecycle.update_conflict(conflict, report, self.now, self.history)
             if not conflict.is_open:
                 del self.open[key]
-        elif not lifecycle.has_no_conflict(report):
+        elif lifecycle.has_conflict(report):
             self.open[key] = lifecycle.new_conflict(report, uuid.uuid4())
             self.new.append(self.open[key])
             self.history.log_new(self.open[key], self.open[key].conflict_fields)

@@ -28,7 +28,7 @@ from sandbox import api_errors, web
 from sandbox.model import ACCOUNT_ID, Clock, Hook, WorldEvent
 from sandbox.world import World
 
-# By event that a webhook may subscribe to: the `type` of its deliveries.
+# The events that a webhook may subscribe to, with the `type` of their deliveries.
 EVENTS = {
     "create_item": "create_pulse",
     "change_column_value": "update_column_value",
@@ -104,7 +104,7 @@ def check_subscription(world: World, hook: Hook) -> None:
 
 
 def subscribe(world: World, hook: Hook) -> Hook:
-    """Store a new subscription under an id of its own; the caller has verified its address."""
+    """Store a new subscription under an id of its own; `Sender.handshake` has verified its address."""
     with world.transaction():
         hook.id = world.next_id("hook")
         world.put_hook(hook)
@@ -126,14 +126,14 @@ def wants(hook: Hook, event: WorldEvent) -> bool:
     return not hook.deleted and hook.board_id == event.board_id and hook.event == event.kind
 
 
-KINDS = ("drop", "double", "delay", "hold")
+RULES = ("drop", "double", "delay", "hold")
 
 
 @dataclass
 class Rule:
     """What happens to deliveries on their way; the fields are named as in the JSON of `/_control/webhooks`."""
 
-    rule: str  # one of KINDS
+    rule: str  # one of RULES
     count: int | None = 1  # applies to so many more deliveries; None: until the rules are cleared
     seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
     times: int = 2  # double: sent this often
@@ -153,8 +153,8 @@ class Rule:
 
 def rule_from(content: dict[str, Any]) -> Rule:
     """Return the rule that a JSON object describes. Raises BadRequestError."""
-    kind = web.one_of(KINDS, content.get("rule", ""))
-    return web.call(Rule, {"count": None if kind == "hold" else 1} | content)
+    name = web.one_of(RULES, content.get("rule", ""))
+    return web.call(Rule, {"count": None if name == "hold" else 1} | content)
 
 
 WAITING = "waiting"
@@ -180,7 +180,7 @@ class Delivery:
     body: dict[str, Any]
     tries: list[dict[str, Any]] = field(default_factory=list)  # {at, status, ms, error} of each POST
     state: str = WAITING
-    rule: str = ""  # the kind of the rule that was applied
+    rule: str = ""  # the rule that was applied, one of RULES
 
     def to_json(self) -> dict[str, Any]:
         """Return the delivery for the log; of its address only the host, because the path may hold a secret."""
@@ -248,9 +248,9 @@ class Sender:
             return None, type(failure).__name__
 
     def _send(self, url: str, body: dict[str, Any], headers: dict[str, str], seconds: int) -> requests.Response:
-        address, names = self._npd.reach(url) if self._npd else (url, {})
+        address, host_headers = self._npd.reach(url) if self._npd else (url, {})
         content = json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"} | names | headers
+        headers = {"Content-Type": "application/json"} | host_headers | headers
         # By a new connection, because a kept one may be closing at this moment.
         with requests.Session() as session:
             # Ignore a proxy from the environment: both processes may run on one machine.
@@ -267,7 +267,6 @@ LOG_LENGTH = 2_000  # deliveries
 CLEARING_SECONDS = 2  # how long a reset waits for deliveries that are being sent; their address may hang
 DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")
-DeliverySequence = list[Delivery]  # sent one after another, in this order
 
 
 class Deliveries:
@@ -279,8 +278,9 @@ class Deliveries:
         self.sender = sender
         self._rules: list[Rule] = []  # the first applies
         self._log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
-        self._due: list[tuple[float, int, DeliverySequence]] = []
-        self._held: DeliverySequence = []
+        # (moment, tiebreak, because deliveries can't be compared, deliveries that are sent one after another).
+        self._due: list[tuple[float, int, list[Delivery]]] = []
+        self._held: list[Delivery] = []
         self._last_cleared = 0  # deliveries up to this id have been cleared
         self._sending = 0
         self._tiebreak = itertools.count()
@@ -340,17 +340,16 @@ class Deliveries:
             delivery.state = HELD
             self._held.append(delivery)
 
-    def _duplicates(self, delivery: Delivery, count: int, fresh_uuid: bool) -> DeliverySequence:
+    def _duplicates(self, delivery: Delivery, count: int, fresh_uuid: bool) -> list[Delivery]:
         duplicates = [delivery.duplicate(next(self._numbers), fresh_uuid) for _ in range(count)]
         self._log.extend(duplicates)
         return duplicates
 
-    def _schedule(self, deliveries: DeliverySequence, moment: float) -> None:
+    def _schedule(self, deliveries: list[Delivery], moment: float) -> None:
         for delivery in deliveries:
             if delivery.state == HELD:
                 delivery.state = WAITING
         if deliveries:
-            # For entries due at the same time heapq would compare the deliveries, which can't be compared.
             heapq.heappush(self._due, (moment, next(self._tiebreak), deliveries))
             self._condition.notify()
 
@@ -425,7 +424,7 @@ class Deliveries:
     def _deliver(self, delivery: Delivery) -> None:
         with self._condition:
             if delivery.id <= self._last_cleared:
-                return  # a restored world may have its webhook again
+                return  # its webhook may exist again, by `POST restore`
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None
@@ -460,7 +459,7 @@ class Deliveries:
         return hook is None or hook.deleted
 
 
-def shuffle(deliveries: DeliverySequence, seed: int) -> DeliverySequence:
+def shuffle(deliveries: list[Delivery], seed: int) -> list[Delivery]:
     """Return the deliveries in an order that depends on `seed`; two or more never stay in their order."""
     shuffled = list(deliveries)
     source = random.Random(seed)  # noqa: S311 -- an order that repeats is wanted

@@ -1,4 +1,4 @@
-"""The connection to Monday: its stops, its token and its test, and the next step of a new installation.
+"""The connection to Monday: its stops and their banner, its token and its test, for the page in setup_pages.py.
 
 No page, message, log line or session repeats a token.
 """
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import overview_of, own_address, tallies_of
+from sync.admin.admin_base import own_address, tallies_of
 from sync.admin.diagnostics import DiagnosticsAdmin
 from sync.attention import Kind
 from sync.choices import StopCode
@@ -56,32 +56,32 @@ def may_see_connection(user: Any) -> bool:
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the banners above every page."""
-    is_connected = credentials.has_token()
-    context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
-    if not is_connected:
+    has_token = credentials.has_token()
+    context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, has_token=has_token))}
+    if not has_token:
         context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
     elif registry.is_sandbox():
         context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
     return context
 
 
-def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
+def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
-    overview = overview_of(request) if hasattr(request, "page_overview") else None
-    stops = availability.stops(overview) if tallies_of(request)[Kind.STOP].entries or not is_connected else []
-    rests = []
+    overview = getattr(request, "page_overview", None)  # set by `overview_of`, if the page needs it
+    stops = availability.stops(overview) if tallies_of(request)[Kind.STOP].entries or not has_token else []
+    explanations = []
     for stop in stops:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
         is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
-        rests.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
+        explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
     button = ""
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and is_connected and button != "token" and user.has_perms(ACTS["try_again"].rights)
+    may_try = bool(stops) and has_token and button != "token" and user.has_perms(ACTS["try_again"].rights)
     pauses = overview.pauses if overview else active_pauses()
     return {
-        "stops": list(zip(stops, rests, strict=True)),
+        "stops": list(zip(stops, explanations, strict=True)),
         "pauses": [(pause_label(pause.entity_type), pause) for pause in pauses],
         "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
         "try_again": ACTS["try_again"] if may_try else None,
@@ -136,12 +136,12 @@ class ConnectionTest:
         return bool(self.checks) and all(check.level != "problem" for check in self.checks)
 
 
-def examine_connection(user: User) -> ConnectionTest:
+def test_stored_token(user: User) -> ConnectionTest:
     """Test the stored token, update the stops by the result, and log it."""
     if not credentials.has_token():
         result = ConnectionTest(credentials.no_token_reason())
     else:
-        result = try_connection(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
+        result = run_test(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -156,9 +156,7 @@ def apply_test(result: ConnectionTest) -> None:
             board_setup.refresh_users(connector(urgent=True))
 
 
-def try_connection(
-    read_account: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None
-) -> ConnectionTest:
+def run_test(read_account: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
     """Test the token by reading the account and its boards; `then` runs if both could be read."""
     try:
         info = read_account()
@@ -178,12 +176,12 @@ def try_connection(
     return ConnectionTest(message, checks, info)
 
 
-def connect(user: User, text: str) -> ConnectionTest:
-    """Store an entered token and test it; raises ActionError if it is none or Monday rejects it."""
+def test_and_store_token(user: User, text: str) -> ConnectionTest:
+    """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
         # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-        result = try_connection(breaker.read_account_info)
+        result = run_test(breaker.read_account_info)
     error = result.error
     # Another token couldn't change the version, nor end an outage.
     if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
@@ -231,30 +229,6 @@ def is_token_answered(account: MondayAccount) -> bool:
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
-_NEXT_STEPS = {
-    "run": ("The set-up that you started is running.", "See how far it is"),
-    "boards": ("Three steps are left: boards, fields, plan. Nothing is written before “Start”.", "Choose boards"),
-    "connect": ("Four steps: token, boards, fields, plan. Nothing is written before “Start”.", "Connect Monday"),
-}
-
-
-def next_setup_step(user: Any, *, connected: bool, running: bool) -> tuple[str, str, str]:
-    """Return a new installation's next step as a sentence, its button and its address; no address without the right."""
-    step = "run" if running else "boards" if connected else "connect"
-    why, button = _NEXT_STEPS[step]
-    return why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else ""
-
-
-def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return how an empty list gets records, and the links that this person may use for it."""
-    link = registry.link_of(entity_type)
-    board = registry.entity(entity_type).board_title
-    if link is not None and link.has_board:
-        return f"A new item on the {board} board appears here too." if link.creates_records else "", []
-    links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
-    return "Set up the sync with a board on Monday, import a file, or add them here.", links
-
-
 # The form field for the country of phone numbers without a country code.
 REGION = "phone_region"
 
@@ -265,7 +239,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
     region = phone_region()
     token = credentials.token_state()
     is_stopped = account.needs_probe or account.waits_at(sync_now())
-    is_known = token.is_usable and is_token_answered(account) and not is_stopped
+    is_connected = token.is_usable and is_token_answered(account) and not is_stopped
     on_server = [check.for_administrator for check in tested.checks] if tested else []
     if tested and tested.error:
         on_server.append(tested.error.kind.for_administrator)
@@ -277,10 +251,10 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
         "token_problem": credentials.unreadable_reason(),
         "may_connect": may_connect(user),
         "on_server": [text for text in on_server if text],
-        "known": account if is_known else None,
+        "connected_account": account if is_connected else None,
         "is_stopped": is_stopped and token.is_usable,
         "stop_reason": humanize.without_request_id(account.stop_reason),
-        "quota_words": api_quota.forecast().words if is_known else "",
+        "quota_words": api_quota.forecast().words if is_connected else "",
         "phone_region": region,
         "phone_example": phone_example(region),
         "phone_regions": phone_regions(),

@@ -24,7 +24,7 @@ from sync.kernel import humanize
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
-from sync.operations.setup.selection import is_running
+from sync.operations.setup.selection import is_running, may_set_up
 from sync.records import authors, availability, item_links
 from sync.state import record_view
 
@@ -47,6 +47,13 @@ RESTORE_STEPS = {
     "moved": "On Monday, select the items on the other board and move them back.",
 }
 
+# The next step of a new installation, and its button.
+SETUP_STEPS = {
+    "run": ("The set-up that you started is running.", "See how far it is"),
+    "boards": ("Three steps are left: boards, fields, plan. Nothing is written before “Start”.", "Choose boards"),
+    "connect": ("Four steps: token, boards, fields, plan. Nothing is written before “Start”.", "Connect Monday"),
+}
+
 
 @dataclass(frozen=True)
 class StateLine:
@@ -67,11 +74,12 @@ def _state_line(
 ) -> StateLine:
     """Return the state; `things` is the number of causes that need this person."""
     if not any(board.availability.is_chosen for board in boards):
-        running = any(is_running(link) for link in overview.links.values())
-        why, button, url = connection_pages.next_setup_step(
-            request.user, connected=connection_pages.has_answered(overview), running=running
-        )
-        return StateLine("off", "link_off", "Not set up: nothing is synced yet", why, url, button)
+        step = "boards" if connection_pages.has_answered(overview) else "connect"
+        if any(is_running(link) for link in overview.links.values()):
+            step = "run"
+        detail, button = SETUP_STEPS[step]
+        url = reverse(f"admin:sync_wizard_{step}") if may_set_up(request.user) else ""
+        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, url, button)
     if stalled := _stalled(boards, overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])

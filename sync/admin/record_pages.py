@@ -33,7 +33,6 @@ from unfold.widgets import (
 from sync import registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel import humanize
@@ -41,6 +40,7 @@ from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel, Tombstone
 from sync.operations import person_requests
+from sync.operations.setup.selection import may_set_up
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -295,7 +295,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        return first_records(request.user, self.model.entity_type())
+        """Return how the empty list gets records, and the links that this person may use for it."""
+        spec = registry.entity(self.model.entity_type())
+        link = registry.link_of(spec.entity_type)
+        if link is not None and link.has_board:
+            return f"A new item on the {spec.board_title} board appears here too." if link.creates_records else "", []
+        links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
+        return "Set up the sync with a board on Monday, import a file, or add them here.", links
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
@@ -321,7 +327,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             required=not db_field.blank,
             max_length=db_field.base_field.max_length,
             widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-            help_text=db_field.help_text or "One a line.",
+            help_text=db_field.help_text or "One on each line.",
         )
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
@@ -577,7 +583,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         keys = [record.pk for record in records]
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
-        undo = admin_base.link_to(undo_url, "Undo…") if undo_url else ""
+        undo = format_html("Deleted by mistake? {}", admin_base.link_to(undo_url, "Undo…")) if undo_url else ""
         restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
         if parts := [(part,) for part in (*waiting, restore) if part]:
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)

@@ -1,6 +1,7 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -283,7 +284,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     own = {field.name for field in registry.own_fields(type(record))} if sides else set()
     link = registry.link_of(record.entity_type()) if may_change_mapping(user) else None
     board_page = (
-        admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose one") if link else ""
+        admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose a column.") if link else ""
     )
     for name, form_field in form.fields.items():
         side = sides.get(name)
@@ -322,10 +323,12 @@ DIRECTION_EFFECTS = {
 
 
 def differing_values(record: SyncedModel) -> RecordTable:
-    """Return the values of which a direction overwrites one side's."""
+    """Return the values of which a direction overwrites one side's, whatever the record's direction is now."""
+    both_ways = copy(record)
+    both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [
         (field.label, field.local or "(empty)", field.remote or "(empty)")
-        for field in record_view.describe_one(record).fields
+        for field in record_view.describe_one(both_ways).fields
         if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
     return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either way alone overwrites one of these")

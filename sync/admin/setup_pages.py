@@ -149,7 +149,7 @@ class SetupWizardMixin(PageAdmin):
             connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
-        result = connection_pages.examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        result = connection_pages.test_stored_token(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, result)
 
     def _connect_page(
@@ -172,7 +172,7 @@ class SetupWizardMixin(PageAdmin):
             remove = partial(connection_pages.remove_token, user)
             return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
         try:
-            result = connection_pages.connect(user, request.POST.get("token", ""))
+            result = connection_pages.test_and_store_token(user, request.POST.get("token", ""))
         except ActionError as refusal:
             return self._connect_page(request, None, str(refusal))
         if result.is_ok:
@@ -232,7 +232,7 @@ class SetupWizardMixin(PageAdmin):
             "chosen": chosen,
             "choices": chosen.choices,
             "next_step": _next_step(request, entity_type),
-            "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
+            "npd_id": chosen.columns[chosen.npd_id_column].title if chosen.npd_id_column else "",
             "unused": [(column.title, selection.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)

@@ -28,7 +28,7 @@ from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unconfirmed_writes import with_bases_of_our_writes
+from sync.reconcile.unanswered_writes import with_bases_of_our_writes
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:

@@ -552,9 +552,9 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         and not field_plan.blocked_reason
     }
     rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
-    undone = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
+    undo_results = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
-    if not (fields or applied or rejected or undone or unmapped):
+    if not (fields or applied or rejected or undo_results or unmapped):
         return None
     return plan.conflict_report(
         ConflictKind.OVERWRITTEN,
@@ -562,7 +562,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         applied=applied,
         rejected=rejected,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
-        undone=undone,
+        undo_results=undo_results,
         ended=unmapped,
     )
 

@@ -312,9 +312,9 @@ def _field_reports(
 ) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
     applied = plan.applied_choices(ConflictKind.FIELDS)
-    undone = resolutions.undo_results(plan, ConflictKind.FIELDS)
+    undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)
     was_open = plan.facts.open_fields(ConflictKind.FIELDS)
-    if not (conflicts or undone or (was_open and (plan.plans or not plan.is_synced))):
+    if not (conflicts or undo_results or (was_open and (plan.plans or not plan.is_synced))):
         return
     # The reason is about fields whose conflict ended without a person.
     ended_keys = [key for key in was_open if key not in applied] or was_open
@@ -334,8 +334,8 @@ def _field_reports(
         rejected=plan.rejected_choices(ConflictKind.FIELDS),
         closing_reason=reason if plan.is_synced else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
-        undone=undone,
-        asked_in=dict.fromkeys((conflict.key for conflict in replaced), ConflictKind.OVERWRITTEN),
+        undo_results=undo_results,
+        moved_to=dict.fromkeys((conflict.key for conflict in replaced), ConflictKind.OVERWRITTEN),
     )
 
 

@@ -72,6 +72,10 @@ def test_the_question_about_the_direction_names_the_values_that_it_may_overwrite
     assert "Which way are changes of “Zoë Ångström” synced?" in text
     assert "Phone +46 999 +46 812345" in text
     assert "Email zoe" not in text
+    Contact.objects.filter(pk=record.pk).update(sync_direction="none")
+    off = browser.post(act_url(record, "direction")).content.decode()
+    assert "Phone +46 999 +46 812345" in words_of(off), "also of a record that is synced in no direction"
+    Contact.objects.filter(pk=record.pk).update(sync_direction="bidirectional")
     assert dict(asked.context["hidden"]) == {"shown": "bidirectional"}
     posted(browser, record, "direction", direction="monday_to_npd", shown="bidirectional")
     record.refresh_from_db()
@@ -108,6 +112,13 @@ def test_a_field_without_a_column_says_so_and_leads_whoever_may_choose_one_there
     assert reverse("admin:sync_boardlink_change", args=[board.pk]) in marked["phone"]
     browser.force_login(staff_who_may("view_contact", "change_contact"))
     assert "href" not in browser.get(url).context["adminform"].form.fields["phone"].help_text
+
+
+def test_a_list_without_a_column_is_explained_in_whole_sentences(browser: Client, world: dict[str, Any]) -> None:
+    FieldMapping.objects.filter(key="aliases").delete()
+    form = browser.get(change_page(world["organization"])).context["adminform"].form
+    text = words_of(form.fields["aliases"].help_text).strip()
+    assert text == "Only in NPD: the board has no column for it. Choose a column. One on each line."
 
 
 def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, world: dict[str, Any]) -> None:

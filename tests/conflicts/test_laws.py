@@ -95,7 +95,7 @@ def take_back(record: UUID, by: User, *, is_applied: bool) -> None:
         other_fields = [field for row in rows for field in _as_stored(row.pk)]
         fields = [*other_fields, *again] if is_applied else other_fields
         undone = dict.fromkeys(wish.resolutions, "" if is_applied else "It changed.")
-        save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)])
+        save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undo_results=undone)])
 
 
 @pytest.mark.django_db

@@ -140,6 +140,7 @@ def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_rest
     deleted = away.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [_what_was_deleted, message] = deleted.context["messages"]
     assert f"/restore/?next={quote(CONTACTS, safe='')}" in str(message)
+    assert str(message).startswith("Deleted by mistake? <a ")
     [lost] = away.get(f"{CONTACTS}{contact.pk}/change/", follow=True).context["messages"]
     assert f'<a class="npd-link" href="{DELETED}">Look under Deleted records</a>' in str(lost)
     page = away.get(DELETED).content.decode()

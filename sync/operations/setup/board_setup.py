@@ -28,7 +28,7 @@ from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, Syn
 from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
-from sync.monday.board_items import Board, BoardColumn, BoardSetup, Item
+from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
@@ -232,7 +232,7 @@ def _unmatched_items(
         return []
     match = chosen.match_field
     column = setup.columns.get(match.key)
-    column_id = column.id if column else board_columns.NAME_TYPE
+    column_id = column.id if column else NAME_COLUMN
     kind = column.type if column else board_columns.NAME_TYPE
     convert = make_converter(match.types[kind])
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
@@ -332,7 +332,7 @@ def _store_mappings(
                 f"{proposal.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
             )
         if mapping is None:
-            is_name = choice.column == board_columns.NAME_TYPE
+            is_name = choice.column == NAME_COLUMN
             mapping = FieldMapping(
                 link=outcome.link,
                 key=proposal.key,
@@ -341,7 +341,7 @@ def _store_mappings(
                 converter=proposal.converter,
                 required=proposal.required,
                 position=position,
-                column_id=board_columns.NAME_TYPE if is_name else "",
+                column_id=NAME_COLUMN if is_name else "",
                 **board_columns.NO_PROBLEM,
             )
         if column is not None:

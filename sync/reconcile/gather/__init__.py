@@ -15,7 +15,7 @@ from sync.boards import board_columns
 from sync.kernel import grouped
 from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
-from sync.monday.board_items import BatchItems, ColumnSearch, Item
+from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
@@ -286,7 +286,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
     items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:
         return (), ()
-    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", board_columns.NAME_TYPE)]
+    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", NAME_COLUMN)]
     missing = list[str]()
     healed = list[str]()
     for mapping in mapped:
