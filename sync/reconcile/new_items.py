@@ -264,7 +264,9 @@ class _ItemRule:
             return self._leave_ignored(ignored)
         owner = self._npd_id_record
         if owner is not None:
-            exclusion = self._owner_exclusion(owner)
+            exclusion = self._record_exclusion(owner)
+            if owner.monday_id is not None and owner.is_left_out:
+                exclusion = f"It has the NPD ID of “{owner}”, which the filter leaves out. Both items keep it."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(owner)
         matching = self._matching if not facts.as_new else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
@@ -298,12 +300,6 @@ class _ItemRule:
         if verdict.holds is True:
             return ""
         return f"{verdict.sentence} This is about “{record}”, which would get the item."
-
-    def _owner_exclusion(self, owner: SyncedModel) -> str:
-        """Return why the filter leaves out the record with the item's NPD ID, by its conditions or by its own item."""
-        if owner.monday_id is not None and owner.is_left_out:
-            return f"It has the NPD ID of “{owner}”, which the filter leaves out. Both items keep it."
-        return self._record_exclusion(owner)
 
     def _by_npd_id(self, owner: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of an existing record."""
