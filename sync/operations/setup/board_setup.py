@@ -24,7 +24,16 @@ from sync.clock import SyncNow
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import (
+    BoardLink,
+    FieldMapping,
+    IgnoredItem,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    WriteLoop,
+)
 from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
@@ -34,7 +43,6 @@ from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
-from sync.records.blocked_fields import throttled_records
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
@@ -389,7 +397,8 @@ def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
         in_conflict.exclude(conflicts={}),
     )
     ids = {UUID(entity_id) for rows in affected for entity_id in rows.values_list("entity_id", flat=True)}
-    ids |= set(throttled_records(mapping))
+    loops = WriteLoop.objects.filter(entity_type=entity_type, key=mapping.key, throttled_until__gt=SyncNow())
+    ids |= set(loops.values_list("entity_id", flat=True))
     enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 

@@ -382,7 +382,11 @@ class Planner:
     def plan(self) -> BoardPlan:
         """Return the board's plan. Raises MondayError."""
         if self.chosen.board is not None:
-            self._list_items()
+            columns = [column for column in self.board.columns if not column.startswith(selection.NEW_COLUMN)]
+            for page in item_pages(self.board.link, columns, self.board.types):
+                for item in page:
+                    self.listed.add(fill_new_columns(self.board, item))
+                self.progress(0, len(self.listed.items))
             self._hold_creates()
         records = self.board.model._default_manager.order_by("created_at", "pk")
         off = records.filter(unsynced())
@@ -405,13 +409,6 @@ class Planner:
             if missing := named_records(model, list(names.values())):
                 self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in missing]
         return self.result
-
-    def _list_items(self) -> None:
-        columns = [column for column in self.board.columns if not column.startswith(selection.NEW_COLUMN)]
-        for items in item_pages(self.board.link, columns, self.board.types):
-            for item in items:
-                self.listed.add(fill_new_columns(self.board, item))
-            self.progress(0, len(self.listed.items))
 
     def _hold_creates(self) -> None:
         """Hold creates if no item can be recognized, as the set-up itself will."""

@@ -6,6 +6,7 @@ their number of queries doesn't grow with the number of records.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from uuid import UUID
@@ -55,20 +56,15 @@ class Gatherer:
             facts = self.read_items(facts, plan)
             facts = self.read_references(facts, plan)
         except MondayError as error:
-            return self._unread(facts, error), plan
+            facts = replace(facts, error=error)
+            if error.scope is Scope.COLUMN:
+                # Other columns may be broken too.
+                with suppress(MondayError):
+                    board, columns = self.inspect(facts.board, (), ())
+                    if _column_problems(board) - _column_problems(facts.board):
+                        facts = replace(facts, board=board, items=BatchItems(), columns=columns)
+            return facts, plan
         return facts, decide(facts, plan, AFTER_READING)
-
-    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
-        """Add the error to the facts; for a column's error, also inspect the board for newly broken columns."""
-        unread = replace(facts, error=error)
-        if error.scope is not Scope.COLUMN:
-            return unread
-        try:
-            board, columns = self.inspect(facts.board, (), ())
-        except MondayError:
-            return unread
-        is_new = _column_problems(board) - _column_problems(facts.board)
-        return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
     def probe_refusal(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read of no real item; None if it accepts that."""
