@@ -83,14 +83,9 @@ def make_groups(using: str = "default") -> None:
     """Make missing groups with their permissions; leave existing groups alone."""
     for app in apps.get_app_configs():
         create_permissions(app, verbosity=0, using=using)
-    for name, codenames in GROUPS.items():
-        group, is_new = Group.objects.using(using).get_or_create(name=name)
+    permissions = Permission.objects.using(using)
+    for title, codenames in GROUPS.items():
+        group, is_new = Group.objects.using(using).get_or_create(name=title)
         if is_new:
-            group.permissions.set(_permissions(codenames, using))
-
-
-def _permissions(names: list[str], using: str) -> list[Permission]:
-    """Return the permissions of these names. Raises DoesNotExist for one that no model has."""
-    objects = Permission.objects.using(using)
-    pairs = [name.split(".") for name in names]
-    return [objects.get(content_type__app_label=app, codename=codename) for app, codename in pairs]
+            pairs = [codename.split(".") for codename in codenames]
+            group.permissions.set([permissions.get(content_type__app_label=app, codename=name) for app, name in pairs])

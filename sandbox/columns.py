@@ -441,7 +441,22 @@ class Status(ColumnKind):
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         if text.isdecimal():
             return self._by_index(column, text)
-        return self._by_label(column, text, writing)
+        labels = column.settings["labels"]
+        for index, label in labels.items():
+            if label == text:
+                return {"index": int(index)}
+        if not writing.create_labels:
+            raise self._unknown(column, text)
+        if not text.strip():
+            raise self.refusal("a label needs a word")
+        if len(text) > STATUS_LABEL_LENGTH:
+            raise self.refusal(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
+        if len(labels) >= STATUS_LABELS_LIMIT:
+            raise self.refusal(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
+        # The place of the empty label is never given to another one.
+        place = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
+        labels[str(place)] = text
+        return {"index": place}
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         if content.get("index") is not None:
@@ -455,24 +470,6 @@ class Status(ColumnKind):
         if index not in column.settings["labels"]:
             raise self._unknown(column, index)
         return {"index": int(index)}
-
-    def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
-        for index, text in column.settings["labels"].items():
-            if text == label:
-                return {"index": int(index)}
-        if not writing.create_labels:
-            raise self._unknown(column, label)
-        labels = column.settings["labels"]
-        if not label.strip():
-            raise self.refusal("a label needs a word")
-        if len(label) > STATUS_LABEL_LENGTH:
-            raise self.refusal(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
-        if len(labels) >= STATUS_LABELS_LIMIT:
-            raise self.refusal(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
-        # The place of the empty label is never given to another one.
-        index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
-        labels[str(index)] = label
-        return {"index": index}
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
         labels = ", ".join(f"{index}: {text}" for index, text in column.settings["labels"].items())

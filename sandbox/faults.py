@@ -14,7 +14,6 @@ from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
 from sandbox.graph.resolvers import Middleware, Page, parse_id
 from sandbox.model import Clock, Item
-from sandbox.world import World
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 
@@ -404,7 +403,15 @@ class FieldFault:
         if fault.listing is not None and name in self._listed:
             # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
             return _with_items(result, lambda items: items[: fault.listing], cut=True)
-        return result if fault.stale is None else self._stale(fault.stale, info, arguments, result)
+        seconds = fault.stale
+        if seconds is None:
+            return result
+        if name == "boards" and arguments.get("latest"):
+            self._latest_roots.add(info.path.key)
+        is_listing = name in PAGE_FIELDS or (name == "items" and is_root)
+        if not is_listing or info.path.as_list()[0] in self._latest_roots:
+            return result
+        return _with_items(result, lambda items: self._history.as_of(items, seconds))
 
     def _arguments_of_root(self, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
@@ -412,25 +419,13 @@ class FieldFault:
         if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
         if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
-            return self._without_dropped(info.context.world, arguments)
+            values = _json_object(arguments.get("column_values"))
+            if not values:
+                return arguments
+            columns = info.context.world.board(parse_id(arguments["board_id"])).columns
+            dropped = {column.id for column in columns if column.type == fault.drops}
+            return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
         return self._altered(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
-
-    def _stale(self, seconds: float, info: Any, arguments: dict[str, Any], result: Any) -> Any:
-        name = info.field_name
-        if name == "boards" and arguments.get("latest"):
-            self._latest_roots.add(info.path.key)
-        is_listing = name in PAGE_FIELDS or (name == "items" and info.path.prev is None)
-        if not is_listing or info.path.as_list()[0] in self._latest_roots:
-            return result
-        return _with_items(result, lambda items: self._history.as_of(items, seconds))
-
-    def _without_dropped(self, world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-        values = _json_object(arguments.get("column_values"))
-        if not values:
-            return arguments
-        columns = world.board(parse_id(arguments["board_id"])).columns
-        dropped = {column.id for column in columns if column.type == self._fault.drops}
-        return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
 
     def _altered(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:
         def alters(column_id: str) -> bool:

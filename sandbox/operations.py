@@ -421,7 +421,14 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        cells = _transfer_cells(item, source, board, world.clock.stamp())
+        # Labels have other ids there, so their cells stay empty.
+        targets = {(column.type, column.title): column.id for column in board.active_columns()}
+        cells = {}
+        for column in source.active_columns():
+            column_id = targets.get((column.type, column.title))
+            raw = item.raw(column.id)
+            if column_id and raw is not None and column.type not in ("status", "dropdown"):
+                cells[column_id] = model.Cell(raw, world.clock.stamp())
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -430,18 +437,6 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         world.move_to_board(item, board_id)
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
         return item
-
-
-def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, stamp: str) -> dict[str, model.Cell]:
-    """Return the item's cells on the other board, without labels, which have other ids there."""
-    targets = {(column.type, column.title): column.id for column in target.active_columns()}
-    cells = {}
-    for column in source.active_columns():
-        column_id = targets.get((column.type, column.title))
-        raw = item.raw(column.id)
-        if column_id and raw is not None and column.type not in ("status", "dropdown"):
-            cells[column_id] = model.Cell(raw, stamp)
-    return cells
 
 
 # Values. All of them are parsed before any is written, so that a refusal changes nothing.

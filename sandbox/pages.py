@@ -170,7 +170,10 @@ class BoardPage:
             )
         elif column.type == "status":
             labels = ["", *(label for label in column.settings.get("labels", {}).values() if label)]
-            options = "".join(_option(label, label, label == text) for label in labels)
+            options = "".join(
+                f'<option value="{escape(label)}"{" selected" if label == text else ""}>{escape(label)}</option>'
+                for label in labels
+            )
             field = f'<select {attributes} name="text">{options}</select>{field}'
         elif column.type == "long_text":
             field = f'<textarea {attributes} name="text" rows="1">\n{escape(text)}</textarea>{field}'
@@ -186,10 +189,6 @@ class BoardPage:
         """Return the address of this page with these changes, escaped for an attribute."""
         query = {"q": self._words, "state": self._state, "page": self._page}
         return escape(f"/board/{self._board.id}?{urlencode(query | changes)}")
-
-
-def _option(value: str, words: str, selected: bool = False) -> str:
-    return f'<option value="{escape(value)}"{" selected" if selected else ""}>{escape(words)}</option>'
 
 
 def text_of(item: model.Item, column: model.Column) -> str:
@@ -511,8 +510,7 @@ def page(title: str, main: str, status: int = 200) -> web.Response:
 </body>
 </html>
 """
-    response = web.html_response(text, status)
-    return web.Response(response.status, response.body, response.headers | HEADERS)
+    return web.Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"} | HEADERS)
 
 
 def asset(name: str, request: web.Request) -> web.Response:

@@ -136,10 +136,6 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
     return Response(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
 
 
-def html_response(text: str, status: int = 200) -> Response:
-    return Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
-
-
 class Application:
     """The WSGI application over a list of routes."""
 

@@ -241,20 +241,17 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
         return _decide_by_time(field, reason)
     if rule is Rule.UNION:
         base = field.base or Values(None, None)
-        if not any(isinstance(value, str) for value in (field.local, field.remote, base.local, base.remote)):
-            return _give_both_sides(field, _united(field, base), f"{reason}; lists merged", overrides=False)
-        reason = f"{reason}; only lists can be merged, so it is a conflict"
+        values = (field.local, field.remote, base.local, base.remote)
+        if any(isinstance(value, str) for value in values):
+            return FieldDecision(Action.CONFLICT, f"{reason}; only lists can be merged, so it is a conflict")
+        # All elements of both sides, without what either removed from its half of the base.
+        local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
+        added = (local - base_local) | (remote - base_remote)
+        removed = (base_local - local) | (base_remote - remote)
+        # An element that was added on one side and removed on the other stays.
+        united = tuple(sorted(((local | remote) - removed) | added)) or None
+        return _give_both_sides(field, united, f"{reason}; lists merged", overrides=False)
     return FieldDecision(Action.CONFLICT, reason)
-
-
-def _united(field: Field, base: Values) -> tuple[str, ...] | None:
-    """Return all elements of both sides, without what either removed from its half of the base."""
-    values = (field.local, field.remote, base.local, base.remote)
-    local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
-    added = (local - base_local) | (remote - base_remote)
-    removed = (base_local - local) | (base_remote - remote)
-    # An element that was added on one side and removed on the other stays.
-    return tuple(sorted(((local | remote) - removed) | added)) or None
 
 
 def _decide_by_time(field: Field, reason: str) -> FieldDecision:

@@ -7,10 +7,9 @@ from typing import Any
 from django import forms
 
 from sync import registry
-from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
 from sync.choices import SyncDirection
-from sync.monday.board_items import GROUP, BoardSummary
+from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
@@ -91,7 +90,7 @@ class FieldsForm(forms.Form):
             return values
         fields = {}
         for mappable in self.chosen.fields:
-            column = NAME_TYPE if mappable.is_name else values[f"column-{mappable.key}"]
+            column = NAME_COLUMN if mappable.is_name else values[f"column-{mappable.key}"]
             choice = selection.FieldChoice(column, values[f"direction-{mappable.key}"], values[f"rule-{mappable.key}"])
             fields[mappable.key] = choice.with_implied_direction()
         choices = replace(
@@ -139,7 +138,7 @@ def _offered_columns(
     new = f"Create a column “{mappable.label}” ({_type_words(mappable.new_column_type)})"
     offered = [("", "No column: not synced"), (selection.NEW_COLUMN, new)]
     for column in chosen.columns.values():
-        fits = column.id != chosen.npd_id and not selection.unfit_reason(mappable, column)
+        fits = column.id != chosen.npd_id_column and not selection.unfit_reason(mappable, column)
         if fits or column.id == choice.column:
             offered.append((column.id, f"{column.title} ({_type_words(column.type)})"))
     if choice.column not in dict(offered):

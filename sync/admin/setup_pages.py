@@ -232,7 +232,7 @@ class SetupWizardMixin(PageAdmin):
             "chosen": chosen,
             "choices": chosen.choices,
             "next_step": _next_step(request, entity_type),
-            "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
+            "npd_id": chosen.columns[chosen.npd_id_column].title if chosen.npd_id_column else "",
             "unused": [(column.title, selection.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)

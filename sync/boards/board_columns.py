@@ -21,7 +21,7 @@ from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board_items import Board, ColumnSpec
+from sync.monday.board_items import NAME_COLUMN, Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison, mark_pending
@@ -121,7 +121,7 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
 def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
     """Return the problem of a mapping's column on this board, as a code and a sentence; calls nothing."""
     # Nothing depends on the column of a field that isn't synced.
-    if mapping.column_id in ("", NAME_TYPE) or mapping.direction == SyncDirection.NONE:
+    if mapping.column_id in ("", NAME_COLUMN) or mapping.direction == SyncDirection.NONE:
         return None, ""
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)

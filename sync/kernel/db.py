@@ -45,17 +45,12 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     assignments = ", ".join(f"{quote(field.column)} = changed.{quote(field.column)}" for field in fields)
     table = quote(opts.db_table)
     key = quote(opts.pk.column)
-    values = [{field.column: _json(getattr(row, field.attname)) for field, _kind in kinds} for row in rows]
+    values = [{field.column: getattr(row, field.attname) for field, _kind in kinds} for row in rows]
     run_sql(
         f"UPDATE {table} AS stored SET {assignments} "
         f"FROM jsonb_to_recordset(%s::jsonb) AS changed({typed_columns}) WHERE stored.{key} = changed.{key}",
         [json.dumps(values, default=str)],
     )
-
-
-def _json(value: Any) -> Any:
-    # Keys and choices become text.
-    return value if value is None or isinstance(value, str | int | bool | list | dict) else str(value)
 
 
 # Each attempt waits half a second for locks; no save holds its locks for ten seconds.

@@ -577,13 +577,13 @@ def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
         return (narrow(details) if narrow else None) or kind
     if not details.path and _INVALID_DOCUMENT.search(details.message):
         return _narrow_invalid(details) or INVALID_DOCUMENT
-    return (
-        _kind_by_words(_WORDS, details)
-        or _kind_by_words(_VALUE_WORDS, details)
-        or _kind_by_status(http_status)
-        or _kind_by_inner_status(details)
-        or RECORD_REJECTED
-    )
+    kind = _kind_by_words(_WORDS, details) or _kind_by_words(_VALUE_WORDS, details) or _kind_by_status(http_status)
+    if kind is not None:
+        return kind
+    # The codes of limits have several spellings, their wait has one.
+    if "retry_in_seconds" in details.extensions:
+        return LIMIT_REACHED
+    return SERVER_FAILED if details.status >= 500 else INNER_STATUSES.get(details.status, RECORD_REJECTED)
 
 
 def _kind_by_status(http_status: int | None) -> ErrorKind | None:
@@ -594,13 +594,6 @@ def _kind_by_status(http_status: int | None) -> ErrorKind | None:
     if 300 <= http_status < 400:
         return WRONG_ADDRESS
     return STATUSES.get(http_status, DOCUMENT_REJECTED)
-
-
-def _kind_by_inner_status(details: _ErrorDetails) -> ErrorKind | None:
-    # The codes of limits have several spellings, their wait has one.
-    if "retry_in_seconds" in details.extensions:
-        return LIMIT_REACHED
-    return SERVER_FAILED if details.status >= 500 else INNER_STATUSES.get(details.status)
 
 
 # How graphql-js refuses a document, with HTTP 200 and without a code; errors of values in a document that was executed

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from sync.monday import board_items
@@ -243,9 +242,9 @@ _TYPE_FIELDS = {kind: column.fragment for kind, column in BY_TYPE.items() if col
 _USUAL_FIELDS = [_TYPE_FIELDS.pop(kind) for kind in ("email", "phone")]
 
 
-@cache
-def _item_fragment(types: frozenset[str]) -> str:
-    typed = "\n    ".join([*_USUAL_FIELDS, *(_TYPE_FIELDS[name] for name in sorted(types - {board_items.GROUP}))])
+def item_fragment(types: Collection[str] = ()) -> str:
+    """Return the fragment `ItemFields` with the fields that columns of these types need."""
+    typed = "\n    ".join([*_USUAL_FIELDS, *(_TYPE_FIELDS[name] for name in sorted(_TYPE_FIELDS.keys() & types))])
     group = "\n  group { id }" if board_items.GROUP in types else ""
     return f"""
 fragment ItemFields on Item {{
@@ -257,11 +256,6 @@ fragment ItemFields on Item {{
   }}
 }}
 """
-
-
-def item_fragment(types: Iterable[str] = ()) -> str:
-    """Return the fragment `ItemFields` with the fields that columns of these types need."""
-    return _item_fragment(frozenset(types).intersection({*_TYPE_FIELDS, board_items.GROUP}))
 
 
 # Documents hold values only in variables, so their text depends on nothing but their shape and aliases, and Monday and

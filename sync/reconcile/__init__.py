@@ -1,4 +1,4 @@
-"""The pass: read both sides, decide, send, store.
+"""The pass: read both sides, decide, send, store; and one log line about it.
 
 facts = gather(claims)            reads NPD, then Monday's items, then the records that the items name: gather/
 plan  = decide(facts)             pure: the ordered list of rules in decide.py

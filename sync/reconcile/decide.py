@@ -28,7 +28,7 @@ from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unconfirmed_writes import with_bases_of_our_writes
+from sync.reconcile.unanswered_writes import with_bases_of_our_writes
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
@@ -69,11 +69,13 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
     return None
 
 
-def _has_open_work(plan: pass_plan.RecordPlan) -> bool:
-    """Whether a pass would have work, even if no value has changed."""
+def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether the record has the values of NPD's half of every base, and nothing else is open."""
+    record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
-    return bool(
+    # Then a pass has work, even if no value has changed.
+    is_open = (
         facts.conflicts
         or facts.intents
         or plan.lost_updates
@@ -83,15 +85,10 @@ def _has_open_work(plan: pass_plan.RecordPlan) -> bool:
         or sync_state.left_out
         or sync_state.remote_state != field_values.ACTIVE
     )
-
-
-def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the record has the values of NPD's half of every base, and nothing else is open."""
-    record = plan.record
-    if not record.monday_id or _has_open_work(plan):
+    if not record.monday_id or is_open:
         return False
     for mapping in board.mapped:
-        base = field_bases.base_of(plan.sync_state, mapping, record.monday_id)
+        base = field_bases.base_of(sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
         # Such a base says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):

@@ -18,7 +18,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.outbox.claim import Claim
@@ -51,9 +51,26 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
         same_key = facts.identity.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
-            question = identity.duplicate_question(record_plan.record, others, board.match_label)
+            question = _same_record_question(record_plan.record, others, board.match_label)
             asked_about.append(replace(record_plan, identity=replace(record_plan.identity, duplicate=question)))
     return plan.with_records(asked_about)
+
+
+def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
+    """Return the question whether a record that was made from an item is the same as one of these others."""
+    deletion = f"The record “{record}” is deleted in NPD"
+    options = []
+    for other in others:
+        effect = f"{deletion}, and its item is linked with “{other}”."
+        if other.monday_id:
+            effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
+        label = f"The same as “{other}”: delete “{record}”"
+        options.append(reports.Option("custom", label, effect, f"{identity.SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+    keeping = "Both records stay, and you are not asked again."
+    options.append(reports.Option("custom", "They are two", keeping, AnswerKind.TWO_RECORDS))
+    names = identity.quoted_names(others)
+    sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {names}."
+    return identity.question_data(sentence, identity.record_candidates(others), options)
 
 
 def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -95,7 +112,7 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     if us and history.maker:
         return bool(creates)
     # No event names who created it: then only a create that was searched for in vain can have landed later.
-    return any(intent.state == IntentState.VOID and intent.lookups for intent in creates)
+    return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)
 
 
 def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:

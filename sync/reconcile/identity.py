@@ -281,22 +281,6 @@ def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
 
-def duplicate_question(record: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
-    """Return the question whether a record that was made from an item is the same as one of these others."""
-    deletion = f"The record “{record}” is deleted in NPD"
-    options = []
-    for other in others:
-        effect = f"{deletion}, and its item is linked with “{other}”."
-        if other.monday_id:
-            effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
-        label = f"The same as “{other}”: delete “{record}”"
-        options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
-    keeping = "Both records stay, and you are not asked again."
-    options.append(reports.Option("custom", "They are two", keeping, AnswerKind.TWO_RECORDS))
-    sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
-    return question_data(sentence, record_candidates(others), options)
-
-
 def _new_item_option(record: SyncedModel) -> reports.Option:
     effect = f"A new item is created for “{record}”; those that were found stay as they are."
     return reports.Option("custom", "None of them: create a new item", effect, AnswerKind.NEW_ITEM)

@@ -1,7 +1,7 @@
 """Before a pass, find out whether creates whose answer was lost took effect.
 
 The creates of one call are a document: they have one idempotency key, under which they are sent again together or not
-at all. One read searches for all items of a board; unconfirmed_writes.py decides; each document's decisions are stored
+at all. One read searches for all items of a board; unanswered_writes.py decides; each document's decisions are stored
 in their own transaction.
 """
 
@@ -27,7 +27,7 @@ from sync.outbox import finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile import unconfirmed_writes
+from sync.reconcile import unanswered_writes
 from sync.reconcile.act import Executor
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
@@ -68,7 +68,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            _store(lease, board, unconfirmed_writes.after_own_fault(intents, own_fault(error)))
+            _store(lease, board, unanswered_writes.after_own_fault(intents, own_fault(error)))
     # A stop of writes doesn't end the reads, so the caller goes on.
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
 
@@ -78,18 +78,18 @@ def _confirm_document(
 ) -> str:
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
     document = _read_document(board, intents, items)
-    plans = unconfirmed_writes.after_search(document)
+    plans = unanswered_writes.after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
-    wants_resend = any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans)  # all or none of a document
+    wants_resend = any(plan.fate is unanswered_writes.Fate.RESEND for plan in plans)  # all or none of a document
     if wants_resend and stop_reason:
         # The next search voids it: while writes are stopped, only the probe may write.
         wait = document.wait_seconds
-        plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+        plans = [replace(plan, fate=unanswered_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
         executor = Executor(lease, board)
         answer = executor.resend(intents)
-        plans = unconfirmed_writes.after_resending(document, answer)
+        plans = unanswered_writes.after_resending(document, answer)
         stop_reason = executor.stop_reason
         if executor.has_written:
             breaker.pass_succeeded(has_written=True)
@@ -101,7 +101,7 @@ def _confirm_document(
 
 def _read_document(
     board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
-) -> unconfirmed_writes.UnansweredDocument:
+) -> unanswered_writes.UnansweredDocument:
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
@@ -111,7 +111,7 @@ def _read_document(
         status=choices.QueueStatus.IN_PROGRESS
     )
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return unconfirmed_writes.UnansweredDocument(
+    return unanswered_writes.UnansweredDocument(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
@@ -119,31 +119,31 @@ def _read_document(
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
-        was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
+        was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, was_searched=True).exists(),
         others_answered=others.exists(),
         wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
     )
 
 
-def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
+def _store(lease: Lease, board: BoardContext, plans: Sequence[unanswered_writes.CreatePlan]) -> None:
     """Store the decisions about one document's creates, and count failed attempts; raises LeaseLost."""
 
     @retry_on_lock_timeout
     def attempt() -> None:
         with lease.transaction():
-            _link_created(board, [plan for plan in plans if plan.fate is unconfirmed_writes.Fate.LINK])
+            _link_created(board, [plan for plan in plans if plan.fate is unanswered_writes.Fate.LINK])
             for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
                 intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
-                if fate is unconfirmed_writes.Fate.VOID:
-                    # `was_voided_before` finds it by its lookups.
-                    intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
-                elif fate is not unconfirmed_writes.Fate.LINK:
-                    lookups = {} if fate is unconfirmed_writes.Fate.WAIT else {"lookups": 1}
-                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **lookups)
+                if fate is unanswered_writes.Fate.VOID:
+                    # `was_voided_before` finds it by its search.
+                    intents.update(state=IntentState.VOID, was_searched=True, settled_at=SyncNow())
+                elif fate is not unanswered_writes.Fate.LINK:
+                    searched = {} if fate is unanswered_writes.Fate.WAIT else {"was_searched": True}
+                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **searched)
 
     attempt()
-    failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL}
+    failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unanswered_writes.Fate.FAIL}
     if not failed:
         return
     # Afterwards, because claiming a record's jobs has a transaction of its own. The order is fixed, because the next
@@ -161,7 +161,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes
     count()
 
 
-def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
+def _link_created(board: BoardContext, plans: Sequence[unanswered_writes.CreatePlan]) -> None:
     """Link records with their created items; for a deleted record, the item is stored on its tombstone."""
     item_ids = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
     if not item_ids:
@@ -175,7 +175,7 @@ def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.Create
         key = plan.intent.entity_id
         item_id = item_ids[key]
         intent = Intent.objects.filter(pk=plan.intent.pk)
-        if unconfirmed_writes.may_link(locked.get(key), key, owners.get(item_id)):
+        if unanswered_writes.may_link(locked.get(key), key, owners.get(item_id)):
             records.filter(pk=key).update(monday_id=item_id)
             # Stays open: the record's next pass takes the sent values as its base, without waiting for the deadline.
             intent.update(item_id=item_id, deadline=SyncNow())

@@ -228,36 +228,31 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
         )
         for group in grouped(pending, lambda request: (request.entity_type, request.kind)).values():
             entity_type = group[0].entity_type
-            lines = _decision_lines(group, verb, name)
-            Decision.objects.bulk_create(lines)
+            # The last entry is listed, the others are folded into it.
+            act_id = uuid4()
+            Decision.objects.bulk_create(
+                Decision(
+                    entity_type=entity_type,
+                    entity_id=request.entity_id,
+                    remote_id=request.remote_id,
+                    key=request.key,
+                    kind="approval",
+                    sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
+                    values=request.values,
+                    actor=name,
+                    cause={"by": name, "causes": ["person"]},
+                    folded=request is not group[-1],
+                    fold_id=act_id,
+                )
+                for request in group
+            )
             # `enqueue` merges payloads, so a record's one job ends up with a key for each field.
             for key, of_field in grouped(group, lambda request: request.key).items():
-                payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
+                payload = {"by": name, approval_payload_key(key): str(act_id)}
                 ids = [request.entity_id for request in of_field]
                 enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
         log_action_many(by, pending, f"{verb}.")
     return len(pending)
-
-
-def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
-    """Return the activity entries of a decision: the last is listed, the others are folded into it."""
-    act_id = uuid4()
-    return [
-        Decision(
-            entity_type=request.entity_type,
-            entity_id=request.entity_id,
-            remote_id=request.remote_id,
-            key=request.key,
-            kind="approval",
-            sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
-            values=request.values,
-            actor=name,
-            cause={"by": name, "causes": ["person"]},
-            folded=request is not group[-1],
-            fold_id=act_id,
-        )
-        for request in group
-    ]
 
 
 def release_item_removal(entity_type: str, entity_id: UUID) -> None:

@@ -1,12 +1,11 @@
-"""Blocked fields, which wait until somebody acts, and throttled fields, which somebody on Monday rewrites."""
+"""Blocked fields, which wait until somebody acts, and fields that a person kept different."""
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sync.choices import BlockedCode
-from sync.clock import SyncNow
-from sync.models import FieldMapping, SyncMetadata, WriteLoop
+from sync.models import SyncMetadata
 
 # The key in an entry that a person kept different: nobody is asked until the value or column changes.
 KEPT_BY = "kept_by"
@@ -49,9 +48,3 @@ def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any
         key: entry if by is None else {**entry, KEPT_BY: dict(by)},
     }
     sync_state.save(update_fields=["blocked_fields"])
-
-
-def throttled_records(mapping: FieldMapping) -> list[UUID]:
-    loops = WriteLoop.objects.filter(entity_type=mapping.link.entity_type, key=mapping.key)
-    throttled = loops.filter(throttled_until__gt=SyncNow())
-    return list(throttled.order_by("entity_id").values_list("entity_id", flat=True))

@@ -302,12 +302,6 @@ class RecordView:
     def without_column(self) -> Sequence[str]:
         return self._page.without_column[self.record.pk]
 
-    @property
-    def _conflict_fields(self) -> set[str]:
-        """The fields in conflict, without those whose resolution was chosen already."""
-        asked = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
-        return asked.intersection(self.sync_state.conflicts.get("fields", ()))
-
     @cached_property
     def fields(self) -> tuple[FieldView, ...]:
         """The mapped fields; related records are read for all records of the page at once."""
@@ -344,7 +338,9 @@ class RecordView:
     def _blocked_reason(self, key: str) -> FieldReason | None:
         """Return why a field waits for a person, or is kept different; None if neither."""
         entry = self.sync_state.blocked_fields.get(key)
-        if key in self._conflict_fields:
+        # A conflict whose resolution was chosen already asks for nothing.
+        questions = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
+        if key in questions.intersection(self.sync_state.conflicts.get("fields", ())):
             return FieldReason.CONFLICT
         if entry is None:
             return None

@@ -9,7 +9,7 @@ from psycopg.errors import LockNotAvailable
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
-from sync.reconcile.settle import beside_records
+from sync.reconcile.settle import items_and_deletions
 from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
@@ -36,7 +36,7 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
 
 def fail_once(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> list[str]:
     """The first record to be stored can't be; the items whose record couldn't be stored."""
-    real, failed = beside_records.store_new_record, []
+    real, failed = items_and_deletions.store_new_record, []
 
     def store(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
         if not failed:
@@ -44,7 +44,7 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> list[str
             raise error
         real(record, base, is_automatic=is_automatic)
 
-    monkeypatch.setattr(beside_records, "store_new_record", store)
+    monkeypatch.setattr(items_and_deletions, "store_new_record", store)
     return failed
 
 

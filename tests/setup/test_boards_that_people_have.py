@@ -42,7 +42,7 @@ LANGUAGES: dict[str, Columns] = {
 
 def suggested(*columns: tuple[str, str, str], boards: dict[str, str] | None = None) -> dict[str, str]:
     return suggest_columns(
-        mappable_fields(registry.entity("contact"), boards), [BoardColumn(*column) for column in columns], ""
+        mappable_fields(registry.entity("contact"), boards or {}), [BoardColumn(*column) for column in columns], ""
     )
 
 
@@ -80,7 +80,7 @@ def test_the_only_column_of_a_type_is_not_taken_where_its_title_is_another_field
 @pytest.mark.parametrize("title", ["Adresse", "Anschrift", "Indirizzo", "Dirección", "Adres", "住所"])
 def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
     columns = [BoardColumn("x", title, "text"), BoardColumn("y", "Branche", "text")]
-    assert suggest_columns(mappable_fields(registry.entity("organization")), columns, "")["address"] == "x"
+    assert suggest_columns(mappable_fields(registry.entity("organization"), {}), columns, "")["address"] == "x"
 
 
 @pytest.mark.django_db

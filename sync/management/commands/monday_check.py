@@ -27,7 +27,7 @@ from sync.monday.board_items import Board
 from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
-from sync.monday.probe import Finding, Probe
+from sync.monday.probe import Probe
 from sync.operations import comparison
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
@@ -93,7 +93,16 @@ class Command(BaseCommand):
         try:
             for finding in probe.run():
                 findings.append(finding)
-                self._print_finding(finding)
+                assumption = finding.assumption
+                question = f"{assumption.key}: {assumption.question}"
+                if finding.reason:
+                    self.stdout.write(f"not asked {question} {finding.reason}")
+                elif finding.differs:
+                    self.stdout.write(f"DIFFERS   {question} {finding.answer}")
+                    self.stdout.write(f"          We assume: {assumption.expected}")
+                    self.stdout.write(f"          → {assumption.otherwise}")
+                else:
+                    self.stdout.write(f"same      {question} {finding.answer}")
         except MondayError as error:
             raise CommandError(f"The probe's boards could not be made. {error.sentence}") from error
         finally:
@@ -102,18 +111,6 @@ class Command(BaseCommand):
             WebhookEvent.objects.filter(board_id__in=probe.board_ids).delete()
         if differing := [finding.assumption.key for finding in findings if finding.differs]:
             raise CommandError(f"Not as NPD Sync assumes: {len(differing)} ({', '.join(differing)}).")
-
-    def _print_finding(self, finding: Finding) -> None:
-        assumption = finding.assumption
-        question = f"{assumption.key}: {assumption.question}"
-        if finding.reason:
-            self.stdout.write(f"not asked {question} {finding.reason}")
-        elif finding.differs:
-            self.stdout.write(f"DIFFERS   {question} {finding.answer}")
-            self.stdout.write(f"          We assume: {assumption.expected}")
-            self.stdout.write(f"          → {assumption.otherwise}")
-        else:
-            self.stdout.write(f"same      {question} {finding.answer}")
 
 
 def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:

@@ -129,7 +129,7 @@ class LinkConverter(AddressWithLabel):
 
     def tidied(self, text: str | None) -> str | None:
         """Escape spaces, which no form accepts."""
-        url = _visible(text)
+        url = texts.canonical_text(texts.drop_invisible(text or ""))
         return url if _parse_web_address(url) is None else _SPACE.sub(lambda space: quote(space[0]), url or "")
 
     def for_monday(self, address: str) -> str:
@@ -139,10 +139,6 @@ class LinkConverter(AddressWithLabel):
     def problem(self, text: str) -> str | None:
         is_link = _parse_web_address(text) is not None or _OTHER_SCHEME.match(text)
         return None if is_link else f"“{text}” is not a web address; it needs a form such as https://example.org"
-
-
-def _visible(text: str | None) -> str | None:
-    return texts.canonical_text(texts.drop_invisible(text or ""))
 
 
 def _parse_web_address(url: str | None) -> _WebAddress | None:

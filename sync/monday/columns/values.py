@@ -3,8 +3,8 @@
 import datetime as dt
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Context, Decimal
-from functools import cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -287,7 +287,10 @@ class DateConverter(OneText):
     bare_text_reason = "it may be in a person's time zone"
 
     def __init__(self, options: ConverterOptions) -> None:
-        self._zone = _time_zone(options.time_zone)
+        self._zone: dt.tzinfo = dt.UTC
+        # OSError: a folder of zones, such as “Europe”.
+        with suppress(OSError, ValueError, ZoneInfoNotFoundError):
+            self._zone = ZoneInfo(options.time_zone)
 
     def canonical_local(self, raw: Local) -> Canonical:
         return canonical_text(_day_text(raw)[1])
@@ -322,15 +325,6 @@ class DateConverter(OneText):
 
     def rejection_reason(self, local_raw: Local) -> str | None:
         return super().rejection_reason(dict([_day_text(local_raw)]))
-
-
-@cache
-def _time_zone(name: str) -> dt.tzinfo:
-    try:
-        return ZoneInfo(name)
-    # OSError: a folder of zones, such as “Europe”.
-    except (OSError, ValueError, ZoneInfoNotFoundError):
-        return dt.UTC
 
 
 def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:

@@ -24,17 +24,25 @@ from sync.clock import SyncNow
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import (
+    BoardLink,
+    FieldMapping,
+    IgnoredItem,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    WriteLoop,
+)
 from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
-from sync.monday.board_items import Board, BoardColumn, BoardSetup, Item
+from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
-from sync.records.blocked_fields import throttled_records
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
@@ -232,7 +240,7 @@ def _unmatched_items(
         return []
     match = chosen.match_field
     column = setup.columns.get(match.key)
-    column_id = column.id if column else board_columns.NAME_TYPE
+    column_id = column.id if column else NAME_COLUMN
     kind = column.type if column else board_columns.NAME_TYPE
     convert = make_converter(match.types[kind])
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
@@ -332,7 +340,7 @@ def _store_mappings(
                 f"{proposal.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
             )
         if mapping is None:
-            is_name = choice.column == board_columns.NAME_TYPE
+            is_name = choice.column == NAME_COLUMN
             mapping = FieldMapping(
                 link=outcome.link,
                 key=proposal.key,
@@ -341,7 +349,7 @@ def _store_mappings(
                 converter=proposal.converter,
                 required=proposal.required,
                 position=position,
-                column_id=board_columns.NAME_TYPE if is_name else "",
+                column_id=NAME_COLUMN if is_name else "",
                 **board_columns.NO_PROBLEM,
             )
         if column is not None:
@@ -389,7 +397,8 @@ def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
         in_conflict.exclude(conflicts={}),
     )
     ids = {UUID(entity_id) for rows in affected for entity_id in rows.values_list("entity_id", flat=True)}
-    ids |= set(throttled_records(mapping))
+    loops = WriteLoop.objects.filter(entity_type=entity_type, key=mapping.key, throttled_until__gt=SyncNow())
+    ids |= set(loops.values_list("entity_id", flat=True))
     enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 

@@ -7,6 +7,7 @@ link and mappings that are never stored; a column that will be created has a sta
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 
 from sync import registry
 from sync.boards import board_columns
@@ -26,7 +28,7 @@ from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BatchItems, BoardColumn, Item
+from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
@@ -39,7 +41,7 @@ from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.lookups import load_settings
+from sync.reconcile.lookups import load_settings, match_key_sql
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,7 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
         ask = RemovedItemPolicy.ASK
         link = BoardLink(entity_type=choices.entity_type, match_key=spec.match_key, removed_item_policy=ask)
     link.board_id = choices.board_id
-    link.npd_id_column = chosen.npd_id or NEW_NPD_ID_COLUMN
+    link.npd_id_column = chosen.npd_id_column or NEW_NPD_ID_COLUMN
     link.creates_records = choices.creates_records
     link.sync_filter = dict(choices.sync_filter)
     link.npd_id_problem = link.creates_held = ""
@@ -143,7 +145,8 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
         kind = column.type if column is not None else mappable.new_column_type
         options = {"column_type": kind, "settings": dict(column.settings) if column is not None else {}}
         if mappable.is_name:
-            kind = column_id = board_columns.NAME_TYPE
+            kind = board_columns.NAME_TYPE
+            column_id = NAME_COLUMN
             options = {}
         converter = mappable.types.get(kind) or next(iter(mappable.types.values()))
         mapping = FieldMapping(
@@ -379,7 +382,11 @@ class Planner:
     def plan(self) -> BoardPlan:
         """Return the board's plan. Raises MondayError."""
         if self.chosen.board is not None:
-            self._list_items()
+            columns = [column for column in self.board.columns if not column.startswith(selection.NEW_COLUMN)]
+            for page in item_pages(self.board.link, columns, self.board.types):
+                for item in page:
+                    self.listed.add(fill_new_columns(self.board, item))
+                self.progress(0, len(self.listed.items))
             self._hold_creates()
         records = self.board.model._default_manager.order_by("created_at", "pk")
         off = records.filter(unsynced())
@@ -399,22 +406,15 @@ class Planner:
         if self.chosen.board is None:
             self.result.calls += CALLS_PER_NEW_BOARD
         for model, names in self.missing_names.items():
-            if missing := selection.named_records(model, list(names.values())):
+            if missing := named_records(model, list(names.values())):
                 self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in missing]
         return self.result
-
-    def _list_items(self) -> None:
-        columns = [column for column in self.board.columns if not column.startswith(selection.NEW_COLUMN)]
-        for items in item_pages(self.board.link, columns, self.board.types):
-            for item in items:
-                self.listed.add(fill_new_columns(self.board, item))
-            self.progress(0, len(self.listed.items))
 
     def _hold_creates(self) -> None:
         """Hold creates if no item can be recognized, as the set-up itself will."""
         match = self.board.match_mapping
         link = self.chosen.choices.link
-        if match is None or match.column_id == board_columns.NAME_TYPE:
+        if match is None or match.column_id == NAME_COLUMN:
             return
         if link is not None and board_setup.is_matched_by(link, match.column_id):
             return
@@ -543,6 +543,24 @@ class SetupPlan:
             setattr(self, name, value)
         self.progressed_at = sync_now()
         cache.set(_cache_key(self.token), self, PLAN_LIFETIME.total_seconds() * 2)
+
+
+def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
+    """Return a new, unsaved record for each valid name that no record has."""
+    field_name = registry.name_field(model)
+    if field_name is None:
+        return []
+    stored = model._default_manager.annotate(match=match_key_sql(field_name))
+    existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
+    records = []
+    for name in names:
+        record = model(**{field_name: name})
+        with suppress(ValidationError):
+            record.clean_fields()
+            record.clean()
+            if match_key(name) not in existing:
+                records.append(record)
+    return records
 
 
 def _cache_key(token: str) -> str:

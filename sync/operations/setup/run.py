@@ -31,10 +31,11 @@ from sync.models import BoardLink
 from sync.models.synced_model import unsynced
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, selection
-from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
+from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan, named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
+from sync.records import authors
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +76,9 @@ def start(
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model._default_manager.bulk_create(selection.named_records(model, names))
+                records = model._default_manager.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
-            selection.log_setup(user, entity_type, " ".join(sentences))
+            _log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
 
@@ -101,6 +102,11 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "planned": plan.figures,
     }
     link.save(update_fields=["setup"])
+
+
+def _log_setup(user: User, entity_type: str, sentence: str) -> None:
+    """Write a line in the admin log, under the board's name."""
+    authors.log_model_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -224,7 +230,7 @@ def _advance(started: StartedSetup) -> None:
         started.release(SetupState.DONE, done=outcome.done, problems=outcome.problems)
         person = User.objects.filter(username=started.values["by"]).first()
         if person is not None:
-            selection.log_setup(person, started.spec.entity_type, "Set-up done.")
+            _log_setup(person, started.spec.entity_type, "Set-up done.")
 
 
 def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:

@@ -17,13 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
-
-from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 
 from sync import limits, registry
 from sync.boards import board_columns
@@ -31,15 +27,14 @@ from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule, SetupState, SyncDirection
 from sync.kernel.humanize import join_first, plural
 from sync.kernel.messages import ActionError
-from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.monday.board_items import GROUP, RELATION, Board, BoardColumn, ColumnSpec
+from sync.models import BoardLink, FieldMapping
+from sync.monday.board_items import GROUP, NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
-from sync.monday.texts import fold_title, match_key
-from sync.reconcile.lookups import match_key_sql
-from sync.records import authors
+from sync.monday.texts import fold_title
 
 REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
 
+# What a person selects instead of a board; in `Choices`, a new board has an empty id.
 NEW_BOARD = "new"
 NO_BOARD = ""
 
@@ -57,11 +52,6 @@ def may_set_up(user: Any) -> bool:
 def is_running(link: BoardLink | None) -> bool:
     """Whether a set-up of this board was started and isn't done."""
     return link is not None and (link.setup or {}).get("state") == SetupState.RUNNING
-
-
-def log_setup(user: User, entity_type: str, sentence: str) -> None:
-    """Write a line in the admin log, under the board's name."""
-    authors.log_model_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ class MappableField(registry.MappingSpec):
 
 @dataclass(frozen=True)
 class FieldChoice:
-    column: str = ""
+    column: str = ""  # its id, NEW_COLUMN, or empty for none
     direction: str = SyncDirection.BIDIRECTIONAL
     rule: str = Rule.ASK
 
@@ -120,15 +110,14 @@ def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
     return {mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings}
 
 
-def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
-    """Return the type's fields that may be mapped; `chosen_boards` are the boards set up together, by type."""
+def mappable_fields(spec: registry.EntitySpec, boards_by_type: Mapping[str, str]) -> list[MappableField]:
+    """Return the type's fields that may be mapped; `boards_by_type` as in `ChosenBoard`."""
     fields = []
-    chosen = chosen_boards or {}
     for mapping in spec.mappings:
         relation = registry.relation_of(spec.model, mapping.fields)
         target = registry.target_of(relation).entity_type() if relation is not None else ""
-        target_board = chosen.get(target)
-        if target not in chosen and registry.is_registered(target):
+        target_board = boards_by_type.get(target)
+        if target not in boards_by_type and registry.is_registered(target):
             link = registry.link_of(target)
             target_board = (link.board_id or None) if link is not None else None
         own_names = {mapping.key, *mapping.fields}
@@ -181,15 +170,17 @@ def find_npd_id_column(link: BoardLink | None, columns: Iterable[BoardColumn]) -
     return next((column.id for column in texts.values() if column.title.strip().casefold() == title), "")
 
 
-def suggest_columns(fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id: str) -> dict[str, str]:
+def suggest_columns(
+    fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id_column: str
+) -> dict[str, str]:
     """Return the likely column of each field, no column twice; a new one for required fields without one.
 
     In this order: the id that set-up gives the column, the field's own title, other titles for it, the board's only
     column of the type.
     """
-    on_board = [column for column in columns if column.id != npd_id and column.type != board_columns.NAME_TYPE]
+    on_board = [column for column in columns if column.id != npd_id_column and column.type != board_columns.NAME_TYPE]
     offered = [mappable for mappable in fields if not mappable.is_name and not mappable.lacks_target]
-    suggestions = {mappable.key: board_columns.NAME_TYPE for mappable in fields if mappable.is_name}
+    suggestions = {mappable.key: NAME_COLUMN for mappable in fields if mappable.is_name}
     for likely_columns in (_own_columns, _titled_columns, _only_columns):
         for mappable in offered:
             taken = set(suggestions.values())
@@ -205,7 +196,7 @@ def suggest_columns(fields: Sequence[MappableField], columns: Iterable[BoardColu
 
 
 def own_column(mappable: MappableField, columns: Iterable[BoardColumn]) -> BoardColumn | None:
-    """Return the fitting column with the id that set-up gives the field's, or with its title."""
+    """Return the fitting column with the id that set-up gives to the field's column, or with the field's title."""
     fitting = [column for column in columns if not unfit_reason(mappable, column)]
     return next(iter(_own_columns(mappable, fitting)), None)
 
@@ -310,7 +301,8 @@ class ChosenBoard:
 
     choices: Choices
     board: Board | None
-    boards_by_type: Mapping[str, str] = field(default_factory=dict)  # ids of all boards that are set up together
+    # The ids of all boards that are set up together, empty for a new one.
+    boards_by_type: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> list[MappableField]:
@@ -332,7 +324,7 @@ class ChosenBoard:
         return self.board.groups if self.board is not None else {}
 
     @cached_property
-    def npd_id(self) -> str:
+    def npd_id_column(self) -> str:
         """The id of the column for the NPD ID; empty if the set-up creates it."""
         return find_npd_id_column(self.choices.link, self.columns.values())
 
@@ -348,16 +340,18 @@ class ChosenBoard:
     @property
     def new_titles(self) -> list[str]:
         """The titles of the columns that the set-up creates."""
-        return [mappable.label for mappable in self.new_fields] + ([] if self.npd_id else [board_columns.NPD_ID_TITLE])
+        npd_id_titles = [] if self.npd_id_column else [board_columns.NPD_ID_TITLE]
+        return [mappable.label for mappable in self.new_fields] + npd_id_titles
 
     @property
     def unused(self) -> list[BoardColumn]:
-        used = {self.npd_id, *(self.choices.choice_of(mappable).column for mappable in self.synced)}
+        """The columns that no synced field has."""
+        used = {self.npd_id_column, *(self.choices.choice_of(mappable).column for mappable in self.synced)}
         return [column for column in self.columns.values() if column.id not in used]
 
     @property
     def second_column_notes(self) -> list[str]:
-        """Notes about new columns whose type another, unused column has."""
+        """Notes about new columns whose type or title another, unused column has."""
         return list(filter(None, map(self.second_column_note, self.new_fields)))
 
     def second_column_note(self, mappable: MappableField) -> str:
@@ -374,7 +368,7 @@ class ChosenBoard:
         conditions = SyncFilter.parse(self.choices.sync_filter)
         filtered = {condition.field for condition in (*conditions.records, *conditions.items)} - {GROUP}
         problems: dict[str, list[str]] = {}
-        owners = {self.npd_id: board_columns.NPD_ID_TITLE} if self.npd_id else {}
+        owners = {self.npd_id_column: board_columns.NPD_ID_TITLE} if self.npd_id_column else {}
         for mappable in self.fields:
             choice = self.choices.choice_of(mappable)
             field_problems = self._field_problems(mappable, choice)
@@ -447,7 +441,7 @@ class ChosenBoard:
                     )
                 )
         # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-        return [*present, board_columns.npd_id_spec(self.npd_id), *new]
+        return [*present, board_columns.npd_id_spec(self.npd_id_column), *new]
 
     @property
     def problem_text(self) -> str:
@@ -477,24 +471,6 @@ def board_settings(link: BoardLink | None) -> dict[str, Any]:
     }
 
 
-def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
-    """Return a new, unsaved record for each valid name that no record has."""
-    field_name = registry.name_field(model)
-    if field_name is None:
-        return []
-    stored = model._default_manager.annotate(match=match_key_sql(field_name))
-    existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
-    records = []
-    for name in names:
-        record = model(**{field_name: name})
-        with suppress(ValidationError):
-            record.clean_fields()
-            record.clean()
-            if match_key(name) not in existing:
-                records.append(record)
-    return records
-
-
 def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoard:
     """Read the chosen board from Monday; raises ActionError, MondayError."""
     if not choices.board_id:
@@ -513,11 +489,15 @@ def removed_board_text(name: str, board_id: str, board: Board | None) -> str:
 
 
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
-    """Return the choices of each type for which a board, or a new one, is selected.
+    """Return the choices of each type for which a board is `selected`: its id, NEW_BOARD or NO_BOARD.
 
     A type that keeps its board keeps its choices. Raises ActionError, MondayError.
     """
-    boards_by_type = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
+    boards_by_type = {
+        entity_type: "" if board_id == NEW_BOARD else board_id
+        for entity_type, board_id in selected.items()
+        if board_id != NO_BOARD
+    }
     if not boards_by_type:
         raise ActionError("No board was chosen. Choose one for at least one kind of records.")
     ids = [board_id for board_id in boards_by_type.values() if board_id]
@@ -563,7 +543,7 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     used = {choice.column for choice in fields.values()}
     free = [column for column in chosen.columns.values() if column.id not in used]
     unmapped = [mappable for mappable in chosen.fields if mappable.key not in fields]
-    likely = suggest_columns(unmapped, free, chosen.npd_id)
+    likely = suggest_columns(unmapped, free, chosen.npd_id_column)
     if link is None:
         # Later, a relation that a person left out stays out.
         relations = [mappable.key for mappable in unmapped if mappable.target_board is not None]
@@ -588,7 +568,7 @@ def suggested_choices(spec: registry.EntitySpec, board: Board, requested: Collec
         if mapping := stored.get(mappable.key):
             choice = replace(choice, direction=mapping.direction, rule=mapping.rule)
         if not choice.column or chosen.column_problem(mappable):
-            # Another column of its type holds something else.
+            # Only by id or title, because another column of its type holds something else.
             own = own_column(mappable, chosen.unused)
             choice = replace(choice, column=own.id if own is not None else NEW_COLUMN)
         is_requested = f"{spec.entity_type}.{mappable.key}" in requested

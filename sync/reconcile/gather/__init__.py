@@ -6,6 +6,7 @@ their number of queries doesn't grow with the number of records.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from uuid import UUID
@@ -15,7 +16,7 @@ from sync.boards import board_columns
 from sync.kernel import grouped
 from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
-from sync.monday.board_items import BatchItems, ColumnSearch, Item
+from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
@@ -55,20 +56,15 @@ class Gatherer:
             facts = self.read_items(facts, plan)
             facts = self.read_references(facts, plan)
         except MondayError as error:
-            return self._unread(facts, error), plan
+            facts = replace(facts, error=error)
+            if error.scope is Scope.COLUMN:
+                # Other columns may be broken too.
+                with suppress(MondayError):
+                    board, columns = self.inspect(facts.board, (), ())
+                    if _column_problems(board) - _column_problems(facts.board):
+                        facts = replace(facts, board=board, items=BatchItems(), columns=columns)
+            return facts, plan
         return facts, decide(facts, plan, AFTER_READING)
-
-    def _unread(self, facts: PassFacts, error: MondayError) -> PassFacts:
-        """Add the error to the facts; for a column's error, also inspect the board for newly broken columns."""
-        unread = replace(facts, error=error)
-        if error.scope is not Scope.COLUMN:
-            return unread
-        try:
-            board, columns = self.inspect(facts.board, (), ())
-        except MondayError:
-            return unread
-        is_new = _column_problems(board) - _column_problems(facts.board)
-        return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
     def probe_refusal(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read of no real item; None if it accepts that."""
@@ -286,7 +282,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
     items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:
         return (), ()
-    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", board_columns.NAME_TYPE)]
+    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", NAME_COLUMN)]
     missing = list[str]()
     healed = list[str]()
     for mapping in mapped:

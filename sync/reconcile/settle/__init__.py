@@ -6,7 +6,7 @@ written, and the next pass takes the job.
 No other part of a pass writes records, their sync state, conflicts or activity. Beside settle, act.py stores intents,
 unanswered_creates.py ends unanswered ones, and reconcile() stores problems with columns, stops and batch sizes.
 
-This file has the transaction and existing records; `beside_records.py` has items, answers and deleted records;
+This file has the transaction and existing records; `items_and_deletions.py` has items, answers and deleted records;
 `pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
 """
 
@@ -39,7 +39,7 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
-from sync.reconcile.settle import beside_records, pass_run
+from sync.reconcile.settle import items_and_deletions, pass_run
 from sync.records import inbox, item_links, tombstones
 
 log = structlog.get_logger(__name__)
@@ -64,11 +64,11 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
                 list(rows.values_list("pk"))
                 pass_run.lock_failed_jobs(run, plan)
             if plan.answers:
-                beside_records.settle_answers(run, plan)
-            settled = beside_records.settle_items(run, facts, plan)
-            settled = _end_open(beside_records.settle_duplicates(run, settled))
+                items_and_deletions.settle_answers(run, plan)
+            settled = items_and_deletions.settle_items(run, facts, plan)
+            settled = _end_open(items_and_deletions.settle_duplicates(run, settled))
             if settled.deleted or settled.other_jobs:
-                settled = settled.with_deleted(beside_records.settle_deleted(run, settled))
+                settled = settled.with_deleted(items_and_deletions.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled
 
     return attempt()
@@ -101,7 +101,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         item_links.clear_unmatched(run.entity_type, facts.linked_items)
-    beside_records.end_tombstones(run, [plan.records[key] for key in locked])
+    items_and_deletions.end_tombstones(run, [plan.records[key] for key in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
@@ -190,7 +190,7 @@ def _write_changes(
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
-    beside_records.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
+    items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     rows = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
     pass_run.enqueue_pointing(run, _no_longer_awaited(existing, sync_states))

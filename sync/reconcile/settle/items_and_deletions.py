@@ -60,7 +60,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
-        run.wake(records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+        run.wake(records_waiting_for_answer(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
@@ -99,7 +99,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
-def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
+def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
     sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
@@ -161,7 +161,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
-        run.wake(set(closed) | records_asking(entity_type, [item_id]))
+        run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.wake([plan.record.pk])
     if plan.wakes:
