@@ -240,14 +240,14 @@ def _erase_rows(person: Person) -> int:
     # A deleted record that had the item before is restored without it.
     Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
     marks = [
-        IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, unlinked=True, erased=True)
+        IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, left_alone=True, erased=True)
         for item_id in item_ids
     ]
     IgnoredItem.objects.bulk_create(
         marks,
         update_conflicts=True,
         unique_fields=["entity_type", "item_id"],
-        update_fields=["reason", "unlinked", "erased"],
+        update_fields=["reason", "left_alone", "erased"],
     )
     # Uploaded files that wait for the confirmation of their import may contain the person.
     CacheEntry.objects.filter(cache_key__startswith=cache.make_key(CacheStorage.CACHE_PREFIX)).delete()

@@ -209,7 +209,7 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     list_display = ("item_id", "kind", "why", "reason", "moment")
-    list_filter = (admin_base.EntityFilter, "unlinked")
+    list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
@@ -235,7 +235,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
     @admin.display(description="Ignored as")
     def why(self, row: IgnoredItem) -> str:
-        if row.unlinked:
+        if row.left_alone:
             return "Unlinked from its record" if row.entity_id else "Left alone"
         return "Not the item of one record" if row.entity_id else "Never becomes a record"
 

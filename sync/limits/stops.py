@@ -193,7 +193,7 @@ def make_waiting_writes_due() -> None:
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
     if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
-        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
+        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", was_searched=True, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
         notify.notify_board(link.entity_type)

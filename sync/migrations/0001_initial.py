@@ -266,7 +266,10 @@ class Migration(migrations.Migration):
                 ("entity_type", models.CharField(max_length=50)),
                 ("item_id", models.CharField(max_length=50)),
                 ("reason", models.TextField()),
-                ("unlinked", models.BooleanField(db_default=False, verbose_name="unlinked by a policy or a person")),
+                (
+                    "left_alone",
+                    models.BooleanField(db_default=False, verbose_name="left alone by a policy or a person"),
+                ),
                 (
                     "entity_id",
                     models.UUIDField(
@@ -321,7 +324,7 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("deadline", models.DateTimeField()),
-                ("lookups", models.SmallIntegerField(db_default=0, verbose_name="how often it was looked for")),
+                ("was_searched", models.BooleanField(db_default=False, verbose_name="searched for in vain")),
                 ("answer", models.JSONField(blank=True, null=True)),
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
                 ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),

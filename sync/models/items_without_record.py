@@ -55,7 +55,8 @@ class IgnoredItem(models.Model):
     entity_type = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50)
     reason = models.TextField()
-    unlinked = models.BooleanField("unlinked by a policy or a person", db_default=False)
+    # If not, it only can't be the item of `entity_id`, or it is a second item of a deleted record.
+    left_alone = models.BooleanField("left alone by a policy or a person", db_default=False)
     entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
     # Then no delivery about it is stored, and pages don't show that it is ignored.
     erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)

@@ -1,4 +1,4 @@
-"""What was written to Monday, and what Monday reported: intents and webhook events, kept for JOURNAL_DAYS."""
+"""What is sent to Monday, and the changes that Monday reports; closed rows are kept for JOURNAL_DAYS."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ class IntentState(models.TextChoices):
 
 
 class Intent(models.Model):
-    """A mutation, committed before it is sent."""
+    """A write of one item, committed before its call is sent; a call may write many items."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID")
     board_id = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50, blank=True, db_default="")
-    idempotency_key = models.CharField(max_length=64)
+    idempotency_key = models.CharField(max_length=64)  # of the call
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
-    # By a mapping's key: {read, read_at, local, base, column, version, united}.
+    # By a mapping's key: the value sent (`local`), Monday's before (`read`, `read_at`), the `base`, the mapping's
+    # `column` and `version`, and whether the value unites both sides' lists (`united`).
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
-    # Of a create: the whole document with its variables, which is sent again with the same `idempotency_key`.
+    # Of the first intent of a create call: its document with its variables, which may be sent again under the same key.
+    # Of the removal of an item: the policy, as {removes}.
     body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
     deadline = models.DateTimeField()
-    lookups = models.SmallIntegerField("how often it was looked for", db_default=0)
+    # Of an unanswered create.
+    was_searched = models.BooleanField("searched for in vain", db_default=False)
     # The values in Monday's answer, by a mapping's key.
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
@@ -72,7 +75,7 @@ def event_item_name() -> Coalesce:
 
 
 class WebhookEvent(models.Model):
-    """A delivery as received, stored once, processed under the board's lease."""
+    """A change as Monday delivered it, or as a sweep found it; stored once, processed under the board's lease."""
 
     id = models.BigAutoField(primary_key=True)
     # Monday's id, or a hash of a body without one. A sweep's rows have `log:` and the entry's id, or `touched:` and the

@@ -106,7 +106,7 @@ def _rules() -> Iterator[Rule]:
         AND coalesce(old.settled_at, old.created_at) < {_AGE}
         AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
             WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
-        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({with_items or "true"}))
+        AND (old.state <> 'void' OR old.item_id <> '' OR NOT old.was_searched OR ({with_items or "true"}))
     """  # noqa: S608 - as above
     yield "API writes", "sync_intents", "id", journal, is_settled
     is_finished = f"old.status = 'completed' AND old.finished_at < {_AGE}"

@@ -112,7 +112,7 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     if us and history.maker:
         return bool(creates)
     # No event names who created it: then only a create that was searched for in vain can have landed later.
-    return any(intent.state == IntentState.VOID and intent.lookups for intent in creates)
+    return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)
 
 
 def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:

@@ -290,7 +290,7 @@ class IdentityFacts:
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether this item may be this record's: nobody has ignored or unlinked it."""
         row = self.ignored.get(item_id)
-        return row is None or not (row.unlinked or row.entity_id == record_id)
+        return row is None or not (row.left_alone or row.entity_id == record_id)
 
 
 @dataclass(frozen=True)

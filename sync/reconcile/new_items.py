@@ -146,7 +146,7 @@ class _ItemRule:
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # It was unlinked from this deleted record, or from a record that had it later.
-        was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.unlinked))
+        was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.left_alone))
         # An unlinked item has lost its NPD ID: it is decided like an item without a record.
         if tombstone and (self.npd_id or not was_unlinked):
             return self._leave_to_deleted_record(tombstone)
@@ -260,7 +260,7 @@ class _ItemRule:
     def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
         facts = self.facts
-        if ignored and not facts.may_create and (ignored.unlinked or ignored.entity_id is None):
+        if ignored and not facts.may_create and (ignored.left_alone or ignored.entity_id is None):
             return self._leave_ignored(ignored)
         owner = self._npd_id_record
         if owner is not None:
@@ -287,7 +287,7 @@ class _ItemRule:
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
         # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
-        if not ignored.unlinked:
+        if not ignored.left_alone:
             finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):

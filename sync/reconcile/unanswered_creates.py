@@ -119,7 +119,7 @@ def _read_document(
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
-        was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
+        was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, was_searched=True).exists(),
         others_answered=others.exists(),
         wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
@@ -136,11 +136,11 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unanswered_writes.
             for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
                 intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
                 if fate is unanswered_writes.Fate.VOID:
-                    # `was_voided_before` finds it by its lookups.
-                    intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
+                    # `was_voided_before` finds it by its search.
+                    intents.update(state=IntentState.VOID, was_searched=True, settled_at=SyncNow())
                 elif fate is not unanswered_writes.Fate.LINK:
-                    lookups = {} if fate is unanswered_writes.Fate.WAIT else {"lookups": 1}
-                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **lookups)
+                    searched = {} if fate is unanswered_writes.Fate.WAIT else {"was_searched": True}
+                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **searched)
 
     attempt()
     failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unanswered_writes.Fate.FAIL}

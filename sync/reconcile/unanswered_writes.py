@@ -93,7 +93,7 @@ def after_search(document: UnansweredDocument) -> list[CreatePlan]:
         for intent in document.intents:
             if item := items.get(str(intent.entity_id)):
                 plans.append(CreatePlan(intent, Fate.LINK, item))
-            elif intent.lookups == 0:
+            elif not intent.was_searched:
                 plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=document.wait_seconds))
             else:
                 plans.append(CreatePlan(intent, Fate.VOID))
@@ -110,7 +110,7 @@ def is_resendable(document: UnansweredDocument) -> bool:
     first = document.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > document.now
     has_body = any(intent.body for intent in document.intents)
-    is_whole = document.sent == len(document.intents) and first.lookups == 0 and not document.was_voided_before
+    is_whole = document.sent == len(document.intents) and not first.was_searched and not document.was_voided_before
     return is_whole and is_young and has_body and all(_is_creatable(document, intent) for intent in document.intents)
 
 
@@ -157,7 +157,7 @@ def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
 
     It counts as an attempt if the record is alone in its document, or if it fails again.
     """
-    counts = len(intents) == 1 or any(intent.lookups for intent in intents)
+    counts = len(intents) == 1 or any(intent.was_searched for intent in intents)
     fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
     return [CreatePlan(intent, fate, wait_seconds=FAULT_WAIT_SECONDS, detail=reason) for intent in intents]
 

@@ -151,14 +151,16 @@ def overview() -> Overview:
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
-def stops(facts: LimitFacts | None = None) -> list[Entry]:
+def stops() -> list[Entry]:
     """Return what stops boards that are set up, other than pauses, with the next attempt; mostly one query.
 
     They are rows of attention, or a missing token: no trigger sees that, as it may be in the environment.
     """
-    rows = list(attention.waiting(kinds=[Kind.STOP]).annotate(now=SyncNow()).order_by(*attention.IN_ORDER))
+    boards = BoardLink.objects.exclude(board_id="")
+    waiting = attention.waiting(kinds=[Kind.STOP]).filter(models.Exists(boards))
+    rows = list(waiting.annotate(now=SyncNow()).order_by(*attention.IN_ORDER))
     no_token = credentials.no_token_reason()
-    if not (rows or no_token) or not any(link.has_board for link in (facts or LimitFacts()).links.values()):
+    if no_token and not boards.exists():
         return []
     if no_token:
         token = Entry(
@@ -168,7 +170,7 @@ def stops(facts: LimitFacts | None = None) -> list[Entry]:
             name="All boards",
             board="",
             since=None,
-            cause_text=humanize.first_sentence(no_token),
+            title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
             cause_code=StopCode.TOKEN,
             detail=no_token,

@@ -276,7 +276,7 @@ WITH link AS MATERIALIZED (
     SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
     FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
         AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
-            WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
+            WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.left_alone)
         AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = target.entity_type
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING

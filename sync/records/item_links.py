@@ -54,7 +54,7 @@ _FINDINGS = """
 _MAY_NOTE = """
     NOT ({is_owned}) AND (%(from_pass)s OR (
         NOT EXISTS (SELECT FROM sync_ignored_items AS ignored WHERE ignored.entity_type = %(entity_type)s
-            AND ignored.item_id = finding.item_id AND ignored.unlinked)
+            AND ignored.item_id = finding.item_id AND ignored.left_alone)
         AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = %(entity_type)s
             AND tombstone.monday_id = finding.item_id AND tombstone.state <> 'restored')))
 """
@@ -90,7 +90,9 @@ def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: 
     unmatched.update(ignored_at=Coalesce("ignored_at", SyncNow()))
     # Overwrites, because the latest reason counts.
     IgnoredItem.objects.update_or_create(
-        entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "unlinked": True, "entity_id": entity_id}
+        entity_type=entity_type,
+        item_id=item_id,
+        defaults={"reason": reason, "left_alone": True, "entity_id": entity_id},
     )
 
 
@@ -108,7 +110,7 @@ def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> Ignored
     It doesn't bring the record back by itself; it is listed, and a person may create a record from it.
     """
     reason = f"It was not known yet whether it is “{name}” when that record was deleted in NPD."
-    return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, unlinked=False)
+    return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, left_alone=False)
 
 
 def request_unlink(entity_type: str, ids: Sequence[UUID], by: str) -> None:
@@ -146,7 +148,7 @@ def unlinked_item(record: SyncedModel) -> IgnoredItem | None:
 
 def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredItem]:
     """Return the items from which these records were last unlinked, by record."""
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, unlinked=True, entity_id__in=ids)
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, left_alone=True, entity_id__in=ids)
     return {row.entity_id: row for row in rows.order_by("at", "id") if row.entity_id}
 
 
@@ -313,7 +315,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     items = list(rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
     UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now())
     ignored_items = [
-        IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, unlinked=True, reason=f"{by} ignored it.")
+        IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, left_alone=True, reason=f"{by} ignored it.")
         for row in items
     ]
     # entity_id is not in update_fields, so the unlinked record stays known.
@@ -321,7 +323,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
         ignored_items,
         update_conflicts=True,
         unique_fields=["entity_type", "item_id"],
-        update_fields=["unlinked", "reason"],
+        update_fields=["left_alone", "reason"],
     )
     # Drop requests not started yet.
     for entity_type, ids in _ids_by_type(items).items():
@@ -343,7 +345,7 @@ def undo_ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
     items = list(rows.exclude(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
     UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=None)
     for entity_type, ids in _ids_by_type(items).items():
-        IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, unlinked=True, entity_id=None).delete()
+        IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids, left_alone=True, entity_id=None).delete()
     _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {"by": by})
     return len(items)
 

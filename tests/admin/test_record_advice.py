@@ -57,7 +57,7 @@ def asked_about(name: str, item: str) -> Contact:
 
 def unlinked(name: str) -> Contact:
     record = states.disabled(name)
-    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=record.pk, reason="x", unlinked=True)
+    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=record.pk, reason="x", left_alone=True)
     return record
 
 

@@ -135,7 +135,7 @@ def choice(world: World) -> dict[str, str]:
 
 def linked_again(world: World) -> Callable[[Client], Any]:
     record = world["waiting"]
-    IgnoredItem.objects.create(entity_type="contact", item_id="77", reason="x", unlinked=True, entity_id=record.pk)
+    IgnoredItem.objects.create(entity_type="contact", item_id="77", reason="x", left_alone=True, entity_id=record.pk)
     return record_act(world, "waiting", "link_again", confirmed="yes")
 
 

@@ -67,7 +67,9 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
     needed: list[Any] = [
         states.intent(contact, state="open", idempotency_key="one"),
         states.intent(contact, state="applied", idempotency_key="one"),  # sent with an open one
-        lost := states.intent(contact, state="void", lookups=1, settled_at=sync_now()),  # its record has no item yet
+        lost := states.intent(
+            contact, state="void", was_searched=True, settled_at=sync_now()
+        ),  # its record lacks an item
         delivery(),  # nobody has weighed it
         SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed"),
         SyncQueue.objects.get(entity_id=contact.pk),

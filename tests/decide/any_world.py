@@ -348,7 +348,7 @@ def second_run(key: UUID) -> Intent:
     entries = {}
     for name, value in PLAIN.items():
         entries[name] = {"local": {name: value}, "read": None, "base": None, "column": name, "version": 1}
-    return plain(Intent, entity_id=key, item_id="", state=IntentState.VOID, lookups=1, values=entries)
+    return plain(Intent, entity_id=key, item_id="", state=IntentState.VOID, was_searched=True, values=entries)
 
 
 def any_loops(draw: Draw) -> dict[str, WriteLoop]:
@@ -484,7 +484,7 @@ def any_world(seed: int) -> Drawn:
 
 def any_ignored(draw: Draw, key: str, ids: Sequence[UUID]) -> IgnoredItem:
     entity_id = draw.choice([None, *ids])
-    return plain(IgnoredItem, item_id=key, reason="Pat said so.", unlinked=draw.maybe(50), entity_id=entity_id)
+    return plain(IgnoredItem, item_id=key, reason="Pat said so.", left_alone=draw.maybe(50), entity_id=entity_id)
 
 
 worlds = st.integers(0, 2**32).map(any_world)

@@ -154,7 +154,7 @@ def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, *
 def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
     """A create without an answer that was given up."""
     named = {"local": {"name": name}, "read": None, "base": None, "column": "name", "version": 1}
-    intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "lookups": 1} | differs)
+    intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "was_searched": True} | differs)
     intent.values |= {"name": named}
     return intent
 

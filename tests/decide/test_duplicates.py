@@ -30,7 +30,7 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
     entry = {"read": None, "base": None, "version": 1}
     name = entry | {"local": {"name": "Ann"}, "column": "name"}
     role = entry | {"local": {"role_title": differs.pop("role", "Boss")}, "column": "role_title"}
-    return plain(Intent, state=state, values={"name": name, "role_title": role}, **{"lookups": 1} | differs)
+    return plain(Intent, state=state, values={"name": name, "role_title": role}, **{"was_searched": True} | differs)
 
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
@@ -51,7 +51,7 @@ OURS: dict[str, tuple[ItemPlan, bool]] = {
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
     "we made it, and got an answer": (duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)), True),
     "a create was answered, and its maker isn't known": (duplicate(intents=(sent(IntentState.APPLIED),)), False),
-    "no create was ever looked for": (duplicate(intents=(sent(lookups=0),)), False),
+    "no create was ever looked for": (duplicate(intents=(sent(was_searched=False),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
     "somebody wrote into another column": (duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),

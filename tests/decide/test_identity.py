@@ -62,9 +62,9 @@ def identified(
     return [plans[record.pk] for record in records]
 
 
-def ignored(item_id: str, record: Contact | None = None, *, unlinked: bool = True) -> IgnoredItem:
+def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = True) -> IgnoredItem:
     return plain(
-        IgnoredItem, item_id=item_id, entity_id=record.pk if record else None, unlinked=unlinked, reason="Mary did."
+        IgnoredItem, item_id=item_id, entity_id=record.pk if record else None, left_alone=left_alone, reason="Mary did."
     )
 
 
@@ -117,7 +117,7 @@ def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wa
 
 def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:
     first, other = ann(), ann(5)
-    plans = identified(first, other, by_match=[shown()], ignored={"7": ignored("7", first, unlinked=False)})
+    plans = identified(first, other, by_match=[shown()], ignored={"7": ignored("7", first, left_alone=False)})
     assert [(plan.creates, plan.item is not None) for plan in plans] == [(True, False), (False, True)]
 
 

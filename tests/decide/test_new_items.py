@@ -160,7 +160,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "it is on another board": (facts(an_item(board_id="200")), (ENDED, NOTHING, None)),
     "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
     "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
-    "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
+    "it is ignored": (facts(ignored=ignored(left_alone=True)), (ENDED, NOTHING, None)),
     "its record was deleted long ago": (facts(ignored=ignored()), (ENDED, NOTHING, R.RECORD_DELETED)),
     "it is not this record's, as a person said": (
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
@@ -286,7 +286,7 @@ def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
 def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
     unlinked = tombstone(monday_id="7", state=TombstoneState.UNLINKED)
     assert decide_item(facts(tombstones=(unlinked,))).act is CREATE
-    assert decide_item(facts(tombstones=(unlinked,), ignored=ignored(unlinked=True))).act is NOTHING
+    assert decide_item(facts(tombstones=(unlinked,), ignored=ignored(left_alone=True))).act is NOTHING
 
 
 def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
@@ -384,7 +384,7 @@ HELD = {
     "asked about": (AMBIGUOUS, {}),
     "in the place of an item that is gone": (REPLACING, {}),
     "its deleted record's": (LATE, {}),
-    "left alone, whatever happened": (facts(ignored=ignored(unlinked=True)), {}),
+    "left alone, whatever happened": (facts(ignored=ignored(left_alone=True)), {}),
 }
 
 

@@ -68,7 +68,7 @@ NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "a part of one that was looked for in vain is made anew": (facts(was_voided_before=True), [VOID]),
     "after half an hour the key is forgotten": (facts(intent={"created_at": NOW - timedelta(minutes=30)}), [VOID]),
     "a part of its document was found out about already": (facts(sent=2), [VOID]),
-    "it was looked for in vain before": (facts(intent={"lookups": 1}), [VOID]),
+    "it was looked for in vain before": (facts(intent={"was_searched": True}), [VOID]),
     "the document is not known": (facts(intent={"body": None}), [VOID]),
     "the record has an item by now": (facts(contact()), [VOID]),
     "the record was deleted": (facts(records={}), [VOID]),
@@ -92,7 +92,7 @@ def test_a_create_of_which_nothing_is_found_goes_again_only_as_the_same_document
 
 SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "the rest is looked for once more": (facts(ANN, BOB), [LINK, LOOK_AGAIN]),
-    "what is missing then is made anew": (facts(ANN, BOB, intent={"lookups": 1}), [LINK, VOID]),
+    "what is missing then is made anew": (facts(ANN, BOB, intent={"was_searched": True}), [LINK, VOID]),
     "a pause keeps nothing from being linked": (facts(ANN, is_paused=True), [LINK]),
     "nor that its record is not synced any more": (facts(ANN, records={}, due=frozenset()), [LINK]),
 }

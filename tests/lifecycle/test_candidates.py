@@ -84,7 +84,7 @@ def given_up(world: World, **values: Any) -> tuple[Contact, Intent]:
     contact = world.contact(**values)
     world.work()
     world.pass_time(minutes=3)
-    Intent.objects.filter(entity_id=contact.pk).update(state="void", lookups=1, settled_at=SyncNow())
+    Intent.objects.filter(entity_id=contact.pk).update(state="void", was_searched=True, settled_at=SyncNow())
     return contact, Intent.objects.get(entity_id=contact.pk)
 
 

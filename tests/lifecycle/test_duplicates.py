@@ -55,7 +55,7 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
     record = Contact.objects.exclude(pk=contact.pk).get()
     assert (record.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(record.pk))
     assert world.sandbox.item(ignored)["state"] == "active"
-    assert IgnoredItem.objects.get(item_id=ignored).unlinked
+    assert IgnoredItem.objects.get(item_id=ignored).left_alone
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -89,7 +89,7 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
     world.work()
     (first,) = world.sandbox.items()
-    Intent.objects.update(state="void", lookups=1)
+    Intent.objects.update(state="void", was_searched=True)
     # Hidden from the search, and as it was: in nobody else's name.
     hidden: dict[str, Any] = {"item_id": first["id"], "user_id": API_USER.id}
     world.sandbox.act("edit", column_id="npd_id", text="", **hidden)

@@ -34,7 +34,7 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     item = world.sandbox.item(item_id)
     assert (item["state"], item["name"], item["values"]["npd_id"]) == ("active", "Ann", "")
     row = IgnoredItem.objects.get(item_id=item_id)
-    assert (row.unlinked, row.entity_id) == (True, contact.pk)
+    assert (row.left_alone, row.entity_id) == (True, contact.pk)
     line = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
     assert ("pat" in line.sentence, line.actor) == (True, "pat")
     turned_off = sync_turned_off(contact)

@@ -312,7 +312,7 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
     ignored_at = None if act.__code__.co_names[0] == "ignore_unmatched" else sync_now()
     contact = Contact.objects.create(name="Ann", sync_enabled=False)
     UnmatchedItem.objects.create(entity_type="contact", item_id="1", reason_code=Why.NO_KEY, ignored_at=ignored_at)
-    IgnoredItem.objects.create(entity_type="contact", item_id="1", unlinked=True, entity_id=contact.pk)
+    IgnoredItem.objects.create(entity_type="contact", item_id="1", left_alone=True, entity_id=contact.pk)
 
     with transaction.atomic():
         assert UnmatchedItem.objects.select_for_update(nowait=True).get()

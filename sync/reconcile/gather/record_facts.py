@@ -208,7 +208,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
             last_writes |= dict.fromkeys(intent.values, intent)
         if not intent.item_id:
-            is_lost = intent.state == IntentState.VOID and intent.lookups > 0
+            is_lost = intent.state == IntentState.VOID and intent.was_searched
             is_ended = is_lost or intent.state == IntentState.CONFIRMED
             ended_creates += [intent] if is_recent and is_ended else []
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
