@@ -120,7 +120,7 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert html.count('aria-label="Sync is stopped"') == 1
     stops = [thing for thing in things_to_notify_of() if thing.kind == Kind.STOP]
     assert [thing.key for thing in stops] == ["stop:account"]
-    assert stop_headline([stops[0].board], stops[0].title) == headline
+    assert stop_headline([stops[0].board], stops[0].title_sentence) == headline
 
 
 def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
