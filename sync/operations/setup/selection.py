@@ -289,7 +289,7 @@ class Choices:
         return cls(**{**stored, "fields": fields})
 
 
-def plan_token(choices: Mapping[str, Choices]) -> str:
+def plan_key(choices: Mapping[str, Choices]) -> str:
     """Return the key of the plan for these choices: a hash of them."""
     text = json.dumps([board_choices.to_json() for board_choices in choices.values()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
