@@ -177,6 +177,7 @@ class Button:
 
     label: str
     code: str = ""  # of the act
+    label_if_selected: str = ""  # instead of `label` while rows are selected; empty if that is the same
     url: str = ""  # of the page, if it leads to one
     post_to: str = ""  # where it posts `hidden`, if it has a form of its own
     hidden: Mapping[str, object] = field(default_factory=dict)
@@ -350,6 +351,12 @@ def record_ids_by_name(term: str) -> list[UUID]:
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
 
+def _record_key(row: Any) -> tuple[str, UUID | None]:
+    # A sync state has the id as text.
+    record_id = row.entity_id
+    return row.entity_type, UUID(record_id) if isinstance(record_id, str) else record_id
+
+
 class RecordLinkMixin(PageAdmin):
     """A list of rows about records: adds a column with a link to each record, or to a deleted record's page.
 
@@ -358,7 +365,7 @@ class RecordLinkMixin(PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        keys = {(row.entity_type, row.entity_id) for row in rows}
+        keys = {_record_key(row) for row in rows}
         names = registry.record_names(keys)
         deleted = [(entity_type, pk) for entity_type, pk in keys if pk is not None and (entity_type, pk) not in names]
         tombstones = {
@@ -367,7 +374,7 @@ class RecordLinkMixin(PageAdmin):
         }
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            key = (row.entity_type, row.entity_id)
+            key = _record_key(row)
             row.page_is_gone = key not in names  # also if the row has no record
             if not row.page_is_gone:
                 row.page_record = names[key]

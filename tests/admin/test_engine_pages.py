@@ -9,11 +9,13 @@ from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
+from sync import registry
 from sync.admin.admin_base import ReadOnlyAdmin
 from sync.attention import Kind, cause_of
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS
-from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue
+from sync.models import ApiToken, BoardLink, IgnoredItem, Intent, SyncMetadata, SyncQueue
+from tests.admin import states
 from tests.admin.all_pages import furnish
 from tests.admin.test_records import words_of
 from tests.support.people import signed_in, staff_who_may
@@ -31,6 +33,17 @@ def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[st
             assert browser.post(reverse(f"{stem}_change", args=row), {"status": "completed"}).status_code == 403
             assert browser.post(reverse(f"{stem}_delete", args=row), {"post": "yes"}).status_code == 403
             assert browser.get(reverse(f"{stem}_add")).status_code == 403, stem
+
+
+def test_sync_states_and_writes_name_their_records_and_only_deleted_ones_as_deleted(browser: Client) -> None:
+    ann = states.synced("Ann", "5001")
+    states.synced("Ben", "5002").delete()
+    for record_id in SyncMetadata.objects.values_list("entity_id", flat=True):
+        Intent.objects.create(entity_type="contact", entity_id=record_id, deadline=sync_now())
+    for stem in ("syncmetadata", "intent"):
+        html = browser.get(f"/admin/sync/{stem}/").content.decode()
+        assert html.count("Deleted") == 1, stem
+        assert f'href="{registry.record_url("contact", ann.pk)}"' in html
 
 
 def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, Any]) -> None:
