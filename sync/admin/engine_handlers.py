@@ -132,6 +132,10 @@ class AnswerApproval(handlers.Handler):
         label = ANSWERS[self.code, ApprovalKind(group.code)].label
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
+    def selection_label(self, group: Group) -> str:
+        label = ANSWERS[self.code, ApprovalKind(group.code)].label
+        return "" if group.number == 1 else f"{handlers.about_selection(label)}…"
+
     def title(self, entries: Sequence[Entry]) -> str:
         label = ANSWERS[self.code, ApprovalKind(entries[0].cause_code)].label
         return handlers.counted(label, len(entries), handlers.common_type(entries))

@@ -79,6 +79,13 @@ class Handler:
         label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
         return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
+    def selection_label(self, group: attention.Group) -> str:
+        """Return the button's label while rows of the group are selected; empty if it is always the same."""
+        if group.number == 1:
+            return ""
+        label = about_selection(self.act.many)
+        return f"{label}…" if self.act.asks else label
+
     def title(self, entries: Sequence[attention.Entry]) -> str:
         number = humanize.count_with_noun(len(entries), "entry", "entries")
         label = self.act.many or f"{self.act.label}: {{number}}"
@@ -131,6 +138,12 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
         items=humanize.count_with_noun(count, "item"),
         fields=humanize.count_with_noun(count, "field"),
     )
+
+
+def about_selection(label: str) -> str:
+    """Fill the same placeholders for rows that are still being selected."""
+    words = "the selected"
+    return label.format(number=words, records=words, items=words, fields=words)
 
 
 # By the entry's kind and the act's code.

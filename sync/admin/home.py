@@ -381,7 +381,8 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
-            buttons.append(Button(label, handler.code, key=handler.act.key, takes_away=takes_away))
+            selection = handler.selection_label(group)
+            buttons.append(Button(label, handler.code, selection, key=handler.act.key, takes_away=takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 

@@ -291,6 +291,7 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
             blocked_fields=blocked_fields, seen=seen_values, base={}
         )
     assert acts_of(browser)[-1] == ("keep_monday", "Use Monday in all 2…", True)
+    assert "Use Monday in the selected" in words_of(page(browser))
     [cause] = attention.groups()
     question = browser.post(ACT, {"action": "keep_monday", "cause": cause.cause, "back": HOME}).content.decode()
     browser.post(ACT, answer_to_question(question))
