@@ -351,7 +351,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
 
-def _record_key(row: Any) -> tuple[str, UUID | None]:
+def _record_key(row: Any) -> tuple[str, Any]:
     # A sync state has the id as text.
     record_id = row.entity_id
     return row.entity_type, UUID(record_id) if isinstance(record_id, str) else record_id
