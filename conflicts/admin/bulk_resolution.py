@@ -18,16 +18,12 @@ from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSele
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type
-from sync.kernel.humanize import count_with_noun
+from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
-from sync.registry import count_of_type
 
 MAX_CONFLICTS = MAX_PER_REQUEST
-
-# A message names this many records at most.
-MAX_NAMED = 20
 
 CHANGED = "It has changed since you saw it. Look at it again."
 NOT_OFFERED = "This isn't possible for this conflict. Open it to see what is."
@@ -105,11 +101,8 @@ def bulk_question(
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
     resolved_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
-    title = ACTS[choice].title(
-        number=count_with_noun(len(digests), "conflict"),
-        records=count_of_type(len(digests), resolved_type),
-        items=count_with_noun(len(digests), "item"),
-    )
+    number = count_with_noun(len(digests), "conflict")
+    title = counted(ACTS[choice].many, len(digests), resolved_type, number=number)
     removals = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
     # The button also names the deletions and emptied values.
     button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *removals])
@@ -183,9 +176,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
     problems = []
     for problem, records in names_by_problem.items():
-        rest = len(records) - MAX_NAMED
-        more = f" and {rest:,} more" if rest > 0 else ""
-        problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
+        problems.append(f"Not resolved: {join_first(records)}. {problem}")
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
     side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
     types = {conflict.entity_type for conflict in conflicts if conflict.pk in resolved}

@@ -69,32 +69,36 @@ def _seen_sides(shown: Any, key: str) -> Sides:
     return {NPD: npd, MONDAY: monday}
 
 
-class Resolve(handlers.Handler):
-    """The base of both handlers of conflicts, with the question of the list's bulk actions."""
+def _question_of_conflicts(request: HttpRequest, entries: Sequence[Entry], choice: str) -> Question:
+    """Return the question of the list's bulk actions."""
+    conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
+    return bulk_question(conflicts, choice, by=cast("User", request.user))
+
+
+class ChooseOption(handlers.Handler):
+    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
 
     kinds = frozenset({Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.choice: str = CHOICES.get(code, code)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
-        return bulk_question(conflicts, self.choice, by=cast("User", request.user))
-
-
-class ChooseOption(Resolve):
-    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
+        return _question_of_conflicts(request, entries, self.code)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         # The act always asks, and the form of bulk_question's page lists the conflicts as it showed them.
         return resolve_all(shown_conflicts(request.POST.get("seen", "")), self.code, by=cast("User", request.user))
 
 
-class UseSide(Resolve):
+class UseSide(handlers.Handler):
     """Uses one side's values; if that empties the other side, the button is red and asks first."""
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.choice = CHOICES[code]
 
     def emptied(self, entry: Entry) -> list[SideValues]:
         """Return the values that would be removed."""
@@ -132,9 +136,8 @@ class UseSide(Resolve):
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         if all(entry.kind is Kind.CONFLICT for entry in entries):
-            return super().question(request, entries)
-        # Not Resolve's, which is only about conflicts.
-        question = handlers.Handler.question(self, request, entries)
+            return _question_of_conflicts(request, entries, self.choice)
+        question = super().question(request, entries)
         if not any(self.emptied(entry) for entry in entries):
             return question
         effects = ["Where the chosen side is empty, the other side's value is removed.", *question.effects]
