@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from conflicts import resolution
-from conflicts.admin.strips import screen_url
+from conflicts.admin.case_screen import screen_url
 from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
@@ -17,7 +17,7 @@ from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncCon
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
-from sync.admin.handlers import common_type
+from sync.admin.handlers import common_type, counted
 from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.reconcile.field_values import as_uuid
@@ -85,8 +85,8 @@ def bulk_question(
             for effect, cells in _value_effects(conflict, choice):
                 effects.setdefault(effect, []).append((name, *cells))
     kinds = [kind for kind in EFFECTS if kind in effects]
-    counted = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
-    lines = [f"{counted[kind]}." for kind in kinds]
+    summaries = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
+    lines = [f"{summaries[kind]}." for kind in kinds]
     if total > MAX_CONFLICTS:
         limit = f"At most {MAX_CONFLICTS} are resolved at once: these are the ones that wait longest."
         lines.insert(0, f"{total:,} are selected. {limit} Repeat it for the rest.")
@@ -97,13 +97,13 @@ def bulk_question(
             lines.append("The values of each conflict can be put back by Undo on its own page.")
     else:
         lines.append("None of them can be resolved this way.")
-    tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
+    tables = [_table(effects[kind], summaries[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
     resolved_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
     number = count_with_noun(len(digests), "conflict")
     title = counted(ACTS[choice].many, len(digests), resolved_type, number=number)
-    removals = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
+    removals = [summaries[kind] for kind in kinds if kind in TAKES_AWAY]
     # The button also names the deletions and emptied values.
     button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *removals])
     return confirmed_action.Question(

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
-from conflicts.admin.strips import undo_choice
+from conflicts.admin.case_screen import undo_choice
 from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
