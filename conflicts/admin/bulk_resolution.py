@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils.html import format_html
 
 from conflicts import resolution
@@ -48,14 +48,6 @@ _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 
 
-def first_batch(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
-    """Return up to MAX_CONFLICTS: undecided ones, oldest first, then others, which the question lists as left out."""
-    waiting = conflicts.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
-    first = list(waiting[:MAX_CONFLICTS])
-    others = conflicts.exclude(pk__in=waiting.order_by().values("pk")).order_by("detected_at", "id")
-    return [*first, *others[: MAX_CONFLICTS - len(first)]]
-
-
 def bulk_question(
     conflicts: QuerySet[SyncConflict], choice: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> confirmed_action.Question:
@@ -65,7 +57,9 @@ def bulk_question(
     """
     total = conflicts.count()
     side = resolution.SIDE_OF_TYPE.get(choice)
-    batch = first_batch(conflicts)
+    # Undecided ones first, so that the others, which are listed as left out, take no place from them.
+    is_undecided = ExpressionWrapper(Q(resolved_at=None) & ~BEING_APPLIED, BooleanField())
+    batch = list(conflicts.order_by(is_undecided.desc(), "detected_at", "id")[:MAX_CONFLICTS])
     names = names_of(batch)
     effects: dict[str, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []

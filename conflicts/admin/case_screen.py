@@ -107,10 +107,10 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
     for name, text in posted.items():
         prefix, _, key = name.partition("-")
         if prefix == "seen":
-            seen_values[key] = parse_seen(str(text))
+            seen_values[key] = sides_seen(admin_base.parse_json(str(text)))
         elif prefix == "pick" and text == BOTH:
-            sides = parse_seen(posted.get(f"seen-{key}", ""))
-            chosen[key] = FieldSelection(CUSTOM, both_texts(sides["npd"], sides["monday"]))
+            sides = sides_seen(admin_base.parse_json(posted.get(f"seen-{key}", "")))
+            chosen[key] = FieldSelection(CUSTOM, both_texts(sides[NPD], sides[MONDAY]))
         elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
             chosen[key] = FieldSelection(str(text), typed)
@@ -120,11 +120,10 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
     return chosen, seen_values
 
 
-def parse_seen(text: str) -> dict[str, str | None]:
+def sides_seen(values: Any) -> dict[str, str | None]:
     """Return one field's seen values; malformed ones equal nothing stored, so the form counts as outdated."""
-    values = admin_base.parse_json(text)
-    npd, monday = values if isinstance(values, list) and len(values) == 2 else (text, text)
-    return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
+    npd, monday = values if isinstance(values, list) and len(values) == 2 else ("?", "?")
+    return {NPD: npd if isinstance(npd, str) else None, MONDAY: monday if isinstance(monday, str) else None}
 
 
 def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
-from conflicts.admin.case_screen import undo_choice
+from conflicts.admin.case_screen import sides_seen, undo_choice
 from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
@@ -62,17 +62,16 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
     return field_values
 
 
-def _seen_sides(shown: Any, key: str) -> Sides:
-    """Return a field's values as the row showed them; malformed ones equal nothing stored, so the act is outdated."""
-    values = shown.get(key) if isinstance(shown, dict) else None
-    npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
-    return {NPD: npd, MONDAY: monday}
-
-
 def _question_of_conflicts(request: HttpRequest, entries: Sequence[Entry], choice: str) -> Question:
     """Return the question of the list's bulk actions."""
     conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
     return bulk_question(conflicts, choice, by=cast("User", request.user))
+
+
+def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
+    """Return a field's values as the entry's row showed them."""
+    values = shown.get(entry.key)
+    return sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
 class ChooseOption(handlers.Handler):
@@ -150,7 +149,7 @@ class UseSide(handlers.Handler):
         for entry in entries:
             if entry.kind is Kind.CONFLICT:
                 digests[entry.source] = digest_of(
-                    {value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values}
+                    {value.key: _sides_shown(shown, entry, value.key) for value in entry.values}
                 )
             else:
                 rejected.append(entry)
@@ -160,7 +159,7 @@ class UseSide(handlers.Handler):
         answered = []
         for entry in rejected:
             assert entry.entity_id is not None
-            seen_sides = _seen_sides(shown.get(entry.key), entry.field)
+            seen_sides = _sides_shown(shown, entry, entry.field)
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
             side = resolution.SIDE_OF_TYPE[self.choice]
             try:

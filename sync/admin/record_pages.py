@@ -102,7 +102,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
         table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
         subject = self._subject(queryset)
-        label = act.title(records=subject)
+        label = act.many.format(records=subject)
         page_name = subject if request.POST.get("back") else ""
         effects = [act.effect, act.way_back]
         return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
