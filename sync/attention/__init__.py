@@ -205,7 +205,7 @@ class Group:
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
     removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # who deleted the records whose items wait for an approval, if it was one person
+    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
 
     @property
     def severity(self) -> Severity:
@@ -582,11 +582,11 @@ class Wording:
         kind = Kind(row.kind)
         labels = [self.label(row.entity_type, key) for key in row.field.split(",") if key]
         fields = humanize.join_first(labels)
-        title = shared_error
+        title = ""
         # Monday's own words, or a column's problem, which all rows of the cause have.
-        if not title and kind is Kind.FAILED:
-            title = row.values["common"]
-        elif not title and _is_about_column(row):
+        if kind is Kind.FAILED:
+            title = shared_error or row.values["common"]
+        elif _is_about_column(row):
             title = row.values["reason"]
         elif kind is Kind.STOP:
             title = humanize.first_sentence(_HTTP_STATUS.sub("", row.values["reason"]))

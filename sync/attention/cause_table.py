@@ -71,7 +71,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.REMOVED: KindFacts(
         Severity.DELETION, ("removed item", "removed items"), "delete_sweep", "Answer",
         model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
-        record_rights=("change", "delete"), acts=("create_item", "delete_record", "unlink"),
+        record_rights=("change",), acts=("create_item", "delete_record", "unlink"),
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
