@@ -181,8 +181,8 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
-    With `includes_open_work`, records get a pass, too, that aren't in sync or have a job, or that a listing that was cut
-    short lacked.
+    With `includes_open_work`, records get a pass, too, that aren't in sync, have a job, or were missing in a listing
+    that was cut short.
     """
     try:
         result = _compare(link, includes_open_work=includes_open_work)
