@@ -17,18 +17,7 @@ class ConflictKind(models.TextChoices):
     IDENTITY = "identity", "Who is this?"
 
 
-# Kinds that are not stored.
-
-# Attention's kind for fields that differ since the first match, so that nobody changed them.
-KIND_FIRST_MATCH = "first_match"
-
-# Attention's kinds for a record deleted in NPD whose item is still, or again, on the board.
-KIND_DELETED_RECORD = "deleted_record"
-KIND_RESTORED_ITEM = "restored_item"
-
-DELETIONS = (ConflictKind.DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
-
-# The kind of an OpenConflict that is resolved and has an undo request (resolutions.py).
+# The kind of an OpenConflict that is resolved and has an undo request (resolutions.py); no row has it.
 KIND_UNDO = "undo"
 
 # The key of a resolution about the whole record: a delete or an identity.

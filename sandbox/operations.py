@@ -309,7 +309,11 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     board = world.boards[item.board_id]
     item.cells = {key: model.Cell(raw, item.created_at) for key, raw in raws.items() if raw is not None}
     world.put_items([item])
-    values = event_values(board, raws)
+    # As webhooks and logs show them.
+    values = {}
+    for column_id, raw in raws.items():
+        column = column_of(board, column_id)
+        values[column_id] = kind_of(column.type).event_value(column, raw)
     group = group_of(board, item)
     details = {
         "group_name": group.title,
@@ -530,9 +534,3 @@ def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
     log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
     emit(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
     return True
-
-
-def event_values(board: model.Board, raws: RawValues) -> dict[str, Any]:
-    """Return raw values as webhooks and logs show them."""
-    columns = {key: column_of(board, key) for key in raws}
-    return {key: kind_of(columns[key].type).event_value(columns[key], raw) for key, raw in raws.items()}

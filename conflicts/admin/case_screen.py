@@ -91,13 +91,13 @@ WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 MAX_WALKED = 2_000
 
 
-def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
+def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours.
 
     Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
     """
     rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
-    key = f"{kind}:{row_id}"
+    key = f"{kind}:{source}"
     alike = [row.key for row in rows if row.kind == kind]
     place = alike.index(key) if key in alike else -1
     circle = alike[place + 1 :] + alike[: max(place, 0)]
@@ -127,9 +127,9 @@ def _still_asks(key: str) -> bool:
 
 
 def _case_url(key: str) -> str:
-    kind, *row_id = key.split(":")
+    kind, *names = key.split(":")
     name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{strips.URL_NAME}_{name}", args=row_id)
+    return reverse(f"{strips.URL_NAME}_{name}", args=names)
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -141,7 +141,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     context: case.RecordContext
     url = ""
     kind = Kind.CONFLICT
-    row_id = ""
+    source = ""
     present_values: Mapping[str, Sides] = {}  # of the fields that wait for a choice
     # Set by a POST.
     chosen: Mapping[str, FieldSelection] = {}
@@ -190,7 +190,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_on = "next" in request.POST
-        next_url = walk_from(self.row_id, self.kind)["next_url"] if goes_on else ""
+        next_url = walk_from(self.source, self.kind)["next_url"] if goes_on else ""
         try:
             key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
@@ -235,7 +235,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         effects = {name: Effect(None, *sides).where for name, sides in changes.items()}  # for conflict.js
-        walk = walk_from(self.row_id, self.kind)
+        walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         if self.kind is Kind.DUPLICATE and context.get("section"):
             # The section of the address is Conflicts.
@@ -264,7 +264,7 @@ class ConflictView(CaseView):
         self.url = strips.screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
-        self.row_id = str(self.conflict.pk)
+        self.source = str(self.conflict.pk)
         self.present_values = resolution.current_values(self.conflict) if self.is_waiting else {}
 
     @property
@@ -378,7 +378,7 @@ class RejectionView(CaseView):
         self.context = rejection.context
         self.url = strips.rejection_url(field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
-        self.row_id = ":".join(map(str, field_ref))
+        self.source = ":".join(map(str, field_ref))
         self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
 
     def page(self) -> dict[str, Any]:

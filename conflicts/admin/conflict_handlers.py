@@ -79,7 +79,7 @@ class Resolve(handlers.Handler):
         self.choice: str = CHOICES.get(code, code)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        conflicts = SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
+        conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
         return bulk_question(conflicts, self.choice, by=cast("User", request.user))
 
 
@@ -146,7 +146,7 @@ class UseSide(Resolve):
         rejected = []
         for entry in entries:
             if entry.kind is Kind.CONFLICT:
-                digests[entry.row_id] = digest_of(
+                digests[entry.source] = digest_of(
                     {value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values}
                 )
             else:
@@ -204,9 +204,9 @@ class UseSide(Resolve):
         return Report(f"Undone. {then}" if undone else "", problems)
 
 
-def _conflict_now(row_id: str) -> str:
+def _conflict_now(source: str) -> str:
     """Say how far a conflict is, and how its record stands if that isn't the same."""
-    conflict_id = as_uuid(row_id)
+    conflict_id = as_uuid(source)
     conflict = SyncConflict.objects.filter(pk=conflict_id).first() if conflict_id else None
     if conflict is None:
         return ""

@@ -92,7 +92,7 @@ class Discard(handlers.Handler):
     kinds = frozenset({Kind.FAILED})
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
+        jobs = SyncQueue.objects.filter(pk__in=[int(entry.source) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
             authors.log_model_action(request.user, SyncQueue, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
@@ -147,7 +147,7 @@ class AnswerApproval(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         alike = self._of_one_kind(entries)
-        pending = ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in alike], state="pending")
+        pending = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in alike], state="pending")
         decide = approvals.approve if self.code == "approve" else approvals.reject
         number = decide(pending, cast("User", request.user))
         if not number:
@@ -179,7 +179,7 @@ class CreateRecord(handlers.Handler):
         return f"Create {registry.type_name(entry.entity_type)}"
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        items = item_links.request_creation(_items_of(entry.row_id for entry in entries), request.user.get_username())
+        items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
         if not items:
             return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
         authors.log_action_many(request.user, items, "Asked to create a record from it.")
@@ -197,7 +197,7 @@ class Ignore(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
-        listed = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
+        listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
         jobs = item_links.open_jobs(item.item_id for item in listed)
         items = []
         problems = []
@@ -256,7 +256,7 @@ class RemovalAnswer(handlers.Handler):
             records = model._default_manager.filter(pk__in=ids).select_related(*relations)
             details |= {record.pk: admin_base.describe(record) for record in records}
         rows = [
-            (entry.name, details.get(entry.entity_id, ""), f"{entry.cause_text}. {entry.detail}".rstrip())
+            (entry.name, details.get(entry.entity_id, ""), f"{entry.title}. {entry.detail}".rstrip())
             for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]
         ]
         return confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
@@ -349,8 +349,8 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
     authors.log_action_many(request.user, records, sentence)
 
 
-def _job_now(row_id: str) -> str:
-    job = SyncQueue.objects.filter(pk=row_id[:18]).first() if row_id.isdecimal() else None
+def _job_now(source: str) -> str:
+    job = SyncQueue.objects.filter(pk=source[:18]).first() if source.isdecimal() else None
     if job is None:
         return ""
     # A job that a person ended says by whom, such as “discarded by eve”.
@@ -359,8 +359,8 @@ def _job_now(row_id: str) -> str:
     return f"{ended} {now}".strip() or f"Its job is {job.get_status_display().lower()}."
 
 
-def _approval_now(row_id: str) -> str:
-    approval = ApprovalRequest.objects.filter(pk=row_id[:18]).first() if row_id.isdecimal() else None
+def _approval_now(source: str) -> str:
+    approval = ApprovalRequest.objects.filter(pk=source[:18]).first() if source.isdecimal() else None
     if approval is None:
         return ""
     by = f", as {approval.decided_by.get_username()} decided" if approval.decided_by else ""
@@ -368,16 +368,16 @@ def _approval_now(row_id: str) -> str:
     return f"{approval.label}: {approval.get_state_display().lower()}{by}. {now}"
 
 
-def _item_now(row_id: str) -> str:
-    item = _items_of([row_id[:18]]).first() if row_id.isdecimal() else None
+def _item_now(source: str) -> str:
+    item = _items_of([source[:18]]).first() if source.isdecimal() else None
     if item is None:
         return "The item has a record now, or has left the board."
     return f"“{item}” was ignored already." if item.ignored_at else ""
 
 
-def _record_now(row_id: str) -> str:
+def _record_now(source: str) -> str:
     """Say how the record of a field, or of a removed item, stands."""
-    entity_type, _, rest = row_id.partition(":")
+    entity_type, _, rest = source.partition(":")
     entity_id = as_uuid(rest.partition(":")[0])
     if registry.is_registered(entity_type) and entity_id:
         return handlers.record_now(entity_type, entity_id)

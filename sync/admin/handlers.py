@@ -200,11 +200,11 @@ def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
     """Return a sentence for each entry that doesn't wait any more, by its key, with what became of it."""
     sentences = ["Nothing was done, because it doesn't wait any more."] * len(keys)
     for place, key in enumerate(keys[:MOST_ENDED]):
-        kind, _, row_id = key.partition(":")
+        kind, _, source = key.partition(":")
         # The keys come from a form, so they may be about what this person may not see.
         if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].model):
             continue
-        if now := ENDED[attention.Kind(kind)](row_id):
+        if now := ENDED[attention.Kind(kind)](source):
             sentences[place] = f"Nothing was done. {now}"
     return sentences
 

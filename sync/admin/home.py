@@ -261,7 +261,7 @@ class GroupBox:
     @property
     def title(self) -> str:
         """What the group is about; a job's error stands below it, or in its only row."""
-        return "Failed" if self.group.kind is attention.Kind.FAILED else self.group.text
+        return "Failed" if self.group.kind is attention.Kind.FAILED else self.group.title
 
     @property
     def is_notice(self) -> bool:
@@ -290,7 +290,7 @@ def _boxes(
     if not groups:
         return []
     waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
-    first_rows = attention.first_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
+    first_rows = attention.oldest_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
     entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
     for row in _rows(request, entries, wording):
@@ -308,7 +308,7 @@ def _boxes(
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
         if group.kind is attention.Kind.FAILED and group.number > 1:
-            lead = group.text
+            lead = group.title
         elif (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
             lead = replace(group, deleted_by=_deleted_by(group)).sentence
         elif group.kind is attention.Kind.REMOVED and link is not None:
@@ -403,7 +403,7 @@ def _row(
     if entry.kind is attention.Kind.UNMATCHED:
         if progress := waiting_pages.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.row_id)
+        links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.source)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
@@ -457,7 +457,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
     things = sum(box.group.needs_somebody for box in boxes)
     is_loading = any(board.first_load for board in boards)
-    is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
+    is_paused = all(board.availability.is_paused for board in boards)
     home = {
         "home_state": _state_line(request, boards, things, overview) if boards else None,
         "boards": boards,
@@ -469,7 +469,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "others": _others_sentence(shown, boards),
         "sees_nothing": not shown.kinds and not boards,
         "calls": _calls(overview, is_loading=is_loading),
-        "pause_url": "" if is_idle else queue_pages.pause_url(request, back=reverse("admin:index")),
+        "pause_url": "" if is_paused else queue_pages.pause_url(request, back=reverse("admin:index")),
         "now": overview.now,
     }
     return context | home | handlers.last_act(request)

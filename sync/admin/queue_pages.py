@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
@@ -140,17 +140,21 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return is_allowed(request.user, "discard")
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
+    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
-        result = retry_all(queryset.order_by(), request.user.get_username())
-        for text in left_alone(result, "done already"):
-            self.message_user(request, text, messages.WARNING)
-        if result.changed:
+
+        def run() -> confirmed_action.Report:
+            result = retry_all(queryset.order_by(), request.user.get_username())
+            left = left_alone(result, "done already")
+            if not result.changed:
+                return confirmed_action.Report(problems=left)
             number = humanize.count_with_noun(result.changed, "job")
             authors.log_model_action(request.user, SyncQueue, f"Retry: {number}.")
             wait = wait_sentence(result.changed, kinds)
             when = f". {wait}" if wait else " now."
-            self.message_user(request, f"{number} will be tried again{when}", messages.SUCCESS)
+            return confirmed_action.Report(f"{number} will be tried again{when}", left)
+
+        return confirmed_action.run_action(self, request, run, request.get_full_path())
 
     @admin.action(description=ACTS["cancel"].button, permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:

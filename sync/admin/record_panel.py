@@ -62,7 +62,7 @@ def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> st
     if not _is_explained_below(entry, view):
         return entry.sentence
     # The title of a column's trouble is the sentence that stands below the field.
-    return f"{entry.name} is blocked." if entry.entity_id is None else entry.title
+    return f"{entry.name} is blocked." if entry.entity_id is None else entry.title_sentence
 
 
 def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:

@@ -254,7 +254,7 @@ class AttentionSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=Kind.choices, read_only=True)
     code = serializers.CharField(read_only=True, source="cause_code", help_text="Why, within its kind.")
     cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
-    title = serializers.CharField(read_only=True, source="cause_text", help_text="The cause in words.")
+    title = serializers.CharField(read_only=True, help_text="The cause in words.")
     detail = serializers.CharField(read_only=True, help_text="Its own reason.")
     entity_type = serializers.CharField(read_only=True, help_text="Empty if it concerns every board.")
     entity_id = serializers.UUIDField(read_only=True, allow_null=True)
@@ -295,7 +295,7 @@ class AttentionViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericVie
     permission_classes = [views.HasAnyPermission]
 
     def get_queryset(self) -> models.QuerySet[Attention]:
-        return attention.seen_by(self.request.user).order_by(attention.ORDER, "since", "id")
+        return attention.seen_by(self.request.user).order_by(attention.KIND_PLACE, "since", "id")
 
 
 class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):

@@ -21,9 +21,8 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
-from conflicts.reports import DELETIONS
 from sync import registry
-from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Severity, acts_of, cause_of
+from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -33,10 +32,10 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
-    "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "offered_acts", "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
+    "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do", "offered_acts",
+    "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -49,14 +48,14 @@ _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
-# The gravest kind first.
-ORDER = models.Case(
+# The place of a row's kind, the gravest first.
+KIND_PLACE = models.Case(
     *(models.When(kind=kind.value, then=models.Value(place)) for place, kind in enumerate(Kind)),
     output_field=models.IntegerField(),
 )
 
 # The gravest kind first, then the oldest. The source makes the order of entries of one moment certain.
-IN_ORDER = (ORDER, "since", "source")
+IN_ORDER = (KIND_PLACE, "since", "source")
 
 _SEVERITY = models.Case(
     *(
@@ -91,9 +90,9 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
     """
     visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].model))
     types = [spec.entity_type for spec in registry.entities()]
-    own = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
-    kinds = own or visible
-    return ShownKinds(kinds, reads_only=not own, others=visible - kinds)
+    to_act_on = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
+    kinds = to_act_on or visible
+    return ShownKinds(kinds, reads_only=not to_act_on, others=visible - kinds)
 
 
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
@@ -144,7 +143,7 @@ class Entry:
     name: str
     board: str
     since: datetime | None
-    cause_text: str  # the title of its group
+    title: str  # the same for its group
     url: str  # the page that solves it
     id: int = 0
     entity_id: UUID | None = None  # None for an entry about an unmatched item or a board
@@ -169,8 +168,8 @@ class Entry:
         return cause_of(self.kind, self.cause_code).icon or KINDS[self.kind].icon
 
     @property
-    def row_id(self) -> str:
-        """The key in the kind's own table."""
+    def source(self) -> str:
+        """The key of the job, the conflict or another source in its own table, as in Attention."""
         return self.key.partition(":")[2]
 
     @property
@@ -178,17 +177,16 @@ class Entry:
         """What waits and why, for pages that don't show it below its cause."""
         if self.kind is Kind.FAILED:
             return self.detail
-        return f"{self.title} {self.own_detail}".rstrip()
+        return f"{self.title_sentence} {self.own_detail}".rstrip()
 
     @property
-    def title(self) -> str:
-        """The title of its group as a sentence."""
-        return self.cause_text if self.cause_text.endswith("?") else f"{self.cause_text.rstrip('.')}."
+    def title_sentence(self) -> str:
+        return self.title if self.title.endswith("?") else f"{self.title.rstrip('.')}."
 
     @property
     def own_detail(self) -> str:
-        """Its reason without the text of its cause, which is shown above it."""
-        return self.detail.replace(self.cause_text, "", 1).lstrip(" .").rstrip()
+        """Its reason without its title, which is shown above it."""
+        return self.detail.replace(self.title, "", 1).lstrip(" .").rstrip()
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,7 @@ class Group:
 
     kind: Kind
     cause: str
-    text: str
+    title: str
     board: str
     number: int  # of entries
     since: datetime | None  # of the oldest
@@ -207,7 +205,7 @@ class Group:
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
     removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # who deleted the records whose items wait for an approval, if it was one person
+    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
 
     @property
     def severity(self) -> Severity:
@@ -216,7 +214,7 @@ class Group:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether it isn't as somebody has chosen."""
+        """Whether anybody should do something about it: not if it is as somebody has chosen."""
         return self.severity is not Severity.NOTICE
 
     @property
@@ -292,8 +290,8 @@ def with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models
     return rows.filter(condition)
 
 
-def first_of_each_cause(rows: models.QuerySet[Attention], number: int) -> models.QuerySet[Attention]:
-    """Return the oldest rows of each cause, at most this many."""
+def oldest_of_each_cause(rows: models.QuerySet[Attention], number: int) -> models.QuerySet[Attention]:
+    """Return the oldest rows of each cause, at most this many of each."""
     place = models.Window(RowNumber(), partition_by=models.F("cause"), order_by=["since", "source"])
     return rows.annotate(place=place).filter(place__lte=number)
 
@@ -304,7 +302,7 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     return rows.annotate(
         severity=_SEVERITY,
         size=models.Window(models.Count("pk"), partition_by=cause),
-        kind_place=ORDER,
+        kind_place=KIND_PLACE,
         oldest=models.Window(models.Min("since"), partition_by=cause),
     ).order_by(*_ORDER_OF_GROUPS, "since", "source")
 
@@ -337,11 +335,11 @@ def groups(
             size=models.Count("pk"),
             first=models.Min("pk"),
             oldest=models.Min("since"),
-            sentences=models.Count(KT("values__error"), distinct=True),
+            errors=models.Count(KT("values__error"), distinct=True),
             removed=ArrayAgg(KT("values__removed"), filter=models.Q(kind=Kind.APPROVAL), distinct=True, default=[]),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
             severity=_SEVERITY,
-            kind_place=ORDER,
+            kind_place=KIND_PLACE,
         )
     )
     group_rows = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
@@ -356,15 +354,15 @@ def groups(
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     kind = Kind(first.kind)
     number = row["size"]
-    has_one_sentence = kind is Kind.FAILED and row["sentences"] == 1
+    shared_error = first.values["error"] if kind is Kind.FAILED and row["errors"] == 1 else ""
     records = number
     if _is_about_column(first):
-        is_blocked = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
-        records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**is_blocked).count()
+        condition = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
+        records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**condition).count()
     return Group(
         kind=kind,
         cause=first.cause,
-        text=wording.cause(first, first.values["error"] if has_one_sentence else ""),
+        title=wording.title(first, shared_error),
         board=registry.board_title(first.entity_type) if first.entity_type else "",
         number=number,
         since=row["oldest"],
@@ -394,21 +392,21 @@ def entries(
 
 
 def on_records(
-    entity_type: str, columns: Mapping[UUID, Collection[str]], names: Mapping[UUID, str], wording: Wording
+    entity_type: str, without_column: Mapping[UUID, Collection[str]], names: Mapping[UUID, str], wording: Wording
 ) -> dict[UUID, list[Entry]]:
     """Return the entries of these records, the gravest first; one query.
 
-    `columns` has the fields of each record that wait for a column that can't be used, whose one entry is the board's.
+    `without_column` has the fields of each record whose column can't be used, or none: their one entry is the board's.
     """
     is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
-    rows = waiting().filter(models.Q(entity_id__in=columns) | is_column, entity_type=entity_type)
+    rows = waiting().filter(models.Q(entity_id__in=without_column) | is_column, entity_type=entity_type)
     entries_of: dict[UUID, list[Entry]] = {}
     for row in rows.order_by(*IN_ORDER):
         entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "", has_record=bool(row.entity_id))
         if entry.entity_id is not None:
             entries_of.setdefault(entry.entity_id, []).append(entry)
             continue
-        for record_id, fields in columns.items():
+        for record_id, fields in without_column.items():
             if entry.field in fields:
                 entries_of.setdefault(record_id, []).append(entry)
     return entries_of
@@ -448,7 +446,7 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
 
 def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> Entry:
     kind = Kind(row.kind)
-    cause_text = wording.cause(row)
+    title = wording.title(row)
     is_job = kind is Kind.FAILED
     fields = [key for key in row.field.split(",") if key]
     return Entry(
@@ -463,8 +461,8 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         since=row.since,
         cause=row.cause,
         cause_code=row.code,
-        cause_text=cause_text,
-        detail=humanize.without_request_id(_detail(row, wording, cause_text)),
+        title=title,
+        detail=humanize.without_request_id(_detail(row, wording, title)),
         url=_url(row, has_record=has_record),
         record_url=registry.record_url(row.entity_type, row.entity_id) if row.entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
@@ -497,7 +495,7 @@ def _is_about_column(row: Attention) -> bool:
     return row.kind == Kind.BLOCKED and row.entity_id is None
 
 
-def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
+def _detail(row: Attention, wording: Wording, title: str) -> str:
     """Return an entry's own reason."""
     values = row.values
     detail = str(values.get("reason") or values.get("what") or values.get("problem") or "")
@@ -514,7 +512,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
             fields = values["edited"].split(",")
             edited = [key for key in fields if npd.get(key) != base.get(key) or monday.get(key)]
             unread = [key for key in fields if key not in edited]
-            detail = f"{cause_text}."
+            detail = f"{title}."
             for heading, keys in (("Edited since the last sync", edited), ("Can't be read on Monday", unread)):
                 if keys:
                     labels = ", ".join(wording.label(row.entity_type, key) for key in keys)
@@ -527,6 +525,21 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.BLOCKED if _is_about_column(row):
             detail = detail or NO_COLUMN
     return detail
+
+
+# The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
+_PAGES = {
+    Kind.STOP: ":admin:index",
+    Kind.DIFFERENCE: "sync_boardlink_change",
+    Kind.FAILED: "sync_syncqueue_change",
+    Kind.NOTIFICATION: ":npd-notifications",
+    Kind.REMOVED: "conflicts_syncconflict_screen",
+    Kind.CONFLICT: "conflicts_syncconflict_screen",
+    Kind.DUPLICATE: "conflicts_syncconflict_screen",
+    Kind.REJECTED: "conflicts_syncconflict_rejected_screen",
+    Kind.BOARD: ":admin:index",
+    Kind.UNMATCHED: "sync_unmatcheditem_change",
+}
 
 
 def _url(row: Attention, *, has_record: bool) -> str:
@@ -548,24 +561,9 @@ def _url(row: Attention, *, has_record: bool) -> str:
     return registry.page_url(page, str(next(filter(None, keys), row.source)))
 
 
-# The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
-_PAGES = {
-    Kind.STOP: ":admin:index",
-    Kind.DIFFERENCE: "sync_boardlink_change",
-    Kind.FAILED: "sync_syncqueue_change",
-    Kind.NOTIFICATION: ":npd-notifications",
-    Kind.REMOVED: "conflicts_syncconflict_screen",
-    Kind.CONFLICT: "conflicts_syncconflict_screen",
-    Kind.DUPLICATE: "conflicts_syncconflict_screen",
-    Kind.REJECTED: "conflicts_syncconflict_rejected_screen",
-    Kind.BOARD: ":admin:index",
-    Kind.UNMATCHED: "sync_unmatcheditem_change",
-}
-
-
 @dataclass(frozen=True)
 class Wording:
-    """The texts of causes, with the present labels of the boards' fields."""
+    """The titles of causes, with the present labels of the boards' fields."""
 
     mappings: Mapping[tuple[str, str], FieldMapping]
 
@@ -579,16 +577,16 @@ class Wording:
         mapping = self.mappings.get((entity_type, key))
         return mapping.label if mapping else key.replace("_", " ").capitalize()
 
-    def cause(self, row: Attention, whole: str = "") -> str:
-        """Return the title of a row's cause, the same for all rows with it; `whole` is the error that all share."""
+    def title(self, row: Attention, shared_error: str = "") -> str:
+        """Return the title of a row's cause, the same for all rows with it: an error that they share, or our own."""
         kind = Kind(row.kind)
         labels = [self.label(row.entity_type, key) for key in row.field.split(",") if key]
         fields = humanize.join_first(labels)
-        title = whole
+        title = ""
         # Monday's own words, or a column's problem, which all rows of the cause have.
-        if not title and kind is Kind.FAILED:
-            title = row.values["common"]
-        elif not title and _is_about_column(row):
+        if kind is Kind.FAILED:
+            title = shared_error or row.values["common"]
+        elif _is_about_column(row):
             title = row.values["reason"]
         elif kind is Kind.STOP:
             title = humanize.first_sentence(_HTTP_STATUS.sub("", row.values["reason"]))

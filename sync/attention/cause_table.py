@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.kernel.messages import ACTS, CHOSEN_REASONS, Act, UnmatchedReason
@@ -72,7 +71,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.REMOVED: KindFacts(
         Severity.DELETION, ("removed item", "removed items"), "delete_sweep", "Answer",
         model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
-        record_rights=("change", "delete"), acts=("create_item", "delete_record", "unlink"),
+        record_rights=("change",), acts=("create_item", "delete_record", "unlink"),
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
@@ -112,7 +111,7 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 class CauseFacts:
     """The texts of a cause, and where it differs from its kind."""
 
-    title: str = ""  # filled in by `Wording.cause`; a row with a text of its own shows that instead
+    title: str = ""  # filled in by `Wording.title`; a row with a text of its own shows that instead
     sentence: str = ""  # what it means; filled in by `Group.sentence`
     severity: Severity | None = None
     icon: str = ""
@@ -122,6 +121,15 @@ class CauseFacts:
 _TOO_MANY = "Together with the hour before, that is more than usual, so it waits until somebody approves it."
 _OTHERS_SYNCED = "All other fields are synced."
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
+
+# The codes of entries about conflicts where they say more than the conflict's kind: fields that differ since the first
+# match, so that nobody changed them; a record deleted in NPD whose item is still, or again, on the board.
+CODE_FIRST_MATCH = "first_match"
+CODE_DELETED_RECORD = "deleted_record"
+CODE_RESTORED_ITEM = "restored_item"
+
+# The codes of conflicts about a whole record that one side deleted.
+DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
 
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
@@ -154,7 +162,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
     (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
-    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): CauseFacts("{field} different since linking", acts=()),
+    (Kind.CONFLICT, CODE_FIRST_MATCH): CauseFacts("{field} different since linking"),
     (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts(
         "An edit of {field} on Monday was lost", acts=("keep_current", "restore_edit")
     ),
@@ -163,13 +171,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
         acts=("create_item", "unlink", "delete_record"),
     ),
-    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): CauseFacts(
+    (Kind.CONFLICT, CODE_DELETED_RECORD): CauseFacts(
         "Deleted in NPD, still on Monday",
         "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
         "items.",
         acts=_RECORD_GONE,
     ),
-    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): CauseFacts(
+    (Kind.CONFLICT, CODE_RESTORED_ITEM): CauseFacts(
         "Deleted in NPD, and the item was restored on Monday",
         "The items had left the board with their records, and somebody restored them there. Nothing is changed until "
         "somebody chooses: restore the records, too, or remove or unlink the items.",

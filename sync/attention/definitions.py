@@ -14,8 +14,9 @@ from typing import Any
 
 from django.db import connections
 
-from conflicts import reports
+from conflicts.reports import RESTORE_RECORD
 from sync import registry
+from sync.attention.cause_table import CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
 from sync.choices import BlockedCode
 from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
 from sync.models.jobs import FAILING_ATTEMPTS
@@ -204,12 +205,12 @@ DEFINITIONS = (
                     AND sync_state.entity_type = conflict.entity_type
                     AND sync_state.entity_id = conflict.entity_id::text
                     AND jsonb_exists_any(sync_state.base, conflict.conflict_fields::text[]))
-                THEN '{reports.KIND_FIRST_MATCH}'
-            WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.does == "{reports.RESTORE_RECORD}")'
+                THEN '{CODE_FIRST_MATCH}'
+            WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.does == "{RESTORE_RECORD}")'
                 THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
-                    THEN '{reports.KIND_RESTORED_ITEM}' ELSE '{reports.KIND_DELETED_RECORD}' END
+                    THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
         entity_id="conflict.entity_id",

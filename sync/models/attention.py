@@ -50,7 +50,7 @@ class Attention(models.Model):
     since = models.DateTimeField(db_default=SyncNow())
     # When it stops needing attention; NULL: when its source changes.
     until = models.DateTimeField(null=True, blank=True)
-    # The arguments of its sentence.
+    # What its sentences and acts need, as definitions.py builds it for the kind.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
 
     class Meta:

@@ -196,7 +196,7 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     kinds = list(Kind)
     # Differences of two boards are two causes.
     by_cause = grouped(
-        news, lambda thing: (thing.kind, thing.cause_text, thing.name if thing.kind is Kind.DIFFERENCE else "")
+        news, lambda thing: (thing.kind, thing.title, thing.name if thing.kind is Kind.DIFFERENCE else "")
     )
     # Within a kind, the most frequent cause first.
     groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
@@ -219,10 +219,10 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
 def _headline(group: Sequence[Entry]) -> str:
     first = group[0]
     if first.kind is Kind.STOP:
-        return _short(availability.stop_headline([thing.board for thing in group], first.title))
+        return _short(availability.stop_headline([thing.board for thing in group], first.title_sentence))
     if first.kind is Kind.DIFFERENCE:
-        return _short(f"A difference was found: {first.name}: {first.cause_text}")
-    return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.cause_text}")
+        return _short(f"A difference was found: {first.name}: {first.title}")
+    return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.title}")
 
 
 def _short(text: str) -> str:

@@ -182,7 +182,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
     `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises NotPossible if saves
-    keep rows locked; the chunks before are done.
+    keep rows locked; the chunks before are done, as its sentence says.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
@@ -195,7 +195,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
             if not gave_way(error):
                 raise
             log.warning("queue not steered", what=action, by=by, rows=total, of=len(ids))
-            raise NotPossible(ROWS_LOCKED) from error
+            raise NotPossible(f"Done: {total:,} of {len(ids):,}. {ROWS_LOCKED}") from error
         total += changed
         in_flight += busy
     result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)

@@ -170,7 +170,7 @@ def stops() -> list[Entry]:
             name="All boards",
             board="",
             since=None,
-            cause_text=humanize.first_sentence(no_token),
+            title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
             cause_code=StopCode.TOKEN,
             detail=no_token,

@@ -3,15 +3,18 @@
 import html
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import OperationalError
 from django.test import Client
+from psycopg.errors import LockNotAvailable
 
 from sync.apps import LIVE_ROWS
 from sync.models import BoardLink, SyncQueue
-from sync.outbox import pauses
+from sync.outbox import operate, pauses
 from tests.admin import states
 from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, RESUME, act_on_all, confirmed, flying, listed, statuses, tick
 from tests.admin.test_records import row_of, words_of
@@ -38,6 +41,22 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
     assert {row.entity_id for row in three_dead} <= set(
         SyncQueue.objects.filter(status="pending", attempts=0).values_list("entity_id", flat=True)
     )
+
+
+def test_a_retry_that_gives_way_to_saves_in_the_middle_says_how_far_it_came(
+    browser: Client, three_dead: list[SyncQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operate, "CHUNK", 2)
+    whole = operate._operate_chunk
+
+    def locked(act: Any, ids: Sequence[int]) -> Any:
+        if three_dead[2].pk in ids:
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+        return whole(act, ids)
+
+    monkeypatch.setattr(operate, "_operate_chunk", locked)
+    assert "Done: 2 of 3. Somebody is changing the others" in tick(browser, "retry", three_dead)
+    assert list(SyncQueue.objects.filter(status="failed")) == [three_dead[2]]
 
 
 def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def test_each_thing_is_listed_in_the_order_and_words_of_the_admin(api: APIClient
     assert [row["key"] for row in answer["results"]] == [entry.key for entry in attention.entries()]
     assert {row["kind"]: (row["key"], row["name"]) for row in answer["results"]} == kinds
     for row, entry in zip(answer["results"], attention.entries(), strict=True):
-        assert (row["title"], row["detail"]) == (entry.cause_text, entry.detail)
+        assert (row["title"], row["detail"]) == (entry.title, entry.detail)
 
 
 def test_it_is_filtered_by_kind_record_item_cause_and_time(api: APIClient, kinds: Kinds) -> None:

@@ -108,12 +108,13 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
         blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
     causes = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
     expected = {("Column Phone was deleted.", 1), ("Phone can't be compared with Monday", 4)}
-    assert {(cause.text, cause.number) for cause in causes} == expected
+    assert {(cause.title, cause.number) for cause in causes} == expected
     [unread] = [cause for cause in causes if cause.number == 4]
     members = attention.entries(attention.waiting().filter(cause=unread.cause))
     assert {entry.name for entry in members} == {"Dan", "Unread 0", "Unread 1", "Unread 2"}
-    assert {entry.cause_text for entry in members} == {unread.text}
-    assert len(attention.entries(attention.first_of_each_cause(attention.waiting(), 2).filter(cause=unread.cause))) == 2
+    assert {entry.title for entry in members} == {unread.title}
+    oldest = attention.oldest_of_each_cause(attention.waiting(), 2)
+    assert len(attention.entries(oldest.filter(cause=unread.cause))) == 2
 
 
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
@@ -144,7 +145,7 @@ def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None)
     for name, request in (("Ann", "1"), ("Bob", "2")):
         states.dead(name, f"Monday rejected “{name}” after {request} s [Monday request {request}]")
     states.dead("Cleo", "The board is full.")
-    numbers = {cause.text: cause.number for cause in attention.groups()}
+    numbers = {cause.title: cause.number for cause in attention.groups()}
     assert numbers == {"Monday rejected … after … s": 2, "The board is full.": 1}
     details = {entry.name: entry.detail for entry in attention.entries()}
     assert details["Bob"] == "Monday rejected “Bob” after 2 s"
@@ -154,13 +155,13 @@ def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db
     states.dead("Ann", "Press “No more faults” within 5 minutes [Monday request 1]")
     states.dead("Bob", f"The board is full. {'It holds what it holds, ' * 9}and no more.")
     expected = {"Press “No more faults” within 5 minutes", "The board is full."}
-    assert {cause.text for cause in attention.groups()} == expected
+    assert {cause.title for cause in attention.groups()} == expected
 
 
 def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often_it_failed(db: None) -> None:
     states.dead("Ann", "The board is full.")
     [before] = attention.entries()
-    retried = SyncQueueService().manual_retry(int(before.row_id), "eve")
+    retried = SyncQueueService().manual_retry(int(before.source), "eve")
     SyncQueue.objects.filter(pk=retried.pk).update(attempts=2)
     [entry] = attention.entries()
     assert (entry.key, entry.failures, entry.cause) == (before.key, 7, before.cause)
@@ -180,7 +181,7 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
     states.removed("Another's", "521", person="Bea Board", minutes=2)
     states.removed("Deleted", "522", removal="deleted", minutes=2)
     states.removed("Nobody knows whose", "523", person="", removal="moved", minutes=2)
-    causes = sorted((cause.text, cause.number) for cause in attention.groups(attention.waiting(kinds=[Kind.REMOVED])))
+    causes = sorted((cause.title, cause.number) for cause in attention.groups(attention.waiting(kinds=[Kind.REMOVED])))
     assert causes == [
         ("Archived on the board by Bea Board", 1),
         ("Archived on the board by Maya Lind", 1),
@@ -204,7 +205,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
     detail = "Edited since the last sync: Role. Can't be read on Monday: Notes."
-    assert entry.detail == f"{before.cause_text}. {detail}"
+    assert entry.detail == f"{before.title}. {detail}"
     assert entry.own_detail == detail
     assert str(conflict.pk) in entry.url
     # An answer on the conflict's page, and one given to the record.
@@ -228,10 +229,11 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
     for number, direction in enumerate(("bidirectional", "npd_to_monday", "monday_to_npd")):
         record = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=record.pk).update(sync_direction=direction)
-    assert {entry.name: entry.acts for entry in attention.entries(attention.waiting(kinds=[Kind.REMOVED]))} == {
-        "bidirectional": ("create_item", "delete_record", "unlink"),
-        "npd_to_monday": ("create_item", "unlink"),
-        "monday_to_npd": ("delete_record", "unlink"),
+    entries = attention.entries(attention.waiting(kinds=[Kind.REMOVED]))
+    assert {entry.name: [act.code for act in entry.acts] for entry in entries} == {
+        "bidirectional": ["create_item", "delete_record", "unlink"],
+        "npd_to_monday": ["create_item", "unlink"],
+        "monday_to_npd": ["delete_record", "unlink"],
     }
 
 
@@ -278,7 +280,7 @@ def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> No
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     [value] = entry.values
     assert (value.label, value.npd, value.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
-    assert entry.cause_text == "Phone changed on both sides"
+    assert entry.title == "Phone changed on both sides"
 
 
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:

@@ -425,6 +425,16 @@ def test_a_deletion_follows_what_was_said_of_it(state: str, act: RemovedItemPoli
     assert (removed(plan).act, removed(plan).approval) == (act, None)
 
 
+def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went() -> None:
+    facts = removal(since=-700)
+    approvals = let_go(ApprovalKind.RECORDS, (facts.id, "done"), most=0)
+    for seconds, approval in ((-700, None), (-701, ApprovalState.PENDING)):
+        approvals.requests[0].id = 1
+        approvals.requests[0].at = at(seconds)
+        (plan,) = approved(approvals, facts)
+        assert removed(plan).approval is approval
+
+
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     (plan,) = approved(let_go(ApprovalKind.RECORDS), removal(), policy=ASK)
     assert removed(plan).approval is ApprovalState.RELEASED

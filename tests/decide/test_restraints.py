@@ -14,6 +14,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.builders import at
 from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, roles
 
 ANN = UUID(int=1)
@@ -73,6 +74,17 @@ def test_what_was_approved_or_let_through_within_the_hour_goes_without_counting(
     plan = decided(approval_facts(request(state), most=0))
     assert plan.records[ANN].plans["role_title"].send_raw is not None
     assert new(plan) == []
+
+
+@pytest.mark.parametrize(("synced_later", "asked"), [(-1, []), (1, [(ApprovalState.PENDING, "Boss")])])
+def test_a_clear_counts_anew_where_the_field_was_filled_in_since_another_went(
+    synced_later: float, asked: list[tuple[ApprovalState, str]]
+) -> None:
+    went = request(ApprovalState.DONE)
+    went.at = at(-600)
+    fields = roles("")
+    fields.facts.sync_state.base["role_title"]["at"] = at(-600 + synced_later).isoformat()
+    assert new(decided(approval_facts(went, most=0), fields)) == asked
 
 
 def test_what_a_person_rejected_gets_its_value_back() -> None:

@@ -287,7 +287,7 @@ def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: M
     assert "Internal server error" in chat.problem
     [entry] = attention.entries(attention.waiting(attention.kinds_shown_to(ada), kinds=[Kind.NOTIFICATION]))
     expected = ("ops", "Notifications in a chat don't arrive", "/admin/notifications/")
-    assert (entry.name, entry.cause_text, entry.url) == expected
+    assert (entry.name, entry.title, entry.url) == expected
     assert "Internal server error" in entry.detail
     eve = User.objects.create_user("eve", is_staff=True)
     eve.user_permissions.set(Permission.objects.all())

@@ -186,7 +186,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert world.status(cyd) == "pending"
     assert "Monday doesn't store" in world.row(cyd).reason
     [entry] = attention.entries()
-    assert (entry.key, entry.cause_text) == ("board:contact:refused_create", "New items can't be made on the board")
+    assert (entry.key, entry.title) == ("board:contact:refused_create", "New items can't be made on the board")
     assert WHAT_TO_DO[obstacle] in entry.detail
     olga = world.browser(world.administrator("olga"))
     assert "New items can&#x27;t be made on the board" in olga.get("/admin/").content.decode()

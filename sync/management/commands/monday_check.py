@@ -248,7 +248,8 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult("problem", "pause", message, "Resume it under Boards.")
     for stop in availability.stops():
-        yield CheckResult("problem", "pause", availability.stop_headline([stop.board], stop.title), stop.own_detail)
+        headline = availability.stop_headline([stop.board], stop.title_sentence)
+        yield CheckResult("problem", "pause", headline, stop.own_detail)
 
 
 def _approval_results() -> Iterator[CheckResult]:
@@ -305,7 +306,7 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield the stored problems that sweeps found, and whether sweeps run."""
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
-            yield CheckResult("problem", subject, f"{entry.board}: {entry.cause_text}.", entry.detail)
+            yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
     interval = interval_text(sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
