@@ -69,9 +69,9 @@ def carry_on_set_ups() -> None:
 
 
 @shared_task(name="sync.plan_set_up", soft_time_limit=LONG_SECONDS, time_limit=LONG_SECONDS + 60)
-def plan_set_up(token: str) -> None:
+def plan_set_up(key: str) -> None:
     """Make the plan that a page of the set-up waits for; for thousands of records it takes long."""
-    make_plan(token)
+    make_plan(key)
 
 
 @shared_task(name="sync.notify_people")

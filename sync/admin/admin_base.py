@@ -436,7 +436,7 @@ def board_badge(board: availability.BoardAvailability, blocked: Sequence[FieldMa
         return badge("off", "link_off", "Not set up")
     if board.is_paused:
         return badge("warn", "pause_circle", "Paused")
-    if board.is_stopped:
+    if board.blocked_reason:
         return badge("bad", "block", "Stopped")
     if blocked:
         columns = humanize.count_with_noun(len(blocked), "column")

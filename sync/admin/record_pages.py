@@ -234,7 +234,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "widget": forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)}),
         },
     }
-    change_form_before_template = "sync/record_shown.html"
+    change_form_before_template = "sync/concurrent_form.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
     warn_unsaved_form = True

@@ -267,9 +267,9 @@ class SetupWizardMixin(PageAdmin):
         unmapped = [key for key, board_choices in choices.items() if not board_choices.is_mapped]
         if unmapped:
             return _redirect_to("fields", unmapped[0])
-        token = selection.plan_token(choices)
+        plan_key = selection.plan_key(choices)
         if request.method != "POST":
-            setup_plan = plan.request_plan(token, choices.values())
+            setup_plan = plan.request_plan(plan_key, choices.values())
             share = setup_plan.share_of_day
             share_text = f" ({share:.1%} of the day's quota)" if share is not None else ""
             return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy, "share": share_text})
@@ -277,11 +277,11 @@ class SetupWizardMixin(PageAdmin):
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
             else:
-                plan.request_plan(token, choices.values(), again=True)
+                plan.request_plan(plan_key, choices.values(), again=True)
             return _redirect_to("plan")
         try:
-            shown_plan = plan.stored_plan(token)
-            if shown_plan is None or request.POST.get("plan") != token:
+            shown_plan = plan.stored_plan(plan_key)
+            if shown_plan is None or request.POST.get("plan") != plan_key:
                 raise NotPossible(
                     "Nothing was started, because the plan has changed since you opened this page. Check it again."
                 )

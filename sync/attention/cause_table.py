@@ -71,7 +71,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.REMOVED: KindFacts(
         Severity.DELETION, ("removed item", "removed items"), "delete_sweep", "Answer",
         model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
-        record_rights=("change", "delete"), acts=("create_item", "delete_record", "unlink"),
+        record_rights=("change",), acts=("create_item", "delete_record", "unlink"),
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
@@ -162,7 +162,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
     (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
-    (Kind.CONFLICT, CODE_FIRST_MATCH): CauseFacts("{field} different since linking", acts=()),
+    (Kind.CONFLICT, CODE_FIRST_MATCH): CauseFacts("{field} different since linking"),
     (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts(
         "An edit of {field} on Monday was lost", acts=("keep_current", "restore_edit")
     ),

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from sync.kernel.humanize import one_line, shorten
+from sync.kernel.secret_texts import without_secrets
 
 NO_EMAIL_SERVER = "No email server is set up. Whoever runs NPD Sync can add one."
 EMAILS_ARE_FILES = "Emails are only written as files into var/mail here, so nobody gets them."
@@ -37,8 +38,12 @@ def send_email(address: str, subject: str, text: str) -> None:
         mail.send()
     except smtplib.SMTPRecipientsRefused as error:
         code, answer = next(iter(error.recipients.values()))
-        text = shorten(one_line(answer.decode("utf-8", "replace")))
+        text = _in_short(answer.decode("utf-8", "replace"))
         raise NotSent(f"The email server does not accept {address} ({code} {text}).") from error
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        reason = shorten(one_line(str(error)))
+        reason = _in_short(str(error))
         raise NotSent(f"The email server did not take the message: {reason}. An administrator checks it.") from error
+
+
+def _in_short(text: str) -> str:
+    return shorten(one_line(without_secrets(text)))

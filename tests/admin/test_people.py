@@ -29,11 +29,14 @@ def clerk(db: None) -> User:
     return User.objects.create_user("clerk", "clerk@example.test", "x", is_staff=True)
 
 
+MAIL_PASSWORD = "hunter2-of-the-server"
+
+
 class Down(BaseEmailBackend):
     """A mail server that nobody reaches."""
 
     def send_messages(self, email_messages: Any) -> int:
-        raise SMTPServerDisconnected("connection lost")
+        raise SMTPServerDisconnected(f"connection lost after {MAIL_PASSWORD}")
 
 
 def form_of(user: User, **more: str) -> dict[str, str]:
@@ -153,6 +156,7 @@ def test_a_link_is_mailed_works_once_and_signs_nobody_in(browser: Client, clerk:
 def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: Any, tmp_path: Path, why: str) -> None:
     settings.EMAIL_HOST = ""
     settings.EMAIL_FILE_PATH = tmp_path
+    settings.SECRET_TEXTS = [MAIL_PASSWORD]
     of_server = "django.core.mail.backends.{}.EmailBackend"
     if why != "no address":
         backends = {"no server": of_server.format("smtp"), "files": of_server.format("filebased")}
@@ -164,6 +168,8 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     html = answer.content.decode()
     assert ("Emails are only written as files" in html) == (why == "files")
     assert ("No email server is set up" in html) == (why == "no server")
+    assert ("The email server did not take the message: connection lost after" in html) == (why == "server down")
+    assert MAIL_PASSWORD not in html
     assert link in html
     assert "no-store" in answer.headers["Cache-Control"]
     assert page_of(link).context["validlink"]

@@ -169,12 +169,18 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
             "blocked field": ["map_field", "check_column"], "invalid value": [],
         }),
         (("view_syncqueue", "retry_syncqueue"), {"failed": ["retry"]}),
+        (("view_syncconflict", "delete_contact"), {"conflict": ["conflict"], "rejected value": ["rejected"]}),
+        (("view_syncconflict", "change_contact", "delete_contact"), {
+            "conflict": ["conflict"], "rejected value": ["rejected"], "sync off": ["turn_sync_on"],
+            "item archived": ["create_item", "unlink", "delete_record"],
+        }),
     ],
 )  # fmt: skip
 def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
     states.boards()
     client.force_login(staff_who_may("view_contact", *rights))
-    for state in ("conflict", "failed", "rejected value", "invalid value", "blocked field", "sync off"):
+    shown = ("conflict", "failed", "rejected value", "invalid value", "blocked field", "sync off", "item archived")
+    for state in shown:
         record = STATES[state][0]()
         assert acts_of(client, record) == expected.get(state, []), state
         Contact.objects.all().delete()

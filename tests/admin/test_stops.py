@@ -12,7 +12,7 @@ from django.test import Client
 from sync.attention import Kind
 from sync.clock import sync_now
 from sync.limits import api_quota, breaker, credentials, stops
-from sync.models import BoardLink, MondayAccount
+from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.errors import ADVICE_ON_SERVER, DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, MondayError
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
@@ -121,6 +121,14 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     stops = [thing for thing in things_to_notify_of() if thing.kind == Kind.STOP]
     assert [thing.key for thing in stops] == ["stop:account"]
     assert stop_headline([stops[0].board], stops[0].title_sentence) == headline
+
+
+def test_a_board_whose_day_is_used_up_is_not_said_to_be_syncing(browser: Client, world: dict[str, Any]) -> None:
+    ApiQuota.objects.create(id=1, day_limit=200, day=sync_now().date(), day_calls=199)
+    html = html_of(browser)
+    assert "Today's calls to Monday are used up" in words_of(html)
+    assert "Contacts Stopped" in words_of(html)
+    assert "Contacts Syncing" not in words_of(html)
 
 
 def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:

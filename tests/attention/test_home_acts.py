@@ -137,6 +137,13 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.is_being_undone
 
 
+def test_what_differed_when_it_was_first_linked_is_resolved_on_home_too(browser: Client, kinds: Kinds) -> None:
+    SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
+    key = kinds[Kind.CONFLICT][0]
+    browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(page(browser), key)})
+    assert SyncConflict.objects.get(pk=key.partition(":")[2]).stored_resolution.resolution_type == "keep_npd"
+
+
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conflict_handlers, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]

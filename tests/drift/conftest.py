@@ -47,10 +47,10 @@ class Owner:
         choices = selection.choose_boards({"contact": self.world.board_id()}, {})["contact"]
         fields = {**choices.fields, key: replace(choices.fields[key], **values)}
         choices = replace(choices, fields=fields)
-        token = selection.plan_token({"contact": choices})
-        request_plan(token, [choices])
-        make_plan(token)
-        plan = stored_plan(token)
+        plan_key = selection.plan_key({"contact": choices})
+        request_plan(plan_key, [choices])
+        make_plan(plan_key)
+        plan = stored_plan(plan_key)
         assert plan is not None
         user = get_user_model().objects.get(username=by)
         run.start(user, [selection.read_board(choices, {})], plan)

@@ -105,6 +105,26 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     assert {name: getattr(contacts_link(), name) for name in chosen} == chosen
 
 
+def test_what_an_administrator_changes_while_the_board_is_read_stays(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    execute, reads = MondayClient.execute, list[str]()
+    emails = FieldMapping.objects.filter(link__entity_type="contact", key="email")
+    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+
+    def meanwhile(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        reads.extend(variables.get("ids", ()))
+        if "ids" in variables and reads.count(contacts_link().board_id) == 2:  # after what is stored was read
+            emails.update(rule="npd_wins", direction="npd_to_monday")
+            BoardLink.objects.filter(entity_type="contact").update(creates_records=False, sync_filter=only)
+        return execute(self, document, variables, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MondayClient, "execute", meanwhile)
+        run("monday_setup")
+    assert emails.values_list("rule", "direction").get() == ("npd_wins", "npd_to_monday")
+    assert (contacts_link().creates_records, contacts_link().sync_filter) == (False, only)
+
+
 def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")

@@ -15,7 +15,7 @@ from sync.admin.setup_pages import SESSION_KEY
 from sync.models import BoardLink
 from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
 from sync.operations.setup.run import advance_setups
-from sync.operations.setup.selection import Choices, plan_token
+from sync.operations.setup.selection import Choices, plan_key
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of
 from tests.files.conftest import quiet
@@ -87,12 +87,12 @@ class Wizard:
     def plan(self) -> None:
         """The plan's page is opened, and a worker makes the plan."""
         self.get("plan/")
-        make_plan(plan_token(self.choices))
+        make_plan(plan_key(self.choices))
         plan = self.stored_plan()
         assert plan.state == "done", plan.problem
 
     def stored_plan(self) -> SetupPlan:
-        plan = stored_plan(plan_token(self.choices))
+        plan = stored_plan(plan_key(self.choices))
         assert plan is not None
         return plan
 
@@ -115,7 +115,7 @@ class Wizard:
         return self.board_plan(kind)
 
     def start(self, **more: str) -> str:
-        return self.post("plan/", plan=plan_token(self.choices), **more)
+        return self.post("plan/", plan=plan_key(self.choices), **more)
 
     def work(self) -> None:
         """What a worker does for the set-up."""

@@ -12,7 +12,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.board_setup import set_up_all
 from sync.operations.setup.plan import make_plan
-from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
+from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_key
 from tests.support.people import signed_in, staff_who_may
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item, later, people, started, unlock
@@ -39,9 +39,9 @@ def test_of_two_administrators_one_starts(wizard: Wizard) -> None:
 
 def test_a_plan_that_was_never_seen_or_is_old_is_not_started(wizard: Wizard) -> None:
     wizard.planned("new")
-    token = plan_token(wizard.choices)
+    key = plan_key(wizard.choices)
     wizard.fields("contact", rule_phone="npd_wins")
-    assert "the plan has changed since you opened this page" in wizard.post("plan/", plan=token)
+    assert "the plan has changed since you opened this page" in wizard.post("plan/", plan=key)
     wizard.plan()
     later(wizard.monday, 3_600)
     assert "too old" in wizard.start()
@@ -85,7 +85,7 @@ def test_a_plan_that_can_not_be_read_says_so_and_is_made_again(wizard: Wizard) -
     wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE))
     wizard.fields()
     wizard.monday.faults({"status": 503, "on": "any", "count": 50})
-    make_plan(plan_token(wizard.choices))
+    make_plan(plan_key(wizard.choices))
     assert "The plan could not be made" in wizard.get("plan/")
     wizard.monday.control("faults", "DELETE")
     later(wizard.monday, 400)

@@ -6,7 +6,7 @@ another choice of a person overwrites an administrator's changes.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -280,6 +280,9 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     column_before = link.npd_id_column
     filter_before = link.sync_filter
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
+    if not by:
+        choices = _with_stored_settings(choices, link)
+        chosen = replace(chosen, choices=choices)
     link.creates_records = choices.creates_records
     link.sync_filter = dict(choices.sync_filter)
     # Set-up has just read the board, so its earlier stop is over.
@@ -305,6 +308,14 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
         enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return outcome
+
+
+def _with_stored_settings(choices: selection.Choices, link: BoardLink) -> selection.Choices:
+    """Return the choices of the command with the settings that somebody may have changed while Monday was asked."""
+    fields = dict(choices.fields)
+    for mapping in link.mappings.filter(key__in=fields):
+        fields[mapping.key] = replace(fields[mapping.key], direction=mapping.direction, rule=mapping.rule)
+    return replace(choices, fields=fields, creates_records=link.creates_records, sync_filter=link.sync_filter)
 
 
 def _store_mappings(

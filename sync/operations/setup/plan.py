@@ -502,7 +502,7 @@ class Planner:
 class SetupPlan:
     """The plan of all boards of a set-up, as the cache holds it."""
 
-    token: str
+    key: str
     choices: list[selection.Choices]
     state: str = "waiting"  # then "working", finally "done" or "failed"
     done: int = 0
@@ -542,7 +542,7 @@ class SetupPlan:
         for name, value in values.items():
             setattr(self, name, value)
         self.progressed_at = sync_now()
-        cache.set(_cache_key(self.token), self, PLAN_LIFETIME.total_seconds() * 2)
+        cache.set(_cache_key(self.key), self, PLAN_LIFETIME.total_seconds() * 2)
 
 
 def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
@@ -563,30 +563,30 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
     return records
 
 
-def _cache_key(token: str) -> str:
-    return f"sync.setup.plan.{token}"
+def _cache_key(key: str) -> str:
+    return f"sync.setup.plan.{key}"
 
 
-def stored_plan(token: str) -> SetupPlan | None:
-    plan: SetupPlan | None = cache.get(_cache_key(token))
+def stored_plan(key: str) -> SetupPlan | None:
+    plan: SetupPlan | None = cache.get(_cache_key(key))
     return plan
 
 
-def request_plan(token: str, choices: Iterable[selection.Choices], *, again: bool = False) -> SetupPlan:
+def request_plan(key: str, choices: Iterable[selection.Choices], *, again: bool = False) -> SetupPlan:
     """Return the plan of these choices; have a worker make it if it is missing, old or stalled."""
-    plan = stored_plan(token)
+    plan = stored_plan(key)
     if plan is None or again or (plan.is_old and not plan.is_busy):
-        plan = SetupPlan(token, list(choices))
+        plan = SetupPlan(key, list(choices))
         plan.save()
-        send_task("sync.plan_set_up", token)
+        send_task("sync.plan_set_up", key)
     elif plan.is_stalled:
-        send_task("sync.plan_set_up", token)
+        send_task("sync.plan_set_up", key)
     return plan
 
 
-def make_plan(token: str) -> None:
+def make_plan(key: str) -> None:
     """Make a requested plan, unless another worker is making it."""
-    plan = stored_plan(token)
+    plan = stored_plan(key)
     if plan is None or not plan.is_busy or (plan.state == "working" and not plan.is_stalled):
         return
     boards_by_type = {choices.entity_type: choices.board_id for choices in plan.choices}

@@ -289,7 +289,7 @@ class Choices:
         return cls(**{**stored, "fields": fields})
 
 
-def plan_token(choices: Mapping[str, Choices]) -> str:
+def plan_key(choices: Mapping[str, Choices]) -> str:
     """Return the key of the plan for these choices: a hash of them."""
     text = json.dumps([board_choices.to_json() for board_choices in choices.values()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -574,8 +574,7 @@ def suggested_choices(spec: registry.EntitySpec, board: Board, requested: Collec
         is_requested = f"{spec.entity_type}.{mappable.key}" in requested
         if choice.column != NEW_COLUMN or is_requested or not mappable.optional:
             fields[mappable.key] = choice
-    creates_records = choices.link is not None and choices.creates_records
-    return replace(choices, fields=fields, creates_records=creates_records)
+    return replace(choices, fields=fields)
 
 
 def check_board(entity_type: str, board_id: str) -> None:
