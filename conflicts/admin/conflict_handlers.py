@@ -173,16 +173,13 @@ class UseSide(handlers.Handler):
         return Report(" ".join(filter(None, sentences)), problems, undo)
 
     def _answered_sentence(self, entries: Sequence[Entry]) -> str:
-        """Return what was chosen for rejected values: “Monday's email taken: Ann Lee.”; empty for none."""
+        """Return what was chosen for rejected values; empty for none."""
         if not entries:
             return ""
         entry_type = handlers.common_type(entries)
         whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
-        if self.choice == ResolutionType.KEEP_NPD:
-            return f"Both left as they are: {whose}."
-        labels = {value.label for entry in entries for value in entry.values}
-        label = labels.pop() if len(labels) == 1 else "value"
-        return f"Monday's {humanize.within_sentence(label)} taken: {whose}."
+        outcome = "Both left as they are" if self.choice == ResolutionType.KEEP_NPD else "Monday's value taken"
+        return f"{outcome}: {whose}."
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""

@@ -20,9 +20,7 @@ from tests.support.world import World
 
 Line = Callable[..., Decision]
 
-MOVED = {
-    "before": "Boss", "after": "Chair", "raw_before": {"role_title": "Boss"}, "raw_after": {"role_title": "Chair"},
-}  # fmt: skip
+MOVED = {"before": "Boss", "after": "Chair", "raw_before": {"role_title": "Boss"}, "raw_after": {"role_title": "Chair"}}
 
 
 @pytest.fixture
