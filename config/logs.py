@@ -1,4 +1,4 @@
-"""Log lines and error reports, both without secrets.
+"""Log lines, error pages and error reports, all without secrets.
 
 One formatter writes every log line, including libraries' lines and tracebacks, and removes secrets from the finished
 text: those in the settings by value, others by shape.
@@ -7,8 +7,9 @@ text: those in the settings by value, others by shape.
 import logging
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, ItemsView, Mapping
 from copy import copy
+from html import escape
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,8 @@ from django.conf import settings
 from django.core.signals import request_finished
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 from sync.kernel.secret_texts import HIDDEN, Redactor
@@ -153,6 +156,32 @@ def begin_task(task_id: str, task: object, **kwargs: object) -> None:
 @task_postrun.connect
 def end_task(**kwargs: object) -> None:
     clear_contextvars()
+
+
+DJANGO_HIDDEN_NAMES = SafeExceptionReporterFilter.hidden_settings.pattern
+OWN_HIDDEN_NAMES = "DATABASE|BROKER|REDIS|MONDAY|WEBHOOK|CRON|CONNINFO|DSN"
+
+
+class SecretlessFilter(SafeExceptionReporterFilter):
+    """Hides settings, headers and variables in Django's error pages by their names, at any depth."""
+
+    hidden_settings = re.compile(f"{DJANGO_HIDDEN_NAMES}|{OWN_HIDDEN_NAMES}", re.IGNORECASE)
+
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: Any) -> ItemsView[str, Any]:
+        variables = super().get_traceback_frame_variables(request, tb_frame)
+        return {name: self.cleanse_setting(name, value) for name, value in variables}.items()
+
+
+class SecretlessReporter(ExceptionReporter):
+    """Hides other secrets in Django's error pages by value: in a message, a path or an object's text."""
+
+    def get_traceback_html(self) -> SafeString:
+        hidden = {variant for text in settings.SECRET_TEXTS for variant in (text, escape(text))}
+        # The page is escaped already, and stays escaped without the secrets.
+        return SafeString(Redactor(hidden).known_only(super().get_traceback_html()))
+
+    def get_traceback_text(self) -> SafeString:
+        return SafeString(Redactor(settings.SECRET_TEXTS)(super().get_traceback_text()))
 
 
 # What an error sent to Sentry may contain. No address, because paths and queries have tokens and names, and no

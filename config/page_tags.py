@@ -95,7 +95,7 @@ def badge(colour: str, symbol: str, text: str) -> SafeString:
 
 @register.simple_tag
 def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> SafeString | str:
-    """Return a value with <ins>, or another `mark`, around the parts that differ from the other side."""
+    """Return a value with <ins>, or another `mark`, around its marked parts; without parts the value alone."""
     if not parts:
         return conditional_escape("" if value is None else value)
     marked = format_html("<{0}>{{}}</{0}>", mark or "ins")

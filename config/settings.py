@@ -426,6 +426,8 @@ SCHEDULE = (
 # Secrets of the database are added when they are decrypted (sync/limits/credentials.py).
 SECRET_TEXTS = [SECRET_KEY, *environment.secret_texts()]
 LOGGING = logging_config(level="INFO", json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
+DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"
 if env("SENTRY_DSN"):
     import sentry_sdk
 

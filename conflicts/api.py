@@ -1,6 +1,5 @@
 """The API of conflicts: list, details, numbers, resolution and undo."""
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -18,14 +17,11 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from conflicts import progress, resolution
-from conflicts.case import RecordContext
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.errors import ErrorSerializer, error_body
-from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
-from sync.state.record_fields import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -93,17 +89,10 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
-class SeenTextField(serializers.CharField):
-    """A text that also accepts lists and booleans, as the records' API returns them, in the form of `own_text`."""
-
-    def to_internal_value(self, data: Any) -> str:
-        return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
-
-
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
-    npd = SeenTextField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
@@ -196,17 +185,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         decision = dict(serializer.validated_data)
-        context = RecordContext.of(conflict)
-        record = context.record
-        if record is not None and context.link is not None:
-            # Seen texts from the records' API get the form that conflicts show.
-            display = FieldDisplay(context.link, context.mappings, [record])
-            seen = dict(decision["seen"])
-            for key, sides in decision["seen"].items():
-                mapping = context.mapped.get(key)
-                if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-                    seen[key] = {**sides, "npd": display.current(record, mapping) or None}
-            decision["seen"] = seen
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
         return _decision_response(

@@ -148,7 +148,7 @@ class CaseField:
     converter: str = ""
     has_base: bool = True
     note: str = ""
-    choose: str = ""  # the choice, also one handed back
+    choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
     seen_values: Sides | None = None  # the values that it was chosen for
@@ -181,7 +181,7 @@ class CaseField:
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, diff_parts(self.base, self.npd, self.monday))
-        base["is_empty"] = not self.has_base
+        base["is_missing"] = not self.has_base
         return [npd, base, monday]
 
     def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class CaseField:
             "mark": "del" if name == BASE else "ins",
             "shortcut": SHORTCUTS.get(name, ""),
             "empties": self.effect_of(name).emptied_side,
-            "is_empty": name == self.removed_side,
+            "is_missing": name == self.removed_side,
             "editor": self.editors.get(name),
             "changed": self.seen_values is not None and name != BASE and not same_text(value, before),
             "before": before,
@@ -304,8 +304,10 @@ def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]
 
 def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields that left the conflict, with their resolution and its result."""
+    if conflict.is_about_record:
+        return []
     resolved = []
-    for key in () if conflict.is_about_record else conflict.in_order(conflict.merge_selections):
+    for key in conflict.in_order(conflict.merge_selections):
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # its resolution was undone
         entry = conflict.merge_selections[key]
@@ -314,7 +316,7 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
         row.has_base = entry[BASE] is not None
-        row.note = str(entry.get("undo") or "")
+        row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
         row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
         resolved.append(row)
@@ -373,9 +375,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
         return {"title": str(record), "where": where, "url": url, "note": note, "values": values}
 
     columns = []
-    item = conflict.about.get("item")
-    if item or conflict.entity_id in ids:
-        item = item or {"id": conflict.monday_item_id}
+    if item := conflict.about.get("item"):
         title = item.get("label") or f"Item {item['id']}"
         url = context.item_url(str(item["id"]))
         columns.append({"title": title, "where": "The item on Monday", "url": url, "values": item.get("values") or {}})

@@ -198,7 +198,7 @@ class Api:
             fault = self.faults.take(operation, api_request.variables)
             if fault is not None:
                 call.fault = fault.description()
-                # Also for a request whose answer is stored: what fails so hasn't looked for the key.
+                # Even if the answer is stored, because Monday fails like this before it looks for the key.
                 if fault.status is not None:
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
                     body = fault.answer()
@@ -258,7 +258,7 @@ class Api:
         middleware: list[Any] = []
         if fault is not None:
             middleware.append(faults.FieldFault(fault, operation, self.history))
-        if operation.is_mutation and self.faults.needs_history():
+        if operation.is_mutation and self.faults.has_stale_reads():
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
         # before the answer does; so does a new webhook, because its address is called in the meantime.
@@ -300,7 +300,7 @@ class Api:
 
     def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
-        # Looking ever again, because a test may clear the faults, and a client that has left needs no waiting.
+        # In short waits, because a test may clear the faults, and a client that has left needs no waiting.
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.cleared.is_set():
             fault.cleared.wait(0.05)

@@ -268,7 +268,7 @@ class Faults:
                 return fault
         return None
 
-    def needs_history(self) -> bool:
+    def has_stale_reads(self) -> bool:
         """Return whether a queued fault makes reads lag behind, which needs earlier versions of items."""
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)

@@ -14,8 +14,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import bulk_resolution, conflict_handlers, strips  # noqa: F401 - registers Home's buttons
-from conflicts.admin.case_screen import ConflictView, RejectionView
+from conflicts.admin import bulk_resolution, case_screen, conflict_handlers  # noqa: F401 - registers Home's buttons
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
@@ -108,15 +107,15 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         if conflict is None:
             redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
             return redirect
-        return HttpResponseRedirect(strips.screen_url(conflict.pk))
+        return HttpResponseRedirect(case_screen.screen_url(conflict.pk))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         return [
-            path("<uuid:pk>/screen/", view(ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
-            path(field, view(RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
+            path("<uuid:pk>/screen/", view(case_screen.ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
+            path(field, view(case_screen.RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
             path("chosen/<str:key>/", view(self.choice_status), name=f"{name}_status"),
             path("chosen/<str:key>/undo/", view(require_POST(self.choice_undo)), name=f"{name}_undo"),
             *super().get_urls(),
@@ -140,14 +139,14 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         strip = _strip_or_404(key)
         try:
-            strips.undo_choice(key, by=cast("User", request.user))
+            case_screen.undo_choice(key, by=cast("User", request.user))
         except (ActionError, ObjectDoesNotExist) as error:
             messages.error(request, f"Nothing was undone. {error}")
         return admin_base.see_other(strip["url"])
 
 
 def _strip_or_404(key: str) -> dict[str, Any]:
-    strip = strips.strip_of(key)
+    strip = case_screen.strip_of(key)
     if strip is None:
         raise Http404("There is no such choice.")
     return strip

@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils.html import format_html
 
 from conflicts import resolution
-from conflicts.admin.strips import screen_url
+from conflicts.admin.case_screen import screen_url
 from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
@@ -17,17 +17,13 @@ from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncCon
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
-from sync.admin.handlers import common_type
-from sync.kernel.humanize import count_with_noun
+from sync.admin.handlers import common_type, counted
+from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
-from sync.registry import count_of_type
 
 MAX_CONFLICTS = MAX_PER_REQUEST
-
-# A message names this many records at most.
-MAX_NAMED = 20
 
 CHANGED = "It has changed since you saw it. Look at it again."
 NOT_OFFERED = "This isn't possible for this conflict. Open it to see what is."
@@ -52,14 +48,6 @@ _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 
 
-def first_batch(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
-    """Return up to MAX_CONFLICTS: undecided ones, oldest first, then others, which the question lists as left out."""
-    waiting = conflicts.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
-    first = list(waiting[:MAX_CONFLICTS])
-    others = conflicts.exclude(pk__in=waiting.order_by().values("pk")).order_by("detected_at", "id")
-    return [*first, *others[: MAX_CONFLICTS - len(first)]]
-
-
 def bulk_question(
     conflicts: QuerySet[SyncConflict], choice: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> confirmed_action.Question:
@@ -69,7 +57,9 @@ def bulk_question(
     """
     total = conflicts.count()
     side = resolution.SIDE_OF_TYPE.get(choice)
-    batch = first_batch(conflicts)
+    # Undecided ones first, so that the others, which are listed as left out, take no place from them.
+    is_undecided = ExpressionWrapper(Q(resolved_at=None) & ~BEING_APPLIED, BooleanField())
+    batch = list(conflicts.order_by(is_undecided.desc(), "detected_at", "id")[:MAX_CONFLICTS])
     names = names_of(batch)
     effects: dict[str, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []
@@ -89,8 +79,8 @@ def bulk_question(
             for effect, cells in _value_effects(conflict, choice):
                 effects.setdefault(effect, []).append((name, *cells))
     kinds = [kind for kind in EFFECTS if kind in effects]
-    counted = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
-    lines = [f"{counted[kind]}." for kind in kinds]
+    summaries = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
+    lines = [f"{summaries[kind]}." for kind in kinds]
     if total > MAX_CONFLICTS:
         limit = f"At most {MAX_CONFLICTS} are resolved at once: these are the ones that wait longest."
         lines.insert(0, f"{total:,} are selected. {limit} Repeat it for the rest.")
@@ -101,16 +91,13 @@ def bulk_question(
             lines.append("The values of each conflict can be put back by Undo on its own page.")
     else:
         lines.append("None of them can be resolved this way.")
-    tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
+    tables = [_table(effects[kind], summaries[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
     resolved_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
-    title = ACTS[choice].title(
-        number=count_with_noun(len(digests), "conflict"),
-        records=count_of_type(len(digests), resolved_type),
-        items=count_with_noun(len(digests), "item"),
-    )
-    removals = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
+    number = count_with_noun(len(digests), "conflict")
+    title = counted(ACTS[choice].many, len(digests), resolved_type, number=number)
+    removals = [summaries[kind] for kind in kinds if kind in TAKES_AWAY]
     # The button also names the deletions and emptied values.
     button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *removals])
     return confirmed_action.Question(
@@ -183,9 +170,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
     problems = []
     for problem, records in names_by_problem.items():
-        rest = len(records) - MAX_NAMED
-        more = f" and {rest:,} more" if rest > 0 else ""
-        problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
+        problems.append(f"Not resolved: {join_first(records)}. {problem}")
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
     side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
     types = {conflict.entity_type for conflict in conflicts if conflict.pk in resolved}

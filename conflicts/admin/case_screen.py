@@ -1,4 +1,7 @@
-"""The pages of a conflict and of a rejected value, on which a person decides, and what they have in common."""
+"""The pages of a conflict and of a rejected value, on which a person decides, and the strip about what they chose.
+
+A choice's key is “conflict:” with a conflict's id, or “answer:” with the id of the answer about a rejected value.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -17,7 +21,6 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import case, lifecycle, rejections, resolution
-from conflicts.admin import strips
 from conflicts.effects import Effect, Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
@@ -29,6 +32,66 @@ from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
+from sync.models import Decision, FieldMapping
+from sync.reconcile.field_values import as_uuid
+from sync.records.blocked_fields import FieldRef
+
+URL_NAME = "admin:conflicts_syncconflict"
+
+
+def screen_url(pk: UUID) -> str:
+    return reverse(f"{URL_NAME}_screen", args=[pk])
+
+
+def rejection_url(field_ref: FieldRef) -> str:
+    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
+
+
+def strip_of(key: str, mappings: Sequence[FieldMapping] = ()) -> dict[str, Any] | None:
+    """Return the strip about a choice; None if there is no such choice."""
+    kind, _, text = key.partition(":")
+    if kind == "conflict" and (pk := as_uuid(text)):
+        conflict = SyncConflict.objects.filter(pk=pk).first()
+        return conflict_strip(conflict, case.RecordContext.of(conflict, mappings)) if conflict else None
+    if kind != "answer" or not text.isdecimal():
+        return None
+    rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
+    answer = rows.filter(pk=text[:18]).first()
+    return answer_strip(answer, rejections.Rejection.of(rejections.field_ref_of(answer), mappings)) if answer else None
+
+
+def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
+    progress = conflict_progress(conflict, context)
+    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), progress, can_undo=True)
+
+
+def answer_strip(answer: Decision, rejection: rejections.Rejection | None) -> dict[str, Any]:
+    """Return the strip about an answer; `rejection` is None if its record was deleted."""
+    field_ref = rejections.field_ref_of(answer)
+    name = case.RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record)
+    progress = rejections.answer_progress(answer, rejection)
+    can_undo = rejections.can_undo(answer, rejection)
+    return _strip(f"answer:{answer.pk}", name, rejection_url(field_ref), progress, can_undo=can_undo)
+
+
+def _strip(key: str, name: str, url: str, progress: Progress, *, can_undo: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "url": url,
+        "status_url": reverse(f"{URL_NAME}_status", args=[key]),
+        "progress": progress,
+        "undo_url": reverse(f"{URL_NAME}_undo", args=[key]) if can_undo else "",
+    }
+
+
+def undo_choice(key: str, *, by: User) -> None:
+    """Undo a choice; raises an ActionError with the reason, or DoesNotExist."""
+    kind, _, pk = key.partition(":")
+    if kind == "conflict":
+        resolution.undo(pk, by=by)
+    else:
+        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.DECISION_KIND), by=by)
+
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
 BOTH = "both"
@@ -44,10 +107,10 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
     for name, text in posted.items():
         prefix, _, key = name.partition("-")
         if prefix == "seen":
-            seen_values[key] = parse_seen(str(text))
+            seen_values[key] = sides_seen(admin_base.parse_json(str(text)))
         elif prefix == "pick" and text == BOTH:
-            sides = parse_seen(posted.get(f"seen-{key}", ""))
-            chosen[key] = FieldSelection(CUSTOM, both_texts(sides["npd"], sides["monday"]))
+            sides = sides_seen(admin_base.parse_json(posted.get(f"seen-{key}", "")))
+            chosen[key] = FieldSelection(CUSTOM, both_texts(sides[NPD], sides[MONDAY]))
         elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
             chosen[key] = FieldSelection(str(text), typed)
@@ -57,11 +120,10 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
     return chosen, seen_values
 
 
-def parse_seen(text: str) -> dict[str, str | None]:
+def sides_seen(values: Any) -> dict[str, str | None]:
     """Return one field's seen values; malformed ones equal nothing stored, so the form counts as outdated."""
-    values = admin_base.parse_json(text)
-    npd, monday = values if isinstance(values, list) and len(values) == 2 else (text, text)
-    return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
+    npd, monday = values if isinstance(values, list) and len(values) == 2 else ("?", "?")
+    return {NPD: npd if isinstance(npd, str) else None, MONDAY: monday if isinstance(monday, str) else None}
 
 
 def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:
@@ -129,7 +191,7 @@ def _still_asks(key: str) -> bool:
 def _case_url(key: str) -> str:
     kind, *names = key.split(":")
     name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{strips.URL_NAME}_{name}", args=names)
+    return reverse(f"{URL_NAME}_{name}", args=names)
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -165,7 +227,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         return emptying_question(self.context.name, self.fields())
 
     def apply(self, by: User) -> tuple[str, str]:
-        """Store the choices; return the key of what was chosen (strips.py), and a sentence."""
+        """Store the choices; return the key of `strip_of`, and a sentence."""
         raise NotImplementedError
 
     def has_permission(self) -> bool:
@@ -216,7 +278,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
-        before = strips.strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
+        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
@@ -261,7 +323,7 @@ class ConflictView(CaseView):
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
         self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
         self.context = case.RecordContext.of(self.conflict)
-        self.url = strips.screen_url(self.conflict.pk)
+        self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
         self.source = str(self.conflict.pk)
@@ -273,7 +335,7 @@ class ConflictView(CaseView):
 
     def page(self) -> dict[str, Any]:
         conflict = self.conflict
-        strip = strips.conflict_strip(conflict, self.context)
+        strip = conflict_strip(conflict, self.context)
         fields = self.fields()
         by_field = conflict.is_open and not conflict.is_about_record
         tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
@@ -293,7 +355,7 @@ class ConflictView(CaseView):
             "is_waiting": self.is_waiting,
             "item_url": self.context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "list_url": reverse(f"{strips.URL_NAME}_changelist"),
+            "list_url": reverse(f"{URL_NAME}_changelist"),
             "undo_problem": resolution.undo_problem(conflict, self.context) if strip["progress"].is_undoable else "",
         }
 
@@ -376,7 +438,7 @@ class RejectionView(CaseView):
             raise Http404(f"Nothing is rejected there any more. {standing}")
         self.rejection = rejection
         self.context = rejection.context
-        self.url = strips.rejection_url(field_ref)
+        self.url = rejection_url(field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
         self.source = ":".join(map(str, field_ref))
         self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
@@ -384,7 +446,7 @@ class RejectionView(CaseView):
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
         answer = rejections.last_answer(*rejection.field_ref)
-        strip = strips.answer_strip(answer, rejection) if answer else None
+        strip = answer_strip(answer, rejection) if answer else None
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
         is_waiting = rejection.needs_answer and progress.is_final  # OPEN is final, too: only a person ends it
         kept_by = str(rejection.kept_by.get("who", ""))

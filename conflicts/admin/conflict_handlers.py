@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
-from conflicts.admin.strips import undo_choice
+from conflicts.admin.case_screen import sides_seen, undo_choice
 from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
@@ -62,39 +62,42 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
     return field_values
 
 
-def _seen_sides(shown: Any, key: str) -> Sides:
-    """Return a field's values as the row showed them; malformed ones equal nothing stored, so the act is outdated."""
-    values = shown.get(key) if isinstance(shown, dict) else None
-    npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
-    return {NPD: npd, MONDAY: monday}
+def _question_of_conflicts(request: HttpRequest, entries: Sequence[Entry], choice: str) -> Question:
+    """Return the question of the list's bulk actions."""
+    conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
+    return bulk_question(conflicts, choice, by=cast("User", request.user))
 
 
-class Resolve(handlers.Handler):
-    """The base of both handlers of conflicts, with the question of the list's bulk actions."""
+def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
+    """Return a field's values as the entry's row showed them."""
+    values = shown.get(entry.key)
+    return sides_seen(values.get(field) if isinstance(values, dict) else None)
+
+
+class ChooseOption(handlers.Handler):
+    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
 
     kinds = frozenset({Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.choice: str = CHOICES.get(code, code)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
-        return bulk_question(conflicts, self.choice, by=cast("User", request.user))
-
-
-class ChooseOption(Resolve):
-    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
+        return _question_of_conflicts(request, entries, self.code)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
         # The act always asks, and the form of bulk_question's page lists the conflicts as it showed them.
         return resolve_all(shown_conflicts(request.POST.get("seen", "")), self.code, by=cast("User", request.user))
 
 
-class UseSide(Resolve):
+class UseSide(handlers.Handler):
     """Uses one side's values; if that empties the other side, the button is red and asks first."""
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.choice = CHOICES[code]
 
     def emptied(self, entry: Entry) -> list[SideValues]:
         """Return the values that would be removed."""
@@ -132,9 +135,8 @@ class UseSide(Resolve):
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         if all(entry.kind is Kind.CONFLICT for entry in entries):
-            return super().question(request, entries)
-        # Not Resolve's, which is only about conflicts.
-        question = handlers.Handler.question(self, request, entries)
+            return _question_of_conflicts(request, entries, self.choice)
+        question = super().question(request, entries)
         if not any(self.emptied(entry) for entry in entries):
             return question
         effects = ["Where the chosen side is empty, the other side's value is removed.", *question.effects]
@@ -147,7 +149,7 @@ class UseSide(Resolve):
         for entry in entries:
             if entry.kind is Kind.CONFLICT:
                 digests[entry.source] = digest_of(
-                    {value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values}
+                    {value.key: _sides_shown(shown, entry, value.key) for value in entry.values}
                 )
             else:
                 rejected.append(entry)
@@ -157,7 +159,7 @@ class UseSide(Resolve):
         answered = []
         for entry in rejected:
             assert entry.entity_id is not None
-            seen_sides = _seen_sides(shown.get(entry.key), entry.field)
+            seen_sides = _sides_shown(shown, entry, entry.field)
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
             side = resolution.SIDE_OF_TYPE[self.choice]
             try:
@@ -171,16 +173,13 @@ class UseSide(Resolve):
         return Report(" ".join(filter(None, sentences)), problems, undo)
 
     def _answered_sentence(self, entries: Sequence[Entry]) -> str:
-        """Return what was chosen for rejected values: “Monday's email taken: Ann Lee.”; empty for none."""
+        """Return what was chosen for rejected values; empty for none."""
         if not entries:
             return ""
         entry_type = handlers.common_type(entries)
         whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
-        if self.choice == ResolutionType.KEEP_NPD:
-            return f"Both left as they are: {whose}."
-        labels = {value.label for entry in entries for value in entry.values}
-        label = labels.pop() if len(labels) == 1 else "value"
-        return f"Monday's {humanize.within_sentence(label)} taken: {whose}."
+        outcome = "Both left as they are" if self.choice == ResolutionType.KEEP_NPD else "Monday's value taken"
+        return f"{outcome}: {whose}."
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""

@@ -42,7 +42,7 @@ class FieldMappingInline(TabularInline):
     extra = 0
     can_delete = False
     hide_title = True
-    fields = ("field", "column", "flow", "decided_by")
+    fields = ("field", "column", "flow", "if_both_changed")
     readonly_fields = fields
 
     @admin.display(description="Column")
@@ -54,7 +54,7 @@ class FieldMappingInline(TabularInline):
         return f"{label}, deleted on the board" if is_deleted else label
 
     flow = admin_base.plain_column("Direction", lambda mapping: mapping.get_direction_display())
-    decided_by = admin_base.plain_column("If both changed", lambda mapping: mapping.get_rule_display())
+    if_both_changed = admin_base.plain_column("If both changed", lambda mapping: mapping.get_rule_display())
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
@@ -100,16 +100,16 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
         raise NotPossible(f"NPD Sync didn't ask Monday: {throttle_text}")
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
-        return check_board(registry.link_of(link.entity_type) or link)
+        return check_board(registry.with_configured_board(link))
     except MondayError as error:
         raise ActionError(error.sentence) from error
 
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
-    list_display = ("name", "state", "synced", "verified_ago", "on_monday")
+    list_display = ("name", "state", "checked_ago", "verified_ago", "on_monday")
     form = BoardForm
-    change_form_before_template = "sync/record_shown.html"
+    change_form_before_template = "sync/concurrent_form.html"
     inlines = (FieldMappingInline,)
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = ("filter_text", "verified")
@@ -130,7 +130,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         ]
 
     def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Create new items and records although nobody on the board can be recognized."""
+        """Allow new items and records although no item on the board can be matched, which may make duplicates."""
         link = self._link_to_change(request, pk)
 
         @transaction.atomic
@@ -201,13 +201,12 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     @staticmethod
     def _buttons_of(request: HttpRequest, link: BoardLink, entry: attention.Entry) -> list[admin_base.Button]:
         """Return what this person may do about one of the board's problems."""
-        if entry.cause_code.startswith("refused_"):
+        if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
             url = reverse("admin:sync_try_again")
             button = admin_base.Button("Try again now", post_to=url, hidden={"back": request.get_full_path()})
             return [button] if request.user.has_perm("sync.retry_syncqueue") else []
-        if entry.cause_code not in (BlockedCode.COLUMN, "npd_id", "creates_held") or not may_change_mapping(
-            request.user
-        ):
+        is_about_columns = entry.cause_code in (BlockedCode.COLUMN, "npd_id", "creates_held")
+        if not is_about_columns or not may_change_mapping(request.user):
             return []
         check_url = reverse("admin:sync_boardlink_check", args=[link.pk])
         buttons = [admin_base.Button(ACTS["check_column"].label, post_to=check_url)]
@@ -246,7 +245,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         badge = admin_base.board_badge(link.page_board, link.page_blocked)
         return format_html('{}<span class="npd-why">{}</span>', badge, reason)
 
-    synced = admin_base.time_column("last_pass_at", "Last checked")
+    checked_ago = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("verified_at", "Verified")
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:

@@ -17,7 +17,7 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.waiting_pages import ANSWERS
 from sync.attention import Entry, Group, Kind
-from sync.choices import ApprovalKind, ColumnProblem, DeletedRecordPolicy, SyncDirection
+from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
@@ -270,25 +270,12 @@ class CreateAgain(RemovalAnswer):
     code = "create_item"
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        """Ask, and name the blocked columns and the day's calls that the creates use."""
+        """Ask, and name the day's calls that the creates use."""
         question = super().question(request, entries)
-        effects = list(question.effects)
         ids = _ids_by_type(entries)
-        links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
-        labels = [
-            mapping.label
-            for link in links
-            for mapping in link.mappings.all()
-            if mapping.direction != SyncDirection.NONE
-            and mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
-        ]
-        if labels:
-            blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"
-            them = humanize.plural(len(labels), "it", "them")
-            effects.append(f"{blocked}: the items are created without {them} for now.")
-        if cost := api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
-            effects.append(cost)
-        return replace(question, effects=effects)
+        links = BoardLink.objects.filter(entity_type__in=ids)
+        cost = api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links})
+        return replace(question, effects=[*question.effects, cost]) if cost else question
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems: list[str] = []

@@ -458,7 +458,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
     things = sum(box.group.needs_somebody for box in boxes)
     is_loading = any(board.first_load for board in boards)
-    is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
+    is_paused = all(board.availability.is_paused for board in boards)
     home = {
         "home_state": _state_line(request, boards, things, overview) if boards else None,
         "boards": boards,
@@ -470,7 +470,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "others": _others_sentence(shown, boards),
         "sees_nothing": not shown.kinds and not boards,
         "calls": _calls(overview, is_loading=is_loading),
-        "pause_url": "" if is_idle else queue_pages.pause_url(request, back=reverse("admin:index")),
+        "pause_url": "" if is_paused else queue_pages.pause_url(request, back=reverse("admin:index")),
         "now": overview.now,
     }
     return context | home | handlers.last_act(request)

@@ -177,7 +177,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
             table = confirmed_action.RecordTable(("Record", "Why"), cells, number)
-            title = act.title(number=humanize.count_with_noun(number, "job"))
+            title = act.many.format(number=humanize.count_with_noun(number, "job"))
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:

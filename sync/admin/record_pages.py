@@ -102,7 +102,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
         table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
         subject = self._subject(queryset)
-        label = act.title(records=subject)
+        label = act.many.format(records=subject)
         page_name = subject if request.POST.get("back") else ""
         effects = [act.effect, act.way_back]
         return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
@@ -234,7 +234,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "widget": forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)}),
         },
     }
-    change_form_before_template = "sync/record_shown.html"
+    change_form_before_template = "sync/concurrent_form.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
     warn_unsaved_form = True

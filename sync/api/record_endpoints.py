@@ -341,16 +341,6 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
-def own_text(record: SyncedModel, name: str) -> str | None:
-    """Return a record's field as the API represents it, as a text."""
-    field = _serializer_of(type(record))().fields[name]
-    value = field.get_attribute(record)
-    if value is None:
-        return None
-    represented = field.to_representation(value)
-    return json.dumps(represented) if isinstance(represented, bool | list) else str(represented)
-
-
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:
     """Replace Django's “view on site” redirect, which fails on UUIDs; none of our rows has such a page."""
     raise Http404

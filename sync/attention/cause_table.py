@@ -162,7 +162,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
     (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
-    (Kind.CONFLICT, CODE_FIRST_MATCH): CauseFacts("{field} different since linking", acts=()),
+    (Kind.CONFLICT, CODE_FIRST_MATCH): CauseFacts("{field} different since linking"),
     (Kind.CONFLICT, ConflictKind.OVERWRITTEN): CauseFacts(
         "An edit of {field} on Monday was lost", acts=("keep_current", "restore_edit")
     ),

@@ -222,10 +222,6 @@ class Act:
     def button(self) -> str:
         return f"{self.label}…" if self.asks else self.label
 
-    def title(self, *, number: str = "", records: str = "", items: str = "") -> str:
-        """Return the label for several."""
-        return self.many.format(number=number, records=records, items=items)
-
 
 # So that the page answers within seconds: resolving a conflict takes about 50 ms.
 MAX_PER_REQUEST = 200

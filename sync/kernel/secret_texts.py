@@ -103,7 +103,8 @@ class Redactor:
         self._secrets = secrets
         self._known: tuple[int, re.Pattern[str] | None] = (-1, None)
 
-    def __call__(self, text: str) -> str:
+    def known_only(self, text: str) -> str:
+        """Remove known secrets only; shapes would cut into HTML."""
         # Read the pair at once: another thread may replace it.
         count, pattern = self._known
         if count != len(self._secrets):
@@ -118,7 +119,10 @@ class Redactor:
             forms = [re.escape(text) for text in sorted(spellings, key=len, reverse=True)]
             pattern = re.compile("|".join(forms)) if forms else None
             self._known = (len(secrets), pattern)
-        text = pattern.sub(HIDDEN, text) if pattern else text
+        return pattern.sub(HIDDEN, text) if pattern else text
+
+    def __call__(self, text: str) -> str:
+        text = self.known_only(text)
         for shape, replacement in SHAPES:
             text = shape.sub(replacement, text)
         return text

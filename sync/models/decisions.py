@@ -125,8 +125,10 @@ class Decision(models.Model):
             kind = "create"
         elif self.is_refill:
             kind = REFILLS
-        key = "" if self.actor and not self.is_refill else self.key
-        return (self.entity_type, kind, self.reason, key, self.actor, self.act)
+        # A pass settles a conflict, and the entry's values say who chose.
+        chosen_by = str(_as_dict(self.values).get("by", "")) if kind in REQUEST_KINDS else ""
+        key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
+        return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act)
 
     @property
     def act(self) -> str:

@@ -181,7 +181,8 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
-    With `includes_open_work`, records get a pass, too, that aren't in sync or have a job.
+    With `includes_open_work`, records get a pass, too, that aren't in sync, have a job, or were missing in a listing
+    that was cut short.
     """
     try:
         result = _compare(link, includes_open_work=includes_open_work)
@@ -229,7 +230,7 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
     unlisted = [] if is_cut_short else listing.unlisted()
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
-    enqueue_comparison(link.entity_type, unlisted)
+    enqueue_comparison(link.entity_type, listing.unlisted() if includes_open_work else unlisted)
     if number is not None and not is_cut_short:
         clear_missing(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)

@@ -152,11 +152,13 @@ class BoardListing:
 
     @property
     def unmatched(self) -> list[str]:
-        """The listed items that have no record and aren't ignored."""
+        """The listed items that have no record and aren't left alone."""
         ids = list(dict.fromkeys(self._without_record))
         owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
-        ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
-        excluded = {*owned, *ignored.values_list("item_id", flat=True)}
+        left_alone = IgnoredItem.objects.filter(
+            entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
+        )
+        excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
         return [item_id for item_id in ids if item_id not in excluded]
 
     def unlisted(self) -> list[UUID]:

@@ -328,7 +328,7 @@ def enqueue_items(
     """Write a pending job for each item: for its record, or for the item itself if it is unmatched.
 
     With the cause WEBHOOK, a pass makes no call if the base equals the inbox's values; with SWEEP it reads the item.
-    Ignored items get no job. `names` are names of items that may not be stored yet.
+    Items that are left alone get no job. `names` are names of items that may not be stored yet.
     """
     ids = sorted(set(item_ids))
     if not ids:
@@ -337,7 +337,7 @@ def enqueue_items(
     owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
     records = sorted(owners.values())
     enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
-    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids)
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids, left_alone=True)
     without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
     new_ids = sorted(without_record)
     wait = UNMATCHED_ITEM_WAIT_SECONDS

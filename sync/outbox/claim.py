@@ -38,10 +38,10 @@ LOCK_TIMEOUT_MS = 500
 # old transaction is open.
 SLACK_SECONDS = 5
 
-# `sync.sweep` looks for boards with due jobs so often.
+# How often `sync.sweep` looks for boards with due jobs.
 SWEEP_SECONDS = 10
 
-# After this many lost holders in a row each lease has to expire, because something may kill every worker at once.
+# After this many lost holders in a row each lease has to expire, in case something kills whoever takes the board.
 MAX_LOST_HOLDERS = 5
 
 # Locks the row. The subquery runs before the row is searched, so that its lock_timeout limits that wait too.
@@ -122,14 +122,14 @@ class Lease:
         to that time if less is left (minus `SLACK_SECONDS`).
         """
         with transaction.atomic():
-            seconds_left = self._seconds_left()
+            seconds_left = self._lock_row()
             if seconds_left is None:
                 raise self._lost_error()
             if seconds_left < seconds - SLACK_SECONDS:
                 self.renew(seconds)
             yield
 
-    def _seconds_left(self) -> float | None:
+    def _lock_row(self) -> float | None:
         """Lock the lease row and return its remaining seconds; None if it has expired or another worker has it."""
         params = {"link": self.link.pk, "token": self.token, "lock_timeout": f"{LOCK_TIMEOUT_MS}ms"}
         for seconds_left, stored_pid, server_pid in db.fetch_rows(_LOCK_LEASE, params):
@@ -304,7 +304,8 @@ def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: boo
     """Claim up to `size` records with a due row; raises LeaseLost.
 
     `only_urgent` takes only rows that a person clicked, `only_pulls` only records with a reason from Monday, together
-    with their rows to Monday. Records with an unanswered create are left out until its outcome is known.
+    with their rows to Monday. Records with an open intent are left out until its deadline, with an unanswered create
+    until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
@@ -335,7 +336,7 @@ def _claim_named(lease: Lease, ids: Sequence[UUID], remote_id: str | None = None
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
     """Claim due rows.
 
-    After records that were claimed in isolation, others are tried first, so that these don't wait for many passes.
+    After records that were claimed in isolation, others are tried first, so that they don't wait for many passes.
     """
     with lease.transaction(seconds=STEP_SECONDS):
         claimed_rows = []

@@ -96,6 +96,19 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     assert len(inside.context["cl"].result_list) == 4
 
 
+def test_what_two_people_resolved_are_two_lines_with_all_their_fields(browser: Client) -> None:
+    for person in ("kim", "admin"):
+        rows = []
+        for record in [uuid.uuid4() for _ in range(4)]:
+            about = {"entity_type": "contact", "entity_id": record, "values": {"by": person}}
+            rows += [Decision(kind="conflict_settled", key=key, sentence=f"{key} set.", **about) for key in KEYS]
+        Decision.objects.bulk_create(fold_alike(rows))
+    page = browser.get("/admin/sync/decision/").content.decode()
+    assert page.count("… and 3 more records") == 2
+    for query in re.findall(r'href="(\?fold_id=[^"]+)"', page):
+        assert browser.get(f"/admin/sync/decision/{query}").context["cl"].result_count == 8
+
+
 def test_an_act_ends_after_its_time_but_an_import_waits_for_its_quota(browser: Client) -> None:
     entries(8)
     move_clock(120)

@@ -80,6 +80,15 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
     assert badges_of(browser) == ["Stopped", "Syncing"]
 
 
+def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:
+    states.boards()
+    for entity_type in ("contact", "organization"):
+        states.stop_board(entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
+    assert html_of(browser).count("Pause…") == 1
+    pauses.pause("anna")
+    assert "Pause…" not in html_of(browser)
+
+
 def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client, settings: Any) -> None:
     def button() -> list[str]:
         state = html_of(browser).partition('aria-label="State"')[2].partition("</section>")[0]

@@ -13,7 +13,7 @@ from sync.models import ApprovalRequest, Decision
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
 from tests.support.people import staff_who_may
-from tests.undo.conftest import pull
+from tests.undo.test_undo import pull
 
 __all__ = ["boards", "kinds", "pull"]
 

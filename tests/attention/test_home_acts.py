@@ -17,11 +17,12 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
+from sync.admin import handlers
 from sync.admin.confirmed_action import RecordTable
-from sync.attention import OF_BOARDS, Kind
-from sync.choices import ColumnProblem
+from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
 from sync.clock import sync_now
-from sync.models import ApiQuota, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.kernel.messages import ACTS
+from sync.models import ApiQuota, BoardLink, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import answer_to_question
@@ -134,6 +135,13 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     browser.post(UNDO)
     conflict.refresh_from_db()
     assert conflict.is_being_undone
+
+
+def test_what_differed_when_it_was_first_linked_is_resolved_on_home_too(browser: Client, kinds: Kinds) -> None:
+    SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
+    key = kinds[Kind.CONFLICT][0]
+    browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(page(browser), key)})
+    assert SyncConflict.objects.get(pk=key.partition(":")[2]).stored_resolution.resolution_type == "keep_npd"
 
 
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +358,7 @@ def test_sixty_removed_items_are_answered_in_one_act(browser: Client, act: str, 
     assert LogEntry.objects.filter(object_id=str(gone[0].pk)).exists()
 
 
-def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client) -> None:
+def test_what_creates_says_what_it_takes(browser: Client) -> None:
     removed_ones(2)
     [cause] = attention.groups()
     form = {"back": HOME, "action": "create_item", "cause": cause.cause}
@@ -358,17 +366,10 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
     def question() -> str:
         return words_of(browser.post(ACT, form).content.decode())
 
-    before = question()
-    assert "API calls left" not in before
-    assert "blocked" not in before
+    assert "API calls left" not in question()
     limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "points": 0}
     ApiQuota.objects.update_or_create(id=1, defaults=limits)
-    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(
-        problem="The column is gone.", problem_code=ColumnProblem.MISSING
-    )
-    text = question()
-    assert "Takes about 2 of the 780 API calls left today." in text
-    assert "Role is blocked: the items are created without it for now." in text
+    assert "Takes about 2 of the 780 API calls left today." in question()
 
 
 def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(browser: Client) -> None:
@@ -450,6 +451,18 @@ def test_who_may_only_resolve_reads_the_number_of_the_lists_tab(client: Client, 
     tabs = {tab.label: tab.count for tab in client.get("/admin/npd/contact/").context["cl"].tabs}
     assert tabs["Needs attention"] == box.group.records + 1
     assert "1 more record needs somebody else." in words_of(page.content.decode())
+
+
+@pytest.mark.parametrize(("kind", "code"), [*((kind, "") for kind in KINDS), *CAUSES])
+def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner(kind: Kind, code: str) -> None:
+    expected = [] if kind is Kind.STOP else attention.acts_of(kind, code)
+    assert [handler.act for handler in handlers.handlers_of(kind, code)] == expected
+
+
+def test_each_act_says_what_it_does_as_a_sentence_and_asks_before_it_deletes() -> None:
+    for act in ACTS.values():
+        assert act.effect.endswith("."), act.code
+        assert act.asks or not act.deletes, act.code
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

@@ -5,9 +5,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
-from conflicts.reports import ConflictReport, FieldConflict
-from npd.models import Contact, Organization
-from tests.admin import states
+from npd.models import Contact
 from tests.api.conftest import code_of
 from tests.conflicts.conftest import PHONE, ROLE, finding, record, values_seen
 
@@ -52,29 +50,6 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     assert (response.status_code, code_of(response)) == (409, "stale")
     assert response.json()["current"] == values_seen(moved, ROLE)
     assert SyncConflict.objects.get().resolution is None
-
-
-def test_a_choice_may_be_made_by_the_record(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
-    states.boards()
-    url, form = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
-    form["seen"]["phone"]["npd"] = "+442079460812"
-    assert api.post(url, form).status_code == 409
-    Contact.objects.filter(pk=contact.pk).update(phone="+442079460019")
-    assert api.post(url, form).status_code == 409
-    Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
-    assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
-    assert api.post(url, form).status_code == 200
-
-
-@pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
-def test_a_list_may_be_seen_as_the_record_itself_says_it(api: APIClient, seen_in_npd: Any) -> None:
-    states.boards()
-    navy = Organization.objects.create(name="Navy", aliases=["Hose"], monday_id="5")
-    names = FieldConflict("aliases", "Hose", None, "Pipe")
-    record(ConflictReport("organization", navy.pk, "5", "fields", (names,)))
-    form = {"resolution_type": "keep_npd", "seen": {"aliases": {"npd": seen_in_npd, "monday": "Pipe"}}}
-    url = f"{LIST}{SyncConflict.objects.get().pk}/resolve"
-    assert api.post(url, form, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

@@ -113,6 +113,12 @@ def test_of_a_row_that_is_refused_no_warning_says_that_it_is_imported(browser: C
     assert set(warnings(page)) == {3}
 
 
+def test_a_new_row_with_the_name_of_a_record_has_a_warning(browser: Client) -> None:
+    contact("Ann", "ann@x.org")
+    page = preview(browser, "Name,Email\nann,ann@y.org\nBob,bob@y.org\n")
+    assert warnings(page) == {2: "A contact in NPD has this name, but another email or none."}
+
+
 def test_a_row_that_may_be_about_another_person_has_a_warning_and_can_be_left_out(browser: Client) -> None:
     ann, bob = contact("Ann", "ann@x.org"), contact("Bob", "bob@x.org")
     cid, eve = contact("Cid", "cid@x.org"), contact("Eve")

@@ -14,7 +14,7 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.operations.setup.board_setup import switch_board
@@ -331,6 +331,15 @@ def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) 
     UnmatchedItem.objects.get_or_create(entity_type="contact", item_id=contact.monday_id)  # and was being stored then
     world.work(seconds=11)
     assert rows() == []
+
+
+def test_many_new_items_are_one_line_of_the_activity(world: World) -> None:
+    for number in range(4):
+        world.add(f"New {number}", email=mail(f"new{number}@example.com"))
+    world.hear(seconds=11)
+    world.work(seconds=11)
+    assert Contact.objects.count() == 4
+    assert Decision.objects.filter(kind="create", folded=False).count() == 1
 
 
 def test_of_two_new_items_with_one_key_the_second_is_asked_about_with_the_first_ones_record_once(world: World) -> None:

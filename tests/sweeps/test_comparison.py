@@ -254,6 +254,16 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
     assert result.items == 0
 
 
+def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: World, post: Post) -> None:
+    contact = world.linked("Ann", role_title="Analyst")
+    post.edit(contact, "role_title", "Countess")
+    BoardLink.objects.update(swept_to=sync_now() + timedelta(hours=1))  # no sweep looks so far back
+    world.sandbox.faults({"listing": 0, "on": "items_page", "count": 10})
+    reconcile_boards()
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+
+
 def test_every_page_is_compared(world: World, post: Post) -> None:
     world.list_in_pages_of_eight()
     rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]

@@ -1,14 +1,18 @@
 """What webhooks missed is found by the activity log and by the items' last update; nothing is done twice."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
-from sync.models import Decision
+from npd.models import Contact
+from sync.models import BoardLink, Decision, IgnoredItem
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
+from sync.operations.comparison import compare_board
+from sync.operations.sweep import sweep_board
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -140,3 +144,23 @@ def test_the_log_shows_our_overwrite_and_late_webhooks_add_nothing(world: World,
     post.sweep()
     assert len(overwritten()) == 1
     assert SyncConflict.objects.count() == 1
+
+
+@pytest.mark.parametrize("check", [sweep_board, compare_board])
+@pytest.mark.parametrize(("left_alone", "contacts"), [(False, 2), (True, 1)])
+def test_a_check_finds_an_edit_of_an_item_that_is_another_than_a_record_but_not_of_one_left_alone(
+    world: World, post: Post, check: Callable[[BoardLink], Any], left_alone: bool, contacts: int
+) -> None:
+    contact = world.linked()
+    item_id = world.add("Ann", email=contact.email)
+    IgnoredItem.objects.create(
+        entity_type="contact", item_id=item_id, entity_id=contact.pk, reason="Mary did.", left_alone=left_alone
+    )
+    post.swept()
+    world.sandbox.act("edit", item_id=item_id, column_id="email", value="other@example.com")
+    post.lose()
+    for _ in range(2):  # an item without a record waits for its next edit
+        world.pass_time(minutes=30)
+        check(world.link())
+        world.work()
+    assert Contact.objects.count() == contacts

@@ -207,7 +207,9 @@ class PassRun:
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        Decision.objects.create(
+        # Not the expressions of db_default, which no other entry equals.
+        texts = {"key": "", "actor": ""} | columns
+        entry = Decision(
             entity_type=self.entity_type,
             entity_id=entity_id,
             remote_id=item_id,
@@ -215,8 +217,9 @@ class PassRun:
             sentence=sentence,
             batch_id=self.batch_id,
             cause=cause,
-            **columns,
+            **texts,
         )
+        Decision.objects.bulk_create(fold_alike([entry]))
 
     def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
         history = PassHistory(self.board, plans, self.batch_id, self.read_request)

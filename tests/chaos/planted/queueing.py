@@ -23,7 +23,7 @@ def _renews_what_it_has_lost(right: Wrong, lease: Any, seconds: float = 0) -> No
     """As if it still had the board."""
 
 
-@instead_of(stale_finish, "sync.outbox.claim:Lease._seconds_left")
+@instead_of(stale_finish, "sync.outbox.claim:Lease._lock_row")
 def _lasts_for_ever(right: Wrong, lease: Any) -> float:
     return 3600.0
 
