@@ -26,7 +26,7 @@ from bench.table import Row, options_of, publish
 
 BATCH = 100
 WORKERS = (1, 2, 4)
-GATE = 0.5
+GATE = 0.75
 BOARDS = [f"bench{number}" for number in range(max(WORKERS))]
 
 _FILL = """

@@ -323,11 +323,11 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
     return resolved
 
 
-def blocked_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
-    """Return sentences about the record's blocked fields that are not in conflict."""
+def problem_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
+    """Return sentences about the record's other fields that are blocked, or that Monday stores in another form."""
     problems = _problem_fields(context)
     others = [mapping for key, mapping in context.mapped.items() if key in problems.keys() - conflict.conflict_fields]
-    return [f"{mapping.label} is blocked: {problems[mapping.key]['reason']}" for mapping in others]
+    return [f"{mapping.label}: {problems[mapping.key]['reason']}" for mapping in others]
 
 
 def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[str, str]]:

@@ -350,7 +350,7 @@ class ConflictView(CaseView):
             "resolved": case.resolved_fields(conflict, self.context),
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
-            "blocked": case.blocked_sentences(conflict, self.context) if by_field else [],
+            "blocked": case.problem_sentences(conflict, self.context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
             "is_waiting": self.is_waiting,
             "item_url": self.context.item_url(conflict.monday_item_id),

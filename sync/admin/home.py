@@ -355,14 +355,11 @@ def _group_buttons(
     is_blocked = group.kind is attention.Kind.BLOCKED and group.code in blocked_by_mapping
     if mapped_link and (is_blocked or group.kind is attention.Kind.REJECTED):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[mapped_link])))
-    label = ""
-    if group.kind is attention.Kind.REMOVED:
-        label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
-    elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
-        label = "Open the board"
     on_monday = []
-    if label and acts and link is not None:
-        on_monday.append(Button(label, url=registry.board_url(link), is_on_monday=True))
+    if acts and link is not None and group.kind is attention.Kind.REMOVED:
+        on_monday.append(record_panel.restore_button(link, group.code))
+    elif acts and link is not None and (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
+        on_monday.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         return [*on_monday, *acts, *pages]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -260,11 +261,20 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     elif not offered and entry.url != page_url:
         label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
+    link = registry.link_of(entry.entity_type)
+    if offered and link is not None and entry.kind is attention.Kind.REMOVED:
+        yield replace(restore_button(link, entry.cause_code), code="restore")
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
         label = handler.label(entry)
         yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
+
+
+def restore_button(link: BoardLink, cause_code: str) -> Button:
+    """Return the button to the board, on which people restore a removed item."""
+    label = "Move back on Monday" if cause_code == "moved" else "Restore on Monday"
+    return Button(label, url=registry.board_url(link), is_on_monday=True)
 
 
 def may_change_mapping(user: Any) -> bool:

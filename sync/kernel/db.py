@@ -1,14 +1,15 @@
-"""Additions to Django's database layer: bulk updates, retries, search lookups."""
+"""Additions to Django's database layer: bulk updates, prepared statements, retries, search lookups."""
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import psycopg
 from django.core.exceptions import EmptyResultSet
-from django.db import OperationalError, connection, models
+from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday.texts import PLAIN_LETTERS_SQL, SORT_KEY_SQL, drop_invisible, plain_letters
@@ -51,6 +52,46 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
         f"FROM jsonb_to_recordset(%s::jsonb) AS changed({typed_columns}) WHERE stored.{key} = changed.{key}",
         [json.dumps(values, default=str)],
     )
+
+
+# SQLSTATEs of a prepared statement with an outdated result type, or that the server lost.
+STALE_SQLSTATES = ("0A000", "26000")
+
+
+def fetch_prepared(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a prepared statement on Django's connection and return the rows; raises Django's database errors.
+
+    PostgreSQL parses and plans it once for each connection, which for a claim or a delivery is a third of the work;
+    Django's cursors write the parameters into the text, so each statement is new. Django's execute wrappers are
+    bypassed: the one of the history would prepend a command, and two commands can't be prepared together. So rows
+    written here get no history.
+
+    A prepared statement may be stale because a table was altered or a pooler reset the session. Outside a transaction
+    it is repeated on a new connection; inside one, the rollback drops it. A pooler that changes connections between
+    transactions may lose prepared statements; `?prepare_threshold=off` in DATABASE_URL switches them off.
+    """
+    try:
+        return _fetch_once(sql, params)
+    except Error as error:
+        if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", None) not in STALE_SQLSTATES:
+            raise
+        connection.close()
+        return _fetch_once(sql, params)
+
+
+def _fetch_once(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    driver = connection.connection
+    threshold = connection.settings_dict["OPTIONS"].get("prepare_threshold", 0)
+    former_threshold = driver.prepare_threshold
+    driver.prepare_threshold = threshold if isinstance(threshold, int) else None
+    try:
+        with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor:
+            return cursor.execute(sql, params).fetchall()
+    finally:
+        driver.prepare_threshold = former_threshold  # for Django's own statements, which are always new
 
 
 # Each attempt waits half a second for locks; no save holds its locks for ten seconds.

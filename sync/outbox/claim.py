@@ -132,7 +132,7 @@ class Lease:
     def _lock_row(self) -> float | None:
         """Lock the lease row and return its remaining seconds; None if it has expired or another worker has it."""
         params = {"link": self.link.pk, "token": self.token, "lock_timeout": f"{LOCK_TIMEOUT_MS}ms"}
-        for seconds_left, stored_pid, server_pid in db.fetch_rows(_LOCK_LEASE, params):
+        for seconds_left, stored_pid, server_pid in db.fetch_prepared(_LOCK_LEASE, params):
             # Null behind a pooler, as `_SESSION` stores it.
             own_pid = server_pid if server_pid == _backend_pid() else None
             if stored_pid != own_pid:  # the connection is a new one
@@ -349,7 +349,7 @@ def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
 
 
 def _run_claim(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Any]:
-    return db.fetch_rows(statement, {"entity_type": lease.link.entity_type, "token": lease.token, **params})
+    return db.fetch_prepared(statement, {"entity_type": lease.link.entity_type, "token": lease.token, **params})
 
 
 def _load_row(values: Sequence[Any]) -> SyncQueue:

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.db import fetch_rows, storable_json
+from sync.kernel.db import fetch_prepared, storable_json
 from sync.limits import credentials
 from sync.models import SyncedModel, WebhookEvent
 from sync.monday.board_events import (
@@ -223,7 +223,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "set": list(set_ids),
         "named": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
     }
-    [row] = fetch_rows(_delivery_sql(tuple(models.items())), params)
+    [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
     outcome, woken_type, wait_seconds, synced_id = row
     if woken_type is not None and synced_id is not None:
         mark_pending(woken_type, [synced_id], waits=False)

@@ -105,15 +105,21 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "blocked field": (lambda: blocked("A"), ["map_field", "check_column"]),
     "invalid value": (lambda: invalid("A"), ["retry_field"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
-    "item archived": (lambda: removed("A", "1", "archived"), ["create_item", "unlink", "delete_record"]),
-    "item deleted": (lambda: removed("A", "1", "deleted"), ["create_item", "unlink", "delete_record"]),
-    "item on another board": (lambda: removed("A", "1", "moved"), ["create_item", "unlink", "delete_record"]),
+    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_item", "unlink", "delete_record"]),
+    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_item", "unlink", "delete_record"]),
+    "item on another board": (
+        lambda: removed("A", "1", "moved"),
+        ["restore", "create_item", "unlink", "delete_record"],
+    ),
     "item not shown": (lambda: removed("A", "1", "missing"), []),
     "item archived, mirrored from Monday": (
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
-        ["unlink", "delete_record"],
+        ["restore", "unlink", "delete_record"],
     ),
-    "asked about an archived item": (lambda: asked_about("A", "1"), ["create_item", "unlink", "delete_record"]),
+    "asked about an archived item": (
+        lambda: asked_about("A", "1"),
+        ["restore", "create_item", "unlink", "delete_record"],
+    ),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["turn_sync_on"]),
     "unlinked": (lambda: unlinked("A"), ["link_again", "turn_sync_on"]),
@@ -172,7 +178,7 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
         (("view_syncconflict", "delete_contact"), {"conflict": ["conflict"], "rejected value": ["rejected"]}),
         (("view_syncconflict", "change_contact", "delete_contact"), {
             "conflict": ["conflict"], "rejected value": ["rejected"], "sync off": ["turn_sync_on"],
-            "item archived": ["create_item", "unlink", "delete_record"],
+            "item archived": ["restore", "create_item", "unlink", "delete_record"],
         }),
     ],
 )  # fmt: skip

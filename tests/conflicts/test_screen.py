@@ -51,7 +51,7 @@ def test_the_screen_shows_both_sides_and_the_base(browser: Client, conflict: Syn
     for value in (PHONE.npd, PHONE.base, PHONE.monday, ROLE.npd, ROLE.base, ROLE.monday):
         assert str(value) in text
     assert "2 fields differ" in text
-    assert "Notes is blocked: Monday refused it." in text
+    assert "Notes: Monday refused it." in text
     folded = page[page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))]
     assert "2 fields are equal on both sides" in " ".join(folded.split())
     assert "grace@navy.test" in folded

@@ -13,7 +13,9 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 from npd.models import Contact, Organization
 from sync.choices import Cause
 from sync.clock import sync_now
+from sync.kernel.db import fetch_prepared
 from sync.models import BoardLink, SyncQueue, WebhookEvent
+from sync.records import inbox
 from sync.records.inbox import receive
 from tests.inbox.conftest import BARE, BOARD, PATH_TOKEN, WITH_TOKEN, Answer, answer_of, body, raw, signed
 
@@ -232,11 +234,24 @@ def test_an_item_is_looked_for_only_among_the_records_of_its_board(linked: Conta
 
 
 def test_a_delivery_costs_one_query(
-    linked: Contact, settings: Settings, django_assert_num_queries: DjangoAssertNumQueries
+    linked: Contact,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
+    prepared: list[str] = []
+
+    def counted(sql: str, params: Any) -> Any:
+        prepared.append(sql)
+        return fetch_prepared(sql, params)
+
+    monkeypatch.setattr(inbox, "fetch_prepared", counted)
     BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(0):
         take(raw())
+    assert len(prepared) == 1
     authorization = signed(settings.SITE_URL + BARE)
-    with django_assert_num_queries(2):  # and the time
+    with django_assert_num_queries(1):  # the time
         receive(raw(), authorization=authorization, path_token=None, path=BARE)
+    assert len(prepared) == 2
+    assert len(set(prepared)) == 1  # the same text, else each would be planned anew
