@@ -94,10 +94,7 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        records = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
-        # The boards' lines below show the other number.
-        detail = "" if records == things else "A thing may concern many records, or an item without one."
-        return StateLine("warn", "notifications", f"Syncing; {need} attention", detail)
+        return StateLine("warn", "notifications", f"Syncing; {need} attention")
     return _calm_line(request, boards)
 
 
