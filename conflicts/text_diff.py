@@ -68,10 +68,11 @@ def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
     pieces = [("… ", False)] if is_begun and parts else []
     room = EXCERPT_LENGTH
     for text, is_marked in parts:
-        pieces.append((text[:room], is_marked))
+        if len(text) > room:
+            # Without a space before it, the ellipsis never gets a line of its own.
+            return [*pieces, (text[:room].rstrip(), is_marked), ("…", False)]
+        pieces.append((text, is_marked))
         room -= len(text)
-        if room < 0:
-            return [*pieces, ("…", False)]
     return pieces
 
 

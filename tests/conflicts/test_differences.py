@@ -84,6 +84,8 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
     [cut, _] = shown_excerpts(f"Tuesday {same}", f"Wednesday {same}")
     assert cut.startswith("[Tuesday] Parent")
     assert cut.endswith("…")
+    [cut, _] = shown_excerpts("word " * 50, "words " * 50)
+    assert not cut.endswith(" …")
     assert shown_excerpts("Ann", None) == ["Ann", ""]
     assert shown_excerpts("one line", "one line and more") == ["one line", "one line [and more]"]
 
