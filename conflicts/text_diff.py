@@ -58,7 +58,9 @@ def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
     lines = [" ".join((side or "").split()) for side in (text, other)]
     differs = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
     begin = max(0, differs - EXCERPT_BEFORE)
-    begin = lines[0].rfind(" ", 0, begin) + 1 or begin  # at the start of a word
+    word_start = lines[0].rfind(" ", 0, begin) + 1
+    # Some languages have no spaces.
+    begin = word_start if begin - word_start <= EXCERPT_BEFORE else begin
     mine, theirs = [line[begin : begin + 2 * EXCERPT_LENGTH] for line in lines]
     return [_cut(diff_parts(mine, theirs), bool(begin)), _cut(diff_parts(theirs, mine), bool(begin))]
 

@@ -177,7 +177,6 @@ class Button:
 
     label: str
     code: str = ""  # of the act
-    label_if_selected: str = ""  # instead of `label` while rows are selected; empty if that is the same
     url: str = ""  # of the page, if it leads to one
     post_to: str = ""  # where it posts `hidden`, if it has a form of its own
     hidden: Mapping[str, object] = field(default_factory=dict)
@@ -185,6 +184,7 @@ class Button:
     key: str = ""  # of the keyboard
     takes_away: bool = False  # whether its act deletes something
     is_on_monday: bool = False  # whether the page opens in a new tab
+    label_if_selected: str = ""  # instead of `label` while rows are selected; empty if that is the same
 
 
 @dataclass(frozen=True)

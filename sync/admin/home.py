@@ -376,7 +376,8 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
             selection = handler.selection_label(group)
-            buttons.append(Button(label, handler.code, selection, key=handler.act.key, takes_away=takes_away))
+            button = Button(label, handler.code, key=handler.act.key, takes_away=takes_away)
+            buttons.append(replace(button, label_if_selected=selection))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
@@ -450,7 +451,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     wording = attention.Wording.of_boards()
     boards = _board_lines(request, overview, wording)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
-    things = sum(box.group.needs_somebody for box in boxes)
+    tallies = admin_base.tallies_of(request)
+    things = sum(tallies[kind].causes for kind in shown.kinds)
     is_loading = any(board.first_load for board in boards)
     is_paused = all(board.availability.is_paused for board in boards)
     home = {
@@ -460,6 +462,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boxes": boxes,
         # The keys of the keyboard that act on a row.
         "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
+        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MOST_GROUPS else 0,
         "reads_only": shown.reads_only and bool(boxes),
         "others": _others_sentence(shown, boards),
         "sees_nothing": not shown.kinds and not boards,

@@ -278,7 +278,8 @@ def record_samples() -> Samples:
         rows = spec.model._default_manager.order_by().values_list("sync_status")
         records |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     waiting = dict.fromkeys(product([*types, ""], [kind.value for kind in Kind]), 0)
-    counted = attention.waiting().order_by().values_list("entity_type", "kind").annotate(Count("pk"))
+    entries = attention.without_notices(attention.waiting())
+    counted = entries.order_by().values_list("entity_type", "kind").annotate(Count("pk"))
     waiting |= {(entity_type, kind): number for entity_type, kind, number in counted}
     return {"records": records, "attention": waiting}
 

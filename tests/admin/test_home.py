@@ -182,6 +182,16 @@ def test_home_takes_at_most_fifteen_queries_with_two_thousand_things(browser: Cl
     assert (few <= 15, many <= 15) == (True, True), (few, many)
 
 
+def test_of_many_groups_home_lists_fifty_and_counts_all(browser: Client) -> None:
+    states.boards()
+    for number in range(52):
+        states.dead(f"Dead {number}", error=f"Refused in way {chr(65 + number // 26)}{chr(65 + number % 26)}.")
+    answer = browser.get(HOME)
+    assert len(answer.context["boxes"]) == 50
+    assert "52 things need attention" in text_of(browser)
+    assert "2 more appear here as these are done." in text_of(browser)
+
+
 def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
     states.boards()
     for number in range(61):

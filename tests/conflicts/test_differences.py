@@ -86,6 +86,10 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
     assert cut.endswith("…")
     [cut, _] = shown_excerpts("word " * 50, "words " * 50)
     assert not cut.endswith(" …")
+    [cut, _] = shown_excerpts("Prefers mail and no calls at all", "Prefers mail and no calls")
+    assert cut.startswith("Prefers")
+    [cut, _] = shown_excerpts("字" * 300 + "一", "字" * 300 + "二")
+    assert "一" in cut
     assert shown_excerpts("Ann", None) == ["Ann", ""]
     assert shown_excerpts("one line", "one line and more") == ["one line", "one line [and more]"]
 

@@ -86,10 +86,8 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
     assert 'value="check_column"' in inbox
     assert f'href="/admin/sync/boardlink/{world.link().pk}/change/"' in inbox
     record = f"/admin/npd/contact/{contact.pk}/change/"
-    assert (
-        f'href="/admin/sync/boardlink/{world.link().pk}/change/" data-act="map_field"'
-        in admin.get(record).content.decode()
-    )
+    record_page = " ".join(admin.get(record).content.decode().split())
+    assert f'href="/admin/sync/boardlink/{world.link().pk}/change/" data-act="map_field"' in record_page
     assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
     assert "nothing has changed. Still blocked: Role." in answer_to(admin, CHECK)[0]
     owner.column("role_title", "restore")
