@@ -63,8 +63,10 @@ class Run:
     def begin_by_make(self, *before: str) -> psutil.Process:
         """`make run` as far as the database's start; make's process."""
         self.link_packages()
+        run_file = self.folder / "var" / "run.json"
+        run_file.unlink(missing_ok=True)  # of a killed run
         self.begin([*before, "make", "-s", "run"])
-        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 600)
+        wait_for("the database runs", run_file.exists, 600)
         assert self.process
         return psutil.Process(self.process.pid)
 
