@@ -308,8 +308,8 @@ def libpq_variables() -> dict[str, str]:
     names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
     options = {option: database.get(name) for option, name in names.items()} | database.get("OPTIONS", {})
     # Other options, such as `prepare_threshold`, are the driver's own.
-    known = {option.envvar.decode(): option.keyword.decode() for option in Conninfo.get_defaults() if option.envvar}
-    return {variable: str(options[name]) for variable, name in known.items() if options.get(name)}
+    keywords = {option.envvar.decode(): option.keyword.decode() for option in Conninfo.get_defaults() if option.envvar}
+    return {variable: str(options[name]) for variable, name in keywords.items() if options.get(name)}
 
 
 def main(command: list[str]) -> None:

@@ -74,8 +74,8 @@ def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwa
 
     `plan` lists the migrations of this run, each with whether it was undone.
     """
-    done = [(migration.app_label, migration.name) for migration, undone in plan if not undone]
-    if sender.label == "npd" and ("npd", "0001_initial") in done:
+    applied = [(migration.app_label, migration.name) for migration, undone in plan if not undone]
+    if sender.label == "npd" and ("npd", "0001_initial") in applied:
         make_groups(using)
 
 

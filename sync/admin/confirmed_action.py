@@ -138,11 +138,11 @@ def question_page(
 
 
 def selection(
-    request: HttpRequest, action: str, rows: QuerySet[Any] | None = None, *seen: str
+    request: HttpRequest, action: str, rows: QuerySet[Any] | None = None, *shown_fields: str
 ) -> list[tuple[str, object]]:
     """Return a list's ticked rows and its action as hidden fields; for “all”, also which `rows` they are.
 
-    If the question depends on values of ticked rows, these fields are `seen`. Call it before the question reads its
+    If the question depends on values of ticked rows, `shown_fields` names them. Call it before the question reads its
     rows, so that a change in between is asked about again.
     """
     fields: list[tuple[str, object]] = [
@@ -150,8 +150,8 @@ def selection(
     ]
     all_rows = request.POST.get("select_across", "0")
     fields += [("action", action), ("select_across", all_rows), ("back", request.POST.get("back", ""))]
-    if rows is not None and (all_rows == "1" or seen):
-        shown = list(rows.values_list("pk", *seen))
+    if rows is not None and (all_rows == "1" or shown_fields):
+        shown = list(rows.values_list("pk", *shown_fields))
         fields += [("expect", len(shown)), ("asked", digest_of_rows(shown))]
     return fields
 
@@ -161,14 +161,14 @@ def selection_of(row: Model, action: str, back_url: str = "") -> dict[str, objec
     return {"action": action, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
 
 
-def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *seen: str) -> QuerySet[Any]:
+def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str) -> QuerySet[Any]:
     """Return the rows of a confirmed selection by their keys, so that rows which appear later are not included.
 
-    Raises CountChanged if “all”, or the fields of ticked rows that were `seen`, are others than in the question.
+    Raises CountChanged if “all”, or the fields of ticked rows in `shown_fields`, are others than in the question.
     """
-    present = list(rows.values_list("pk", *seen))
+    present = list(rows.values_list("pk", *shown_fields))
     is_same = request.POST.get("asked") == digest_of_rows(present)
-    if not is_same and (seen or request.POST.get("select_across") == "1"):
+    if not is_same and (shown_fields or request.POST.get("select_across") == "1"):
         raise CountChanged(expected_count(request), len(present))
     return rows.filter(pk__in=[key for key, *_ in present])
 

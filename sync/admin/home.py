@@ -297,7 +297,7 @@ def _boxes(
     if record_panel.may_change_mapping(request.user):
         mapped_links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     boxes = []
-    said: set[str] = set()
+    earlier_sentences: set[str] = set()
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
@@ -314,8 +314,8 @@ def _boxes(
         else:
             lead = group.sentence
         # Each sentence once, where several groups wait for the same.
-        news = [sentence for sentence in humanize.sentences(lead) if sentence not in said]
-        said.update(news)
+        news = [sentence for sentence in humanize.sentences(lead) if sentence not in earlier_sentences]
+        earlier_sentences.update(news)
         boxes.append(
             GroupBox(
                 group=group,

@@ -94,10 +94,10 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
     def _question(
-        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *seen: str
+        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *shown_fields: str
     ) -> confirmed_action.Question:
-        """Ask about the selected records; `seen` is as in `selection`."""
-        hidden = confirmed_action.selection(request, act.code, queryset, *seen)
+        """Ask about the selected records; `shown_fields` is as in `selection`."""
+        hidden = confirmed_action.selection(request, act.code, queryset, *shown_fields)
         records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
         rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
         table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())

@@ -64,8 +64,8 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
     # A job from NPD has something to send, whatever Monday has reported meanwhile.
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
     if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
-        known = "Monday reported what was known already."
-        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, known, is_processed=True))
+        sentence = "Monday reported what was known already."
+        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, is_processed=True))
     return None
 
 

@@ -317,9 +317,9 @@ class _FieldHistory:
             return True
         seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
         return any(
-            field_bases.side_of(self.convert.canonical_remote, seen.value) == event.value
-            for seen in seen_values
-            if datetime.fromisoformat(seen.at) >= since
+            field_bases.side_of(self.convert.canonical_remote, value.value) == event.value
+            for value in seen_values
+            if datetime.fromisoformat(value.at) >= since
         )
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
@@ -645,14 +645,14 @@ def seen_after(
         _, losses = rows.setdefault(lost_update.key, ([], []))
         losses += [ReportedLoss(_as_json(lost_update.value), now, write_id) for write_id in lost_update.writes]
     oldest = read_at - timedelta(days=settings.journal_days)
-    seen = {}
+    rows_by_field = {}
     for key, (values, losses) in rows.items():
         # Limited for each kind, so that new values don't displace reports.
         recent_losses = [loss for loss in losses if datetime.fromisoformat(loss.at) >= oldest][-MAX_ENTRIES:]
         recent_values = [value for value in values if datetime.fromisoformat(value.at) >= oldest][-MAX_ENTRIES:]
         if recent_losses or recent_values:
-            seen[key] = [list(row) for row in (*recent_losses, *recent_values)]
-    return seen
+            rows_by_field[key] = [list(row) for row in (*recent_losses, *recent_values)]
+    return rows_by_field
 
 
 def last_observed(sync_state: SyncMetadata, key: str) -> Any:
