@@ -6,8 +6,8 @@ Nothing else under sync/ calls a mutation. record_writes.py and the rules decide
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,12 +17,13 @@ from django.conf import settings
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.limits import board_call, breaker, connector, stops
-from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import calls, deleted_records, duplicates, gather, lookups, pass_plan, record_writes
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.restraints import new_clear_requests
@@ -36,93 +37,56 @@ PASS_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Call:
-    """One kind of call; each unit in it has an alias."""
-
-    kind: choices.CallKind
-    # Reads again under the lease what may have changed since the plan; returns by unit why it isn't sent.
-    outdated: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
-    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with its intents
-    alone: bool = False  # each value of its only unit has an alias of its own
-
-    def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
-        """Return the request. The n-th unit has the alias rn; if values are sent alone, the n-th value has vn."""
-        link = board.link
-        aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-        labels = any(value.creates_labels for write in writes for value in write.fields)
-        if self.kind is choices.CallKind.CREATE:
-            creates = [
-                board_items.ItemWrite(alias, {**write.values, board_items.NAME_COLUMN: write.name})
-                for alias, write in aliased
-            ]
-            group = link.group_id or None
-            return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-        if self.kind is choices.CallKind.CHANGE:
-            changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
-            if self.alone:
-                [write] = writes
-                changes = [
-                    board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-                    for number, value in enumerate(write.fields)
-                ]
-                if write.columns:
-                    changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
-            return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-        prepare = prepare_delete if self.kind is choices.CallKind.DELETE else prepare_archive
+def request_of(board: BoardContext, kind: choices.CallKind, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
+    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
+    link = board.link
+    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
+    if kind in (choices.CallKind.ARCHIVE, choices.CallKind.DELETE):
+        prepare = prepare_delete if kind is choices.CallKind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
+    labels = any(value.creates_labels for write in writes for value in write.fields)
+    if kind is choices.CallKind.CREATE:
+        creates = [
+            board_items.ItemWrite(alias, {**write.values, board_items.NAME_COLUMN: write.name})
+            for alias, write in aliased
+        ]
+        group = link.group_id or None
+        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
+    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+    if writes[0].is_divided:
+        [write] = writes
+        changes = [
+            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+            for number, value in enumerate(write.fields)
+        ]
+        if write.columns:
+            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
+    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
 
 
-def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the writes whose record's settings, mappings or board's filter have changed since they were read."""
-    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
+    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
+    return mappings, board.link.sync_filter, board.link.deleted_record_policy
+
+
+def outdated_units(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
-    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in board_now.mappings}
-    same_filter = board_now.link.sync_filter == board.link.sync_filter
-
-    def is_same(write: calls.Write) -> bool:
+    if _settings_of_board(board_now) != _settings_of_board(board):
+        return {write.unit: SETTINGS_CHANGED for write in writes}
+    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
+    outdated = {}
+    for write in writes:
         record = records.get(write.record_id)
-        same_settings = record is not None and record_writes.settings_of(record) == write.settings
-        same_mappings = all(mapped.get(key) == expected for key, expected in write.mappings.items())
-        return same_filter and same_settings and same_mappings
+        if write.settings is None:
+            # A deleted record may have been restored, and the item, or a duplicate, linked.
+            if write.item_id in owned or (write.removes and record is not None):
+                outdated[write.unit] = CHANGED
+        elif record is None or record_writes.settings_of(record) != write.settings:
+            outdated[write.unit] = SETTINGS_CHANGED
+    return outdated
 
-    return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
-
-
-RECORD_CHANGES = Call(choices.CallKind.CHANGE, _outdated_writes)
-RECORD_CREATES = Call(choices.CallKind.CREATE, _outdated_writes)
-
-
-def _outdated_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the removals whose policy, filter, record or item's owner changed since they were planned."""
-    records = board.model._default_manager
-    items = [write.item_id for write in writes]
-    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
-    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
-    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    link_now = BoardLink.objects.get(pk=board.link.pk)
-
-    def is_same(write: calls.Write) -> bool:
-        same_item = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = (
-            write.policy in (None, link_now.deleted_record_policy) and link_now.sync_filter == board.link.sync_filter
-        )
-        return same_item and same_policy and write.record_id not in restored_ids
-
-    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
-
-
-def _outdated_duplicates(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the duplicates that were linked to a record since, or all if the filter changed: it may leave them out."""
-    if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
-        return {write.unit: "The filter changed while it was synced." for write in writes}
-    owned = owners_of(board.link.entity_type, [write.item_id for write in writes])
-    return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
-
-
-_CLEAR = Call(choices.CallKind.CHANGE, _outdated_duplicates)
-_ARCHIVE = Call(choices.CallKind.ARCHIVE, _outdated_duplicates)
 
 ByUnit = dict[str, calls.WriteAnswer]
 
@@ -204,7 +168,7 @@ class Executor:
         self.failed_before = 0
         self.repeats: stops.Repeats | None = None  # how many were allowed when the pass began
 
-    def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
+    def send(self, kind: choices.CallKind, writes: Sequence[calls.Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
 
         Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
@@ -217,7 +181,7 @@ class Executor:
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
             if failure is None or not (failure.is_at_fault or failure.is_late):
-                answers |= self._send_document(call, document)
+                answers |= self._send_document(kind, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = stops.wait_for_turn(place)
@@ -225,7 +189,7 @@ class Executor:
                 answer = calls.WriteAnswer(calls.Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
             else:
-                sent = self._send_document(call, document)
+                sent = self._send_document(kind, document)
                 answers |= sent
                 if failure.is_late or failure.size == 1:
                     repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
@@ -273,7 +237,7 @@ class Executor:
         self.failed = []
         return judged
 
-    def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
+    def _send_document(self, kind: choices.CallKind, writes: Sequence[calls.Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
         if not stop_reason and not self.has_written and len(self.failed) >= stops.PARTS:
@@ -282,30 +246,30 @@ class Executor:
             stop_reason = "Monday is slow. The next sync goes on with it."
         if stop_reason or not writes:
             return {write.unit: calls.WriteAnswer(calls.Verdict.STOPPED, stop_reason) for write in writes}
-        if (held := self._held(call.kind)).detail:
+        if (held := self._held(kind)).detail:
             return dict.fromkeys((write.unit for write in writes), held)
         key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, call, writes, key)
+        answers, announced, request = commit_intents(self, kind, writes, key)
         if request is None:
             return answers
         try:
             result = self._write(request, key, len(announced))
         except errors.MondayError as error:
             if error.scope is not errors.Scope.BOARD:
-                return answers | self.end_failed_document(call, announced, error)
+                return answers | self.end_failed_document(kind, announced, error)
             result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self.confirm(call, announced, result)
+        return answers | self.confirm(kind, announced, result)
 
     def create(self, writes: Sequence[calls.Write]) -> ByUnit:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        answers = self.send(RECORD_CREATES, writes)
+        answers = self.send(choices.CallKind.CREATE, writes)
         bare = []
         for write in writes:
             if answers[write.unit].verdict is calls.Verdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 bare.append(replace(write, fields=name))
         existing = self._existing_items(bare) if bare and not self.stop_reason else {}
-        sent = self.send(RECORD_CREATES, [write for write in bare if write.unit not in existing])
+        sent = self.send(choices.CallKind.CREATE, [write for write in bare if write.unit not in existing])
         for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
@@ -341,29 +305,31 @@ class Executor:
         self.has_written |= _has_item(result) and not result.replayed
         return result
 
-    def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
+    def confirm(
+        self, kind: choices.CallKind, announced: Sequence[Announced], result: board_items.WriteResult
+    ) -> ByUnit:
         """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
         is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
-            stops.end_board_stop(self.board.link, call.kind)
+            stops.end_board_stop(self.board.link, kind)
         answers: ByUnit = {}
         forbidden: list[tuple[calls.Write, errors.MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             intent.request_id = result.request_id
-            if call.alone:
-                answers[write.unit] = self._confirm_values((write, intent), result, call)
+            if write.is_divided:
+                answers[write.unit] = self._confirm_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
                 answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CHANGE and write.fields:
+            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is choices.CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
             else:
-                answers[write.unit] = self._end_rejected(call, (write, intent), outcome)
-        return answers | self._end_forbidden(call, forbidden, is_open=is_written)
+                answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
+        return answers | self._end_forbidden(kind, forbidden, is_open=is_written)
 
     def _end_forbidden(
-        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
+        self, kind: choices.CallKind, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
     ) -> ByUnit:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
@@ -379,10 +345,10 @@ class Executor:
         """
         named_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
         if named_columns:
-            return self._send_without_columns(call, forbidden, named_columns)
+            return self._send_without_columns(kind, forbidden, named_columns)
         trial = None if is_open or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
-            answer = self._send_document(replace(call, alone=True), [trial])[trial.unit]
+            answer = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
             if answer.intent and answer.verdict is calls.Verdict.DONE:
                 # The trial's record isn't in this pass, so nothing else ends this intent.
                 _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
@@ -393,14 +359,15 @@ class Executor:
         answers: ByUnit = {}
         for number, (write, error) in enumerate(forbidden):
             if not is_open and (trial is not None or number > 0):
-                stops.stop_board(self.board.link, error, call.kind)
-                return {other.unit: self._held(call.kind) for other, _ in forbidden}
+                stops.stop_board(self.board.link, error, kind)
+                return {other.unit: self._held(kind) for other, _ in forbidden}
             if number > 1:  # not a call for each, because they could be many
                 answers[write.unit] = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
                 continue
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
-            answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
+            columns = {**_npd_id_again(self.board, write.record_id), **write.columns}
+            apart = replace(write, columns=columns, is_divided=True)
+            answer = self._send_document(kind, [apart])[write.unit]
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 answer = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
@@ -408,12 +375,12 @@ class Executor:
             is_open = is_open or answer.item is not None
             closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
             if closed_columns:
-                return answers | self._send_without_columns(call, forbidden[number + 1 :], closed_columns)
+                return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
         return answers
 
     def _send_without_columns(
         self,
-        call: Call,
+        kind: choices.CallKind,
         forbidden: Sequence[tuple[calls.Write, errors.MondayError]],
         closed_columns: Collection[str | None],
     ) -> ByUnit:
@@ -426,18 +393,20 @@ class Executor:
                 rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
                 fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
                 remaining.append(replace(write, fields=fields))
-        sent_answers = self._send_document(call, [write for write in remaining if write.fields or write.columns])
+        sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
             answer = sent_answers.get(write.unit, calls.NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers | self._end_forbidden(call, others, is_open=True)
+        return answers | self._end_forbidden(kind, others, is_open=True)
 
     def _held(self, kind: choices.CallKind) -> calls.WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
         return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds, waits_for=choices.WaitsFor.WRITES)
 
-    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.WriteAnswer:
+    def _confirm_values(
+        self, announced: Announced, result: board_items.WriteResult, kind: choices.CallKind
+    ) -> calls.WriteAnswer:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
@@ -450,30 +419,32 @@ class Executor:
             elif outcome.scope in (errors.Scope.FIELD, errors.Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
                 rejected[value.key] = outcome
             else:
-                answer = self._end_rejected(call, announced, outcome)
+                answer = self._end_rejected(kind, announced, outcome)
                 unsent = frozenset(other.key for other in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
         return calls.WriteAnswer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.WriteAnswer:
+    def _end_rejected(
+        self, kind: choices.CallKind, announced: Announced, error: errors.MondayError
+    ) -> calls.WriteAnswer:
         write, intent = announced
         if error.scope is errors.Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CREATE and not is_bare:
+            if error.kind is errors.BOARD_FORBIDDEN and kind is choices.CallKind.CREATE and not is_bare:
                 return calls.WriteAnswer(calls.Verdict.NAME_ONLY, error.sentence)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is not choices.CallKind.CREATE:
+            if error.kind is errors.BOARD_FORBIDDEN and kind is not choices.CallKind.CREATE:
                 return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not stops.refusal(self.board.link, call.kind)[0]:
-                stops.stop_board(self.board.link, error, call.kind)
-            return self._held(call.kind)
-        if not call.alone and error.scope in (errors.Scope.FIELD, errors.Scope.COLUMN):
+            if not stops.refusal(self.board.link, kind)[0]:
+                stops.stop_board(self.board.link, error, kind)
+            return self._held(kind)
+        if not write.is_divided and error.scope in (errors.Scope.FIELD, errors.Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
-            return self._end_rejected_value(call, write, error)
+            return self._end_rejected_value(kind, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
         verdict = calls.Verdict.REFUSED
@@ -484,17 +455,20 @@ class Executor:
             verdict = calls.Verdict.STOPPED
         return calls.WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
-    def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.WriteAnswer:
+    def _end_rejected_value(
+        self, kind: choices.CallKind, write: calls.Write, error: errors.MondayError
+    ) -> calls.WriteAnswer:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
             breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            stops.stop_board(self.board.link, error, call.kind)
-            return self._held(call.kind)
+            stops.stop_board(self.board.link, error, kind)
+            return self._held(kind)
         rejected = rejected_fields(write, error)
-        remaining = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
-        if call.kind is choices.CallKind.CREATE:
+        fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining = replace(write, fields=fields, is_divided=True)
+        if kind is choices.CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
             return calls.WriteAnswer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
@@ -502,10 +476,12 @@ class Executor:
             return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
         if not (remaining.fields or remaining.columns):
             return calls.WriteAnswer(calls.Verdict.DONE, rejected=rejected)
-        answer = self._send_document(replace(call, alone=True), [remaining])[write.unit]
+        answer = self._send_document(kind, [remaining])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+    def end_failed_document(
+        self, kind: choices.CallKind, announced: Sequence[Announced], error: errors.MondayError
+    ) -> ByUnit:
         """Split a document that Monday refused. One without a known outcome never is: its parts could be made twice."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
@@ -517,10 +493,10 @@ class Executor:
             self.failed.append((error, writes))
             return {writes[0].unit: calls.WriteAnswer(calls.Verdict.STOPPED, error.sentence)}
         if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(call, announced[0], error)}
+            return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         half = len(writes) // 2
-        return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
+        return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
 
     def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
         """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
@@ -599,7 +575,7 @@ class Executor:
 
 
 def commit_intents(
-    executor: Executor, call: Call, writes: Sequence[calls.Write], key: str
+    executor: Executor, kind: choices.CallKind, writes: Sequence[calls.Write], key: str
 ) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
     """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
@@ -613,12 +589,12 @@ def commit_intents(
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else call.outdated(board, writes)
+        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
         unsent = {unit: calls.WriteAnswer(calls.Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
-        request = call.request(board, allowed)
+        request = request_of(board, kind, allowed)
         intents = [
             Intent(
                 id=uuid.uuid4(),
@@ -629,13 +605,13 @@ def commit_intents(
                 idempotency_key=key,
                 alias=f"r{number}",
                 values={value.key: {**value.entry, **read_at} for value in write.fields},
-                body={"removes": call.removes} if call.removes else None,
+                body={"removes": write.removes} if write.removes else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
             )
             for number, write in enumerate(allowed)
         ]
-        if call.kind is choices.CallKind.CREATE:
+        if kind is choices.CallKind.CREATE:
             # Its body is stored, so that the create can be sent again under its key.
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
@@ -682,9 +658,8 @@ def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _outdated_removals, str(policy))
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
+        answers |= executor.send(kind, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
         deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
@@ -697,7 +672,7 @@ def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
         record_writes.write_of(board, record_plan) for record_plan in record_writes.changed_records_of(board, plan)
     ]
     creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.created_records_of(plan)]
-    answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
+    answers = executor.send(choices.CallKind.CHANGE, changes) | executor.create(creates)
     writes = (*changes, *creates)
     return plan.with_records(
         record_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
@@ -718,13 +693,13 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
         for duplicate, write in pairs
         if duplicate.act is pass_plan.ItemAct.DUPLICATE
     ]
-    cleared = executor.send(_CLEAR, clears)
+    cleared = executor.send(choices.CallKind.CHANGE, clears)
     archives = []
     for duplicate, write in pairs:
         if duplicates.is_still_to_archive(board, duplicate, cleared.get(write.unit)):
             approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
             archives.append(replace(write, approval=approval))
-    archived = executor.send(_ARCHIVE, archives)
+    archived = executor.send(choices.CallKind.ARCHIVE, archives)
     after_calls = []
     for duplicate in plan.duplicates:
         unit = duplicates.duplicate_write(duplicate).unit
