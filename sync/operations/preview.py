@@ -31,7 +31,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
-from sync.reconcile.identity import ANSWERED, LINKED, facts_after
+from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.record_writes import changed_records_of, created_records_of
 from sync.reconcile.removed_items import new_deletion_requests
@@ -81,23 +81,14 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     """
     planned = decide_pass(board, claims, gatherer)
     runs = [planned]
-    # The records that this pass would link, create or answer for, as it would leave them.
-    plan = planned.plan
-    created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
-    records = {record.pk: record for record in created if record.pk not in plan.records}
-    plans = plan.records.items()
-    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == LINKED}
-    answers = planned.facts.answers
-    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == ANSWERED}
-    records |= {key: record for key, record in answered.items() if key not in answers.records}
-    linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
-    for answer in plan.answers:
-        answers = facts_after(answers, answer)
-    # A record that an answer merged into another one is gone from `answers`.
-    records |= {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
+    # The records that this pass would link or create, as it would leave them.
+    plans = planned.plan.records
+    created = [item.record for item in planned.plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    records = {record.pk: record for record in created if record.pk not in plans}
+    records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
     if records:
         following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
-        runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
+        runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_removal_requests(run.plan.deleted.values())
@@ -111,22 +102,9 @@ def decide_pass(
     claims: Sequence[Claim],
     gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
-    answered: pass_plan.Plan | None = None,
 ) -> PlannedRun:
-    """Decide a pass. `records` replace the stored ones; `answered` is the plan of the pass before, if any.
-
-    Answers that were carried out in `answered` are no longer open.
-    """
+    """Decide a pass. `records` replace the stored ones."""
     facts = read_facts(board, claims, records)
-    if answered is not None:
-        after_answers = []
-        for record in facts.records:
-            before = answered.records.get(record.id)
-            if before is None:
-                after_answers.append(record)
-            else:
-                after_answers.append(replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state))
-        facts = replace(facts, records=tuple(after_answers))
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before
@@ -135,7 +113,7 @@ def decide_pass(
         return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
         # The next real pass would do without the missing column, too.
-        again = decide_pass(facts.board, claims, gatherer, records, answered)
+        again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
     is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)

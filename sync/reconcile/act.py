@@ -471,7 +471,7 @@ class Executor:
         if kind is choices.CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
-            return calls.WriteAnswer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
+            return calls.WriteAnswer(verdict, error.sentence, rejected=rejected)
         if not write.fields:
             return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
         if not (remaining.fields or remaining.columns):

@@ -69,7 +69,6 @@ class WriteAnswer:
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_bare: bool = False  # the item was to be created with its name alone
-    demanded: frozenset[str] = frozenset()  # columns without which the board takes no new item
     at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: WaitsFor = WaitsFor.NOTHING  # what ends its wait sooner

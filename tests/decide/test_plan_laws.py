@@ -236,7 +236,8 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
         entry = facts.sync_state.base.get(mapping.key, {})
         is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
-        if "none" in ways or is_theirs or local == remote or (side == "npd" and is_agreed):
+        flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
+        if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
             continue
         is_known = isinstance(value, str | tuple)
         shown = shown_values.get(mapping.key, (None, None))[side == "monday"]
