@@ -32,7 +32,6 @@ class Write:
     item_id: str = ""
     fields: tuple[FieldWrite, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
-    name: str = ""  # of a new item
     # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
     # was deleted, or the item is its duplicate.
     settings: tuple[bool, str, str | None] | None = None

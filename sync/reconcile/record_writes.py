@@ -42,7 +42,6 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
     """Return the write of a record: the planned values and its NPD ID."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
-    name = _name_plan(plan.plans.values()) if plan.creates else None
     fields = []
     for field_plan in plan.plans.values():
         if field_plan.send_raw is None:
@@ -66,7 +65,6 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
         plan.item_id,
         tuple(fields),
         cleared_columns(board, plan) if plan.unlink else columns,
-        str(name.convert.to_remote(name.local_raw, None)) if name else "",
         settings=settings_of(plan.record),
     )
 

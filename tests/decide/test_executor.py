@@ -139,7 +139,7 @@ def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
 
 def create(unit: str, *fields: FieldWrite) -> Write:
     write = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
-    return replace(write, item_id="", name="Ann")
+    return replace(write, item_id="")
 
 
 def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
