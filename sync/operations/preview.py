@@ -180,7 +180,6 @@ class BoardSyncPlan:
     calls: int = 0  # of the real run
     unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
     problem: str = ""  # why the board, or a part of it, could not be planned
-    gatherer: Gatherer = field(default_factory=Gatherer)  # remembers the approvals that earlier passes would ask for
     # A record may be linked twice in the plan: by its own job and by its item's.
     linked: set[UUID | None] = field(default_factory=set)
 
@@ -231,8 +230,9 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = limits.batch_size(link.pk)
     claims = _sweep_claims(spec, ids, listing.unmatched, size)
+    gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        if reason := _plan_chunk(board, link, chunk):
+        if reason := _plan_chunk(board, link, gatherer, chunk):
             board.problem = f"Monday could not be read to the end. {reason}"
             return
 
@@ -267,13 +267,13 @@ def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
     return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
 
 
-def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
+def _plan_chunk(board: BoardSyncPlan, link: BoardLink, gatherer: Gatherer, chunk: Sequence[Claim]) -> str:
     """Plan a chunk, in halves if Monday rejects it as a whole; return why reading can't go on."""
-    runs = plan_pass(load_board(link), chunk, board.gatherer)
+    runs = plan_pass(load_board(link), chunk, gatherer)
     planned = runs[0]
     if planned.is_rejected and len(chunk) > 1:
         half = len(chunk) // 2
-        return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
+        return _plan_chunk(board, link, gatherer, chunk[:half]) or _plan_chunk(board, link, gatherer, chunk[half:])
     if planned.unread_reason and not planned.is_rejected:
         return planned.unread_reason
     if planned.is_rejected:

@@ -100,8 +100,7 @@ def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
 
     It doesn't know the names of related records; `FieldDisplay.board.converter` does.
     """
-    # Only these two read something of the account.
-    pass_settings = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
+    pass_settings = lookups.load_settings()
     options = field_values.converter_options(mapping, type(record), record.sync_region(), pass_settings, {})
     return make_converter(mapping.converter, options)
 

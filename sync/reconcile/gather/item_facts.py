@@ -50,7 +50,7 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
-from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
+from sync.records.approvals import ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
@@ -177,19 +177,13 @@ def known_approvals(
     facts: PassFacts, pairs: Sequence[Pair], deleted: Sequence[RecordFacts], planned_requests: Sequence[ApprovalRequest]
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
-    link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    kinds = list[choices.ApprovalKind]()
-    kinds += [choices.ApprovalKind.RECORDS] if facts.removals else []
-    kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
-    kinds += CLEARS if emptied else ()
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
     ids |= {record.id for record, _ in pairs if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
-    requests = known_requests(link, list(choices.ApprovalKind), ids, planned_requests)
-    return with_counts(requests, link, kinds, planned_requests) if kinds else requests
+    return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
