@@ -168,7 +168,7 @@ class RecordChangeList(admin_base.PageChangeList):
         return admin_base.HealthFilter.parameter_name if self._state in record_view.RecordState.values else ""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Count the records of each tab, and respell the rows as on all pages."""
+        """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
         records = self.queryset
         if self._state in record_view.RecordState.values:
@@ -180,8 +180,6 @@ class RecordChangeList(admin_base.PageChangeList):
         request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
-        for row in self.result_list:
-            record_panel.respell(row, row.sync_view)
 
     def get_ordering_field(self, field_name: str) -> Any:
         """Return by what a click on a column's title sorts."""
@@ -502,8 +500,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         if record is not None and not hasattr(record, "page_deleted"):
             record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-            if request.method == "GET":
-                record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
