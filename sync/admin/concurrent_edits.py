@@ -93,10 +93,6 @@ class ConcurrentForm(_ModelForm):
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
-        if hasattr(self.instance, "page_deleted"):
-            name = self.instance._meta.verbose_name
-            kept = f"What you typed is kept below. Once the {name} is restored, save again."
-            self.add_error(None, f"Nothing was saved: this {name} was deleted. {kept}")
         if self.changes_a_row:
             shown_values = parse_json(self.data.get(SHOWN_KEY, ""))
             if not isinstance(shown_values, dict):
