@@ -109,8 +109,8 @@ def _step_table(
 # With one of these parameters the list includes folded entries.
 UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
-# A page reads the waiting edits of this many records at most.
-MOST_WAITING = 100
+# The list shows the waiting edits of this many records at most; all of them are on the records' pages.
+MOST_WAITING = 20
 
 
 class ActivityList(admin_base.PageChangeList):
@@ -144,7 +144,7 @@ class ActivityList(admin_base.PageChangeList):
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
-        if result.kind == edits.WAITING:
+        if result.pk is None:
             return registry.record_url(result.entity_type, result.entity_id)
         return str(super().url_for_result(result))
 
@@ -155,11 +155,10 @@ class ActivityList(admin_base.PageChangeList):
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        keys = edits.sent_keys(self.mappings)
-        chosen_types = self.params.get(admin_base.EntityFilter.parameter_name)
-        types = {entity_type for entity_type, _ in keys if not chosen_types or entity_type in chosen_types}
-        waiting = [edit for edit in edits.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in types]
-        rows = edits.waiting_rows(waiting, keys, folds=not self.query)
+        types = self.params.get(admin_base.EntityFilter.parameter_name)
+        waiting = edits.waiting_edits(ids, limit=MOST_WAITING)
+        waiting = [edit for edit in waiting if not types or edit.entity_type in types]
+        rows: list[Any] = [row for row in edits.entries_of(waiting, self.mappings) if row.values.get("unsent")]
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
@@ -199,15 +198,12 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
         for row in rows:
-            if row.pk:
-                row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
+            row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
         others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        if row.kind == edits.WAITING:
-            others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
         others = ""
         if row.page_folded_count:
             more = "more record" if row.subject else "record"
