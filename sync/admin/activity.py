@@ -109,10 +109,8 @@ def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
     assert row.batch_id is not None
     if state := decision_undo.batch_undo_state(row.batch_id):
         return UndoOffer(label=state, is_undone=True)
-    # One entry of each kind tells what a person has to be allowed to do.
-    kinds = ("entity_type", "kind", "key")
-    samples = list(decision_undo.decisions_of_batch(row.batch_id).order_by(*kinds).distinct(*kinds))
-    if not samples or not may_undo_decisions(user, samples):
+    # The page that asks checks each entry.
+    if not may_undo_decisions(user, [row]):
         return NOTHING_TO_UNDO
     return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else ACTS["undo"].button)
 
@@ -215,10 +213,7 @@ class ActLines:
         # The main line: the creation of an item comes before its values.
         self.line = next((line for line in lines if not line.is_value), lines[0])
         self.others = len(lines) - 1
-        # The other changed field, or the number of other changed fields.
         self.also = f"{self.others} more" if self.others else ""
-        if self.others == 1:
-            self.also = next(line.label for line in lines if line is not self.line)
         # The name of the file that an import read; empty for other acts.
         self.imported_file = str(row.cause.get("file", ""))
         # The labels of the fields that the act's words are about, if there are several.

@@ -35,7 +35,7 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
     page = words_of(browser.get(change_page(record)).content.decode())
     assert page.count("Phone “+46 7” taken over from Monday.") == 1
     assert "to “+46 7”" not in page
-    assert "Phone : “ +46 7 ” → “ +46 8 ” NPD Sync," in page  # of this look no decision tells
+    assert "Phone +46 7 → +46 8 NPD Sync," in page  # of this look no decision tells
 
 
 def test_mondays_request_id_stands_on_the_jobs_page_alone(browser: Client, world: dict[str, Any]) -> None:

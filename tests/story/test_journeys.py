@@ -194,7 +194,7 @@ def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, page: Page
     for number in ("0188", "0199"):
         expect(question).to_contain_text(number)
     faults += barriers_in_every_look(page)
-    hand.click(page.get_by_role("button", name="Put the value back"))
+    hand.click(page.get_by_role("button", name="Put 1 value back"))
 
     page.get_by_text("1 value restored").wait_for()
     expect(page.get_by_label("Sync state")).to_contain_text("Synced")
