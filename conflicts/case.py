@@ -137,7 +137,10 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
+    """A field with the displayed values of both sides and the base, and a person's choice.
+
+    None is an empty value; of the base, that there is none.
+    """
 
     key: str
     label: str
@@ -146,7 +149,6 @@ class CaseField:
     base: str | None = None
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
-    has_base: bool = True
     note: str = ""
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
@@ -181,7 +183,7 @@ class CaseField:
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, diff_parts(self.base, self.npd, self.monday))
-        base["is_missing"] = not self.has_base
+        base["is_missing"] = self.base is None
         return [npd, base, monday]
 
     def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
@@ -202,7 +204,7 @@ class CaseField:
         }
 
     def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
-        base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+        base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.
         return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
@@ -248,15 +250,10 @@ class CaseField:
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields in conflict, with their editors if a person has to choose."""
     by_field = conflict.is_open and not conflict.is_about_record
-    with_base = fields_with_base(conflict, context) if by_field else set()
-    fields = []
-    for key in conflict.conflict_fields:
-        row = _field(conflict, context, key)
-        row.has_base = key in with_base
-        if conflict.is_about_record:
+    fields = [_field(conflict, context, key) for key in conflict.conflict_fields]
+    if conflict.is_about_record:
+        for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-            row.has_base = row.base is not None
-        fields.append(row)
     if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
         return fields
     keys = conflict.conflict_fields
@@ -287,21 +284,6 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
     )
 
 
-def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]:
-    """Return the fields in conflict that have a base, which may be empty."""
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        return set()
-    with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    if context.sync_state is None:
-        return with_value
-    # Fields without a mapping keep their base.
-    stored = set(context.sync_state.base) - {mapping.key for mapping in context.mappings}
-    stored |= {
-        mapping.key for mapping in context.mappings if base_of(context.sync_state, mapping, conflict.monday_item_id)
-    }
-    return with_value | (stored & set(conflict.conflict_fields))
-
-
 def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields that left the conflict, with their resolution and its result."""
     if conflict.is_about_record:
@@ -315,7 +297,6 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.npd = entry[NPD]
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
-        row.has_base = entry[BASE] is not None
         row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
         row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
