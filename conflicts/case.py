@@ -52,20 +52,8 @@ class RecordContext:
 
     @cached_property
     def mapped(self) -> Mapping[str, FieldMapping]:
-        """The mapped fields by key; without a board link, the application's default mapping."""
-        if self.link is not None:
-            return {mapping.key: mapping for mapping in self.mappings}
-        return {
-            spec.key: FieldMapping(
-                key=spec.key,
-                label=spec.label,
-                fields=list(spec.fields),
-                converter=spec.converter,
-                required=spec.required,
-                options={},
-            )
-            for spec in registry.entity(self.entity_type).mappings
-        }
+        """The mapped fields by key; empty without a board link."""
+        return {mapping.key: mapping for mapping in self.mappings}
 
     def converter(self, key: str) -> Converter:
         assert self.record is not None

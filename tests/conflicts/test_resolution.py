@@ -13,6 +13,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import Decision, SyncQueue
 from sync.outbox import notify
+from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.waiting import at_once
 
@@ -114,6 +115,7 @@ def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConfl
 
 
 def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
+    states.boards()
     navy = Organization.objects.create(name="Navy", address_city="Arlington", monday_id="5")
     address = FieldConflict("address", "Arlington", None, "Norfolk")
     with transaction.atomic():
