@@ -16,12 +16,11 @@ from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.state.record_fields import FieldDisplay, converter_for
+from sync.state.record_fields import FieldDisplay
 
 
 class RecordContext:
@@ -55,10 +54,6 @@ class RecordContext:
         """The mapped fields by key; empty without a board link."""
         return {mapping.key: mapping for mapping in self.mappings}
 
-    def converter(self, key: str) -> Converter:
-        assert self.record is not None
-        return converter_for(self.mapped[key], self.record)
-
     @cached_property
     def record(self) -> SyncedModel | None:
         """The record with its related records, or None if it was deleted or its type is not synced."""
@@ -71,6 +66,12 @@ class RecordContext:
         model = registry.entity(self.entity_type).model
         rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
+
+    @cached_property
+    def display(self) -> FieldDisplay:
+        """The display of the record's fields."""
+        assert self.link is not None
+        return FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
 
     @cached_property
     def name(self) -> str:
@@ -305,13 +306,12 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
     others = [mapping for mapping in context.mappings if mapping.key not in left_out]
     if context.record is None or context.link is None or context.sync_state is None or not others:
         return []
-    display = FieldDisplay(context.link, others, [context.record])
     equal = []
     for mapping in others:
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
-            local = display.current(context.record, mapping)
-            agreed, _monday = display.base_sides(context.record, mapping, base)
+            local = context.display.current(context.record, mapping)
+            agreed = context.display.display_local(context.record, mapping, base["local"])
             # A field edited since the last pass may differ.
             if local == agreed:
                 equal.append((mapping.label, local))

@@ -86,8 +86,8 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
     """Return the raw values of a typed text that both NPD and Monday's column take; raises ActionError."""
     mapping = context.mapped[key]
     record = context.record
-    converter = context.converter(key)
     assert record is not None
+    converter = context.display.board.converter(mapping, record)
     if "\x00" in text:
         advice = "the text holds a NUL character, which neither side keeps. Type it again without."
         raise ActionError(f"{mapping.label}: {advice}")
