@@ -220,7 +220,8 @@ def test_an_answer_says_what_it_waits_for(rejected: Contact, ada: User) -> None:
     states.stop_board("contact")
     answer = choose(rejected, ada, "custom", "new@example.com")
     progress = answer_progress(answer, Rejection.of(named(rejected)))
-    assert (progress.state, progress.delay_reason) == ("applying", "The board was archived.")
+    assert progress.state == "applying"
+    assert progress.delay_reason.startswith("The board was archived.")
 
 
 def test_the_records_page_says_mondays_reason_once_below_the_field(rejected: Contact, browser: Client) -> None:
