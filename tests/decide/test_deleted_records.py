@@ -158,10 +158,6 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
         assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
 
 
-def test_the_item_is_unlinked_as_a_person_chose() -> None:
-    assert decide(chosen("custom", "unlink")).item_removal is UNLINK
-
-
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
@@ -344,13 +340,6 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
     assert lost.sentence.startswith("Somebody wrote “Director” into Role_title")
     assert "Role_title" in archived.sentence
-
-
-def test_of_a_deletion_that_a_person_let_stand_only_edits_that_they_were_not_shown_go_to_the_history() -> None:
-    unseen, shown = chosen("npd", notes=(None, "seen")), chosen("npd")
-    assert shown.item is not None
-    assert list(lost_edits(board(), unseen, shown.item)) == ["Role_title"]
-    assert lost_edits(board(), shown, shown.item) == {}
 
 
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:

@@ -21,7 +21,6 @@ from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, 
 
 ACME = organization()
 NO_ITEM = organization(item=None, name="Local", sync_enabled=False)
-NO_ROLE = {"role_title": ""}
 NO_WAY = {"sync_direction": SyncDirection.NONE}
 UP, DOWN = {"sync_direction": SyncDirection.NPD_TO_MONDAY}, {"sync_direction": SyncDirection.MONDAY_TO_NPD}
 UNAGREED: dict[str, Any] = {"without_base": ["role_title"]}
@@ -51,10 +50,8 @@ THEIRS_FIRST = role(first_match="monday_wins")
         ("changed on Monday", roles(there="Chair"), Action.PULL, None, "Chair"),
         ("emptied on Monday clears the field", roles(there=""), Action.PULL, None, ""),
         ("both changed to the same", roles("Chair", "Chair"), Action.AGREED, None, None),
-        ("both emptied it", roles("", ""), Action.AGREED, None, None),
         ("changed here, emptied there", roles("Mine", ""), Action.CONFLICT, None, None),
         ("no base, the same on both sides", roles(**UNAGREED), Action.AGREED, None, None),
-        ("no base, both empty", roles("", "", **UNAGREED), Action.AGREED, None, None),
         ("no base, empty in NPD", roles("", **UNAGREED), Action.PULL, None, "Boss"),
         ("no base, empty on Monday", roles(there="", **UNAGREED), Action.PUSH, "Boss", None),
         ("no base: by the first match", roles("Mine", on=THEIRS_FIRST, **UNAGREED), Action.PULL, None, "Boss"),
@@ -270,12 +267,6 @@ def related(**by_item: Organization) -> RelatedRecords:
     return {**records, Reference(Organization, "monday_id", "99"): []}
 
 
-def test_what_monday_names_is_looked_up_in_facts() -> None:
-    fields = field_facts(None, {"organization": "70"}, extra={"related": related(i70=ACME)})
-    written = planned("organization", fields).write_raw
-    assert written == {"organization": {"id": str(ACME.pk), "item": "70", "name": "Acme"}}
-
-
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, extra={"related": related()}))
     assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
@@ -381,19 +372,6 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
     assert (raws, plan.choice) == ([sent, written], choose)
 
 
-def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
-    choices = {
-        "role_title": FieldSelection("npd", None, "Mine", "Theirs"),
-        "notes": FieldSelection("npd", None, "m", "older"),
-    }
-    conflict = replace(chosen("role_title", choices["role_title"]), fields=tuple(choices), resolutions=choices)
-    sides = {"role_title": "Mine", "notes": "m"}, {"role_title": "Theirs", "notes": "t"}
-    plans = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
-    assert plans["role_title"].send_raw == {"role_title": "Mine"}
-    assert plans["notes"].conflict is not None
-    assert [key for key, plan in plans.items() if plan.rejected] == ["notes"]
-
-
 @pytest.mark.parametrize(
     ("row", "selection", "more", "words"),
     [
@@ -416,13 +394,6 @@ def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dic
     plans = decide_fields(*roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),), **more))
     assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
     assert plans["role_title"].resolves is None
-
-
-def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
-    conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
-    plans = decide_fields(*roles("Mine", unknown=["role_title"], conflicts=(conflict,)))
-    assert plans["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not plans["role_title"].rejected
 
 
 def lost(selection: FieldSelection) -> FieldFacts:

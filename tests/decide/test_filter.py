@@ -55,12 +55,6 @@ def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     assert (bool(again.left_out), again.log) == (True, ())
 
 
-def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
-    on = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
-    plan = filter_item(of_pass(on), RecordPlan(record_facts(shown=item(), on=on)))
-    assert (plan.is_open, bool(plan.reason)) == (True, True)
-
-
 @pytest.mark.parametrize(
     ("row", "more"),
     [("it matches", {}), ("its sync is off", {"local": {"role_title": "x"}, "record": {"sync_enabled": False}})],

@@ -324,12 +324,6 @@ def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     assert "Are they one contact?" in then.ending.detail
 
 
-def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
-    record = contact()
-    assert acts([facts(matching=(record,)), second(matching=(record,))]) == [LINK, ASK]
-    assert record.monday_id is None
-
-
 def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_first_has_it() -> None:
     late = replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))
     copies = [named(LINKED, duplicate_of=first(LINKED, GONE)), late]
@@ -357,7 +351,7 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
 
 
 FREE = contact()
-BY_KEY, BY_ID, ALONE = facts(matching=(FREE,)), named(FREE), facts()
+BY_KEY, ALONE = facts(matching=(FREE,)), facts()
 CHOSEN = facts(chosen_record=FREE, payload={"link_to": str(FREE.pk)})
 AMBIGUOUS = facts(matching=(LINKED, SECOND))
 REPLACING = named(LINKED, duplicate_of=first(LINKED, GONE))
@@ -373,27 +367,6 @@ def again(item: ItemFacts, **differs: Any) -> ItemPlan:
 def saved(record: Contact, **differs: Any) -> Contact:
     """The record as somebody has saved it since."""
     return contact(pk=record.pk, **{"monday_id": record.monday_id, "name": record.name} | differs)
-
-
-HELD = {
-    "linked by its key": (BY_KEY, {}),
-    "linked by its NPD ID, whoever has its key": (BY_ID, {"matching": (SECOND,)}),
-    "linked as a person chose": (CHOSEN, {}),
-    "made into a record": (ALONE, {}),
-    "one of its own, whoever has its key": (facts(payload={"as_new": True}), {"matching": (FREE,)}),
-    "asked about": (AMBIGUOUS, {}),
-    "in the place of an item that is gone": (REPLACING, {}),
-    "its deleted record's": (LATE, {}),
-    "left alone, whatever happened": (facts(ignored=ignored(left_alone=True)), {}),
-}
-
-
-@pytest.mark.parametrize("row", HELD)
-def test_a_plan_is_carried_out_where_the_locked_rows_say_the_same(row: str) -> None:
-    item, differs = HELD[row]
-    plan = decide_item(item)
-    settled = again(item, **differs)
-    assert (settled.act, settled.record_ids, settled.ending) == (plan.act, plan.record_ids, plan.ending)
 
 
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {

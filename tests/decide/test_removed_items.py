@@ -131,17 +131,6 @@ def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy:
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Ours", None)
 
 
-def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
-    plan = decide(removal(role="Director"), DELETE)
-    (edit,) = removed(plan).fields
-    assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
-
-
-def test_what_both_sides_say_is_no_edit_that_would_be_lost_on_monday() -> None:
-    (edit,) = removed(decide(removal(contact(role_title="Director"), role="Director"), DELETE)).fields
-    assert (edit.npd, edit.base, edit.monday, edit.reason) == ("Director", "Ours", None, "")
-
-
 def unread(role: str = "Ours", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
     """The item doesn't show the column of its role."""
     facts = removal(contact(role_title=role), state=state)
@@ -179,22 +168,6 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
     facts = removal(sync_state={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
     (edit,) = removed(decide(facts, DELETE)).fields
     assert "not known any more" in edit.reason
-
-
-@pytest.mark.parametrize(
-    ("role", "cell", "edits"),
-    [
-        ("Ours", "", []),
-        ("Ours", "Ours", []),
-        ("Ours", "Theirs", [("Ours", "Theirs")]),
-        ("Director", "", [("Director", None)]),
-        ("Director", "Theirs", [("Director", "Theirs")]),
-    ],
-)
-def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
-    agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
-    facts = removal(contact(role_title=role), role=cell, sync_state=agreed)
-    assert [(edit.npd, edit.monday) for edit in removed(decide(facts)).fields] == edits
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -254,11 +227,6 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     shown = replace(facts.item, values={**facts.item.values, "organization": empty})
     plan = decide(replace(facts, item=shown), DELETE, on=on)
     assert [edit.key for edit in removed(plan).fields] == edited
-
-
-def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_differ() -> None:
-    (edit,) = removed(decide(removal(role="Theirs", sync_state={"base": {}}), DELETE)).fields
-    assert (edit.npd, edit.base) == ("Ours", None)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -416,13 +384,6 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     plans = approved(limit, removal(), removal())
     assert {(removed(plan).act, removed(plan).approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
     assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in plans)
-
-
-@pytest.mark.parametrize(("state", "act"), [("approved", DELETE), ("done", DELETE), ("pending", NOTHING)])
-def test_a_deletion_follows_what_was_said_of_it(state: str, act: RemovedItemPolicy) -> None:
-    facts = removal()
-    (plan,) = approved(let_go(ApprovalKind.RECORDS, (facts.id, state)), facts)
-    assert (removed(plan).act, removed(plan).approval) == (act, None)
 
 
 def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went() -> None:
