@@ -8,7 +8,7 @@ once. A sweep that fails doesn't move the cursor, and stores the reason on the b
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -147,8 +147,7 @@ def _store_changes(link: BoardLink, grace: timedelta) -> int:
     now = sync_now()
     # A board's first cursor is our time; after that, Monday's own times move it.
     cursor = link.swept_to or now
-    # What is older than the log is left to the comparison.
-    begin = max(cursor - OVERLAP, now - LOG_DAYS)
+    begin = begin_of_sweep(cursor, now)
     changes = monday.board_activity(link.board_id, begin)
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
@@ -170,6 +169,11 @@ def _store_changes(link: BoardLink, grace: timedelta) -> int:
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return rows
+
+
+def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
+    """Return from when on the log is read; what is older than the log is left to the comparison."""
+    return max(cursor - OVERLAP, now - LOG_DAYS)
 
 
 def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
