@@ -60,17 +60,6 @@ class FieldDisplay:
                 self._names.setdefault(str(value["item"]), str(value.get("name") or ""))
 
 
-def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
-    """Return the converter for one record's field, with one query at most.
-
-    It doesn't know the names of related records; `FieldDisplay.board.converter` does.
-    """
-    # Only these two read something of the account.
-    pass_settings = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
-    options = field_values.converter_options(mapping, type(record), record.sync_region(), pass_settings, {})
-    return make_converter(mapping.converter, options)
-
-
 def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
     """Return the raw values for a typed text, outside a pass.
 
