@@ -328,42 +328,35 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     Each has a title, a place, an address, a note, and its values by field.
     """
     candidates = conflict.about.get("candidates") or []
-    if conflict.kind != ConflictKind.IDENTITY or not candidates:
+    if not candidates or context.link is None:
         return []
+    item = conflict.about.get("item")
     # Only the id of a record is a UUID.
-    ids = {record_id for candidate in candidates if (record_id := as_uuid(str(candidate.get("id"))))}
-    records = context.records(ids) if ids else {}
-    in_npd = [*records.values(), *([context.record] if context.record else [])]
-    display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
+    ids = [as_uuid(candidate["id"]) for candidate in candidates]
+    records = context.records({conflict.entity_id, *filter(None, ids)})
+    display = FieldDisplay(context.link, context.mappings, list(records.values()))
 
-    def of_record(record: SyncedModel, where: str, note: str = "") -> dict[str, Any]:
-        values = {}
-        if display:
+    def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
+        if record is not None:
             values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
-        url = registry.record_url(conflict.entity_type, record.pk)
-        return {"title": str(record), "where": where, "url": url, "note": note, "values": values}
+            url = registry.record_url(conflict.entity_type, record.pk)
+            return {"title": str(record), "where": place, "url": url, "note": note, "values": values}
+        url = "" if as_uuid(stored["id"]) else context.item_url(stored["id"])
+        title = stored.get("label") or stored["id"]
+        return {"title": title, "where": place, "url": url, "note": note, "values": stored.get("values") or {}}
 
     columns = []
-    if item := conflict.about.get("item"):
-        title = item.get("label") or f"Item {item['id']}"
-        url = context.item_url(str(item["id"]))
-        columns.append({"title": title, "where": "The item on Monday", "url": url, "values": item.get("values") or {}})
-    elif context.record is not None:
-        columns.append(of_record(context.record, f"This {registry.type_name(conflict.entity_type)} in NPD"))
-    for candidate in candidates:
-        candidate_id = str(candidate.get("id") or "")
-        record_id = as_uuid(candidate_id)
-        linked_to = candidate.get("linked_to")
-        note = f"Has the item {linked_to} already." if linked_to else ""
-        if record_id in records:
-            columns.append(of_record(records[record_id], "In NPD", note))
-            continue
-        column = {"title": str(candidate.get("label") or candidate_id), "values": candidate.get("values") or {}}
-        if record_id:
-            columns.append(column | {"where": "In NPD", "note": note})
-        else:
-            note = "Belongs to another record already." if linked_to else ""
-            columns.append(column | {"where": "On Monday", "url": context.item_url(candidate_id), "note": note})
+    if item:
+        columns.append(column("The item on Monday", None, item))
+    elif conflict.entity_id in records:
+        own_place = f"This {registry.type_name(conflict.entity_type)} in NPD"
+        columns.append(column(own_place, records[conflict.entity_id], {}))
+    for candidate, record_id in zip(candidates, ids, strict=True):
+        note = ""
+        if linked_to := candidate.get("linked_to"):
+            note = f"Has the item {linked_to} already." if record_id else "Belongs to another record already."
+        record = records.get(record_id) if record_id else None
+        columns.append(column("In NPD" if record_id else "On Monday", record, candidate, note))
     return columns
 
 

@@ -132,15 +132,12 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}  # such as “in NPD”
     if not emptied:
         return None
-    places = set(emptied.values())
-    rest = len(chosen) - len(emptied)
-    subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
-    label = f"Empty {subject} {places.pop()}" if len(places) == 1 else f"Empty {subject}"
-    button = f"{label}, and write {humanize.plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
+    subject = " ".join(next(iter(emptied.items()))) if len(emptied) == 1 else f"{len(emptied)} values"
+    label = f"Empty {subject}"
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
-    return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
+    return confirmed_action.Question(f"{label}?", effects, label, [table], page_name=name, deletes=True)
 
 
 # The query parameter of the next page: the key of the choice after which it is shown, with that choice's strip.
@@ -171,10 +168,10 @@ def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     return {
         "number": place + 1,
         "total": len(alike),
-        "next_url": _case_url(next_key) if next_key else "",
+        "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": ends_kind,
-        "previous_url": _case_url(previous_key) if previous_key else "",
+        "previous_url": _case_url(previous_key),
     }
 
 
@@ -189,9 +186,11 @@ def _still_asks(key: str) -> bool:
 
 
 def _case_url(key: str) -> str:
+    """Return the address of a case's page; empty without a case."""
+    if not key:
+        return ""
     kind, *names = key.split(":")
-    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{URL_NAME}_{name}", args=names)
+    return reverse(f"{URL_NAME}_{'rejected_screen' if kind == Kind.REJECTED else 'screen'}", args=names)
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -489,7 +488,6 @@ class RejectionView(CaseView):
             except ActionError as why:
                 row.monday_problem = str(why)
         self.select([row])
-        row.is_new = False  # a rejection has one field, which can't join later
         return [row]
 
     def apply(self, by: User) -> tuple[str, str]:
