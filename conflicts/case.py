@@ -26,16 +26,13 @@ from sync.state.record_fields import FieldDisplay
 class RecordContext:
     """A record and its sync, each part read on first use."""
 
-    def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
+    def __init__(self, entity_type: str, entity_id: UUID) -> None:
         self.entity_type = entity_type
         self.entity_id = entity_id
-        # Callers that have read all mappings with their links pass them, to save the query.
-        if own_mappings := [mapping for mapping in mappings if mapping.link.entity_type == entity_type]:
-            self.mappings = sorted(own_mappings, key=lambda mapping: (mapping.position, mapping.pk))
 
     @classmethod
-    def of(cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = ()) -> RecordContext:
-        return cls(conflict.entity_type, conflict.entity_id, mappings)
+    def of(cls, conflict: SyncConflict) -> RecordContext:
+        return cls(conflict.entity_type, conflict.entity_id)
 
     @cached_property
     def link(self) -> BoardLink | None:
@@ -243,7 +240,7 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     if conflict.is_about_record:
         for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-    if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
+    if not by_field or conflict.is_being_applied:
         return fields
     keys = conflict.conflict_fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
