@@ -42,7 +42,7 @@ def state_of(conflict: SyncConflict) -> str:
         return SETTLED
     if conflict.is_being_applied:
         return APPLYING
-    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
+    if conflict.stored_resolution.handed_back:
         return HANDED_BACK
     return PARTLY if resolved_parts(conflict) else OPEN
 
@@ -76,8 +76,7 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
         return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
-        problem = conflict.resolution_problem.replace("\n", " ")
-        sentence = f"{_applied_sentence(conflict)} Not saved: {problem}".strip()
+        sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")
