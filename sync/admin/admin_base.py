@@ -27,6 +27,7 @@ from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
+from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
 from sync.records.tombstones import tombstones_of
@@ -437,7 +438,7 @@ class HealthFilter(RadioFilter):
         return record_view.filter_by_state(queryset, self.value() or "")
 
 
-def board_badge(board: availability.BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.is_chosen:
         return badge("off", "link_off", "Not set up")

@@ -16,10 +16,10 @@ from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
 from sync.reconcile.pass_plan import OPEN, AnswerKind, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
-BOARD = board(mapping("name", converter="name"), mapping())
+BOARD = board(only=["name", "role_title"])
 COPY = replace(item(ANN, role_title="Boss"), id="8")
 OWN_ITEM = item(ANN, role_title="Boss")
 BOB = contact(name="Bob")

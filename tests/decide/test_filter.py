@@ -25,8 +25,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import plain
-from tests.decide.field_builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, record_facts
+from tests.decide.builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, plain, record_facts
 from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
@@ -44,7 +43,7 @@ def of_pass(on: BoardContext) -> PassFacts:
 
 RECORDS, ITEMS = filtered("records"), filtered("items")
 EMPLOYED = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
-CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
+CHAIR, UNREAD = item(role_title="Chair"), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:

@@ -1,7 +1,6 @@
 """What docs/reference/merge.md says of which item is which record, and of the answers to such questions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,16 +9,16 @@ import pytest
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.models import IgnoredItem
-from sync.monday.board_items import BatchItems, Item, Reading
+from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
-from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
+from tests.decide.builders import an_item, at, board, contact, facts, plain
 
-EMAIL = "ann@example.test"
-BY_EMAIL = board(mapping("email"))
+EMAIL = "ann@example.com"
+BY_EMAIL = board()
 
 
 def ann(seconds: float = 0, **differs: Any) -> Contact:
@@ -29,12 +28,7 @@ def ann(seconds: float = 0, **differs: Any) -> Contact:
 
 def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None = EMAIL, **differs: Any) -> Item:
     """An item with this email address; an NPD ID or address of None can't be read."""
-    cells = {NPD_ID_COLUMN: npd_id, "email": email}
-    readings = {
-        key: Reading.unknown(key, "text", "hidden") if value is None else Reading(key, "text", text=str(value))
-        for key, value in cells.items()
-    }
-    return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
+    return an_item(email, npd_id, id=item_id, name=f"Item {item_id}", **differs)
 
 
 def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
@@ -108,7 +102,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, 
 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
-    holding = board(mapping("email"), creates_held=reason)
+    holding = board(creates_held=reason)
     assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
@@ -190,13 +184,10 @@ def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> Non
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
     only_boss = {"items": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": []}]}
-    filtered = board(mapping("email"), mapping("role_title"), sync_filter=only_boss)
-    role = {"role_title": Reading("role_title", "text", text="Clerk", value="Clerk")}
-    item = shown()
-    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    filtered = board(sync_filter=only_boss)
+    [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered)
     assert (plan.is_left_out, plan.creates, plan.item) == (True, False, None)
-    role = {"role_title": Reading.unknown("role_title", "text", "hidden")}
-    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered)
     assert (plan.is_left_out, plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
