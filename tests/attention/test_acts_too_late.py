@@ -131,7 +131,7 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     assert "Nothing was done. Ann: Saving: Phone =" in answer(Kind.CONFLICT, "keep_monday")
     applied = {"phone": conflict.sides("phone")["npd"]}
     record(ConflictReport("contact", conflict.entity_id, conflict.monday_item_id, conflict.kind, applied=applied))
-    assert "Nothing was done. eve was faster with Ann: Phone is" in answer(Kind.CONFLICT, "keep_monday")
+    assert "Nothing was done. eve was faster. Ann: Resolved: Phone is" in answer(Kind.CONFLICT, "keep_monday")
     UnmatchedItem.objects.update(ignored_at=states.sync_now())
     assert "Nothing was done. “Item 7001” was ignored already." in answer(Kind.UNMATCHED, "create_record")
     UnmatchedItem.objects.all().delete()
