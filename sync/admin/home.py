@@ -21,7 +21,7 @@ from sync.admin import admin_base, connection_pages, handlers, queue_pages, reco
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
-from sync.limits import api_quota
+from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup.selection import is_running, may_set_up
@@ -88,7 +88,7 @@ def _state_line(
         return StateLine("bad", "block", words, titles, on_server=on_server)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), overview.now)
-        used = api_quota.forecast(overview.quota, overview.account).used_text
+        used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
@@ -137,7 +137,7 @@ class BoardLine:
     """A board's line on Home."""
 
     spec: registry.EntitySpec
-    availability: availability.BoardAvailability
+    availability: BoardAvailability
     counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
     slowed_until: datetime | None  # the end of a long wait for the quota
@@ -433,15 +433,10 @@ def _others_sentence(shown: attention.ShownKinds, boards: Sequence[BoardLine]) -
     return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
 
 
-def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
-    """Return the forecast of the day's calls, if few are left or a load uses them."""
-    if overview.no_token_reason:
-        return None
-    quota = overview.quota
-    calls_left = quota.day_left()
-    low_number = (1 - api_quota.WARN_AT_USED_SHARE) * (quota.day_limit or 0)
-    is_low = calls_left is not None and (quota.is_tight or calls_left <= low_number)
-    return api_quota.forecast(quota, overview.account) if is_loading or is_low else None
+def _calls(overview: availability.Overview, *, is_loading: bool) -> str:
+    """Return how many of the day's calls are used, if few are left or a load uses them."""
+    is_shown = not overview.no_token_reason and (is_loading or overview.quota.is_low)
+    return api_quota.usage_sentence(overview.quota) if is_shown else ""
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
