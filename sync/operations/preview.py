@@ -21,7 +21,7 @@ from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import MondayError, Scope
+from sync.monday.errors import MondayError
 from sync.operations.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
@@ -71,7 +71,6 @@ class PlannedRun:
     plan: pass_plan.Plan
     calls: int = 0
     unread_reason: str = ""  # why Monday could not be read
-    is_rejected: bool = False  # Monday rejected the call for these records and items, but may accept other calls
 
 
 def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
@@ -116,8 +115,7 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
+    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence)
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -232,9 +230,19 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     claims = _sweep_claims(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        if reason := _plan_chunk(board, link, gatherer, chunk):
-            board.problem = f"Monday could not be read to the end. {reason}"
+        runs = plan_pass(load_board(link), chunk, gatherer)
+        planned = runs[0]
+        if planned.unread_reason:
+            board.problem = f"Monday could not be read to the end. {planned.unread_reason}"
             return
+        board.checked += len(chunk)
+        for run in runs:
+            changes = list(plan_changes(run))
+            if run is planned:
+                board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
+            board.calls += run_cost(run)
+            for change in changes:
+                board.add(change)
 
 
 def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
@@ -265,29 +273,6 @@ def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
     """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
     pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
     return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
-
-
-def _plan_chunk(board: BoardSyncPlan, link: BoardLink, gatherer: Gatherer, chunk: Sequence[Claim]) -> str:
-    """Plan a chunk, in halves if Monday rejects it as a whole; return why reading can't go on."""
-    runs = plan_pass(load_board(link), chunk, gatherer)
-    planned = runs[0]
-    if planned.is_rejected and len(chunk) > 1:
-        half = len(chunk) // 2
-        return _plan_chunk(board, link, gatherer, chunk[:half]) or _plan_chunk(board, link, gatherer, chunk[half:])
-    if planned.unread_reason and not planned.is_rejected:
-        return planned.unread_reason
-    if planned.is_rejected:
-        board.problem = planned.unread_reason
-    else:
-        board.checked += len(chunk)
-    for run in runs:
-        changes = list(plan_changes(run))
-        if run is planned:
-            board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-        board.calls += run_cost(run)
-        for change in changes:
-            board.add(change)
-    return ""
 
 
 # The changes that a plan stands for.
