@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
+from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item
 from sync.reconcile.facts import RemovalFacts
 from sync.reconcile.field_values import BoardContext, PassSettings
@@ -30,6 +30,7 @@ from tests.decide.builders import (
     at,
     base,
     board,
+    claim,
     contact,
     decided,
     facts,
@@ -320,16 +321,8 @@ def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str
     assert removed(plan).problem.startswith(problem)
 
 
-def requested(**payload: Any) -> dict[str, Any]:
-    """A job by which a person wants something of the record."""
-    claim = facts().claim
-    (job,) = claim.rows
-    job.payload = payload
-    return {"claim": claim}
-
-
 def with_payload(facts: RemovalFacts, **payload: Any) -> RemovalFacts:
-    return replace(facts, **requested(**payload))
+    return replace(facts, claim=claim(facts.record, Cause.PERSON, **payload))
 
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
