@@ -196,25 +196,6 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
         assert not is_edited or removed(plan).act is NOTHING
 
 
-@pytest.mark.parametrize(
-    ("mapped", "saved", "edited"),
-    [(-800, -900, True), (-600, -900, False), (-600, -500, True), (-600, -650, False)],
-    ids=["mapped before the removal", "mapped since", "edited once it was mapped", "edited before it was mapped"],
-)
-@pytest.mark.parametrize("agreed", [{}, {"notes": base("Call again", key="notes", column="old")}], ids=["new", "moved"])
-def test_a_column_mapped_since_the_removal_says_nothing_of_edits_before(
-    mapped: float, saved: float, edited: bool, agreed: dict[str, Any]
-) -> None:
-    on = board(mapping("notes", mapped_at=at(mapped)))
-    facts = removal(
-        contact(notes="Call again", updated_at=at(saved)), sync_state={"base": {"role_title": base("Boss"), **agreed}}
-    )
-    shown = item(facts.record, notes="Theirs", state="archived")
-    plan = decide(replace(facts, item=shown), DELETE, on=on)
-    is_known_as_unedited = bool(agreed) and mapped > -700
-    assert removed(plan).act is (NOTHING if edited and not is_known_as_unedited else DELETE)
-
-
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
 def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(code: str, edited: list[str]) -> None:
     acme = organization(item=None)
