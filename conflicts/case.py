@@ -16,12 +16,11 @@ from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.state.record_fields import FieldDisplay, converter_for
+from sync.state.record_fields import FieldDisplay
 
 
 class RecordContext:
@@ -52,24 +51,8 @@ class RecordContext:
 
     @cached_property
     def mapped(self) -> Mapping[str, FieldMapping]:
-        """The mapped fields by key; without a board link, the application's default mapping."""
-        if self.link is not None:
-            return {mapping.key: mapping for mapping in self.mappings}
-        return {
-            spec.key: FieldMapping(
-                key=spec.key,
-                label=spec.label,
-                fields=list(spec.fields),
-                converter=spec.converter,
-                required=spec.required,
-                options={},
-            )
-            for spec in registry.entity(self.entity_type).mappings
-        }
-
-    def converter(self, key: str) -> Converter:
-        assert self.record is not None
-        return converter_for(self.mapped[key], self.record)
+        """The mapped fields by key; empty without a board link."""
+        return {mapping.key: mapping for mapping in self.mappings}
 
     @cached_property
     def record(self) -> SyncedModel | None:
@@ -83,6 +66,12 @@ class RecordContext:
         model = registry.entity(self.entity_type).model
         rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
+
+    @cached_property
+    def display(self) -> FieldDisplay:
+        """The display of the record's fields."""
+        assert self.link is not None
+        return FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
 
     @cached_property
     def name(self) -> str:
@@ -137,7 +126,10 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
+    """A field with the displayed values of both sides and the base, and a person's choice.
+
+    None is an empty value; of the base, that there is none.
+    """
 
     key: str
     label: str
@@ -146,7 +138,6 @@ class CaseField:
     base: str | None = None
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
-    has_base: bool = True
     note: str = ""
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
@@ -181,7 +172,7 @@ class CaseField:
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, diff_parts(self.base, self.npd, self.monday))
-        base["is_missing"] = not self.has_base
+        base["is_missing"] = self.base is None
         return [npd, base, monday]
 
     def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
@@ -202,7 +193,7 @@ class CaseField:
         }
 
     def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
-        base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+        base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.
         return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
@@ -248,15 +239,10 @@ class CaseField:
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields in conflict, with their editors if a person has to choose."""
     by_field = conflict.is_open and not conflict.is_about_record
-    with_base = fields_with_base(conflict, context) if by_field else set()
-    fields = []
-    for key in conflict.conflict_fields:
-        row = _field(conflict, context, key)
-        row.has_base = key in with_base
-        if conflict.is_about_record:
+    fields = [_field(conflict, context, key) for key in conflict.conflict_fields]
+    if conflict.is_about_record:
+        for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-            row.has_base = row.base is not None
-        fields.append(row)
     if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
         return fields
     keys = conflict.conflict_fields
@@ -287,21 +273,6 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
     )
 
 
-def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]:
-    """Return the fields in conflict that have a base, which may be empty."""
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        return set()
-    with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    if context.sync_state is None:
-        return with_value
-    # Fields without a mapping keep their base.
-    stored = set(context.sync_state.base) - {mapping.key for mapping in context.mappings}
-    stored |= {
-        mapping.key for mapping in context.mappings if base_of(context.sync_state, mapping, conflict.monday_item_id)
-    }
-    return with_value | (stored & set(conflict.conflict_fields))
-
-
 def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields that left the conflict, with their resolution and its result."""
     if conflict.is_about_record:
@@ -315,7 +286,6 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.npd = entry[NPD]
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
-        row.has_base = entry[BASE] is not None
         row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
         row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
@@ -336,13 +306,12 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
     others = [mapping for mapping in context.mappings if mapping.key not in left_out]
     if context.record is None or context.link is None or context.sync_state is None or not others:
         return []
-    display = FieldDisplay(context.link, others, [context.record])
     equal = []
     for mapping in others:
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
-            local = display.current(context.record, mapping)
-            agreed, _monday = display.base_sides(context.record, mapping, base)
+            local = context.display.current(context.record, mapping)
+            agreed = context.display.display_local(context.record, mapping, base["local"])
             # A field edited since the last pass may differ.
             if local == agreed:
                 equal.append((mapping.label, local))

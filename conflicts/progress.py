@@ -47,6 +47,11 @@ def state_of(conflict: SyncConflict) -> str:
     return PARTLY if resolved_parts(conflict) else OPEN
 
 
+def delay_reason(entity_type: str) -> str:
+    """Return why no pass of this board can apply a choice now, because of the account or the board."""
+    return humanize.without_request_id(availability.of(entity_type).blocked_reason)
+
+
 def conflict_progress(conflict: SyncConflict, context: RecordContext | None = None) -> Progress:
     """Return the state with its sentence."""
     state = state_of(conflict)
@@ -67,13 +72,13 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
                 for key in conflict.in_order(chosen)
             ]
             sentence = f"Saving: {'; '.join(values)}."
-        # Why no pass can apply the choice now: the account, the board, or unreadable fields.
-        delay_reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
-        if not delay_reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
-            delay_reason = " ".join(
+        reason = delay_reason(conflict.entity_type)
+        if not reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
+            # A side can't be read.
+            reason = " ".join(
                 sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
             )
-        return Progress(state, sentence, delay_reason)
+        return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         problem = conflict.resolution_problem.replace("\n", " ")

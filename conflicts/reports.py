@@ -105,7 +105,7 @@ class FieldConflict:
 
     key: str
     npd: str | None
-    base: str | None
+    base: str | None  # empty text: both sides agreed on an empty value; None: they never agreed
     monday: str | None
     reason: str = ""
 

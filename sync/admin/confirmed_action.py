@@ -71,7 +71,6 @@ class Question:
     page_name: str = ""  # the record's, if the page before is about one
     deletes: bool = False  # makes the button red
     text: tuple[str, str] | None = None  # name and label of a text field
-    needs_text: bool = False
     radio: tuple[str, str, Sequence[tuple[str, str, str]]] | None = None  # name, chosen value; value, label, effect
     target: str = ""  # the address that the button posts to, if it is not the question's own
 

@@ -262,7 +262,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
         "connected_account": account if is_connected else None,
         "is_stopped": is_stopped and token.is_usable,
         "stop_reason": humanize.without_request_id(account.stop_reason),
-        "quota_words": api_quota.forecast().words if is_connected else "",
+        "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
         "phone_region": region,
         "phone_example": phone_example(region),
         "phone_regions": phone_regions(),

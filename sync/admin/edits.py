@@ -20,7 +20,6 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors
 from sync.records.tombstones import deleted_names
-from sync.state.record_fields import display_of
 
 # The kind of an unsaved entry about an edit in NPD that no stored entry is about.
 EDIT = "edit"
@@ -243,7 +242,7 @@ def with_edits(
         entries.append(row)
     sent_fields = {name for _, name in sent_keys(mappings)}
     keys = keys_of(mappings)
-    texts = _Texts(edits, record)
+    texts = _Texts(edits)
     for edit in edits:
         if edit.group_id in batches:
             continue
@@ -272,11 +271,9 @@ def _push_began_with(event: Any, names: Sequence[str], entry_values: Mapping[str
 
 
 class _Texts:
-    """The values in the history of records of one type as texts; of a single record as pages spell them."""
+    """The values in the history of records of one type as texts."""
 
-    def __init__(self, edits: Sequence[Edit], record: SyncedModel | None = None) -> None:
-        self._record = record
-        self._display = display_of(record) if record and edits else None
+    def __init__(self, edits: Sequence[Edit]) -> None:
         self._related: dict[str, dict[Any, str]] = {}
         for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
             model: Any = field.related_model
@@ -287,18 +284,8 @@ class _Texts:
             self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
     def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
-        """Return a field's values before and after; as typed if only the spelling was changed."""
-        typed_before = self._text(field, edit.before)
-        typed_after = self._text(field, edit.event)
-        if self._display is None or self._record is None or field.choices:
-            return typed_before, typed_after
-        if not isinstance(_value(edit.event, field), str):
-            return typed_before, typed_after
-        spelled_before = self._display.spelling(self._record, field.name, typed_before)
-        spelled_after = self._display.spelling(self._record, field.name, typed_after)
-        if spelled_before == spelled_after:
-            return typed_before, typed_after
-        return spelled_before, spelled_after
+        """Return a field's values before and after."""
+        return self._text(field, edit.before), self._text(field, edit.event)
 
     def _text(self, field: Any, event: Any) -> str:
         value = _value(event, field)

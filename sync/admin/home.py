@@ -88,7 +88,7 @@ def _state_line(
         return StateLine("bad", "block", words, titles, on_server=on_server)
     if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
-        used = api_quota.forecast(overview.quota, overview.account).used_text
+        used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, try_again=connection_pages.try_again_button(request))
@@ -412,15 +412,10 @@ def _others_sentence(request: HttpRequest) -> str:
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
-def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
-    """Return the forecast of the day's calls, if few are left or a load uses them."""
-    if overview.no_token_reason:
-        return None
-    quota = overview.quota
-    calls_left = quota.day_left()
-    low_number = (1 - api_quota.WARN_AT_USED_SHARE) * (quota.day_limit or 0)
-    is_low = calls_left is not None and (quota.is_tight or calls_left <= low_number)
-    return api_quota.forecast(quota, overview.account) if is_loading or is_low else None
+def _calls(overview: availability.Overview, *, is_loading: bool) -> str:
+    """Return how many of the day's calls are used, if few are left or a load uses them."""
+    is_shown = not overview.no_token_reason and (is_loading or overview.quota.is_low)
+    return api_quota.usage_sentence(overview.quota) if is_shown else ""
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -35,10 +35,9 @@ from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_a
 from sync.admin.activity import activity_of
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
-from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
-from sync.models import SyncedModel, Tombstone
+from sync.models import SyncedModel
 from sync.operations import person_requests
 from sync.operations.setup.selection import may_set_up
 from sync.outbox import notify
@@ -168,7 +167,7 @@ class RecordChangeList(admin_base.PageChangeList):
         return admin_base.HealthFilter.parameter_name if self._state in record_view.RecordState.values else ""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Count the records of each tab, and respell the rows as on all pages."""
+        """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
         records = self.queryset
         if self._state in record_view.RecordState.values:
@@ -180,8 +179,6 @@ class RecordChangeList(admin_base.PageChangeList):
         request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
-        for row in self.result_list:
-            record_panel.respell(row, row.sync_view)
 
     def get_ordering_field(self, field_name: str) -> Any:
         """Return by what a click on a column's title sorts."""
@@ -449,42 +446,14 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return confirmed_action.run_action(self, request, run, self._page_url(record), question)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the record, locked if it is about to be saved; also a deleted one, to a page that is still open."""
+        """Return the record, locked if it is about to be saved."""
         record = super().get_object(request, object_id, from_field)
-        if record is None:
-            return self._deleted_record(request, object_id)
-        if request.method != "POST" or not connection.in_atomic_block:
+        if record is None or request.method != "POST" or not connection.in_atomic_block:
             return record
         bound_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
-
-    def _deleted_record(self, request: HttpRequest, object_id: str) -> SyncedModel | None:
-        """Return a deleted record as it was, to a page of it that is still open: its form keeps what was typed."""
-        match = request.resolver_match
-        is_open = request.method == "POST" or "X-NPD-Live" in request.headers
-        is_change_page = match is not None and match.url_name == self._url_name("change")
-        if not (is_open and is_change_page and admin_base.is_valid_key(self.model, object_id)):
-            return None
-        entity_type = self.model.entity_type()
-        tombstone = Tombstone.objects.filter(entity_type=entity_type, entity_id=object_id).first()
-        if tombstone is None:
-            return None
-        record: Any = tombstones.rebuild_record(self.model, tombstone)
-        # As one that is stored, so that the form still compares with what its page showed.
-        record._state.adding = False
-        deletion = authors.deletion_authors([(entity_type, record.pk)]).get(record.pk)
-        by = f" by {deletion.by}" if deletion else ""
-        when = humanize.short_time_element(tombstone.deleted_at)
-        badge = admin_base.badge("bad", "delete", format_html("Deleted{}, {}", by, when))
-        restore_url = activity_pages.restore_url(request.user, entity_type, [record.pk], self._page_url(record))
-        # In a new tab, because this one may have typed text.
-        restore = admin_base.external_link(
-            restore_url, ACTS["restore_record"].button, f"Restore {record}, in a new tab"
-        )
-        record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
-        return cast("SyncedModel", record)
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
         """Return who deleted the record, if that is known, and where deleted records are."""
@@ -499,17 +468,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         record = kwargs.get("obj")
-        if record is not None and not hasattr(record, "page_deleted"):
+        if record is not None:
             record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-            if request.method == "GET":
-                record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
-        if hasattr(record, "page_deleted"):
-            return {"sync_deleted": record.page_deleted}
         view: record_view.RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         urls = self.action_urls(record)

@@ -72,12 +72,6 @@ def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) ->
     return is_marked and entry.kind in (attention.Kind.REJECTED, attention.Kind.BLOCKED)
 
 
-def respell(record: Any, view: record_view.RecordView) -> None:
-    """Spell the texts of a record that is shown, and never saved, as on all pages."""
-    for name, text in view.spellings.items():
-        setattr(record, name, text)
-
-
 def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     if view.state is record_view.RecordState.SYNCED:

@@ -16,14 +16,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="ApiUsage",
-            fields=[
-                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
-                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
-            ],
-            options={"db_table": "sync_api_usage"},
-        ),
-        migrations.CreateModel(
             name="BoardLink",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -816,9 +808,8 @@ class Migration(migrations.Migration):
                 ("points_end", models.DateTimeField(blank=True, null=True)),
                 ("points", models.BigIntegerField(db_default=0, verbose_name="complexity points spent in the window")),
                 ("day", models.DateField(blank=True, null=True)),
-                ("day_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("others_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("reported_at", models.DateTimeField(blank=True, null=True)),
+                ("day_calls", models.IntegerField(db_default=0)),
+                ("others_calls", models.IntegerField(db_default=0)),
             ],
             options={
                 "db_table": "sync_api_quota",

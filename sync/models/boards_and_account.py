@@ -301,11 +301,10 @@ class ApiQuota(models.Model):
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
     # The UTC day on which the calls are counted.
     day = models.DateField(null=True, blank=True)
-    # This installation's. Decimal, because a call refused for a limit counts 0.1.
-    day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    # Those of the account's other tokens until `reported_at`.
-    others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    reported_at = models.DateTimeField(null=True, blank=True)
+    # This installation's.
+    day_calls = models.IntegerField(db_default=0)
+    # Those of the account's other tokens, as Monday last reported.
+    others_calls = models.IntegerField(db_default=0)
 
     class Meta:
         db_table = "sync_api_quota"
@@ -315,16 +314,3 @@ class ApiQuota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day_calls} of {self.day_limit or 'unknown'} calls today"
-
-
-class ApiUsage(models.Model):
-    """Our calls of one minute, for the forecast, and to separate them from other tokens' in Monday's figures."""
-
-    slot = models.DateTimeField(primary_key=True)
-    calls = models.DecimalField(max_digits=10, decimal_places=1)
-
-    class Meta:
-        db_table = "sync_api_usage"
-
-    def __str__(self) -> str:
-        return f"{self.slot:%Y-%m-%d %H:%M} {self.calls} calls"

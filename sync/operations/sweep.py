@@ -85,14 +85,11 @@ _STORE_EVENTS = """
 
 def sweep_interval() -> timedelta:
     """Return the time between two sweeps of a board."""
-    forecast = api_quota.forecast()
-    if not forecast.limit:
+    limit = api_quota.read_quota().day_limit
+    if not limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
     boards = max(1, BoardLink.objects.exclude(board_id="").count())
-    seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
-    # The day's calls run out before midnight, and people's changes need those that are left.
-    if forecast.ends_at is not None:
-        seconds = max(2 * seconds, 3_600.0)
+    seconds = 86_400 * boards / (limit * QUOTA_SHARE)
     return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
 
 

@@ -290,11 +290,6 @@ class RecordView:
         return item_url(link, item) if link and item else None
 
     @property
-    def spellings(self) -> Mapping[str, str]:
-        """The displayed texts of fields that are stored in another spelling, by field."""
-        return self._page.display.spellings(self.record) if self._page.board.link else {}
-
-    @property
     def mappings(self) -> Sequence[FieldMapping]:
         return self._page.mappings
 

@@ -4,7 +4,6 @@ import re
 from html import unescape
 from typing import Any
 
-import pghistory
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -16,7 +15,7 @@ from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
-from tests.admin.forms import answer_to_question, values_of
+from tests.admin.forms import answer_to_question
 from tests.support.people import staff_who_may
 
 LIST = "/admin/npd/contact/"
@@ -161,44 +160,3 @@ def test_a_field_that_no_fieldset_names_is_on_the_form(rf: RequestFactory) -> No
 
     [(_, first), (_, second)] = Narrow(Contact, admin.site).get_fieldsets(rf.get("/"), Contact())
     assert (first["fields"], second["fields"]) == (["email", "name", "role_title", "phone", "notes"], ("organization",))
-
-
-STORED = {"phone": "+493012345678", "email": "Ann@Example.ORG"}
-SHOWN = {"phone": "+49 30 12345678", "email": "ann@example.org"}
-
-
-@pytest.fixture
-def record(world: dict[str, Any]) -> Contact:
-    contact = states.synced("Respelled", "6001")
-    with pghistory.context(cause="import"):
-        Contact.objects.filter(pk=contact.pk).update(**STORED)
-    return Contact.objects.get(pk=contact.pk)
-
-
-def test_form_table_of_both_sides_activity_and_list_spell_a_value_alike(browser: Client, record: Contact) -> None:
-    context = browser.get(change_page(record)).context
-    form = context["adminform"].form
-    assert {name: form[name].value() for name in SHOWN} == SHOWN
-    sides = {side["field"].key: side["field"].local for side in context["sides"]}
-    assert {name: sides[name] for name in SHOWN} == SHOWN
-    lines = {line.label: line.after for act in context["activity"]["acts"] for line in act.lines if line.label}
-    assert {name: lines[name.capitalize()] for name in SHOWN} == SHOWN
-    [row] = [listed for listed in browser.get(LIST).context["cl"].result_list if listed.pk == record.pk]
-    assert {name: getattr(row, name) for name in SHOWN} == SHOWN
-
-
-def test_who_may_only_view_a_record_reads_the_same_spelling(client: Client, record: Contact) -> None:
-    client.force_login(staff_who_may("view_contact"))
-    page = client.get(change_page(record)).content.decode()
-    assert [text in page for text in (SHOWN["phone"], STORED["phone"])] == [True, False]
-
-
-def test_a_save_keeps_the_stored_spelling_of_other_fields(browser: Client, record: Contact) -> None:
-    page = browser.get(change_page(record))
-    browser.post(change_page(record), values_of(page, "contact_form") | {"role_title": "Head"})
-    record.refresh_from_db()
-    assert ({name: getattr(record, name) for name in STORED}, record.role_title) == (STORED, "Head")
-    page = browser.get(change_page(record))
-    browser.post(change_page(record), values_of(page, "contact_form") | {"phone": "+49 30 999"})
-    record.refresh_from_db()
-    assert record.phone == "+49 30 999"

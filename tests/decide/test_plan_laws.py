@@ -25,9 +25,9 @@ from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.settlement import changed_records
-from tests.decide import field_builders
+from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
-from tests.decide.field_builders import IN_SYNC, record_facts
+from tests.decide.builders import IN_SYNC, record_facts
 from tests.decide.plan_builders import World
 
 SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
@@ -310,15 +310,15 @@ def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
     """What the record says once this is written to one side, `send_raw` or `write_raw`."""
-    here = {name: getattr(plan.record, name) for name in field_builders.PLAIN}
+    here = {name: getattr(plan.record, name) for name in builders.PLAIN}
     for p in plan.plans.values():
         here |= as_said(world, getattr(p, which) or {})
     return here
 
 
 def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
-    before = plan.item or field_builders.item(dict.fromkeys(field_builders.PLAIN, ""))
-    after = field_builders.item(said_after(world, plan, "send_raw"))
+    before = plan.item or builders.item(**dict.fromkeys(builders.PLAIN, ""))
+    after = builders.item(**said_after(world, plan, "send_raw"))
     sent = [p.mapping.column_id for p in plan.plans.values() if p.send_raw is not None]
     cells = {**before.values, **{key: after.values[key] for key in sent if key in after.values}}
     cells["npd_id"] = Reading("npd_id", "text", text=str(plan.id), value=str(plan.id))

@@ -164,7 +164,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("where its column was replaced", "lost_updates.replaced_column_asks_on"),
         ("it closes (`auto`)", "desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept"),
         ("the next pass applies it where they are unchanged", CHOICE),
-        ("returns the rest", "fields.of_two_choices_the_one_that_still_holds_is_carried_out"),
+        ("returns the rest", "fields.a_choice_may_be_rejected"),
         ("What was applied can be undone", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
     ],
     "What sync_status may say: the first that fits": [

@@ -61,7 +61,7 @@ LOOK_AGAIN, FAIL = ("", Fate.LOOK_AGAIN, SETTLE_SECONDS), ("", Fate.FAIL, SETTLE
 LINK, RESEND, VOID = ("8", Fate.LINK, 0), ("", Fate.RESEND, 0), ("", Fate.VOID, 0)
 
 OFF, PULLED = contact(monday_id=None, sync_enabled=False), contact(monday_id=None, sync_direction="monday_to_npd")
-BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": ["Boss"]}]})
+CHIEFS = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Chief"], "labels": ["Chief"]}]})
 
 NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
@@ -74,8 +74,8 @@ NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "the record was deleted": (facts(records={}), [VOID]),
     "its sync was turned off": (facts(OFF), [VOID]),
     "it only takes over": (facts(PULLED), [VOID]),
-    "the filter leaves it out": (facts(board=BOSSES), [VOID]),
-    "the filter lets it through": (facts(contact(monday_id=None, role_title="Boss"), board=BOSSES), [RESEND]),
+    "the filter leaves it out": (facts(board=CHIEFS), [VOID]),
+    "the filter lets it through": (facts(contact(monday_id=None, role_title="Chief"), board=CHIEFS), [RESEND]),
     "one of several may not be made any more": (facts(ANN, OFF), [VOID, VOID]),
     "an attempt that isn't due is not made": (facts(due=frozenset()), [VOID]),
     "of several jobs one isn't due": (facts(ANN, BOB, due=frozenset({ANN.pk})), [VOID, VOID]),

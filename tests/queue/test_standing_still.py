@@ -1,7 +1,6 @@
 """Why rows wait where several things hold them at once: what lasts longest is what is said."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     with api_quota.lock_quota() as quota:
         quota.day_limit = 10
-        quota.day_calls = Decimal(10)
+        quota.day_calls = 10
     assert availability.of("contact").reason_code is BlockedKind.QUOTA
     wait = grant("contact")
     assert isinstance(wait, Wait)

@@ -165,24 +165,6 @@ def test_a_quoted_password_of_any_characters_reaches_driver_and_broker(shell: No
     assert password in set(environment.secret_texts())
 
 
-def test_postgresqls_programs_get_the_urls_options_too(shell: None) -> None:
-    os.environ["DATABASE_URL"] = "postgresql://u:p@h:5/d?sslcert=/c&sslkey=/k&connect_timeout=3&prepare_threshold=0"
-    assert environment.libpq_variables() == {
-        "PGHOST": "h",
-        "PGPORT": "5",
-        "PGUSER": "u",
-        "PGPASSWORD": "p",
-        "PGDATABASE": "d",
-        "PGSSLCERT": "/c",
-        "PGSSLKEY": "/k",
-        "PGCONNECT_TIMEOUT": "3",
-    }
-
-
-def test_without_a_database_its_programs_get_no_variables_and_nothing_is_warned_of(shell: None) -> None:
-    assert environment.libpq_variables() == {}
-
-
 @pytest.mark.parametrize(
     ("named", "broker"),
     [
