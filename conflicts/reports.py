@@ -31,6 +31,7 @@ DELETE_RECORD = "delete_record"
 ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
+MERGE_RECORDS = "merge_records"
 
 # The acts of `sync.kernel.messages` that an option may do, to several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)

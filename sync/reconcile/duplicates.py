@@ -65,7 +65,7 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ke
         if other.monday_id:
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
-        options.append(Option.answer("merge_records", effect, f"{identity.SAME_AS}{other.pk}", label))
+        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
     keeping = "Both records stay, and you are not asked again."
     options.append(Option.answer("two_records", keeping, AnswerKind.TWO_RECORDS))
     names = identity.quoted_names(others)

@@ -263,7 +263,7 @@ def record_question(
     for duplicate in duplicates:
         label = f"The same as “{duplicate}”, made from the item: delete that"
         effect = f"The record “{duplicate}” is deleted in NPD, and its item is linked with “{record}”."
-        options.append(Option.answer("merge_records", effect, f"{TAKES_ITEM}{duplicate.pk}", label))
+        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{TAKES_ITEM}{duplicate.pk}", label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
