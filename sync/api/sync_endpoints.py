@@ -19,7 +19,6 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api import views
-from sync.api.errors import ErrorSerializer
 from sync.attention import Kind
 from sync.kernel.messages import ACTS, NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
@@ -314,16 +313,12 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
     ordering_fields = ["id", "at", "decided_at"]
     permission_classes = [views.ModelPermissions]
 
-    @extend_schema(
-        request=None, description=ACTS["approve"].effect, responses={200: ApprovalSerializer, 409: ErrorSerializer}
-    )
+    @extend_schema(request=None, description=ACTS["approve"].effect)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
         return self._decide(request, approvals.approve)
 
-    @extend_schema(
-        request=None, description=ACTS["reject"].effect, responses={200: ApprovalSerializer, 409: ErrorSerializer}
-    )
+    @extend_schema(request=None, description=ACTS["reject"].effect)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
         return self._decide(request, approvals.reject)
@@ -378,7 +373,6 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     @extend_schema(
         request=None,
         description=f"{ACTS['undo'].effect} Answers with the entry of the undo, by which it can be undone.",
-        responses={200: ActivitySerializer, 409: ErrorSerializer},
     )
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
