@@ -210,12 +210,8 @@ def _conflict_now(source: str) -> str:
     if conflict is None:
         return ""
     context = RecordContext.of(conflict)
-    progress = conflict_progress(conflict, context).sentence
-    sentence = f"{context.name}: {progress}"
-    if conflict.resolved_by and progress.startswith("Resolved: "):
-        sentence = f"{conflict.resolved_by} was faster with {context.name}: {progress.removeprefix('Resolved: ')}"
-    if context.record is not None and conflict.is_being_applied:
-        return sentence
+    who = f"{conflict.resolved_by} was faster. " if conflict.resolved_by else ""
+    sentence = f"{who}{context.name}: {conflict_progress(conflict, context).sentence}"
     return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"
 
 

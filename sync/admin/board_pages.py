@@ -31,7 +31,6 @@ from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.comparison import last_comparison_text, latest_verification
 from sync.operations.person_requests import check_board
-from sync.operations.setup.selection import may_set_up
 from sync.records.authors import log_action
 
 
@@ -115,10 +114,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     readonly_fields = ("filter_text", "verified")
     row_names = ("board", "boards")
     empty_title = "No boards yet"
-
-    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        words = "Once the sync is set up, its boards are listed here."
-        return words, [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
+    empty_words = "Once the sync is set up, its boards are listed here."
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -21,7 +21,7 @@ from sync.admin import admin_base, connection_pages, handlers, queue_pages, reco
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
-from sync.limits import api_quota
+from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup.selection import is_running, may_set_up
@@ -137,7 +137,7 @@ class BoardLine:
     """A board's line on Home."""
 
     spec: registry.EntitySpec
-    availability: availability.BoardAvailability
+    availability: BoardAvailability
     counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
     slowed_until: datetime | None  # the end of a long wait for the quota

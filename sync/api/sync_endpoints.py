@@ -19,7 +19,6 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api import views
-from sync.api.errors import ErrorSerializer
 from sync.attention import Kind
 from sync.kernel.messages import NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
@@ -318,13 +317,13 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
     ordering_fields = ["id", "at", "decided_at"]
     permission_classes = [views.ModelPermissions]
 
-    @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
         """Have it deleted or emptied by the record's next pass."""
         return self._decide(request, approvals.approve)
 
-    @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
         """Keep the record, the item or the value."""
@@ -377,7 +376,7 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     ordering_fields = ["id", "at"]
     permission_classes = [MayUndo]
 
-    @extend_schema(request=None, responses={200: ActivitySerializer, 409: ErrorSerializer})
+    @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         """Restore the old value, if NPD still has the new one; the next sync does the rest. Answers with the entry of
