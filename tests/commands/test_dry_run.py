@@ -158,7 +158,7 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
     world.hear(seconds=11)
     question = SyncConflict.objects.get(monday_item_id=item)
-    shown_values = {"record": {"npd": question.npd_data["what"], "monday": None}}
+    shown_values = {"record": {"npd": question.question, "monday": None}}
     chosen = {"record": FieldSelection("custom", str(records[1].pk))}
     resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
     before = everything()
