@@ -213,7 +213,7 @@ def _conflict_now(source: str) -> str:
         return ""
     context = RecordContext.of(conflict)
     who = f"{conflict.resolved_by} was faster. " if conflict.resolved_by else ""
-    sentence = f"{who}{context.name}: {conflict_progress(conflict, context).sentence}"
+    sentence = f"{who}{context.name}: {conflict_progress(conflict).sentence}"
     return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"
 
 
