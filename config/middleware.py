@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
@@ -232,6 +233,7 @@ IMPOSSIBLE_VALUE = (
     FieldError,
     InvalidPage,
     DataError,
+    IncorrectLookupParameters,
     ProgrammingError,
     OverflowError,
 )
