@@ -26,16 +26,13 @@ from sync.state.record_fields import FieldDisplay
 class RecordContext:
     """A record and its sync, each part read on first use."""
 
-    def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
+    def __init__(self, entity_type: str, entity_id: UUID) -> None:
         self.entity_type = entity_type
         self.entity_id = entity_id
-        # Callers that have read all mappings with their links pass them, to save the query.
-        if own_mappings := [mapping for mapping in mappings if mapping.link.entity_type == entity_type]:
-            self.mappings = sorted(own_mappings, key=lambda mapping: (mapping.position, mapping.pk))
 
     @classmethod
-    def of(cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = ()) -> RecordContext:
-        return cls(conflict.entity_type, conflict.entity_id, mappings)
+    def of(cls, conflict: SyncConflict) -> RecordContext:
+        return cls(conflict.entity_type, conflict.entity_id)
 
     @cached_property
     def link(self) -> BoardLink | None:
@@ -243,7 +240,7 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     if conflict.is_about_record:
         for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-    if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
+    if not by_field or conflict.is_being_applied:
         return fields
     keys = conflict.conflict_fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
@@ -328,42 +325,35 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     Each has a title, a place, an address, a note, and its values by field.
     """
     candidates = conflict.about.get("candidates") or []
-    if conflict.kind != ConflictKind.IDENTITY or not candidates:
+    if not candidates or context.link is None:
         return []
+    item = conflict.about.get("item")
     # Only the id of a record is a UUID.
-    ids = {record_id for candidate in candidates if (record_id := as_uuid(str(candidate.get("id"))))}
-    records = context.records(ids) if ids else {}
-    in_npd = [*records.values(), *([context.record] if context.record else [])]
-    display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
+    ids = [as_uuid(candidate["id"]) for candidate in candidates]
+    records = context.records({conflict.entity_id, *filter(None, ids)})
+    display = FieldDisplay(context.link, context.mappings, list(records.values()))
 
-    def of_record(record: SyncedModel, where: str, note: str = "") -> dict[str, Any]:
-        values = {}
-        if display:
+    def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
+        if record is not None:
             values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
-        url = registry.record_url(conflict.entity_type, record.pk)
-        return {"title": str(record), "where": where, "url": url, "note": note, "values": values}
+            url = registry.record_url(conflict.entity_type, record.pk)
+            return {"title": str(record), "where": place, "url": url, "note": note, "values": values}
+        url = "" if as_uuid(stored["id"]) else context.item_url(stored["id"])
+        title = stored.get("label") or stored["id"]
+        return {"title": title, "where": place, "url": url, "note": note, "values": stored.get("values") or {}}
 
     columns = []
-    if item := conflict.about.get("item"):
-        title = item.get("label") or f"Item {item['id']}"
-        url = context.item_url(str(item["id"]))
-        columns.append({"title": title, "where": "The item on Monday", "url": url, "values": item.get("values") or {}})
-    elif context.record is not None:
-        columns.append(of_record(context.record, f"This {registry.type_name(conflict.entity_type)} in NPD"))
-    for candidate in candidates:
-        candidate_id = str(candidate.get("id") or "")
-        record_id = as_uuid(candidate_id)
-        linked_to = candidate.get("linked_to")
-        note = f"Has the item {linked_to} already." if linked_to else ""
-        if record_id in records:
-            columns.append(of_record(records[record_id], "In NPD", note))
-            continue
-        column = {"title": str(candidate.get("label") or candidate_id), "values": candidate.get("values") or {}}
-        if record_id:
-            columns.append(column | {"where": "In NPD", "note": note})
-        else:
-            note = "Belongs to another record already." if linked_to else ""
-            columns.append(column | {"where": "On Monday", "url": context.item_url(candidate_id), "note": note})
+    if item:
+        columns.append(column("The item on Monday", None, item))
+    elif conflict.entity_id in records:
+        own_place = f"This {registry.type_name(conflict.entity_type)} in NPD"
+        columns.append(column(own_place, records[conflict.entity_id], {}))
+    for candidate, record_id in zip(candidates, ids, strict=True):
+        note = ""
+        if linked_to := candidate.get("linked_to"):
+            note = f"Has the item {linked_to} already." if record_id else "Belongs to another record already."
+        record = records.get(record_id) if record_id else None
+        columns.append(column("In NPD" if record_id else "On Monday", record, candidate, note))
     return columns
 
 

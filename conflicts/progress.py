@@ -1,4 +1,4 @@
-"""The state of a conflict, or of the answer to a rejected value, with a sentence."""
+"""The state of a conflict, with a sentence."""
 
 from dataclasses import dataclass
 
@@ -42,14 +42,9 @@ def state_of(conflict: SyncConflict) -> str:
         return SETTLED
     if conflict.is_being_applied:
         return APPLYING
-    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
+    if conflict.stored_resolution.handed_back:
         return HANDED_BACK
     return PARTLY if resolved_parts(conflict) else OPEN
-
-
-def delay_reason(entity_type: str) -> str:
-    """Return why no pass of this board can apply a choice now, because of the account or the board."""
-    return humanize.without_request_id(availability.of(entity_type).blocked_reason)
 
 
 def conflict_progress(conflict: SyncConflict, context: RecordContext | None = None) -> Progress:
@@ -72,17 +67,16 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
                 for key in conflict.in_order(chosen)
             ]
             sentence = f"Saving: {'; '.join(values)}."
-        reason = delay_reason(conflict.entity_type)
+        # Why no pass can apply the choice now: the account, the board, or unreadable fields.
+        reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         if not reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
-            # A side can't be read.
             reason = " ".join(
                 sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
             )
         return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
-        problem = conflict.resolution_problem.replace("\n", " ")
-        sentence = f"{_applied_sentence(conflict)} Not saved: {problem}".strip()
+        sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")

@@ -1,4 +1,4 @@
-"""Values that Monday rejected: both sides, and a person's answer, its progress and its undo.
+"""Values that Monday rejected: both sides, and a person's answer with its undo.
 
 An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the sync state,
 and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
@@ -7,6 +7,7 @@ and enqueues a pass, so it can't overwrite an edit on Monday: the pass would fin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -15,17 +16,18 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts import progress, resolution
+from conflicts import resolution
 from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.reports import ConflictKind
 from sync import registry
-from sync.choices import BlockedCode, Cause, QueueStatus
+from sync.choices import BlockedCode, Cause
 from sync.clock import sync_now
+from sync.kernel import grouped
 from sync.kernel.messages import ActionError
-from sync.models import Decision, FieldMapping, SyncMetadata, SyncQueue
+from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
@@ -50,10 +52,10 @@ class Rejection:
         self.sync_state = context.sync_state
 
     @classmethod
-    def of(cls, field_ref: blocked_fields.FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
+    def of(cls, field_ref: blocked_fields.FieldRef) -> Rejection | None:
         """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
-        context = RecordContext(entity_type, entity_id, mappings)
+        context = RecordContext(entity_type, entity_id)
         return cls(context, key) if key in context.mapped and context.record is not None else None
 
     @property
@@ -92,6 +94,11 @@ class Rejection:
         in_conflict = {*conflicts.get(ConflictKind.FIELDS, ()), *conflicts.get(ConflictKind.OVERWRITTEN, ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
+
+    def is_read_since(self, moment: datetime) -> bool:
+        """Whether a pass has looked at the record since then."""
+        last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
+        return last_pass is not None and last_pass > moment
 
     @cached_property
     def monday_raw(self) -> Any:
@@ -147,63 +154,46 @@ def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Seque
 
     `mappings` are those of all boards, with their links.
     """
-    keys_by_type: dict[str, list[tuple[UUID, str]]] = {}
-    for entity_type, entity_id, key in field_refs:
-        if registry.is_registered(entity_type):
-            keys_by_type.setdefault(entity_type, []).append((entity_id, key))
     rejections = []
-    for entity_type, keys in keys_by_type.items():
+    for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
         # The nil UUID, because this context is only for the facts that all records of the type share.
-        shared = RecordContext(entity_type, UUID(int=0), mappings)
-        if shared.link is None:
+        shared = RecordContext(entity_type, UUID(int=0))
+        shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not shared.mappings:
             continue
-        records = shared.records(entity_id for entity_id, _ in keys)
+        records = shared.records(entity_id for _, entity_id, _ in refs)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.link, shared.mappings, list(records.values()))
-        for entity_id, key in keys:
-            if entity_id not in records or key not in shared.mapped:
-                continue
-            context = RecordContext(entity_type, entity_id, mappings)
-            context.record = records[entity_id]
-            context.sync_state = sync_states.get(str(entity_id))
-            context.display = display
-            rejections.append(Rejection(context, key))
+        display = FieldDisplay(shared.mappings[0].link, shared.mappings, list(records.values()))
+        for _, entity_id, key in refs:
+            if entity_id in records and key in shared.mapped:
+                context = RecordContext(entity_type, entity_id)
+                context.mappings = shared.mappings
+                context.record = records[entity_id]
+                context.sync_state = sync_states.get(str(entity_id))
+                context.display = display
+                rejections.append(Rejection(context, key))
     return rejections
 
 
-def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.Progress:
-    """Return an answer's state by the queue and the sync state; `rejection` is None if the record was deleted."""
-    if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
-        last_pass = rejection.sync_state.last_sync_attempt if rejection.sync_state else None
-        jobs = SyncQueue.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id)
-        open_jobs = jobs.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS))
-        # After the next pass, open jobs are no longer about this answer.
-        if (last_pass is None or last_pass <= answer.at) and open_jobs.exists():
-            state = progress.UNDOING if answer.undoes else progress.APPLYING
-            return progress.Progress(state, answer.sentence, progress.delay_reason(answer.entity_type))
-        if answer.values.get("choose") == CUSTOM and rejection.needs_answer:
-            return progress.Progress(progress.HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
-    return progress.Progress(progress.SETTLED, answer.sentence, is_undoable=True)
+def last_answer(field_ref: blocked_fields.FieldRef) -> Decision | None:
+    """Return the last answer about this field, unless it was undone."""
+    entity_type, entity_id, key = field_ref
+    answers = Decision.objects.filter(kind=DECISION_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
+    answer = answers.order_by("-pk").first()
+    if answer is None or answer.undoes or Decision.objects.filter(undoes=answer.pk).exists():
+        return None
+    return answer
 
 
-def can_undo(answer: Decision, rejection: Rejection | None) -> bool:
-    """Whether the answer itself can be undone; `undo_answer` checks the rest."""
-    if rejection is None or answer.undoes:
-        return False
-    return _is_kept_by(answer, rejection) if blocked_fields.KEPT_BY in answer.values else "raw_before" in answer.values
+def can_undo(answer: Decision) -> bool:
+    """Whether the answer changed a value or keeps a difference; `undo_answer` checks the rest."""
+    return "raw_before" in answer.values or blocked_fields.KEPT_BY in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
     """Whether this answer, and no later one, keeps the value different."""
     mark = answer.values[blocked_fields.KEPT_BY]
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
-
-
-def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
-    """Return the last answer about this field, or its undo; None without an answer."""
-    rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key).order_by("-pk")
-    answer = rows.filter(kind=DECISION_KIND).first()
-    return (rows.filter(undoes=answer.pk).first() or answer) if answer else None
 
 
 def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:

@@ -329,8 +329,7 @@ def store_resolution(
         resolution_type=resolution_type, by_id=by.pk, by=authors.full_name(by), at=sync_now().isoformat(), fields=chosen
     )
     conflict.resolution = resolution.to_json()
-    conflict.resolution_problem = ""
-    conflict.save(update_fields=["resolution", "resolution_problem"])
+    conflict.save(update_fields=["resolution"])
     history.save()
     request_pass(conflict.entity_type, conflict.entity_id)
 

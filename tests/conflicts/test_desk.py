@@ -126,8 +126,8 @@ def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) ->
 
     record(identity("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), identity("9", what="One more."))
     record(identity("9", what="Still one more."), finding(contact, PHONE))
-    assert SyncConflict.objects.get(monday_item_id="8").npd_data["candidates"] == [{"id": "8", "label": "G."}]
-    assert SyncConflict.objects.get(monday_item_id="9").npd_data == {"what": "Still one more."}
+    assert SyncConflict.objects.get(monday_item_id="8").about["candidates"] == [{"id": "8", "label": "G."}]
+    assert SyncConflict.objects.get(monday_item_id="9").question == "Still one more."
     record(identity("8"))
     assert SyncConflict.objects.get(monday_item_id="8").resolution_type == "auto"
     assert SyncConflict.objects.get(monday_item_id="9").is_open
