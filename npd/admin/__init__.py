@@ -14,7 +14,7 @@ from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from sync.admin.admin_base import render_admin_page
-from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
+from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
@@ -25,7 +25,6 @@ __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 class ContactAdmin(SyncedModelAdmin):
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
-    fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
     actions_detail = ("personal_data",)
 
     @cached_property
@@ -83,8 +82,3 @@ class OrganizationAdmin(SyncedModelAdmin):
         "monday_id",
     )
     search_help_text = "Name, other names, address or the number of the item on Monday"
-    fieldsets = (
-        (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
-        ("Address", {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")}),
-        SYNC_FIELDS,
-    )

@@ -184,14 +184,8 @@ class RecordView:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """What waits for a person, the gravest first; of several jobs that are tried again, the next one."""
-        entries = self._page.entries.get(self.record.pk, ())
-        retried = {entry.job for entry in entries if entry.is_being_retried}
-        if len(retried) < 2:
-            return entries
-        # A job for each direction, with different attempts and times: two sentences would contradict each other.
-        following = next((job.pk for job in self._jobs if job.pk in retried), max(retried))
-        return [entry for entry in entries if not entry.is_being_retried or entry.job == following]
+        """What waits for a person, the gravest first."""
+        return self._page.entries.get(self.record.pk, ())
 
     @property
     def is_explained_by_entries(self) -> bool:

@@ -192,7 +192,7 @@ def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, screen: Pa
     for number in ("0188", "0199"):
         expect(question).to_contain_text(number)
     faults += barriers_in_both_schemes(screen)
-    hand.click(screen.get_by_role("button", name="Put the value back"))
+    hand.click(screen.get_by_role("button", name="Put 1 value back"))
 
     screen.get_by_text("1 value restored").wait_for()
     expect(screen.get_by_label("Sync state")).to_contain_text("Synced")
