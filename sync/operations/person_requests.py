@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, Subquery
 
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.operations.setup import board_setup
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue, enqueue_comparison
-from sync.records import availability
-from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.records import authors, availability
 from sync.registry import link_of
 
 # Codes of the reasons why nothing is sent, or not now.
@@ -80,27 +77,11 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
         transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
 
-def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
-    """Return who turned a record's sync off (`by`), when (`at`), and whether by `unlinked`; empty if nothing tells."""
-    history = history_of(type(record))
-    if record.sync_enabled or history is None:
-        return {}
-    changes: Any = history._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    # The first change after the last one with sync on; later changes are other edits.
-    last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
-    after = changes.annotate(last_on=Subquery(last_on)).filter(
-        Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False
-    )
-    change = after.order_by("pgh_id").first()
-    if change is None or (change.last_on is None and change.pgh_label != "insert"):
-        return {}  # older than the stored history
-    metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
-    by = actor_name(metadata, users_of([change]))
-    # A pass turns sync off only where it unlinks, mostly for a person.
-    unlinked = Decision.objects.filter(entity_id=record.pk, kind="unlinked").order_by("at", "id").last()
-    if by != SYNC_ACTOR or unlinked is None:
-        return {"by": by, "at": change.pgh_created_at, "unlinked": False}
-    return {"by": unlinked.actor or by, "at": change.pgh_created_at, "unlinked": True}
+def sync_turned_off(record: SyncedModel) -> dict[str, str]:
+    """Return who turned a record's sync off (`by`); empty if its newest changes don't tell."""
+    history = authors.latest_events(type(record), [record.pk]).get(record.pk, [])
+    edit = authors.last_edit(history, ["sync_enabled"], authors.users_of(history))
+    return {"by": edit.who} if edit else {}
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
