@@ -112,7 +112,8 @@ def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
     # The page that asks checks each entry.
     if not may_undo_decisions(user, [row]):
         return NOTHING_TO_UNDO
-    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else ACTS["undo"].button)
+    act = ACTS["redo" if row.kind == "undo" else "undo"]
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
 
 
 class _UndoOffers:
@@ -156,8 +157,8 @@ class _UndoOffers:
         keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO
-        label = "Redo…" if any(row.undoes is not None for row in moves) else ACTS["undo"].button
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
+        act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), act.button)
 
 
 def _conflict_of(row: Decision) -> str:

@@ -104,7 +104,7 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
     "sync/operations/preview.py": {
-        "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
+        "changed_records_of", "conflict_reports", "created_records_of",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.

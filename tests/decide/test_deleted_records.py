@@ -116,14 +116,6 @@ def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
     assert decide(deletion(role="Theirs", intents=(unanswered,))).item_removal is None
 
 
-@pytest.mark.parametrize(("mapped", "edited"), [(-61, ["notes"]), (-59, [])])
-def test_a_column_mapped_since_the_deletion_says_nothing_of_edits(mapped: float, edited: list[str]) -> None:
-    facts = deletion(tombstone={"deleted_at": at(-60)})
-    on = board(mapping("notes", mapped_at=at(mapped)))
-    plan = decide(replace(facts, item=item(facts.record, role_title="Boss", notes="Theirs")), on=on)
-    assert [edit.key for edit in plan.edits] == edited
-
-
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPolicy) -> None:
     facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})
@@ -313,10 +305,9 @@ def answered(item: Item) -> WriteAnswer:
     return WriteAnswer(Verdict.DONE, item=item)
 
 
-def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
-    facts = chosen("custom", "unlink")
-    sent = removal_write(board(), decide(facts))
-    assert (sent.values, sent.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
+def test_an_unlinking_empties_the_npd_id() -> None:
+    sent = removal_write(board(), decide(chosen("custom", "unlink")))
+    assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
     "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, ItemAct.REPLACE, None)),
-    "its item was deleted: taken": (
-        named(LINKED, duplicate_of=first(LINKED, replace(GONE, state="deleted"))),
-        (ENDED, ItemAct.REPLACE, None),
-    ),
     "it was archived with an edit that was never synced: a person is asked about that first": (
         named(LINKED, duplicate_of=first(LINKED, replace(GONE, name="Ann, edited"))),
         (WAITS, NOTHING, R.DUPLICATE),
@@ -124,10 +120,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "it was archived, but another key was typed here": (
         replace(named(LINKED, duplicate_of=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
-        (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
-    ),
-    "the linked record's item is there": (
-        named(LINKED, duplicate_of=first(LINKED, an_item(id="6"))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
@@ -148,14 +140,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "it is not this record's, as a person said": (
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
         (ENDED, CREATE, None),
-    ),
-    "a person chose the record": (
-        facts(chosen_record=LINKED, payload={"link_to": str(LINKED.pk)}),
-        (ENDED, NOTHING, None),
-    ),
-    "a person chose a record without an item": (
-        facts(chosen_record=SECOND, matching=(LINKED,), payload={"link_to": str(SECOND.pk)}),
-        (ENDED, LINK, None),
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
     "its name is too long for NPD": (facts(an_item(name="x" * 300)), (ENDED, NOTHING, R.INVALID)),
@@ -350,12 +334,9 @@ def saved(record: Contact, **differs: Any) -> Contact:
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {
     "its record has another item": (BY_KEY, {"matching": (saved(FREE, monday_id="5"),)}),
     "its record's sync went off": (BY_KEY, {"matching": (saved(FREE, sync_enabled=False),)}),
-    "its record was deleted": (BY_KEY, {"matching": ()}),
     "another record got it": (BY_KEY, {"owner": LINKED}),
     "another record has its key": (BY_KEY, {"matching": (FREE, SECOND)}),
     "somebody ignored it": (BY_KEY, {"ignored": ignored()}),
-    "somebody ignored what would become a record": (ALONE, {"ignored": ignored()}),
-    "a record has the key of what would become one": (ALONE, {"matching": (FREE,)}),
     "one that was asked about is gone": (AMBIGUOUS, {"matching": (LINKED,)}),
     "the item that it replaces was replaced": (REPLACING, {"npd_id_record": saved(LINKED, monday_id="5")}),
     "the deleted record has an item": (LATE, {"tombstones": (tombstone(monday_id="5"),)}),

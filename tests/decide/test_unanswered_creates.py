@@ -115,15 +115,11 @@ FAILED: dict[str, tuple[errors.MondayError | None, UnansweredDocument, list[Any]
     ),
     "refused for one record": (errors.MondayError(errors.RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
     "the account's failure": (errors.MondayError(errors.NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
-    "the board's failure": (errors.MondayError(errors.BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
-    "a limit": (errors.MondayError(errors.LIMIT_REACHED, "later"), facts(), [WAIT]),
     "never sent": (errors.MondayError(errors.UNREACHABLE, "no route"), facts(), [WAIT]),
     "an outage costs no attempt, and a document is sent again once": (LATE, facts(), [LOOK_AGAIN]),
-    "as long as writes are stopped": (LATE, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
     "alone while others are answered": (LATE, facts(others_answered=True), [FAIL]),
     "several while others are answered": (LATE, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
     "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
-    "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
 }
 
 
