@@ -355,15 +355,13 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
 
 
 def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
-    """Return the write of a planned removal; it depends on the policy unless a person chose it."""
-    tombstone = plan.facts.tombstone
+    """Return the write of a planned removal."""
     return calls.Write(
         str(plan.id),
         plan.id,
-        str(tombstone.monday_id),
+        plan.item_id,
         columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
-        tombstone=tombstone.pk,
-        policy=None if plan.facts.resolution else plan.item_removal,
+        removes=str(plan.item_removal),
         approval=next(iter(new_removal_requests([plan])), None),
     )
 

@@ -305,10 +305,9 @@ def answered(item: Item) -> WriteAnswer:
     return WriteAnswer(Verdict.DONE, item=item)
 
 
-def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
-    facts = chosen("custom", "unlink")
-    sent = removal_write(board(), decide(facts))
-    assert (sent.values, sent.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
+def test_an_unlinking_empties_the_npd_id() -> None:
+    sent = removal_write(board(), decide(chosen("custom", "unlink")))
+    assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
 @pytest.mark.parametrize(

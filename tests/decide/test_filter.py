@@ -207,7 +207,7 @@ IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped
 def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: str, changed: bool) -> None:
     facts = record_facts(on=ITEMS, record={"sync_status": status}, sync_state=state, causes=())
     world = World(ITEMS, [facts], {shown.id: shown})
-    assert bool(changed_records(*world.decided(), ())) is changed, row
+    assert bool(changed_records(*world.decided())) is changed, row
 
 
 def test_a_push_by_name_is_left_out_too() -> None:
