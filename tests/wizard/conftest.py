@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -70,9 +71,10 @@ class Wizard:
         form = {"first_match": str(choices.first_match)}
         form |= {"creates_records": "on"} if choices.creates_records else {}
         for key, choice in choices.fields.items():
-            form |= {f"column-{key}": choice.column, f"direction-{key}": choice.direction, f"rule-{key}": choice.rule}
-        options = ("first_match", "creates_records", "filter")
-        form |= {name if name in options else name.replace("_", "-", 1): value for name, value in changes.items()}
+            form |= {f"{key}-{name}": value for name, value in asdict(choice).items()}
+        for name, value in changes.items():
+            part, _, key = name.partition("_")
+            form[f"{key}-{part}" if part in ("column", "direction", "rule") else name] = value
         return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
 
     def filter(self, *, records: Rows = (), items: Rows = ()) -> str:
@@ -97,7 +99,7 @@ class Wizard:
         return plan
 
     def board_plan(self, kind: str = "contact") -> BoardPlan:
-        return next(plan for plan in self.stored_plan().boards if plan.entity_type == kind)
+        return next(plan for plan in self.stored_plan().boards if plan.chosen.choices.entity_type == kind)
 
     def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
         """A set-up with this board, with these changes of what is suggested, and its plan."""
@@ -144,13 +146,6 @@ class Wizard:
 def started(kind: str = "contact") -> dict[str, Any]:
     """The set-up of these records that was started last."""
     return BoardLink.objects.get(entity_type=kind).setup
-
-
-def unlock() -> None:
-    """Time enough passes for another worker to take over what a killed one had."""
-    for link in BoardLink.objects.exclude(setup=None):
-        link.setup.pop("until", None)
-        BoardLink.objects.filter(pk=link.pk).update(setup=link.setup)
 
 
 @pytest.fixture
