@@ -2,12 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
 from sync import registry
-from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
+from sync.boards.sync_filter import (
+    GROUP_LABEL,
+    MAX_CONDITIONS,
+    MAX_VALUES,
+    FilterCondition,
+    FilterOp,
+    FilterSide,
+    SyncFilter,
+)
 from sync.choices import SyncDirection
 from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
 from sync.monday.columns import selectable_labels
@@ -87,7 +95,7 @@ class FieldForm(forms.Form):
 
 
 class FieldsForm(forms.Form):
-    """A form for each field of one type (`rows`), and what becomes of new and differing values."""
+    """A form for each field of one type (`rows`), what becomes of new values, and the filter (`sides`)."""
 
     creates_records = forms.BooleanField(label="Create records from items that NPD doesn't have", required=False)
     first_match = forms.ChoiceField(
@@ -101,6 +109,7 @@ class FieldsForm(forms.Form):
         super().__init__(data, initial=initial, label_suffix="")
         self.chosen = chosen
         self.rows = [FieldForm(chosen, mapping, data) for mapping in chosen.spec.mappings]
+        self.sides = [FilteredSide(chosen, side, data) for side in FilterSide]
 
     def clean(self) -> dict[str, Any]:
         """Check the choices together; `chosen` has them then."""
@@ -108,13 +117,19 @@ class FieldsForm(forms.Form):
             raise forms.ValidationError("Check the fields marked below.")
         fields = {row.mapping.key: row.choice for row in self.rows}
         choices = replace(self.chosen.choices, fields=fields, is_mapped=True, **self.cleaned_data)
-        self.chosen = replace(self.chosen, choices=choices)
-        problems = self.chosen.problems()
+        chosen = replace(self.chosen, choices=choices)
+        problems = chosen.problems()
         for row in self.rows:
             for sentence in problems.get(row.mapping.key, ()):
                 row.add_error(None, sentence)
         if problems:
             raise forms.ValidationError("Check the fields marked below.")
+        # Conditions are about the fields as they are mapped now.
+        self.sides = [FilteredSide(chosen, side, self.data) for side in FilterSide]
+        if not all(side.forms.is_valid() for side in self.sides):
+            raise forms.ValidationError("Check the conditions marked below.")
+        sync_filter = SyncFilter(*(side.conditions for side in self.sides)).to_json()
+        self.chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter))
         return self.cleaned_data
 
 
@@ -135,8 +150,11 @@ def type_words(column_type: str) -> str:
 class FilteredSide:
     """One side of the filter: the fields that conditions may be about, how they are compared, and with which values."""
 
-    def __init__(self, chosen: selection.ChosenBoard, side: FilterSide) -> None:
+    titles: ClassVar = {FilterSide.RECORD: "Records in NPD", FilterSide.ITEM: "Items on Monday"}
+
+    def __init__(self, chosen: selection.ChosenBoard, side: FilterSide, data: Any = None) -> None:
         self.side = side
+        self.title = self.titles[side]
         self.board = planned_board(chosen)
         self.columns = chosen.columns
         self.mappings = {
@@ -152,6 +170,19 @@ class FilteredSide:
             title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
             for group, title in groups.items()
         }
+        sync_filter = self.board.sync_filter
+        conditions = sync_filter.records if side is FilterSide.RECORD else sync_filter.items
+        initial = [
+            {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
+            for condition in conditions
+        ]
+        # With data, a form that equals its initial values would count as empty.
+        self.forms = ConditionFormSet(data, initial=None if data else initial, prefix=side, form_kwargs={"side": self})
+
+    @property
+    def conditions(self) -> tuple[FilterCondition, ...]:
+        """The conditions of the valid forms."""
+        return tuple(form.condition for form in self.forms if form.condition)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -198,20 +229,15 @@ class FilteredSide:
                 convert.canonical_local(convert.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))
 
-    def forms(self, data: Any) -> Any:
-        """Return the forms of the conditions, at first those of the filter that was chosen."""
-        conditions = self.board.sync_filter.records if self.side is FilterSide.RECORD else self.board.sync_filter.items
-        initial = [
-            {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
-            for condition in conditions
-        ]
-        return ConditionFormSet(data, initial=initial, prefix=self.side, form_kwargs={"side": self})
-
 
 class ConditionForm(forms.Form):
     """A condition of the filter; without a field it is none."""
 
-    field = forms.ChoiceField(label="Field", required=False)
+    field = forms.ChoiceField(
+        label="Field",
+        required=False,
+        error_messages={"invalid_choice": "This field isn't synced. Choose a column for it, or remove the condition."},
+    )
     op = forms.ChoiceField(label="Comparison", choices=FilterOp.choices, initial=FilterOp.IS)
     text = forms.CharField(label="Value", required=False, max_length=20_000)
 

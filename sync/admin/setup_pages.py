@@ -4,7 +4,6 @@ A person's choices stay in their session until the set-up starts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, cast
 
@@ -23,9 +22,8 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide, type_words
+from sync.admin.setup_forms import BoardsForm, FieldsForm, type_words
 from sync.api.callers import monday_throttle_reason
-from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotPossible
@@ -38,9 +36,6 @@ View = Callable[..., HttpResponse]
 
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
-
-# The step of the wizard that these pages belong to.
-_SHOWN_AS = {"filter": "fields", "run": "plan"}
 
 
 def _step_url(step: str, *args: str) -> str:
@@ -76,26 +71,14 @@ def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
     return {key: selection.Choices.parse(stored[key]) for key in types if key in stored}
 
 
-def _keep_all(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
+def _keep(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
-
-
-def _keep(request: HttpRequest, choices: selection.Choices) -> HttpResponse:
-    """Keep the choices of one type, and lead to the next one's, or to the plan."""
-    _keep_all(request, choices_in(request) | {choices.entity_type: choices})
-    following = _next_type(request, choices.entity_type)
-    return _redirect_to("fields", following) if following else _redirect_to("plan")
 
 
 def _next_type(request: HttpRequest, entity_type: str) -> str:
     """Return the type whose fields come after this one's; empty if the plan comes."""
     unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
     return next(unmapped, "")
-
-
-def _next_step(request: HttpRequest, entity_type: str) -> str:
-    following = _next_type(request, entity_type)
-    return f"Fields of {registry.entity(following).board_title}" if following else "Plan"
 
 
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
@@ -129,7 +112,6 @@ class SetupWizardMixin(PageAdmin):
             ("token/", "token", may_connect(sensitive_post_parameters()(require_POST(self.wizard_token)))),
             ("boards/", "boards", may_set_up(_or_boards(self.wizard_boards))),
             ("fields/<str:entity_type>/", "fields", may_set_up(_or_boards(self.wizard_fields))),
-            ("filter/<str:entity_type>/", "filter", may_set_up(_or_boards(self.wizard_filter))),
             ("change/<str:entity_type>/", "change", may_set_up(require_POST(_or_boards(self.wizard_change)))),
             ("plan/", "plan", may_set_up(self.wizard_plan)),
             ("run/", "run", may_set_up(require_GET(self.wizard_run))),
@@ -150,7 +132,7 @@ class SetupWizardMixin(PageAdmin):
             ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", _step_url("plan"), is_mapped),
         ]
-        here = _SHOWN_AS.get(step, step)
+        here = "plan" if step == "run" else step
         steps = [
             {"label": label, "url": url if is_open and name != step else "", "here": name == here}
             for name, label, url, is_open in rows
@@ -234,7 +216,7 @@ class SetupWizardMixin(PageAdmin):
     def _choose(
         request: HttpRequest, selected: Mapping[str, str], present: Mapping[str, selection.Choices]
     ) -> HttpResponse:
-        _keep_all(request, selection.choose_boards(selected, present))
+        _keep(request, selection.choose_boards(selected, present))
         return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
@@ -242,37 +224,20 @@ class SetupWizardMixin(PageAdmin):
         if choices is None:
             return _redirect_to("boards")
         form = FieldsForm(_read(request, choices), request.POST or None)
+        following = _next_type(request, entity_type)
         if form.is_valid():
-            following = _keep(request, form.chosen.choices)
-            return _redirect_to("filter", entity_type) if "filter" in request.POST else following
+            _keep(request, choices_in(request) | {entity_type: form.chosen.choices})
+            return _redirect_to("fields", following) if following else _redirect_to("plan")
         chosen = form.chosen
         context = {
             "form": form,
             "chosen": chosen,
             "choices": chosen.choices,
-            "next_step": _next_step(request, entity_type),
+            "next_step": f"Fields of {registry.entity(following).board_title}" if following else "Plan",
             "npd_id": chosen.columns[chosen.npd_id_column].title if chosen.npd_id_column else "",
             "unused": [(column.title, type_words(column.type)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)
-
-    def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        choices = choices_in(request).get(entity_type)
-        if choices is None or not choices.is_mapped:
-            return _redirect_to("fields", entity_type)
-        chosen = _read(request, choices)
-        sides = [FilteredSide(chosen, side) for side in FilterSide]
-        formsets = [side.forms(request.POST or None) for side in sides]
-        if all(formset.is_valid() for formset in formsets):
-            records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
-            return _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
-        titles = ("Records in NPD", "Items on Monday")
-        context = {
-            "choices": choices,
-            "sides": list(zip(sides, titles, formsets, strict=True)),
-            "next_step": _next_step(request, entity_type),
-        }
-        return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """Show the plan and its share of the quota; on POST, start it or plan again."""

@@ -162,8 +162,7 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
     Contact.objects.filter(email="ann@x.org").update(role_title="Customer")
     wizard.drain()
     wizard.post("change/contact/")
-    assert "what is synced?" in wizard.fields("contact", filter="1")
-    wizard.filter(records=[("role_title", "is", "Customer")])
+    wizard.fields("contact", records=[("role_title", "is", "Customer")])
     wizard.plan()
     assert wizard.plan_shown() == {"filtered": 1}
     assert "Role is not “Customer”" in wizard.get("plan/")
@@ -177,8 +176,7 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
     assert wizard.monday.item(str(bob.monday_id))["values"]["notes"] == ""
 
     wizard.post("change/contact/")
-    wizard.fields("contact")
-    wizard.filter()
+    wizard.fields("contact", records=[])
     wizard.plan()
     assert wizard.plan_shown() == {"push": 1}
     wizard.apply()
@@ -188,13 +186,13 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
 
 def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wizard) -> None:
     _, friends, foes = begun(wizard, "Friends", "Friends", "Foes; and more")
-    assert "The board has no group “Friends”. Choose one" in wizard.filter(items=[("group", "is", "Friends")])
+    assert "The board has no group “Friends”. Choose one" in wizard.fields(items=[("group", "is", "Friends")])
     assert sync_filter(wizard) == {}
-    wizard.filter(items=[("group", "is", f"friends ({friends}); foes;; and more")])
+    wizard.fields(items=[("group", "is", f"friends ({friends}); foes;; and more")])
     [stored] = sync_filter(wizard)["items"]
     assert stored["values"] == [friends, foes]
     assert "Items on Monday where Group is" in wizard.get("fields/contact/")
-    html = wizard.client.get(START + "filter/contact/").content.decode()
+    html = wizard.client.get(START + "fields/contact/").content.decode()
     assert f"friends ({friends}); foes;; and more" in html
     offered = html.partition('<datalist id="npd-filter-item-values-group">')[2].partition("</datalist>")[0]
     assert f'<option value="Friends ({friends})">' in offered
@@ -205,7 +203,7 @@ REFUSED_CONDITIONS = [
     (("", "contains", "Berlin"), "Choose a field"),
     (("role_title", "is", ""), "Type a value"),
     (("role_title", "unheard", "x"), "Select a valid choice"),
-    (("unheard", "is", "x"), "Select a valid choice"),
+    (("unheard", "is", "x"), "This field isn't synced."),
     (("email", "is", "no address"), "no address"),
 ]
 
@@ -213,15 +211,15 @@ REFUSED_CONDITIONS = [
 def test_a_condition_that_can_not_be_is_said_beside_it_and_nothing_is_stored(wizard: Wizard) -> None:
     begun(wizard)
     for row, words in REFUSED_CONDITIONS:
-        assert words in wizard.filter(records=[("name", "is_filled", ""), row])
+        assert words in wizard.fields(records=[("name", "is_filled", ""), row])
         assert sync_filter(wizard) == {}
 
 
 def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:
     begun(wizard)
-    wizard.filter(records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
+    wizard.fields(records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
     assert len(sync_filter(wizard)["records"]) == 1
-    assert "The filter uses this field" in wizard.fields("contact", column_role_title="")
+    assert "This field isn't synced." in wizard.fields("contact", column_role_title="")
 
 
 # Later changes go the same way.

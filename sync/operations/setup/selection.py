@@ -28,7 +28,7 @@ from sync.choices import Rule, SetupState, SyncDirection
 from sync.kernel.humanize import join_first, plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping
-from sync.monday.board_items import GROUP, NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
+from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
 from sync.monday.texts import fold_title
 from sync.registry import EntitySpec, MappingSpec
@@ -263,8 +263,6 @@ class ChosenBoard:
 
     def problems(self) -> dict[str, list[str]]:
         """Return the problems of the choices as sentences, by field."""
-        conditions = SyncFilter.parse(self.choices.sync_filter)
-        filtered = {condition.field for condition in (*conditions.records, *conditions.items)} - {GROUP}
         problems: dict[str, list[str]] = {}
         owners = {self.npd_id_column: board_columns.NPD_ID_TITLE} if self.npd_id_column else {}
         for mapping in self.spec.mappings:
@@ -275,8 +273,6 @@ class ChosenBoard:
                     title = self.columns[choice.column].title if choice.column in self.columns else choice.column
                     field_problems.append(f"“{title}” is already the column of {owner}. Choose another.")
                 owners.setdefault(choice.column, mapping.label)
-            if mapping.key in filtered and not choice.is_synced:
-                field_problems.append("The filter uses this field. Keep it synced, or remove it from the filter first.")
             if field_problems:
                 problems[mapping.key] = field_problems
         return problems
