@@ -50,10 +50,6 @@ class BoardsForm(forms.Form):
             boards[selection.NEW_BOARD] = f"Make a new board “{spec.board_title}”"
             boards[selection.NO_BOARD] = "Leave it as it is" if stored else "Don't set it up now"
             help_text = "Your administrator has set the board on the server." if configured else ""
-            if named and not stored and not configured:
-                help_text = (
-                    f"Monday has a board “{spec.board_title}” already. A new one would be a second of that name."
-                )
             self.fields[spec.entity_type] = forms.ChoiceField(
                 label=f"Board of {spec.board_title}",
                 choices=boards.items(),
@@ -77,7 +73,6 @@ class FieldForm(forms.Form):
         self.is_match_key = mapping.key == chosen.spec.match_key
         self.is_synced = choice.is_synced
         self.lacks_target = chosen.lacks_target(mapping)
-        self.note = chosen.new_column_note(mapping)
         self._set_choices("column", _offered_columns(chosen, mapping))
         self._set_choices("rule", [(rule.value, rule.label) for rule in registry.rules_for(chosen.spec.model, mapping)])
         for name in self.fields:
@@ -135,16 +130,12 @@ class FieldsForm(forms.Form):
 
 def _offered_columns(chosen: selection.ChosenBoard, mapping: registry.MappingSpec) -> list[tuple[str, str]]:
     """Return no column, a new one, and the columns that fit, each as its id and label: “Work phone (Phone)”."""
-    new = f"Create a column “{mapping.label}” ({type_words(mapping.new_column_type)})"
+    new = f"Create a column “{mapping.label}” ({selection.type_words(mapping.new_column_type)})"
     return [("", "No column: not synced"), (selection.NEW_COLUMN, new)] + [
-        (column.id, f"{column.title} ({type_words(column.type)})")
+        (column.id, f"{column.title} ({selection.type_words(column.type)})")
         for column in chosen.columns.values()
         if column.id != chosen.npd_id_column and not chosen.unfit_reason(mapping, column)
     ]
-
-
-def type_words(column_type: str) -> str:
-    return column_type.replace("_", " ").capitalize()
 
 
 class FilteredSide:

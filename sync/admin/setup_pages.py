@@ -22,7 +22,7 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, type_words
+from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api.callers import monday_throttle_reason
 from sync.choices import SetupState
 from sync.kernel import humanize
@@ -235,7 +235,6 @@ class SetupWizardMixin(PageAdmin):
             "choices": chosen.choices,
             "next_step": f"Fields of {registry.entity(following).board_title}" if following else "Plan",
             "npd_id": chosen.columns[chosen.npd_id_column].title if chosen.npd_id_column else "",
-            "unused": [(column.title, type_words(column.type)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)
 
@@ -283,7 +282,6 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "kinds": kinds,
             "busy": SetupState.RUNNING in states,
-            "is_stalled": any(kind["is_stalled"] for kind in kinds),
             "is_done": states == {SetupState.DONE},
             # What an installation without records does next.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],

@@ -142,7 +142,7 @@ class Wizard:
     def plan_shown(self) -> dict[str, int]:
         """The numbers of the plan's page by their codes."""
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="([\w ]+)">\s*<th[^>]*>\s*([\d,]+) ', html)
+        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 

@@ -231,7 +231,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
     assert "is empty for all of them" in page
-    assert "“Email” is new beside “Work”, “Home”, of the same type." in page
+    assert "No field uses “Work” (Email), “Home” (Email)." in page
     assert "create" not in wizard.plan_shown()
     wizard.apply()
     assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)
@@ -250,7 +250,7 @@ def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wiza
     # With new records an item without a key waits for its key, and then becomes one.
     planned = wizard.planned(board, creates_records="on")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "new record": 1, "waiting": 1}
-    assert planned.figures == "2 created, 1 waiting"
+    assert planned.figures.startswith("items to create on Monday: 1, records to create from items: 1")
     page = wizard.get("plan/")
     assert "What waits" in page
     assert "becomes a contact" in page

@@ -20,7 +20,7 @@ from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.humanize import count_with_noun
+from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
@@ -129,8 +129,8 @@ def set_up_board(
             note_unmatched(link, findings[start : start + 1_000])
     if is_new:
         outcome.done.insert(0, f"made the board “{board.name}” ({board.id})")
-    if setup.created:
-        outcome.done += chosen.new_column_notes
+    if setup.created and not is_new and chosen.unused:
+        outcome.done.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)

@@ -68,42 +68,30 @@ SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
 WAITING = "waiting"
 
-# The rows of a plan's parts in their order, each for one and for several records or items.
-ROWS: dict[str, dict[str, tuple[str, str]]] = {
+# The rows of a plan's parts in their order.
+ROWS: dict[str, dict[str, str]] = {
     "done": {
-        ChangeKind.CREATE: ("item is created on Monday", "items are created on Monday"),
-        ChangeKind.LINK: ("record is linked with its item", "records are linked with their items"),
-        ChangeKind.PUSH: ("item is updated on Monday", "items are updated on Monday"),
-        ChangeKind.PULL: ("record is updated in NPD", "records are updated in NPD"),
-        ChangeKind.NEW_RECORD: ("record is created from an item", "records are created from items"),
-        ChangeKind.UNLINK: ("record is unlinked", "records are unlinked"),
-        ChangeKind.DELETE_RECORD: ("record is deleted in NPD", "records are deleted in NPD"),
+        ChangeKind.CREATE: "items to create on Monday",
+        ChangeKind.LINK: "records to link with their items",
+        ChangeKind.PUSH: "items to update on Monday",
+        ChangeKind.PULL: "records to update in NPD",
+        ChangeKind.NEW_RECORD: "records to create from items",
+        ChangeKind.UNLINK: "records to unlink",
+        ChangeKind.DELETE_RECORD: "records to delete in NPD",
     },
     "asked": {
-        ChangeKind.CONFLICT: ("record has a conflict to resolve", "records have conflicts to resolve"),
-        ChangeKind.ASK: ("record or item needs your choice", "records or items need your choice"),
-        ChangeKind.BLOCKED: ("record syncs without its blocked fields", "records sync without their blocked fields"),
-        ChangeKind.FAILED: ("record can't be synced", "records can't be synced"),
-        SAME_NAME: (
-            "record gets a new item, although an unmatched item has its name",
-            "records get new items, although unmatched items have their names",
-        ),
+        ChangeKind.CONFLICT: "records with a conflict to resolve",
+        ChangeKind.ASK: "records or items that need your choice",
+        ChangeKind.BLOCKED: "records that sync without their blocked fields",
+        ChangeKind.FAILED: "records that can't be synced",
+        SAME_NAME: "records with a new item, although an unmatched item has their name",
     },
-    "waiting": {WAITING: ("item is checked again later", "items are checked again later")},
+    "waiting": {WAITING: "items to check again later"},
     "left": {
-        FILTERED: ("record is left out by the filter", "records are left out by the filter"),
-        SYNC_OFF: ("record's sync is off", "records' sync is off"),
-        ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
+        FILTERED: "records that the filter leaves out",
+        SYNC_OFF: "records with sync off",
+        ChangeKind.LEFT: "records or items that stay as they are",
     },
-}
-
-# Which rows each word of the figures counts.
-FIGURES: dict[str, Sequence[str]] = {
-    "linked": [ChangeKind.LINK],
-    "created": [ChangeKind.CREATE, ChangeKind.NEW_RECORD],
-    "to resolve": [ChangeKind.CONFLICT, ChangeKind.ASK],
-    "waiting": [WAITING],
-    "left out": [*ROWS["left"]],
 }
 
 # Precedes a record's id to stand for the item that is created for it.
@@ -264,14 +252,10 @@ class BoardPlan:
             self.samples[row].append((name[:120], reason[:300]))
 
     @property
-    def rows(self) -> dict[str, list[tuple[str, str, list[tuple[str, str]]]]]:
-        """The rows that count anything, by the part of the plan: their code, sentence and samples."""
+    def rows(self) -> dict[str, list[tuple[str, str, int, list[tuple[str, str]]]]]:
+        """The rows that count anything, by the part of the plan: their code, label, number and samples."""
         return {
-            part: [
-                (str(row), humanize.count_with_noun(self.counts[row], *nouns), self.samples[row])
-                for row, nouns in rows.items()
-                if self.counts[row]
-            ]
+            part: [(str(row), rows[row], self.counts[row], self.samples[row]) for row in rows if self.counts[row]]
             for part, rows in ROWS.items()
         }
 
@@ -286,8 +270,7 @@ class BoardPlan:
     @property
     def figures(self) -> str:
         """The plan in short, for the page of its set-up and for the log."""
-        numbers = {word: sum(self.counts[row] for row in rows) for word, rows in FIGURES.items()}
-        texts = [f"{number:,} {word}" for word, number in numbers.items() if number]
+        texts = [f"{label}: {number:,}" for rows in self.rows.values() for _, label, number, _ in rows]
         return ", ".join(texts) or "nothing to link or create"
 
 

@@ -12,7 +12,6 @@ or the `problem` that stopped or delayed it.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -30,7 +29,7 @@ from sync.limits import breaker, monday_account
 from sync.models import BoardLink
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, selection
-from sync.operations.setup.plan import PLAN_DONE, UNTOUCHED_AFTER, BoardPlan, SetupPlan, named_records
+from sync.operations.setup.plan import PLAN_DONE, BoardPlan, SetupPlan, named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import notify
 from sync.outbox.claim import Lease, LeaseLost, acquire
@@ -59,12 +58,9 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = chosen.choices.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            filter_text = " ".join(chosen.filter_lines) or "everything is synced."
-            remapped = ", ".join(chosen.changed_labels) or "none"
-            sentences = [
-                f"Set-up started: {board_plan.figures}. Changed mappings: {remapped}. Filter: {filter_text}",
-                f"Where both sides differ at first: {chosen.choices.first_match_text}.",
-            ]
+            sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
+            if chosen.changed_labels:
+                sentences.append(f"Changed mappings: {', '.join(chosen.changed_labels)}.")
             for related_type, names in board_plan.missing.items() if entity_type in creating_related else ():
                 model = registry.entity(related_type).model
                 records = model._default_manager.bulk_create(named_records(model, names))
@@ -107,14 +103,11 @@ def setup_progress() -> list[dict[str, Any]]:
     for spec in registry.entities():
         if (setup := setups.get(spec.entity_type)) is None:
             continue
-        is_untouched = setup["state"] == SetupState.RUNNING and not {"problem", "made_board"} & setup.keys()
-        waited = sync_now() - datetime.fromisoformat(setup["started"])
         rows.append(
             setup
             | {
                 "title": spec.board_title,
                 "state": SetupState(setup["state"]),
-                "is_stalled": is_untouched and waited > UNTOUCHED_AFTER,
                 "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem")])],
             }
         )

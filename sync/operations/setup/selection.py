@@ -25,7 +25,7 @@ from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule, SetupState, SyncDirection
-from sync.kernel.humanize import join_first, plural
+from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
@@ -107,6 +107,10 @@ class Choices:
     def parse(cls, stored: Mapping[str, Any]) -> Choices:
         fields = {key: FieldChoice(**choice) for key, choice in stored["fields"].items()}
         return cls(**{**stored, "fields": fields})
+
+
+def type_words(column_type: str) -> str:
+    return column_type.replace("_", " ").capitalize()
 
 
 def plan_key(choices: Mapping[str, Choices]) -> str:
@@ -214,29 +218,10 @@ class ChosenBoard:
         mappings = [mapping for mapping in self.spec.mappings if mapping.key in stored]
         return [mapping.label for mapping in mappings if self.choices.choice_of(mapping) != stored[mapping.key]]
 
-    # What a new column stands beside.
-
-    def new_column_note(self, mapping: MappingSpec) -> str:
-        """Return a sentence if the field gets a new column beside an unused one of its type or title, or no text."""
-        if self.choices.choice_of(mapping).column != NEW_COLUMN:
-            return ""
-        new_type = mapping.new_column_type
-        if alike := [f"“{column.title}”" for column in self.unused if column.type == new_type]:
-            return (
-                f"“{mapping.label}” is new beside {join_first(alike)}, of the same type. To use one of these instead, "
-                "choose it in the set-up (Boards, “Set up…”)"
-            )
-        for column in self.unused:
-            if fold_title(column.title) == fold_title(mapping.label):
-                return (
-                    f"“{mapping.label}” is new beside “{column.title}” of the type {column.type}, which doesn't fit. "
-                    "Copy the values into the new column on Monday"
-                )
-        return ""
-
     @property
-    def new_column_notes(self) -> list[str]:
-        return list(filter(None, map(self.new_column_note, self.synced)))
+    def unused_labels(self) -> list[str]:
+        """The columns that no field uses: one of them may be meant for a field that gets a new one."""
+        return [f"“{column.title}” ({type_words(column.type)})" for column in self.unused]
 
     # What can't be.
 
