@@ -231,7 +231,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
     assert "is empty for all of them" in page
-    assert "No field uses “Work” (Email), “Home” (Email)." in page
+    assert "No field uses “Work” (Email), “Home” (Email) ." in page
     assert "create" not in wizard.plan_shown()
     wizard.apply()
     assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)
