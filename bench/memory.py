@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -32,24 +32,6 @@ CHUNK = 2_000
 LISTED = 500  # items on a page of a listing
 GOAL_A_SECOND = 1_800
 COMPARE = "from bench.memory import compare_contacts; compare_contacts()"
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A run of a command: its calls, its memory in MB over time, and its output."""
-
-    calls: int
-    megabytes: Sequence[float]
-    seconds: float
-    output: str
-
-    @property
-    def most(self) -> float:
-        return max(self.megabytes)
-
-    @property
-    def growth(self) -> float:
-        return self.most / max(self.megabytes[: max(1, len(self.megabytes) // 10)])
 
 
 def fill(sandbox: Sandbox, records: int) -> None:
@@ -88,26 +70,19 @@ def fill(sandbox: Sandbox, records: int) -> None:
         raise SystemExit(f"{waiting:,} contacts did not come into sync.")
 
 
-def watch(sandbox: Sandbox, command: Sequence[str]) -> Watched:
-    """Run a command to its end; exit if it fails."""
-    mark = sandbox.last_call()
-    begun = time.monotonic()
-    log = sandbox.folder / "run.log"
+def memory_of(command: Sequence[str], log: Path) -> list[float]:
+    """Run a command to its end, and return its memory in MB over time; exit if it fails."""
+    megabytes = []
     with log.open("wb") as out:
-        child = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=dict(os.environ), stdout=out, stderr=subprocess.STDOUT
-        )
-        megabytes = []
+        child = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=out, stderr=subprocess.STDOUT)
         process = psutil.Process(child.pid)
         while child.poll() is None:
             with suppress(psutil.NoSuchProcess):
                 megabytes.append(process.memory_info().rss / 1_000_000)
             time.sleep(LOOK_SECONDS)
-    seconds = time.monotonic() - begun
-    output = log.read_text()
     if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{output[-2000:]}")
-    return Watched(sandbox.last_call() - mark, megabytes, seconds, output)
+        raise SystemExit(f"The comparison ended with {child.returncode}:\n{log.read_text()[-2000:]}")
+    return megabytes
 
 
 def compare_contacts() -> None:
@@ -122,13 +97,19 @@ def compare_contacts() -> None:
 def comparison(sandbox: Sandbox, records: int) -> list[Row]:
     from sync.registry import link_of
 
-    run = watch(sandbox, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
+    mark = sandbox.last_call()
+    begun = time.monotonic()
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", COMPARE]
+    megabytes = memory_of(command, sandbox.folder / "run.log")
+    speed = records / (time.monotonic() - begun)
+    calls = sandbox.last_call() - mark
+    most = max(megabytes)
+    growth = most / max(megabytes[: max(1, len(megabytes) // 10)])
     pages = math.ceil(records / LISTED)
     link = link_of("contact")
     words = link.compared if link else ""
     same = words == f"{records:,} items on the board, {records:,} of them linked: nothing differed."
-    speed = records / run.seconds
-    flat = run.growth <= GROWTH_GATE
+    flat = growth <= GROWTH_GATE
     return [
         Row(
             f"nightly comparison of {records:,} unchanged, records a second",
@@ -137,9 +118,9 @@ def comparison(sandbox: Sandbox, records: int) -> list[Row]:
             speed >= GOAL_A_SECOND,
             gate=False,
         ),
-        Row("… memory", f"≤ {GOAL_MB:g} MB", f"{run.most:.0f} MB", run.most <= GOAL_MB, gate=False),
-        Row("… by that of its first tenth", f"≤ {GROWTH_GATE:g} ×", f"{run.growth:.2f} ×", flat, gate=records >= FEW),
-        Row("… API calls", f"{pages:,} pages", f"{run.calls:,}", pages <= run.calls <= pages + 1),
+        Row("… memory", f"≤ {GOAL_MB:g} MB", f"{most:.0f} MB", most <= GOAL_MB, gate=False),
+        Row("… by that of its first tenth", f"≤ {GROWTH_GATE:g} ×", f"{growth:.2f} ×", flat, gate=records >= FEW),
+        Row("… API calls", f"{pages:,} pages", f"{calls:,}", pages <= calls <= pages + 1),
         Row("… found to differ", "0", "0" if same else words, same),
     ]
 

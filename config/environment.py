@@ -1,8 +1,6 @@
 """Reads settings from the environment, then from .env beside manage.py, then from a running `make run`.
 
 VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE may name a file with the value.
-`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with the secrets of .env and
-of files, and with PostgreSQL's own variables, in its environment. It doesn't read what a running `make run` has.
 
 `make run` writes its environment into var/run.json, so `manage.py` in a second terminal has the same database, sandbox
 and secrets.
@@ -14,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,6 @@ import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
-from psycopg.pq import Conninfo
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
@@ -199,7 +195,7 @@ def read_dotenv(dotenv: Path) -> None:
 
 
 def load_secrets() -> None:
-    """Put the secrets of .env and of files into os.environ, for programs that read neither."""
+    """Put the variables of .env, and the secrets of files, into os.environ, for the processes of `make run`."""
     read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
         secret = env.str(name, "")  # as the text that it is there, also ENCRYPTION_KEY, which `env` returns as a list
@@ -294,33 +290,3 @@ def broker_url(database: str) -> str:
             "or install requirements/embedded.txt to use PostgreSQL for that"
         )
     return f"sqla+postgresql+psycopg://{database.partition('://')[2]}"
-
-
-def libpq_variables() -> dict[str, str]:
-    """Return DATABASE_URL as the variables of PostgreSQL's programs; none if it isn't set.
-
-    Not as an argument, because `ps` shows arguments, and with them the password.
-    """
-    url = env("DATABASE_URL")
-    if not url:
-        return {}
-    database = env.db_url_config(url)
-    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
-    options = {option: database.get(name) for option, name in names.items()} | database.get("OPTIONS", {})
-    # Other options, such as `prepare_threshold`, are the driver's own.
-    keywords = {option.envvar.decode(): option.keyword.decode() for option in Conninfo.get_defaults() if option.envvar}
-    return {variable: str(options[name]) for variable, name in keywords.items() if options.get(name)}
-
-
-def main(command: list[str]) -> None:
-    """Replace this process by the command, with the secrets and PostgreSQL's variables in its environment."""
-    try:
-        load_secrets()
-        os.environ.update(libpq_variables())
-    except ImproperlyConfigured as error:
-        sys.exit(f"Settings: {error}")
-    os.execvp(command[0], command)  # noqa: S606
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -27,7 +27,7 @@ OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
 
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
-    """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty.
+    """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty, in `base_data` unknown.
 
     Of the kind overwritten `npd_data` is what stands on both sides, `monday_data` the value that was lost. Of the kinds
     delete and identity `about` says what happened and which options there are; choose one under the key `record`.

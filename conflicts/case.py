@@ -16,27 +16,23 @@ from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.monday.conversion import Converter
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.state.record_fields import FieldDisplay, converter_for
+from sync.state.record_fields import FieldDisplay
 
 
 class RecordContext:
     """A record and its sync, each part read on first use."""
 
-    def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
+    def __init__(self, entity_type: str, entity_id: UUID) -> None:
         self.entity_type = entity_type
         self.entity_id = entity_id
-        # Callers that have read all mappings with their links pass them, to save the query.
-        if own_mappings := [mapping for mapping in mappings if mapping.link.entity_type == entity_type]:
-            self.mappings = sorted(own_mappings, key=lambda mapping: (mapping.position, mapping.pk))
 
     @classmethod
-    def of(cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = ()) -> RecordContext:
-        return cls(conflict.entity_type, conflict.entity_id, mappings)
+    def of(cls, conflict: SyncConflict) -> RecordContext:
+        return cls(conflict.entity_type, conflict.entity_id)
 
     @cached_property
     def link(self) -> BoardLink | None:
@@ -52,24 +48,8 @@ class RecordContext:
 
     @cached_property
     def mapped(self) -> Mapping[str, FieldMapping]:
-        """The mapped fields by key; without a board link, the application's default mapping."""
-        if self.link is not None:
-            return {mapping.key: mapping for mapping in self.mappings}
-        return {
-            spec.key: FieldMapping(
-                key=spec.key,
-                label=spec.label,
-                fields=list(spec.fields),
-                converter=spec.converter,
-                required=spec.required,
-                options={},
-            )
-            for spec in registry.entity(self.entity_type).mappings
-        }
-
-    def converter(self, key: str) -> Converter:
-        assert self.record is not None
-        return converter_for(self.mapped[key], self.record)
+        """The mapped fields by key; empty without a board link."""
+        return {mapping.key: mapping for mapping in self.mappings}
 
     @cached_property
     def record(self) -> SyncedModel | None:
@@ -83,6 +63,12 @@ class RecordContext:
         model = registry.entity(self.entity_type).model
         rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
+
+    @cached_property
+    def display(self) -> FieldDisplay:
+        """The display of the record's fields."""
+        assert self.link is not None
+        return FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
 
     @cached_property
     def name(self) -> str:
@@ -137,7 +123,10 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
+    """A field with the displayed values of both sides and the base, and a person's choice.
+
+    None is an empty value; of the base, that there is none.
+    """
 
     key: str
     label: str
@@ -146,7 +135,6 @@ class CaseField:
     base: str | None = None
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
-    has_base: bool = True
     note: str = ""
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
@@ -181,7 +169,7 @@ class CaseField:
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, diff_parts(self.base, self.npd, self.monday))
-        base["is_missing"] = not self.has_base
+        base["is_missing"] = self.base is None
         return [npd, base, monday]
 
     def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
@@ -202,7 +190,7 @@ class CaseField:
         }
 
     def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
-        base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+        base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.
         return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
@@ -248,16 +236,11 @@ class CaseField:
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields in conflict, with their editors if a person has to choose."""
     by_field = conflict.is_open and not conflict.is_about_record
-    with_base = fields_with_base(conflict, context) if by_field else set()
-    fields = []
-    for key in conflict.conflict_fields:
-        row = _field(conflict, context, key)
-        row.has_base = key in with_base
-        if conflict.is_about_record:
+    fields = [_field(conflict, context, key) for key in conflict.conflict_fields]
+    if conflict.is_about_record:
+        for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-            row.has_base = row.base is not None
-        fields.append(row)
-    if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
+    if not by_field or conflict.is_being_applied:
         return fields
     keys = conflict.conflict_fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
@@ -287,21 +270,6 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
     )
 
 
-def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]:
-    """Return the fields in conflict that have a base, which may be empty."""
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        return set()
-    with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    if context.sync_state is None:
-        return with_value
-    # Fields without a mapping keep their base.
-    stored = set(context.sync_state.base) - {mapping.key for mapping in context.mappings}
-    stored |= {
-        mapping.key for mapping in context.mappings if base_of(context.sync_state, mapping, conflict.monday_item_id)
-    }
-    return with_value | (stored & set(conflict.conflict_fields))
-
-
 def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields that left the conflict, with their resolution and its result."""
     if conflict.is_about_record:
@@ -315,7 +283,6 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.npd = entry[NPD]
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
-        row.has_base = entry[BASE] is not None
         row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
         row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
@@ -336,13 +303,12 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
     others = [mapping for mapping in context.mappings if mapping.key not in left_out]
     if context.record is None or context.link is None or context.sync_state is None or not others:
         return []
-    display = FieldDisplay(context.link, others, [context.record])
     equal = []
     for mapping in others:
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
-            local = display.current(context.record, mapping)
-            agreed, _monday = display.base_sides(context.record, mapping, base)
+            local = context.display.current(context.record, mapping)
+            agreed = context.display.display_local(context.record, mapping, base["local"])
             # A field edited since the last pass may differ.
             if local == agreed:
                 equal.append((mapping.label, local))
@@ -359,42 +325,35 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     Each has a title, a place, an address, a note, and its values by field.
     """
     candidates = conflict.about.get("candidates") or []
-    if conflict.kind != ConflictKind.IDENTITY or not candidates:
+    if not candidates or context.link is None:
         return []
+    item = conflict.about.get("item")
     # Only the id of a record is a UUID.
-    ids = {record_id for candidate in candidates if (record_id := as_uuid(str(candidate.get("id"))))}
-    records = context.records(ids) if ids else {}
-    in_npd = [*records.values(), *([context.record] if context.record else [])]
-    display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
+    ids = [as_uuid(candidate["id"]) for candidate in candidates]
+    records = context.records({conflict.entity_id, *filter(None, ids)})
+    display = FieldDisplay(context.link, context.mappings, list(records.values()))
 
-    def of_record(record: SyncedModel, where: str, note: str = "") -> dict[str, Any]:
-        values = {}
-        if display:
+    def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
+        if record is not None:
             values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
-        url = registry.record_url(conflict.entity_type, record.pk)
-        return {"title": str(record), "where": where, "url": url, "note": note, "values": values}
+            url = registry.record_url(conflict.entity_type, record.pk)
+            return {"title": str(record), "where": place, "url": url, "note": note, "values": values}
+        url = "" if as_uuid(stored["id"]) else context.item_url(stored["id"])
+        title = stored.get("label") or stored["id"]
+        return {"title": title, "where": place, "url": url, "note": note, "values": stored.get("values") or {}}
 
     columns = []
-    if item := conflict.about.get("item"):
-        title = item.get("label") or f"Item {item['id']}"
-        url = context.item_url(str(item["id"]))
-        columns.append({"title": title, "where": "The item on Monday", "url": url, "values": item.get("values") or {}})
-    elif context.record is not None:
-        columns.append(of_record(context.record, f"This {registry.type_name(conflict.entity_type)} in NPD"))
-    for candidate in candidates:
-        candidate_id = str(candidate.get("id") or "")
-        record_id = as_uuid(candidate_id)
-        linked_to = candidate.get("linked_to")
-        note = f"Has the item {linked_to} already." if linked_to else ""
-        if record_id in records:
-            columns.append(of_record(records[record_id], "In NPD", note))
-            continue
-        column = {"title": str(candidate.get("label") or candidate_id), "values": candidate.get("values") or {}}
-        if record_id:
-            columns.append(column | {"where": "In NPD", "note": note})
-        else:
-            note = "Belongs to another record already." if linked_to else ""
-            columns.append(column | {"where": "On Monday", "url": context.item_url(candidate_id), "note": note})
+    if item:
+        columns.append(column("The item on Monday", None, item))
+    elif conflict.entity_id in records:
+        own_place = f"This {registry.type_name(conflict.entity_type)} in NPD"
+        columns.append(column(own_place, records[conflict.entity_id], {}))
+    for candidate, record_id in zip(candidates, ids, strict=True):
+        note = ""
+        if linked_to := candidate.get("linked_to"):
+            note = f"Has the item {linked_to} already." if record_id else "Belongs to another record already."
+        record = records.get(record_id) if record_id else None
+        columns.append(column("In NPD" if record_id else "On Monday", record, candidate, note))
     return columns
 
 

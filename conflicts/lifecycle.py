@@ -50,20 +50,12 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def drop_field(
-    conflict: SyncConflict,
-    key: str,
-    report: reports.ConflictReport,
-    now: datetime,
-    unused: reports.FieldSelection | None,
-) -> str:
-    """Keep the values of a field that left its conflict by itself, with its unused resolution; return the reason."""
+def drop_field(conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime) -> str:
+    """Keep the values of a field that left its conflict by itself; return the reason."""
     why = report.ended.get(key, report.closing_reason)
     entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
     if key in report.moved_to:
         entry["moved_to"] = report.moved_to[key]
-    if unused is not None:
-        entry["unused"] = {"choose": unused.choose, "value": unused.value}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
     conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
     return why
@@ -106,7 +98,6 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
         conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
     if not conflict.is_being_undone:
         conflict.resolution = None
-    conflict.resolution_problem = ""
     conflict.resolved_at = now
 
 
@@ -154,8 +145,6 @@ def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
 def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) -> None:
     conflict.about = dict(report.data)
     set_field_values(conflict, report.monday_item_id, report.fields)
-    if conflict.kind == ConflictKind.IDENTITY:
-        conflict.npd_data = dict(report.data)
 
 
 def update_record_conflict(
@@ -195,7 +184,6 @@ def update_record_conflict(
         history.log("unedited", conflict, key, conflict.values(key))
     set_record_values(conflict, report)
     conflict.resolution = resolution.to_json()
-    conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
 def has_conflict(report: reports.ConflictReport) -> bool:
@@ -244,7 +232,7 @@ def update_conflict(
     resolution = resolution.without(set(applied))
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
-        why = drop_field(conflict, key, report, now, resolution.fields.get(key))
+        why = drop_field(conflict, key, report, now)
         history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
         if key in resolution.fields:
             history.log_rejected(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
@@ -266,7 +254,6 @@ def update_conflict(
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
     history.log_new(conflict, [key for key in remaining if key not in before])
     conflict.resolution = undo_request or resolution.to_json()
-    conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
 def _because(reason: str) -> str:
@@ -311,7 +298,6 @@ def apply_undo_results(
             # Its other fields stay resolved.
             conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
             conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-            conflict.resolution_problem = ""
             restore_fields(conflict, undone)
             open_conflict = conflict
         elif undone and open_conflict is not conflict:

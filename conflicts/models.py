@@ -104,7 +104,7 @@ class SyncConflict(models.Model):
     entity_id = models.UUIDField(db_index=True)
     monday_item_id = models.CharField(max_length=50, db_index=True)
     # Displayed values by field. For an overwritten edit, npd_data is the value on both sides and monday_data the lost
-    # one. For an identity, npd_data repeats `about`.
+    # one.
     npd_data: models.JSONField[Any, Any] = models.JSONField()
     monday_data: models.JSONField[Any, Any] = models.JSONField()
     conflict_fields = ArrayField(models.CharField(max_length=100))
@@ -125,7 +125,6 @@ class SyncConflict(models.Model):
     resolved_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # A StoredResolution. The next pass applies it if the values are still those that the person saw.
     resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    resolution_problem = models.TextField("why the resolution was not applied", blank=True, default="", db_default="")
     # `ConflictReport.data` of a delete or an identity.
     about: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # {field: {before, after}} of resolved fields, as stored values.
@@ -171,6 +170,11 @@ class SyncConflict(models.Model):
     @property
     def stored_resolution(self) -> StoredResolution:
         return StoredResolution.from_json(self.resolution)
+
+    @property
+    def resolution_problem(self) -> str:
+        """Why what was chosen was not applied; empty if it was, or nothing was chosen."""
+        return " ".join(dict.fromkeys(self.stored_resolution.reasons.values()))
 
     @property
     def is_being_applied(self) -> bool:

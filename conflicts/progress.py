@@ -1,4 +1,4 @@
-"""The state of a conflict, or of the answer to a rejected value, with a sentence."""
+"""The state of a conflict, with a sentence."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ def state_of(conflict: SyncConflict) -> str:
         return SETTLED
     if conflict.is_being_applied:
         return APPLYING
-    if conflict.stored_resolution.handed_back or conflict.resolution_problem:
+    if conflict.stored_resolution.handed_back:
         return HANDED_BACK
     return PARTLY if resolved_parts(conflict) else OPEN
 
@@ -68,16 +68,15 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
             ]
             sentence = f"Saving: {'; '.join(values)}."
         # Why no pass can apply the choice now: the account, the board, or unreadable fields.
-        delay_reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
-        if not delay_reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
-            delay_reason = " ".join(
+        reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
+        if not reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
+            reason = " ".join(
                 sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
             )
-        return Progress(state, sentence, delay_reason)
+        return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
-        problem = conflict.resolution_problem.replace("\n", " ")
-        sentence = f"{_applied_sentence(conflict)} Not saved: {problem}".strip()
+        sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")

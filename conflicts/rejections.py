@@ -1,4 +1,4 @@
-"""Values that Monday rejected: both sides, and a person's answer, its progress and its undo.
+"""Values that Monday rejected: both sides, and a person's answer with its undo.
 
 An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the sync state,
 and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
@@ -7,30 +7,31 @@ and enqueues a pass, so it can't overwrite an edit on Monday: the pass would fin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-import pghistory
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts import progress, resolution
+from conflicts import resolution
 from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.reports import ConflictKind
 from sync import registry
-from sync.choices import BlockedCode, Cause, QueueStatus
+from sync.choices import BlockedCode, Cause
 from sync.clock import sync_now
+from sync.kernel import grouped
 from sync.kernel.messages import ActionError
-from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import AS_SENT, UNREAD, base_of
+from sync.reconcile.field_bases import UNREAD, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
@@ -46,16 +47,16 @@ class Rejection:
         assert context.record is not None
         self.context = context
         self.key = key
-        self.record: SyncedModel = context.record
+        self.record = context.record
         self.field = context.mapped[key]
+        self.sync_state = context.sync_state
 
     @classmethod
-    def of(cls, field_ref: blocked_fields.FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
+    def of(cls, field_ref: blocked_fields.FieldRef) -> Rejection | None:
         """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
-        context = RecordContext(entity_type, entity_id, mappings)
-        is_mapped = context.link is not None and key in context.mapped
-        return cls(context, key) if is_mapped and context.record is not None else None
+        context = RecordContext(entity_type, entity_id)
+        return cls(context, key) if key in context.mapped and context.record is not None else None
 
     @property
     def field_ref(self) -> blocked_fields.FieldRef:
@@ -64,7 +65,7 @@ class Rejection:
     @property
     def entry(self) -> Mapping[str, Any]:
         """The sync state's entry of the rejection; empty if the value or the column has changed since."""
-        entry = self.context.sync_state.blocked_fields.get(self.key) if self.context.sync_state else None
+        entry = self.sync_state.blocked_fields.get(self.key) if self.sync_state else None
         # An entry without a value is about no value.
         if not entry or not blocked_fields.is_rejected(entry) or not entry.get("local"):
             return {}
@@ -89,51 +90,37 @@ class Rejection:
     @property
     def needs_answer(self) -> bool:
         """Whether a person has to answer, unless an open conflict on the field asks already."""
-        conflicts = self.context.sync_state.conflicts if self.context.sync_state else {}
+        conflicts = self.sync_state.conflicts if self.sync_state else {}
         in_conflict = {*conflicts.get(ConflictKind.FIELDS, ()), *conflicts.get(ConflictKind.OVERWRITTEN, ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
+    def is_read_since(self, moment: datetime) -> bool:
+        """Whether a pass has looked at the record since then."""
+        last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
+        return last_pass is not None and last_pass > moment
+
     @cached_property
-    def display(self) -> FieldDisplay:
-        assert self.context.link is not None
-        return FieldDisplay(self.context.link, self.context.mappings, [self.record])
-
-    @property
-    def npd(self) -> str | None:
-        return self.display.current(self.record, self.field) or None
-
-    @property
-    def base(self) -> Mapping[str, Any] | None:
-        """The base, if it is about the present item and column."""
-        sync_state = self.context.sync_state
-        return base_of(sync_state, self.field, self.record.monday_id or "") if sync_state else None
-
-    @property
-    def last_read_value(self) -> Any:
-        """The stored value that the last pass read on Monday; UNREAD if none is known, None of an empty cell."""
-        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else UNREAD
-
-    @property
     def monday_raw(self) -> Any:
-        if self.last_read_value is not UNREAD:
-            return self.last_read_value
-        return self.base["remote"] if self.base else None
-
-    @property
-    def monday(self) -> str | None:
-        """Monday's displayed value as of the last pass; None if empty."""
-        if self.monday_raw is None:
+        """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
+        if self.sync_state is None:
             return None
-        converter = self.display.board.converter(self.field, self.record)
-        try:
-            return converter.display(converter.canonical_remote(self.monday_raw)) or None
-        except UnknownValue:
-            return NOT_KNOWN
+        last_read = last_observed(self.sync_state, self.key)
+        base = base_of(self.sync_state, self.field, self.record.monday_id or "")
+        return last_read if last_read is not UNREAD else base and base["remote"]
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
-        return {NPD: self.npd, MONDAY: self.monday}
+        """Both sides' displayed values; None if empty."""
+        display = self.context.display
+        monday = None
+        if self.monday_raw is not None:
+            converter = display.board.converter(self.field, self.record)
+            try:
+                monday = converter.display(converter.canonical_remote(self.monday_raw)) or None
+            except UnknownValue:
+                monday = NOT_KNOWN
+        return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}
 
     @property
     def would_empty(self) -> bool:
@@ -146,8 +133,14 @@ class Rejection:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
+        present = field_values.stored_values(self.record, self.field)
+        converter = self.context.display.board.converter(self.field, self.record)
         try:
-            raw = read_and_resolve_relations(type(self.record), self._local_from_monday())
+            try:
+                local = converter.to_local(self.monday_raw, present)
+            except AmbiguousSplit:
+                local = converter.from_text(self.sides[MONDAY] or "", present)
+            raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
@@ -155,73 +148,46 @@ class Rejection:
             why = " ".join(invalid.messages)
             raise ActionError(f"NPD rejects Monday's value: {why}") from invalid
 
-    def _local_from_monday(self) -> dict[str, Any]:
-        now = field_values.stored_values(self.record, self.field)
-        if self.monday_raw is None:
-            return dict.fromkeys(now)
-        converter = self.display.board.converter(self.field, self.record)
-        if self.base and not self.base.get(AS_SENT):
-            # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
-            same_remote = converter.canonical_remote(self.base["remote"]) == converter.canonical_remote(self.monday_raw)
-            local = self.display.display_local(self.record, self.field, self.base["local"]) or None
-            if same_remote and local == self.sides[MONDAY]:
-                return dict(self.base["local"])
-        try:
-            return dict(converter.to_local(self.monday_raw, now))
-        except AmbiguousSplit:
-            return dict(converter.from_text(self.sides[MONDAY] or "", now))
-
 
 def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
     """Return the rejections of these fields that exist, with a few queries for each type of records.
 
     `mappings` are those of all boards, with their links.
     """
-    keys_by_type: dict[str, list[tuple[UUID, str]]] = {}
-    for entity_type, entity_id, key in field_refs:
-        if registry.is_registered(entity_type):
-            keys_by_type.setdefault(entity_type, []).append((entity_id, key))
     rejections = []
-    for entity_type, keys in keys_by_type.items():
+    for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
         # The nil UUID, because this context is only for the facts that all records of the type share.
-        shared = RecordContext(entity_type, UUID(int=0), mappings)
-        if shared.link is None:
+        shared = RecordContext(entity_type, UUID(int=0))
+        shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not shared.mappings:
             continue
-        records = shared.records(entity_id for entity_id, _ in keys)
+        records = shared.records(entity_id for _, entity_id, _ in refs)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.link, shared.mappings, list(records.values()))
-        for entity_id, key in keys:
-            if entity_id not in records or key not in shared.mapped:
-                continue
-            context = RecordContext(entity_type, entity_id, mappings)
-            context.record = records[entity_id]
-            context.sync_state = sync_states.get(str(entity_id))
-            rejection = Rejection(context, key)
-            rejection.display = display
-            rejections.append(rejection)
+        display = FieldDisplay(shared.mappings[0].link, shared.mappings, list(records.values()))
+        for _, entity_id, key in refs:
+            if entity_id in records and key in shared.mapped:
+                context = RecordContext(entity_type, entity_id)
+                context.mappings = shared.mappings
+                context.record = records[entity_id]
+                context.sync_state = sync_states.get(str(entity_id))
+                context.display = display
+                rejections.append(Rejection(context, key))
     return rejections
 
 
-def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.Progress:
-    """Return an answer's state by the queue and the sync state; `rejection` is None if the record was deleted."""
-    if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
-        sync_state = rejection.context.sync_state
-        last_pass = sync_state.last_sync_attempt if sync_state else None
-        jobs = SyncQueue.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id)
-        open_jobs = jobs.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS))
-        # After the next pass, open jobs are no longer about this answer.
-        if (last_pass is None or last_pass <= answer.at) and open_jobs.exists():
-            return progress.Progress(progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence)
-        if answer.values.get("choose") == CUSTOM and rejection.needs_answer:
-            return progress.Progress(progress.HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
-    return progress.Progress(progress.SETTLED, answer.sentence, is_undoable=True)
+def last_answer(field_ref: blocked_fields.FieldRef) -> Decision | None:
+    """Return the last answer about this field, unless it was undone."""
+    entity_type, entity_id, key = field_ref
+    answers = Decision.objects.filter(kind=DECISION_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
+    answer = answers.order_by("-pk").first()
+    if answer is None or answer.undoes or Decision.objects.filter(undoes=answer.pk).exists():
+        return None
+    return answer
 
 
-def can_undo(answer: Decision, rejection: Rejection | None) -> bool:
-    """Whether the answer itself can be undone; `undo_answer` checks the rest."""
-    if rejection is None or answer.undoes:
-        return False
-    return _is_kept_by(answer, rejection) if blocked_fields.KEPT_BY in answer.values else "raw_before" in answer.values
+def can_undo(answer: Decision) -> bool:
+    """Whether the answer changed a value or keeps a difference; `undo_answer` checks the rest."""
+    return "raw_before" in answer.values or blocked_fields.KEPT_BY in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
@@ -230,23 +196,14 @@ def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
 
 
-def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
-    """Return the last answer about this field, or its undo; None without an answer."""
-    rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key).order_by("-pk")
-    answer = rows.filter(kind=DECISION_KIND).first()
-    return (rows.filter(undoes=answer.pk).first() or answer) if answer else None
-
-
 def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
     """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
-    Raises PermissionDenied, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
+    Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
-    _check_permission(by)
     if choose == CUSTOM:
         resolution.check_may_type(by, field_ref[0])
-    # With the person in the context, the record's history says who changed the value.
-    with pghistory.context(user=by.pk), transaction.atomic():
+    with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
         record = rejection.record
@@ -273,19 +230,18 @@ def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: st
 
 
 def undo_answer(answer: Decision, *, by: User) -> None:
-    """Undo an answer; raises PermissionDenied, or an ActionError with the reason."""
-    _check_permission(by)
+    """Undo an answer; raises an ActionError with the reason."""
     if blocked_fields.KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
             raise resolution.InvalidResolution(left_alone[0].refusal)
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
-        if not _is_kept_by(answer, rejection) or rejection.context.sync_state is None:
+        if not _is_kept_by(answer, rejection) or rejection.sync_state is None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, None)
+        blocked_fields.mark_kept_different(rejection.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -298,18 +254,10 @@ def field_ref_of(answer: Decision) -> blocked_fields.FieldRef:
     return answer.entity_type, answer.entity_id, answer.key
 
 
-def _check_permission(by: User) -> None:
-    if not by.has_perm("conflicts.change_syncconflict"):
-        raise PermissionDenied
-
-
 def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
     """Lock the record, then its sync state, and return the rejection."""
     entity_type, entity_id, _key = field_ref
-    try:
-        model = registry.entity(entity_type).model
-    except registry.UnknownEntity as unknown:
-        raise resolution.NotOpen(str(unknown), {}) from unknown
+    model = registry.entity(entity_type).model
     # The same order as in settling, to avoid deadlocks. Read after both locks, because a pass may change the field.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
@@ -320,11 +268,11 @@ def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
 
 
 def _keep_different(rejection: Rejection, by: User) -> Decision:
-    assert rejection.context.sync_state is not None
+    assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    last_read = rejection.last_read_value
+    last_read = last_observed(rejection.sync_state, rejection.key)
     cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
-    blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
+    blocked_fields.mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
@@ -353,15 +301,15 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(record, before)
-    after = rejection.display.display_local(record, rejection.field, now)
+    after = rejection.context.display.display_local(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
         sentence = f"{label} is {quote_value(after)} as on Monday; {was}"
     elif now == before:
-        sentence = f"{label} {quote_value(after)} is sent to Monday once more."
+        sentence = f"{label} {quote_value(after)} was chosen to be sent to Monday once more."
     else:
-        sentence = f"{label} became {quote_value(after)}, which was typed here, and is sent; {was}"
+        sentence = f"{label} became {quote_value(after)}, which was typed here; {was}"
     raw_change = {} if now == before else {"raw_before": before, "raw_after": now}
     return _save_answer(rejection, by, sentence, {"choose": choose, "before": previous, "after": after, **raw_change})
 

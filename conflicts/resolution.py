@@ -11,18 +11,17 @@ from django.db import transaction
 from django.db.models import Q
 
 from conflicts import effects, lifecycle
-from conflicts.case import RecordContext, fields_with_base
+from conflicts.case import RecordContext
 from conflicts.history import ConflictHistory, quote_value
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
+from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.messages import ActionError, NotAllowed, NotPossible
+from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
-from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.records import authors
 from sync.state.record_fields import typed_value
 
@@ -87,8 +86,8 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
     """Return the raw values of a typed text that both NPD and Monday's column take; raises ActionError."""
     mapping = context.mapped[key]
     record = context.record
-    converter = context.converter(key)
     assert record is not None
+    converter = context.display.board.converter(mapping, record)
     if "\x00" in text:
         advice = "the text holds a NUL character, which neither side keeps. Type it again without."
         raise ActionError(f"{mapping.label}: {advice}")
@@ -164,14 +163,12 @@ def field_selections(
         )
         for key, selection in selections.items()
     }
-    takes_base = any(selection.choose == BASE for selection in chosen.values())
-    with_base = fields_with_base(conflict, context) if takes_base else set()
     no_base = "it was never synced with this column, so there is no last synced value."
     if conflict.kind == ConflictKind.OVERWRITTEN:
         no_base = "choose the current value (npd), the overwritten value (monday), or type one (custom)."
     problems = {}
     for key, selection in chosen.items():
-        if selection.choose == BASE and key not in with_base:
+        if selection.choose == BASE and conflict.base_data.get(key) is None:
             problems[key] = f"{conflict.label(key)}: {no_base}"
         elif problem := _selection_problem(conflict, context, key, selection):
             problems[key] = problem
@@ -332,8 +329,7 @@ def store_resolution(
         resolution_type=resolution_type, by_id=by.pk, by=authors.full_name(by), at=sync_now().isoformat(), fields=chosen
     )
     conflict.resolution = resolution.to_json()
-    conflict.resolution_problem = ""
-    conflict.save(update_fields=["resolution", "resolution_problem"])
+    conflict.save(update_fields=["resolution"])
     history.save()
     request_pass(conflict.entity_type, conflict.entity_id)
 
@@ -388,7 +384,7 @@ def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
-        return _record_problem(conflict, record_exists=record is not None)
+        return _record_problem(conflict)
     if record is None:
         return "The record was deleted since. Restore it from the deleted records, then change its fields."
     if not record.may_sync:
@@ -398,25 +394,20 @@ def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     return _fields_problem(conflict, context)
 
 
-def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
+def _record_problem(conflict: SyncConflict) -> str:
     entry = conflict.merge_selections[RECORD_KEY]
+    option = lifecycle.chosen_option(conflict, FieldSelection(entry["choose"], entry["value"]))
+    if option and option.does == MERGE_RECORDS:
+        return (
+            "The two records were merged. Restore the deleted one from the deleted records; it gets an item of its own "
+            "then, or the one that was archived, once somebody restores that on Monday."
+        )
     if conflict.kind == ConflictKind.IDENTITY:
-        if str(entry.get("value") or "").startswith((SAME_AS, TAKES_ITEM)):
-            return (
-                "The two records were merged. Restore the deleted one from the deleted records; it gets an item of "
-                "its own then, or the one that was archived, once somebody restores that on Monday."
-            )
         return (
             "The answer to “Who is this?” can't be undone automatically. Unlink the record from Monday on its page, "
             "then link it again: its next sync asks again."
         )
-    if not record_exists:
-        return "The record was deleted. Restore it from the deleted records, with the id that it had."
-    return {
-        NPD: "The item was created again, and Monday can't undo that. Archive the new item on the board, or delete the "
-        "record.",
-        MONDAY: "The record was restored. To go back, delete it again; its item is then archived.",
-    }.get(entry["choose"], "The record and its item were unlinked. To go back, link them again on the record's page.")
+    return f"It can't be undone automatically. {ACTS[option.does].way_back if option and option.does else ''}".strip()
 
 
 def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:

@@ -88,8 +88,7 @@ def reject_resolutions(
         for key in resolution.fields:
             history.log_rejected(row, key, resolution, reason)
         row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
-        row.resolution_problem = reason
-    SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
+    SyncConflict.objects.bulk_update(rejected, ["resolution", "merge_selections"])
     history.save()
 
 

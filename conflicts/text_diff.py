@@ -20,7 +20,8 @@ EXCERPT_LENGTH = 120
 # stay with their letters.
 _WORD = re.compile(r'(?:[.,;:!?()"@/<>-]|[^\s.,;:!?()"@/<>-]+|^)\s*')
 
-_BREAK = re.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
+# A line or a sentence, with the space behind it.
+_SENTENCE = re.compile(r".+?(?:\s*\n\s*|(?<=[.!?…])\s+|(?<=[。！？])\s*|\s*$)", re.DOTALL)
 
 # A piece of a text, and whether the other text differs there.
 TextPart = tuple[str, bool]
@@ -82,33 +83,18 @@ def both_texts(text: str | None, other: str | None) -> str:
     """Return a text with all lines and sentences of both, the common ones once; `text` comes first."""
     if text == other:
         return text or ""
-    mine, theirs = [unix_lines(side or "").strip() for side in (text, other)]
-    first = _sentences(mine)
-    second = _sentences(theirs)
-    texts = [sentence for sentence, _ in first]
-    matcher = SequenceMatcher(None, texts, [sentence for sentence, _ in second], autojunk=False)
-    merged = []
+    mine, theirs = [_SENTENCE.findall(unix_lines(side or "").strip()) for side in (text, other)]
+    own = [sentence.strip() for sentence in mine]
+    matcher = SequenceMatcher(None, own, [sentence.strip() for sentence in theirs], autojunk=False)
+    merged: list[str] = []
     for _, i, i_end, j, j_end in matcher.get_opcodes():
         # A sentence that both have at different places stays where `text` has it.
-        merged += [*first[i:i_end], *(sentence for sentence in second[j:j_end] if sentence[0] not in texts)]
-    has_lines = "\n" in mine + theirs
+        merged += [*mine[i:i_end], *(sentence for sentence in theirs[j:j_end] if sentence.strip() not in own)]
+    has_lines = any("\n" in sentence for sentence in merged)
     combined = ""
-    for part, gap in merged:
-        combined += part
-        # Without a gap it is the last sentence of one text, before a sentence of the other.
-        if gap is None:
-            combined += "\n" if has_lines or part[-1] not in ".!?…" else " "
-        else:
-            combined += gap
+    for sentence in merged:
+        # Nothing stood behind the last sentence of either text.
+        if combined and not combined[-1].isspace() and combined[-1] not in "。！？":
+            combined += "\n" if has_lines or combined[-1] not in ".!?…" else " "
+        combined += sentence
     return combined.rstrip()
-
-
-def _sentences(text: str) -> list[tuple[str, str | None]]:
-    """Return the lines and sentences, each with the separator behind it; None behind the last."""
-    sentences: list[tuple[str, str | None]] = []
-    begin = 0
-    for gap in _BREAK.finditer(text):
-        sentences.append((text[begin : gap.start()], gap.group()))
-        begin = gap.end()
-    sentences.append((text[begin:], None))
-    return [sentence for sentence in sentences if sentence[0].strip()]

@@ -74,7 +74,6 @@ class Control:
             "items": self.load_items,
             "boards": self.change_board,
             "actions": self.act,
-            "activity": self.delay_activity,
             "columns": self.change_column,
             "plan": self.change_plan,
             "webhooks/release": self.release,
@@ -122,11 +121,6 @@ class Control:
                 board.items_limit = items_limit
                 self._world.put_board(board)
         return {"id": str(board.id), "items_limit": board.items_limit, "state": board.state}
-
-    def delay_activity(self, late_seconds: float) -> dict[str, float]:
-        """Set how long after an event its row shows in activity logs."""
-        self._world.log_delay_seconds = late_seconds
-        return {"late_seconds": late_seconds}
 
     def reset(self) -> dict[str, bool]:
         """Delete boards, webhooks, logs, faults, latency and stored answers; the clock is real time again."""

@@ -81,7 +81,6 @@ class World:
 
     def __init__(self, clock: model.Clock, store: Store) -> None:
         self.clock = clock
-        self.log_delay_seconds = 0.0
         self.on_events: Callable[[list[model.WorldEvent]], None] = lambda events: None  # after each transaction
         self.boards: dict[int, model.Board] = {}
         self.items: dict[int, model.Item] = {}
@@ -230,7 +229,6 @@ class World:
     def restore(self, snapshot: Snapshot, seconds: float) -> None:
         """Replace the content by a snapshot that is this many seconds old, and move its times by as much."""
         with self._lock:
-            self.log_delay_seconds = 0.0
             delta = timedelta(seconds=int(seconds))
             ticks = int(seconds) * 10**7
             for table in TABLES.values():

@@ -14,7 +14,7 @@ from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type, counted
@@ -43,7 +43,7 @@ EFFECTS = {
 }
 
 # The effects that make the button red.
-TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
+TAKES_AWAY = ("npd_emptied", "monday_emptied", *(act for act in OPTION_ACTS if ACTS[act].deletes))
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 

@@ -13,7 +13,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -23,7 +22,7 @@ from unfold.views import UnfoldModelAdminViewMixin
 from conflicts import case, lifecycle, rejections, resolution
 from conflicts.effects import Effect, Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
-from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
+from conflicts.progress import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
@@ -32,7 +31,7 @@ from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
-from sync.models import Decision, FieldMapping
+from sync.models import Decision
 from sync.reconcile.field_values import as_uuid
 from sync.records.blocked_fields import FieldRef
 
@@ -47,17 +46,16 @@ def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
-def strip_of(key: str, mappings: Sequence[FieldMapping] = ()) -> dict[str, Any] | None:
+def strip_of(key: str) -> dict[str, Any] | None:
     """Return the strip about a choice; None if there is no such choice."""
     kind, _, text = key.partition(":")
     if kind == "conflict" and (pk := as_uuid(text)):
         conflict = SyncConflict.objects.filter(pk=pk).first()
-        return conflict_strip(conflict, case.RecordContext.of(conflict, mappings)) if conflict else None
+        return conflict_strip(conflict, case.RecordContext.of(conflict)) if conflict else None
     if kind != "answer" or not text.isdecimal():
         return None
-    rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
-    answer = rows.filter(pk=text[:18]).first()
-    return answer_strip(answer, rejections.Rejection.of(rejections.field_ref_of(answer), mappings)) if answer else None
+    answer = Decision.objects.filter(pk=text[:18], kind=rejections.DECISION_KIND).first()
+    return answer_strip(answer, case.RecordContext(*rejections.field_ref_of(answer)[:2])) if answer else None
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
@@ -65,13 +63,11 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
     return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), progress, can_undo=True)
 
 
-def answer_strip(answer: Decision, rejection: rejections.Rejection | None) -> dict[str, Any]:
-    """Return the strip about an answer; `rejection` is None if its record was deleted."""
-    field_ref = rejections.field_ref_of(answer)
-    name = case.RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record)
-    progress = rejections.answer_progress(answer, rejection)
-    can_undo = rejections.can_undo(answer, rejection)
-    return _strip(f"answer:{answer.pk}", name, rejection_url(field_ref), progress, can_undo=can_undo)
+def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any]:
+    can_undo = rejections.can_undo(answer)
+    progress = Progress(SETTLED, answer.sentence, is_undoable=can_undo)
+    url = rejection_url(rejections.field_ref_of(answer))
+    return _strip(f"answer:{answer.pk}", context.name, url, progress, can_undo=can_undo)
 
 
 def _strip(key: str, name: str, url: str, progress: Progress, *, can_undo: bool) -> dict[str, Any]:
@@ -132,15 +128,12 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}  # such as “in NPD”
     if not emptied:
         return None
-    places = set(emptied.values())
-    rest = len(chosen) - len(emptied)
-    subject = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
-    label = f"Empty {subject} {places.pop()}" if len(places) == 1 else f"Empty {subject}"
-    button = f"{label}, and write {humanize.plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
+    subject = " ".join(next(iter(emptied.items()))) if len(emptied) == 1 else f"{len(emptied)} values"
+    label = f"Empty {subject}"
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
-    return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
+    return confirmed_action.Question(f"{label}?", effects, label, [table], page_name=name, deletes=True)
 
 
 # The query parameter of the next page: the key of the choice after which it is shown, with that choice's strip.
@@ -171,10 +164,10 @@ def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     return {
         "number": place + 1,
         "total": len(alike),
-        "next_url": _case_url(next_key) if next_key else "",
+        "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": ends_kind,
-        "previous_url": _case_url(previous_key) if previous_key else "",
+        "previous_url": _case_url(previous_key),
     }
 
 
@@ -189,9 +182,11 @@ def _still_asks(key: str) -> bool:
 
 
 def _case_url(key: str) -> str:
+    """Return the address of a case's page; empty without a case."""
+    if not key:
+        return ""
     kind, *names = key.split(":")
-    name = "rejected_screen" if kind == Kind.REJECTED else "screen"
-    return reverse(f"{URL_NAME}_{name}", args=names)
+    return reverse(f"{URL_NAME}_{'rejected_screen' if kind == Kind.REJECTED else 'screen'}", args=names)
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -278,7 +273,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
-        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
+        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""))
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
@@ -445,25 +440,21 @@ class RejectionView(CaseView):
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
-        answer = rejections.last_answer(*rejection.field_ref)
-        strip = answer_strip(answer, rejection) if answer else None
-        progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
-        is_waiting = rejection.needs_answer and progress.is_final  # OPEN is final, too: only a person ends it
+        answer = rejections.last_answer(rejection.field_ref)
+        # A value that is sent once more is rejected until a pass has done so.
+        is_waiting = rejection.needs_answer and (answer is None or rejection.is_read_since(answer.at))
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
             tag = ("Rejected by Monday", "cfl-warn")
-        elif progress.state == UNDOING:
-            tag = ("Undoing", "")
         fields = self.fields()
         return {
             "kind": case.REJECTED,
             "is_rejected": True,
             "fields": fields,
             "rows": fields if is_waiting else [],
-            "progress": progress,
             "is_waiting": is_waiting,
-            "answer": None if is_waiting else strip,
+            "answer": answer_strip(answer, self.context) if answer and not is_waiting else None,
             "item_url": self.context.item_url(rejection.record.monday_id or ""),
             "reason": admin_base.with_request_id(rejection.reason),
             "is_unsent": rejection.is_unsent,
@@ -489,7 +480,6 @@ class RejectionView(CaseView):
             except ActionError as why:
                 row.monday_problem = str(why)
         self.select([row])
-        row.is_new = False  # a rejection has one field, which can't join later
         return [row]
 
     def apply(self, by: User) -> tuple[str, str]:

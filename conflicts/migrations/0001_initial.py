@@ -67,12 +67,6 @@ class Migration(migrations.Migration):
                 ("merge_selections", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
                 ("resolved_data", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
                 ("resolution", models.JSONField(blank=True, null=True)),
-                (
-                    "resolution_problem",
-                    models.TextField(
-                        blank=True, db_default="", default="", verbose_name="why the resolution was not applied"
-                    ),
-                ),
                 ("about", models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict)),
                 (
                     "inverse",

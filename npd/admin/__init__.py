@@ -1,6 +1,5 @@
 """NPD's admin pages: contacts and organizations here, users and groups in user_pages.py."""
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,10 +13,8 @@ from unfold.decorators import action
 from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
-from sync.admin import confirmed_action
 from sync.admin.admin_base import render_admin_page
-from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
-from sync.kernel import humanize
+from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
@@ -28,7 +25,6 @@ __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 class ContactAdmin(SyncedModelAdmin):
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
-    fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
     actions_detail = ("personal_data",)
 
     @cached_property
@@ -41,7 +37,7 @@ class ContactAdmin(SyncedModelAdmin):
         description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Export a person's data, or erase the person after a question."""
+        """Export a person's data, or erase the person if the name was typed."""
         contact = self.get_object(request, object_id)
         if contact is None:
             raise Http404("There is no such contact. Look for the person among the contacts.")
@@ -54,13 +50,9 @@ class ContactAdmin(SyncedModelAdmin):
             response.headers["Content-Disposition"] = content_disposition_header(True, file_name) or ""
             response.headers["Cache-Control"] = "no-store"
             return response
-        typed = request.POST.get("name", "")
-        if act == "erase" and typed.split() != person.name.split():
-            question = self._erase_question(request, person)
-            if "confirmed" in request.POST:
-                question = replace(question, warning="Nothing was erased: the name that you typed is another.")
-            return confirmed_action.question_page(self, request, question, request.path)
-        if act == "erase":
+        if act == "erase" and request.POST.get("name", "").split() != person.name.split():
+            messages.warning(request, "Nothing was erased: the name that you typed is another.")
+        elif act == "erase":
             where = "here"
             if person.items:
                 where = "here and on Monday" if "delete_items" in request.POST else "here. Its item stays on Monday"
@@ -76,25 +68,6 @@ class ContactAdmin(SyncedModelAdmin):
             return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
         return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
 
-    def _erase_question(self, request: HttpRequest, person: Person) -> confirmed_action.Question:
-        effects = ["NPD deletes the contact and everything that it stores about it. You can't undo this."]
-        items = f"{humanize.plural(len(person.items), 'item', 'items')} {', '.join(person.items)}"
-        if person.items and "delete_items" in request.POST:
-            effects.append(f"NPD also deletes the {items} on Monday.")
-        elif person.items:
-            effects.append(f"The {items} {humanize.plural(len(person.items), 'stays', 'stay')} on Monday.")
-        hidden = [(name, request.POST[name]) for name in ("act", "delete_items") if name in request.POST]
-        return confirmed_action.Question(
-            f"Erase “{person.name}” permanently?",
-            effects,
-            "Erase permanently",
-            hidden=hidden,
-            page_name=person.name,
-            deletes=True,
-            text=("name", "To confirm, type the contact's name"),
-            needs_text=True,
-        )
-
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         # The export shows other people's acts, and an erasure can't be undone.
         return bool(getattr(request.user, "is_superuser", False))
@@ -109,8 +82,3 @@ class OrganizationAdmin(SyncedModelAdmin):
         "monday_id",
     )
     search_help_text = "Name, other names, address or the number of the item on Monday"
-    fieldsets = (
-        (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
-        ("Address", {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")}),
-        SYNC_FIELDS,
-    )

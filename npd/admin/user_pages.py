@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -310,32 +310,14 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
 @admin.register(Group)
 class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, PageAdmin):  # type: ignore[misc]
     form = GroupForm
-    list_display = ("name", "meaning", "members")
+    list_display = ("name", "meaning")
     filter_horizontal = ()
-    readonly_fields = ("meaning", "members")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Fold an existing group's permissions, which are said in words."""
-        if obj is None:
-            return ((None, {"fields": ("name", "permissions")}),)
-        return (
-            (None, {"fields": ("name", "meaning", "members")}),
-            ("Permissions", {"fields": ("permissions",), "classes": ("collapse",)}),
-        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         groups: QuerySet[Group] = super().get_queryset(request)
-        return groups.prefetch_related("permissions__content_type", "user_set")
+        return groups.prefetch_related("permissions__content_type")
 
     @admin.display(description="What its members may do")
     def meaning(self, group: Group) -> SafeString:
         text = meaning_of(group)
         return format_html('<span class="npd-text">{}</span>', text[0].upper() + text[1:])
-
-    @admin.display(description="Members")
-    def members(self, group: Group) -> SafeString | str:
-        links = [
-            (link_to(reverse("admin:auth_user_change", args=[user.pk]), full_name(user)),)
-            for user in group.user_set.all()
-        ]
-        return format_html_join(", ", "{}", links) or DASH

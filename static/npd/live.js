@@ -148,6 +148,7 @@ const sayStale = (why) => {
 };
 
 class SignedOut extends Error {}
+class Gone extends Error {}
 
 const refresh = async () => {
   const page = location.href;
@@ -155,9 +156,10 @@ const refresh = async () => {
   if (answer.url.includes("/login/") || answer.status === 403) throw new SignedOut();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  // The page of what is gone for good redirects to the list; it stays, because somebody may have typed something. If the
-  // address has changed meanwhile, the answer is about another page.
-  if (answer.redirected || location.href !== page) return;
+  // If the address has changed meanwhile, the answer is about another page.
+  if (location.href !== page) return;
+  // The page of what was deleted redirects to the list; it stays, because somebody may have typed something.
+  if (answer.redirected) throw new Gone();
   renewSecrets(fresh); // after another sign-in, forms need the new CSRF token
   place(fresh);
   merge(fresh);
@@ -178,6 +180,7 @@ const run = async () => {
     failures = 0;
     sayStale("");
   } catch (error) {
+    if (error instanceof Gone) return sayStale("gone");
     failures += 1;
     if (failures >= SAID_AFTER) sayStale(error instanceof SignedOut ? "signed-out" : "unanswered");
   }

@@ -43,7 +43,6 @@ _MARKS = {
     "deleted": ("delete", "Deleted on Monday"),
     "restored": ("undo", "Restored"),
     edits.EDIT: ("edit", "Edited in NPD"),
-    edits.WAITING: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
@@ -110,12 +109,11 @@ def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
     assert row.batch_id is not None
     if state := decision_undo.batch_undo_state(row.batch_id):
         return UndoOffer(label=state, is_undone=True)
-    # One entry of each kind tells what a person has to be allowed to do.
-    kinds = ("entity_type", "kind", "key")
-    samples = list(decision_undo.decisions_of_batch(row.batch_id).order_by(*kinds).distinct(*kinds))
-    if not samples or not may_undo_decisions(user, samples):
+    # The page that asks checks each entry.
+    if not may_undo_decisions(user, [row]):
         return NOTHING_TO_UNDO
-    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else ACTS["undo"].button)
+    act = ACTS["redo" if row.kind == "undo" else "undo"]
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
 
 
 class _UndoOffers:
@@ -159,8 +157,8 @@ class _UndoOffers:
         keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO
-        label = "Redo…" if any(row.undoes is not None for row in moves) else ACTS["undo"].button
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
+        act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), act.button)
 
 
 def _conflict_of(row: Decision) -> str:
@@ -184,8 +182,7 @@ class ActivityLine:
         self.sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             self.sentence = f"{deletion} {self.sentence}"
-        # edits.PENDING or NOT_SYNCED for an edit that wasn't sent.
-        self.unsent = str(row.values.get("unsent", ""))
+        self.is_unsent = bool(row.values.get("unsent"))  # an edit that waits to be sent
         has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
         self.is_value = bool(row.key) and not row.is_refill and has_values
         self.before = str(row.values.get("before") or "")
@@ -197,13 +194,6 @@ class ActivityLine:
             self.before = " / ".join(value for value in sides if value != self.after)
         self.shown_before = _part_that_differs(self.before, self.after)
         self.shown_after = _part_that_differs(self.after, self.before)
-
-    @property
-    def initials(self) -> str:
-        """The actor in two letters; empty if no user."""
-        words = [] if self.actor in authors.NOBODY else self.actor.removesuffix(" on Monday").split()
-        letters = "".join(word[0] for word in words if word[0].isalnum())
-        return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
 
 def _part_that_differs(text: str, other: str) -> str:
@@ -224,17 +214,13 @@ class ActLines:
         # The main line: the creation of an item comes before its values.
         self.line = next((line for line in lines if not line.is_value), lines[0])
         self.others = len(lines) - 1
-        # The other changed field, or the number of other changed fields.
         self.also = f"{self.others} more" if self.others else ""
-        if self.others == 1:
-            self.also = next(line.label for line in lines if line is not self.line)
         # The name of the file that an import read; empty for other acts.
         self.imported_file = str(row.cause.get("file", ""))
         # The labels of the fields that the act's words are about, if there are several.
         labels = [line.label for line in lines if line.label and not line.is_value]
         self.fields = humanize.join_first(labels) if len(labels) > 1 else ""
-        self.unsent = next((line.unsent for line in lines if line.unsent), "")
-        self.unsent_colour = "bad" if self.unsent == edits.NOT_SYNCED else "wait"
+        self.is_unsent = any(line.is_unsent for line in lines)
 
     @property
     def why(self) -> Sequence[str]:

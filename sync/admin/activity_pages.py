@@ -30,7 +30,6 @@ from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
-from sync.records.availability import wait_sentence
 
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
@@ -54,63 +53,48 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
 
 
 def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
-    steps = decision_undo.plan_decision_undo(rows)
-    left_alone = [step for step in steps if step.refusal]
+    steps = sorted(decision_undo.plan_decision_undo(rows), key=lambda step: bool(step.refusal))
     values = [step for step in steps if not step.refusal and not step.deletes]
-    deletions = [step for step in steps if not step.refusal and step.deletes]
+    deleted = [step.record for step in steps if not step.refusal and step.deletes and step.record]
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
         records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
-        subject = values[0].label if len(values) == 1 else f"{len(values):,} values of {records}"
-        effects.append(
-            f"{subject} {humanize.plural(len(values), 'goes', 'go')} back. If Monday changed "
-            f"{humanize.plural(len(values), 'it', 'one')} meanwhile, you are asked."
-        )
-        button = f"Put {humanize.plural(len(values), 'the value', f'{len(values):,} values')} back"
-    if deletions:
-        records = humanize.count_with_noun(len(deletions), "record")
-        by_type = grouped((step.record for step in deletions if step.record), lambda record: record.entity_type())
+        number = humanize.count_with_noun(len(values), "value")
+        verb = humanize.plural(len(values), "goes", "go")
+        effects.append(f"{number} of {records} {verb} back. If Monday changed one meanwhile, you are asked.")
+        button = f"Put {number} back"
+    if deleted:
+        records = humanize.count_with_noun(len(deleted), "record")
+        verb = humanize.plural(len(deleted), "is", "are")
+        by_type = grouped(deleted, lambda record: record.entity_type())
         consequences = dict.fromkeys(tombstones.deletion_consequence(group).sentence for group in by_type.values())
-        effects.append(
-            f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
-            f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"
-        )
+        effects.append(f"{records} that the import made {verb} deleted in NPD, and can be restored.")
+        effects += filter(None, consequences)
         button = f"Undo and delete {records}"
-    if not values and not deletions:
-        effects.append("There is no value to restore.")
-    tables = [
-        _step_table(values, "Goes back to"),
-        _step_table(deletions, "", f"Deleted: {len(deletions):,}"),
-        _step_table(left_alone, "Why", f"Can't be undone here: {len(left_alone):,}"),
-    ]
-    return confirmed_action.Question(title, effects, button, [table for table in tables if table.rows])
+    if left_alone := len(steps) - len(values) - len(deleted):
+        effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
+    cells = [_step_cells(step) for step in steps[: confirmed_action.MAX_ROWS_SHOWN]]
+    table = confirmed_action.RecordTable(("Record", "Field", "Now", "Then"), cells, len(steps))
+    return confirmed_action.Question(title, effects, button, [table.without_empty_columns()])
 
 
-def _step_table(
-    steps: Sequence[decision_undo.UndoStep], last_head: str, title: str = ""
-) -> confirmed_action.RecordTable:
-    rows = []
-    for step in steps[: confirmed_action.MAX_ROWS_SHOWN]:
-        url = ""
-        if step.record and step.decision.entity_id:
-            url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
-        now = step.current_text
-        outcome: SafeString | str = step.refusal
-        if not step.refusal and not step.deletes:
-            now = now or "(empty)"
-            note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
-            outcome = format_html("{}{}", step.restored_text or "(empty)", note)
-        rows.append((admin_base.link_to(url, step.name), step.label, now, outcome))
-    heads = ("Record", "Field", "Now", last_head)
-    return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
+def _step_cells(step: decision_undo.UndoStep) -> tuple[object, ...]:
+    url = ""
+    if step.record and step.decision.entity_id:
+        url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
+    outcome: SafeString | str = step.refusal
+    if not outcome:
+        note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
+        outcome = "Deleted" if step.deletes else format_html("{}{}", step.restored_text or "(empty)", note)
+    return admin_base.link_to(url, step.name), step.label, step.current_text or "(empty)", outcome
 
 
 # With one of these parameters the list includes folded entries.
 UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
-# A page reads the waiting edits of this many records at most.
-MOST_WAITING = 100
+# The list shows the waiting edits of this many records at most; all of them are on the records' pages.
+MOST_WAITING = 20
 
 
 class ActivityList(admin_base.PageChangeList):
@@ -121,6 +105,9 @@ class ActivityList(admin_base.PageChangeList):
         self.tabs = activity_tabs(request, ACTIVITY)
         self.mappings = list(edits.board_mappings())
         super().get_results(request)
+        if waiting := self._waiting_rows():
+            self.model_admin.prepare_page(request, waiting)
+            self.result_list = [*waiting, *self.result_list]
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
@@ -144,22 +131,21 @@ class ActivityList(admin_base.PageChangeList):
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
-        if result.kind == edits.WAITING:
+        if result.pk is None:
             return registry.record_url(result.entity_type, result.entity_id)
         return str(super().url_for_result(result))
 
-    def rows_above(self) -> list[Any]:
+    def _waiting_rows(self) -> list[Any]:
         """Return the edits that wait as unsaved entries, on the first page only."""
         if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
             return []
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        keys = edits.sent_keys(self.mappings)
-        chosen_types = self.params.get(admin_base.EntityFilter.parameter_name)
-        types = {entity_type for entity_type, _ in keys if not chosen_types or entity_type in chosen_types}
-        waiting = [edit for edit in edits.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in types]
-        rows = edits.waiting_rows(waiting, keys, folds=not self.query)
+        types = self.params.get(admin_base.EntityFilter.parameter_name)
+        waiting = edits.waiting_edits(ids, limit=MOST_WAITING)
+        waiting = [edit for edit in waiting if not types or edit.entity_type in types]
+        rows: list[Any] = [row for row in edits.entries_of(waiting, self.mappings) if row.values.get("unsent")]
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
@@ -199,15 +185,12 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
         for row in rows:
-            if row.pk:
-                row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
+            row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
         others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        if row.kind == edits.WAITING:
-            others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
         others = ""
         if row.page_folded_count:
             more = "more record" if row.subject else "record"
@@ -258,14 +241,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
             if deleted:
                 parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            types = {row.entity_type for row in rows}
-            on_boards = {
-                entity_type for entity_type in types if (link := registry.link_of(entity_type)) and link.board_id
-            }
-            follows = ""
-            if on_boards:
-                follows = wait_sentence(len(result.undone), on_boards) or "Monday follows within seconds."
-            sentence = f"{' and '.join(parts)}. {follows}".rstrip() if parts else ""
+            sentence = f"{' and '.join(parts)}. The next sync updates the items." if parts else ""
             problems = [
                 f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
                 for step in result.left_alone
@@ -445,10 +421,10 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
-        chosen = queryset
         queryset = queryset.exclude(_NOT_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
-        may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
+        if not all(registry.may_act(request.user, "add", entity_type) for entity_type in types):
+            raise PermissionDenied
 
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection(request, "bring_back", queryset)
@@ -461,14 +437,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             links = "Links to it come back, unless they point elsewhere by now."
             effects = [RESTORE.effect, links, RESTORE.way_back]
-            if left_out := chosen.count() - table.total:
-                subject = humanize.plural(left_out, "record is", "records are")
-                effects.append(f"{left_out:,} selected {subject} left out: erased, or restored already.")
             return confirmed_action.Question(title, effects, label, [table], hidden)
 
         def run() -> confirmed_action.Report:
-            if not may_restore:
-                return confirmed_action.Report(problems=["Restoring needs the permission to add such records."])
             restored = 0
             problems = []
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
@@ -482,4 +453,4 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             sentence = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
             return confirmed_action.Report(sentence if restored else "", problems)
 
-        return confirmed_action.run_action(self, request, run, back_url, question if may_restore else None)
+        return confirmed_action.run_action(self, request, run, back_url, question)

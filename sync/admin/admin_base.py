@@ -1,7 +1,7 @@
 """The base of the admin's lists and pages, with shared columns, filters, badges and links."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -20,13 +20,13 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RadioFilter
-from unfold.templatetags import unfold_list
 from unfold.views import ChangeList
 
 from sync import attention, registry
 from sync.clock import SyncNow
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.humanize import DASH, icon
+from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
 from sync.records.tombstones import tombstones_of
@@ -51,6 +51,18 @@ def describe(record: SyncedModel) -> str:
     names = [name for name in names if name != registry.name_field(type(record))]
     values = [str(getattr(record, name) or "") for name in names[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
+
+
+def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
+    """Return what tells these records from namesakes, by id; one query for each type."""
+    texts: dict[Any, str] = {}
+    known = (key for key in keys if registry.is_registered(key[0]))
+    for entity_type, pairs in grouped(known, lambda key: key[0]).items():
+        model = registry.entity(entity_type).model
+        relations = [relation.name for relation in registry.own_relations(model)]
+        records = model._default_manager.filter(pk__in=[pk for _type, pk in pairs]).select_related(*relations)
+        texts |= {record.pk: describe(record) for record in records}
+    return texts
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
@@ -134,21 +146,6 @@ def render_admin_page(
     return TemplateResponse(request, template, shared | context, status=status)
 
 
-# Replaces Unfold's function that draws a list's headers, because Unfold calls it for each row, which costs 20 of a
-# page's 100 ms. Fixed in Unfold by pull request 2172, but only in versions that don't run on Python 3.11.
-_draw_headers = unfold_list.result_headers
-
-
-def _headers_once(changelist: Any) -> list[dict[str, Any]]:
-    if "_headers" not in changelist.__dict__:
-        changelist._headers = list(_draw_headers(changelist))
-    headers: list[dict[str, Any]] = changelist._headers
-    return headers
-
-
-unfold_list.result_headers = _headers_once
-
-
 def overview_of(request: HttpRequest) -> availability.Overview:
     """Return the boards' overview, read once a request."""
     if not hasattr(request, "page_overview"):
@@ -200,28 +197,17 @@ class ListTab:
 class PageChangeList(ChangeList):
     """The rows that a page of a PageAdmin's list shows."""
 
-    result_list: Any
-    # What `PageAdmin.empty_list` says if there are no rows.
-    empty_words: str
-    empty_links: Sequence[tuple[str, str]]
-    tab_parameter = ""  # the filter that the tabs set
-
     @property
     def active_filter_count(self) -> int:
-        """The number of active filters besides the tab."""
-        chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
+        chosen = {name for name, values in self.filter_params.items() if any(values)}
         return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
+
+    result_list: Any
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows: list[Any] = [*self.rows_above(), *self.result_list]
-        self.result_list = rows
-        self.empty_words, self.empty_links = ("", []) if rows else self.model_admin.empty_list(request)
-        self.model_admin.prepare_page(request, rows)
-
-    def rows_above(self) -> list[Any]:
-        """Hook: return unsaved rows for the top of the page, such as edits that wait."""
-        return []
+        self.result_list: list[Any] = list(self.result_list)
+        self.model_admin.prepare_page(request, self.result_list)
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:
@@ -255,10 +241,6 @@ class PageAdmin(ModelAdmin):
     empty_words: str = ""
     # Singular and plural for templates/unfold/helpers, if they don't use the model's name.
     row_names: tuple[str, str] | None = None
-
-    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """Return an empty list's text, and links (label, address) that this person may use to fill it."""
-        return self.empty_words, []
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist
@@ -437,7 +419,7 @@ class HealthFilter(RadioFilter):
         return record_view.filter_by_state(queryset, self.value() or "")
 
 
-def board_badge(board: availability.BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.is_chosen:
         return badge("off", "link_off", "Not set up")

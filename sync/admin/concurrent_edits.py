@@ -21,7 +21,6 @@ from sync.kernel import humanize
 from sync.models import SyncedModel
 from sync.monday.texts import drop_invisible_from_label, email_address, key_spellings, match_key, unix_lines
 from sync.reconcile.lookups import match_key_sql
-from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -71,11 +70,6 @@ class ConcurrentForm(_ModelForm):
         if self.is_bound:
             self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
-        is_record = isinstance(self.instance, SyncedModel)
-        if is_record and self.changes_a_row and (display := display_of(self.instance)):
-            # Spelled as on all pages. Unchanged fields keep their stored spelling.
-            spellings = display.spellings(self.instance)
-            self.initial |= {name: text for name, text in spellings.items() if name in self.initial}
         self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.changed_names: list[str] = []
         self.unchanged_names: set[str] = set()
@@ -85,13 +79,6 @@ class ConcurrentForm(_ModelForm):
         return not self.instance._state.adding
 
     @property
-    def changed_meanwhile(self) -> str:
-        """The labels of the fields that somebody else changed."""
-        errors = self.errors.as_data()
-        names = [name for name in errors if any(error.code == "changed_meanwhile" for error in errors[name])]
-        return humanize.join_first([str(self.fields[name].label or name).capitalize() for name in names])
-
-    @property
     def shown_value(self) -> str:
         return json.dumps(self.stored_values)
 
@@ -99,10 +86,6 @@ class ConcurrentForm(_ModelForm):
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
-        if hasattr(self.instance, "page_deleted"):
-            name = self.instance._meta.verbose_name
-            kept = f"What you typed is kept below. Once the {name} is restored, save again."
-            self.add_error(None, f"Nothing was saved: this {name} was deleted. {kept}")
         if self.changes_a_row:
             shown_values = parse_json(self.data.get(SHOWN_KEY, ""))
             if not isinstance(shown_values, dict):

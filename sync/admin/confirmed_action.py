@@ -71,8 +71,8 @@ class Question:
     page_name: str = ""  # the record's, if the page before is about one
     deletes: bool = False  # makes the button red
     text: tuple[str, str] | None = None  # name and label of a text field
-    needs_text: bool = False
     radio: tuple[str, str, Sequence[tuple[str, str, str]]] | None = None  # name, chosen value; value, label, effect
+    target: str = ""  # the address that the button posts to, if it is not the question's own
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def question_page(
         question=question,
         hidden=[(name, str(value)) for name, value in (*question.hidden, *confirmed)],
         # With its filters, because they say which rows “all” are.
-        target=request.get_full_path(),
+        target=question.target or request.get_full_path(),
         back=back_url,
     )
 

@@ -1,36 +1,26 @@
 """Shows edits of records in NPD as unsaved entries of the activity, if no stored entry is about them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models import Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
-from sync.kernel import grouped
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
-from sync.reconcile.field_values import to_json_value
 from sync.records import authors
 from sync.records.tombstones import deleted_names
-from sync.state.record_fields import display_of
 
 # The kind of an unsaved entry about an edit in NPD that no stored entry is about.
 EDIT = "edit"
 
-# The kind of an unsaved entry about the edits of a record that wait to be sent.
-WAITING = "waiting"
-
-# What is shown beside an edit that wasn't sent: it waits, or its job failed for good.
-PENDING = "Pending"
-NOT_SYNCED = "Failed"
+# What is written for these causes has stored entries at once.
+_TOLD_CAUSES = ("sync", decisions.IMPORT_KIND, authors.UNDO_CAUSE)
 
 
 def board_mappings() -> QuerySet[FieldMapping]:
@@ -39,35 +29,14 @@ def board_mappings() -> QuerySet[FieldMapping]:
     return rows.order_by("position", "pk")
 
 
-def keys_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return the key of an entry about each mapped field, by type of records and the field's name."""
-    return {
-        (mapping.link.entity_type, name): mapping.key if len(mapping.fields) == 1 else name
-        for mapping in mappings
-        for name in mapping.fields
-    }
-
-
-def sent_keys(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return `keys_of` the fields that are sent to a board."""
-    return keys_of(mapping for mapping in mappings if mapping.column_id and SyncDirection(mapping.direction).sends)
-
-
 def history_fields(model: type[SyncedModel]) -> list[Any]:
     """Return the fields that a record's history has."""
     fields: Iterable[Any] = model._meta.concrete_fields
     return [field for field in fields if not field.primary_key and field.name not in model.BOOKKEEPING]
 
 
-class UnsentSave(NamedTuple):
-    """That a record's last saves in NPD weren't sent yet."""
-
-    since: datetime  # its edits after this moment weren't sent
-    words: str  # PENDING or NOT_SYNCED
-
-
-def unsent_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, UnsentSave]:
-    """Return what wasn't sent yet of these records, or of those with the newest jobs; one query."""
+def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, datetime]:
+    """Return since when edits of these records, or of those with the newest jobs, weren't sent; one query."""
     # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
@@ -79,16 +48,13 @@ def unsent_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[regis
     states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
     states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
     records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
-        first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
-    )
-    saves: dict[Any, UnsentSave] = {}
+    rows = records.values("entity_type", "entity_id", "synced_at").annotate(first=Min("created_at"), newest=Max("pk"))
+    moments: dict[Any, datetime] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
-        since = max(since, row["synced_at"] or since)
-        saves[row["entity_type"], row["entity_id"]] = UnsentSave(since, PENDING if row["alive"] else NOT_SYNCED)
-    return saves
+        moments[row["entity_type"], row["entity_id"]] = max(since, row["synced_at"] or since)
+    return moments
 
 
 @dataclass(frozen=True)
@@ -103,12 +69,12 @@ class Edit:
     before: Any | None  # the event before; None if the edit created the record
     fields: Sequence[Any]  # those that it changed; none if it created the record
     group_id: str  # as in `authors.LastEdit`
-    unsent: str  # PENDING or NOT_SYNCED, which only matters for fields that are sent at all; empty if it was sent
+    is_unsent: bool  # which only matters for fields that are sent at all
 
 
 def edits_of(
     keys: Collection[registry.RecordKey],
-    saves: Mapping[registry.RecordKey, UnsentSave],
+    unsent: Mapping[registry.RecordKey, datetime],
     *,
     limit: int = authors.MAX_EVENTS,
 ) -> list[Edit]:
@@ -123,13 +89,13 @@ def edits_of(
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
         is_sent = events[0].sync_enabled and SyncDirection(events[0].sync_direction).sends
-        save = saves.get((entity_type, entity_id)) if is_sent else None
+        since = unsent.get((entity_type, entity_id)) if is_sent else None
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
             if before is None and event.pgh_label != "insert":
                 continue
             context = authors.context_of(event)
-            is_unsent = save is not None and event.pgh_created_at > save.since and context.get("cause") != "sync"
+            is_unsent = since is not None and event.pgh_created_at > since and context.get("cause") not in _TOLD_CAUSES
             edits.append(
                 Edit(
                     entity_type=entity_type,
@@ -140,7 +106,7 @@ def edits_of(
                     before=before,
                     fields=[field for field in fields if before and _value(event, field) != _value(before, field)],
                     group_id=authors.group_id_of(context, event.pgh_context_id),
-                    unsent=save.words if save and is_unsent else "",
+                    is_unsent=is_unsent,
                 )
             )
     return edits
@@ -152,18 +118,46 @@ def _value(event: Any, field: Any) -> Any:
 
 def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
     """Return the edits that weren't sent, newest first, of these records or of those with the newest jobs."""
-    saves = unsent_saves(ids, limit=limit)
-    unsent_edits = [edit for edit in edits_of(saves.keys(), saves) if edit.unsent]
-    return sorted(unsent_edits, key=lambda edit: edit.at, reverse=True)
+    unsent = unsent_since(ids, limit=limit)
+    edits = [edit for edit in edits_of(unsent.keys(), unsent) if edit.is_unsent]
+    return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
-def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str) -> Decision:
+def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[Decision]:
+    """Return an unsaved entry about each new record, and about each field that was changed."""
+    keys: dict[tuple[str, str], str] = {}
+    sent = set[tuple[str, str]]()
+    for mapping in mappings:
+        for name in mapping.fields:
+            place = (mapping.link.entity_type, name)
+            keys[place] = mapping.key if len(mapping.fields) == 1 else name
+            if mapping.column_id and SyncDirection(mapping.direction).sends:
+                sent.add(place)
+    sent_types = {entity_type for entity_type, _ in sent}
+    names = _related_names(edits)
+    entries = []
+    for edit in edits:
+        if edit.before is None:
+            entries.append(_entry(edit, "create", "Created", unsent=edit.is_unsent and edit.entity_type in sent_types))
+        for field in edit.fields:
+            place = (edit.entity_type, field.name)
+            if field.name == "sync_enabled":
+                entries.append(_entry(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
+                continue
+            texts = {"before": _text(field, edit.before, names), "after": _text(field, edit.event, names)}
+            entry = _entry(edit, EDIT, "", unsent=edit.is_unsent and place in sent, **texts)
+            entry.key = keys.get(place, field.name)
+            entries.append(entry)
+    return entries
+
+
+def _entry(edit: Edit, kind: str, sentence: str, **values: object) -> Decision:
     """Return an unsaved entry about an edit, with the columns that the database would fill in."""
     return Decision(
         entity_type=edit.entity_type,
         entity_id=edit.entity_id,
         remote_id="",
-        key=key,
+        key="",
         kind=kind,
         sentence=sentence,
         values={"event": edit.event.pgh_id, **values},
@@ -173,141 +167,60 @@ def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str)
     )
 
 
-def waiting_rows(edits: Sequence[Edit], keys: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
-    """Return the entries about each record and person. `edits` are those that weren't sent, newest first.
-
-    `folds` leaves the entries about one record of an act on many, which say of how many others it is
-    (`page_folded_count`).
-    """
-    texts = {entity_type: _Texts(own) for entity_type, own in grouped(edits, lambda edit: edit.entity_type).items()}
-    acts: dict[tuple[object, ...], list[list[Any]]] = {}
-    for group in grouped(edits, lambda edit: (edit.entity_id, edit.who)).values():
-        newest = group[0]
-        if rows := _rows_about_one(group, keys, texts[newest.entity_type]):
-            act = (newest.entity_type, newest.who, newest.unsent, not rows[0].key, newest.group_id)
-            acts.setdefault(act, []).append(rows)
-    shown = []
-    for alike in acts.values():
-        is_folded = folds and len(alike) > decisions.MANY_ALIKE
-        for row in chain.from_iterable(alike[:1] if is_folded else alike):
-            row.page_folded_count = len(alike) - 1 if is_folded else 0
-            shown.append(row)
-    return shown
-
-
-def _rows_about_one(edits: Sequence[Edit], keys: Mapping[tuple[str, str], str], texts: _Texts) -> list[Any]:
-    """Return that a record was added, or an entry for each of its fields that are sent, about all edits of it."""
-    newest = edits[0]
-    if any(edit.before is None for edit in edits):
-        return [entry_of(newest, WAITING, "Added in NPD.", unsent=newest.unsent)]
-    values: dict[str, tuple[str, str]] = {}
-    for edit in reversed(edits):
-        for field in edit.fields:
-            if key := keys.get((edit.entity_type, field.name)):
-                before, after = texts.of_change(field, edit)
-                values[key] = (values.get(key, (before,))[0], after)
-    return [
-        entry_of(newest, WAITING, "", key, before=before, after=after, unsent=newest.unsent)
-        for key, (before, after) in values.items()
-        if before != after
-    ]
-
-
 def with_edits(
     record: SyncedModel, rows: Sequence[Decision], mappings: Sequence[FieldMapping], *, limit: int
 ) -> list[Decision]:
     """Return a record's entries, and unsaved ones for the edits that none of them is about.
 
-    Of an edit with an entry of its own, such as an import's, the entry about its push is left out. Any other entry of
-    `rows` about a push that sent exactly one edit is changed: it gets the edit's time and author.
+    The entry about a push is about the last edit that it sent. An import and an undo have entries of their own, so
+    those about their pushes are left out.
     """
+    unsent = unsent_since([record.pk], limit=1)
     # One event more, because the changes of an event are the differences to the one before.
-    saves = unsent_saves([record.pk], limit=1)
-    edits = edits_of([(record.entity_type(), record.pk)], saves, limit=limit + 1)
+    edits = edits_of([(record.entity_type(), record.pk)], unsent, limit=limit + 1)
     edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
     fields_of = {mapping.key: mapping.fields for mapping in mappings}
-    # A pass, an import or an undo has entries of its own.
     batches = {str(row.batch_id) for row in rows if row.batch_id}
     sent = set[tuple[Any, str]]()
     entries = []
     for row in rows:
         edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == "push" else None
-        names = fields_of.get(row.key, [row.key])
-        if edit and _push_began_with(edit.before, names, row.values):
-            if edit.group_id in batches:
-                continue
-            # The push sent exactly this edit: one line is shown for both, with the edit's time and author.
-            row.at = edit.at
-            row.actor = edit.who
-            sent.update((edit.event.pgh_id, name) for name in names)
-        entries.append(row)
-    sent_fields = {name for _, name in sent_keys(mappings)}
-    keys = keys_of(mappings)
-    texts = _Texts(edits, record)
-    for edit in edits:
-        if edit.group_id in batches:
+        if edit and edit.group_id in batches:
             continue
-        if edit.before is None:
-            entries.append(entry_of(edit, "create", "Created", unsent=edit.unsent if sent_fields else ""))
-        for field in edit.fields:
-            if field.name == "sync_enabled":
-                entries.append(entry_of(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
-            elif (edit.event.pgh_id, field.name) not in sent:
-                before, after = texts.of_change(field, edit)
-                unsent = edit.unsent if field.name in sent_fields else ""
-                key = keys.get((edit.entity_type, field.name), field.name)
-                entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, unsent=unsent))
-    return entries
+        # A push that overwrote an edit on Monday says what was there, not what NPD had before.
+        if edit and not row.values.get("overridden"):
+            sent.update((edit.event.pgh_id, name) for name in fields_of.get(row.key, [row.key]))
+        entries.append(row)
+    others = [
+        replace(edit, fields=[field for field in edit.fields if (edit.event.pgh_id, field.name) not in sent])
+        for edit in edits
+        if edit.group_id not in batches
+    ]
+    return entries + entries_of(others, mappings)
 
 
-def _push_began_with(event: Any, names: Sequence[str], entry_values: Mapping[str, Any]) -> bool:
-    """Whether an entry about a push says that it replaced the values that this history row has in these fields."""
-    columns = {field.name: field.attname for field in event._meta.concrete_fields}
-    values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
-    if "raw_before" not in entry_values:
-        # Nothing is stored for an empty cell.
-        return bool(values) and not entry_values.get("before") and not any(values.values())
-    raw_before = entry_values["raw_before"]
-    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in raw_before.items()}
+def _related_names(edits: Sequence[Edit]) -> dict[UUID, str]:
+    """Return the names of the records, also of deleted ones, at which changed fields point, by id."""
+    names: dict[UUID, str] = {}
+    for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
+        model: Any = field.related_model
+        changes = [edit for edit in edits if field in edit.fields]
+        ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
+        targets = model._default_manager.in_bulk(ids)
+        names |= deleted_names(model.entity_type(), ids - targets.keys())
+        names |= {key: str(target) for key, target in targets.items()}
+    return names
 
 
-class _Texts:
-    """The values in the history of records of one type as texts; of a single record as pages spell them."""
-
-    def __init__(self, edits: Sequence[Edit], record: SyncedModel | None = None) -> None:
-        self._record = record
-        self._display = display_of(record) if record and edits else None
-        self._related: dict[str, dict[Any, str]] = {}
-        for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
-            model: Any = field.related_model
-            events = [event for edit in edits for event in (edit.event, edit.before) if event]
-            ids = {_value(event, field) for event in events} - {None}
-            targets = model._default_manager.in_bulk(ids)
-            deleted = deleted_names(model.entity_type(), ids - targets.keys())
-            self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
-
-    def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
-        """Return a field's values before and after; as typed if only the spelling was changed."""
-        typed_before = self._text(field, edit.before)
-        typed_after = self._text(field, edit.event)
-        if self._display is None or self._record is None or field.choices:
-            return typed_before, typed_after
-        if not isinstance(_value(edit.event, field), str):
-            return typed_before, typed_after
-        spelled_before = self._display.spelling(self._record, field.name, typed_before)
-        spelled_after = self._display.spelling(self._record, field.name, typed_after)
-        if spelled_before == spelled_after:
-            return typed_before, typed_after
-        return spelled_before, spelled_after
-
-    def _text(self, field: Any, event: Any) -> str:
-        value = _value(event, field)
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        if isinstance(field, ForeignKey):
-            return self._related[field.attname].get(value, "one that was deleted") if value else ""
-        if isinstance(field, ArrayField):
-            return ", ".join(value or [])
-        if field.choices:
-            return str(dict(field.flatchoices).get(value, value))
-        return "" if value is None else str(value)
+def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:
+    """Return the value that a row of the history has in a field; `names` are those of related records."""
+    value = _value(event, field)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(field, ForeignKey):
+        return names.get(value, "one that was deleted") if value else ""
+    if isinstance(field, ArrayField):
+        return ", ".join(value or [])
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    return "" if value is None else str(value)

@@ -1,26 +1,21 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from http import HTTPStatus
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
 from unfold.dataclasses import SearchResult
 from unfold.widgets import (
@@ -35,12 +30,10 @@ from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_a
 from sync.admin.activity import activity_of
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
-from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
-from sync.models import SyncedModel, Tombstone
+from sync.models import SyncedModel
 from sync.operations import person_requests
-from sync.operations.setup.selection import may_set_up
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -51,94 +44,6 @@ def _page_before(request: HttpRequest) -> str:
     return admin_base.own_address(request, request.POST.get("back")) or request.get_full_path()
 
 
-class RecordSelectionMixin(admin_base.PageAdmin):
-    """Adds the actions on selected records."""
-
-    actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink", "delete_selected")
-
-    @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
-    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def run() -> str:
-            number = self._set_sync(request, queryset, on=True)
-            return f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
-
-        return confirmed_action.run_action(self, request, run, _page_before(request))
-
-    @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
-    def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def question() -> confirmed_action.Question:
-            return self._question(request, ACTS["turn_sync_off"], queryset)
-
-        def run() -> str:
-            number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
-            return f"Sync turned off for {self._count_text(number)}."
-
-        return confirmed_action.run_action(self, request, run, _page_before(request), question)
-
-    @admin.action(description=ACTS["unlink"].button, permissions=["change"])
-    def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def question() -> confirmed_action.Question:
-            return self._question(request, ACTS["unlink"], queryset, "monday_id")
-
-        def run() -> str:
-            if not queryset.exists():
-                raise self._nothing_changed(queryset)
-            records = confirmed_action.confirmed_rows(request, queryset, "monday_id").exclude(monday_id=None)
-            ids = list(records.values_list("pk", flat=True))
-            if not ids:
-                raise self._nothing_changed(queryset, "none of them has an item on Monday")
-            authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
-            item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
-            return f"{self._subject(records)} will be unlinked now."
-
-        return confirmed_action.run_action(self, request, run, _page_before(request), question)
-
-    def _question(
-        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *shown_fields: str
-    ) -> confirmed_action.Question:
-        """Ask about the selected records; `shown_fields` is as in `selection`."""
-        hidden = confirmed_action.selection(request, act.code, queryset, *shown_fields)
-        records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-        rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
-        table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
-        subject = self._subject(queryset)
-        label = act.many.format(records=subject)
-        page_name = subject if request.POST.get("back") else ""
-        effects = [act.effect, act.way_back]
-        return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
-
-    def _nothing_changed(self, queryset: models.QuerySet[Any], why: str = "") -> NotPossible:
-        """Return the reason, or that the selected records were deleted since the page showed them."""
-        deleted = f"the selected {self.opts.verbose_name_plural} were deleted meanwhile"
-        return NotPossible(f"Nothing was changed: {why if queryset.exists() else deleted}.")
-
-    def _subject(self, records: models.QuerySet[Any]) -> str:
-        """Return the name of the only record, or the number of records."""
-        number = records.count()
-        return str(records.get()) if number == 1 else self._count_text(number)
-
-    def _count_text(self, number: int) -> str:
-        return registry.count_of_type(number, self.model.entity_type())
-
-    def _set_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> int:
-        """Turn sync on or off for these records and log each change; return the number of changed records."""
-        with transaction.atomic():
-            bound_lock_waits()
-            # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
-            others = queryset.filter(sync_enabled=not on)
-            records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
-            if not records:
-                raise self._nothing_changed(queryset, f"sync was {'on' if on else 'off'} already")
-            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
-            message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
-            for record in records:
-                self.log_change(request, record, message)
-        notify.notify_board(self.model.entity_type())
-        return len(records)
-
-
-RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
-
 # Results of a list in unfold's command search, which has no limit of its own.
 COMMAND_RESULTS = 20
 
@@ -148,40 +53,29 @@ SYNC_FILTERS: list[Any] = [
     ("updated_at", admin_base.DateFilter),
 ]
 
-# Only in the form of a new record; the page of an existing one has a panel for them.
-SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
-
 # A list has this many mapped fields beside the name.
 MAX_FIELD_COLUMNS = 5
 
 # The states with a tab above the list, if any record has them.
 TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, record_view.RecordState.OFF)
 
-EMPTY_TAB_TITLES = {"attention": "Nothing needs attention", "pending": "Nothing is pending", "off": "No sync is off"}
-
 
 class RecordChangeList(admin_base.PageChangeList):
     """A list of records with tabs for their states, which keep the search and the other filters."""
 
-    @property
-    def tab_parameter(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
-        return admin_base.HealthFilter.parameter_name if self._state in record_view.RecordState.values else ""
-
     def get_results(self, request: HttpRequest) -> None:
-        """Count the records of each tab, and respell the rows as on all pages."""
+        """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
         [self._counts] = record_view.state_counts(records)
-        total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         # The paginator would count the same rows again.
+        total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
-        for row in self.result_list:
-            record_panel.respell(row, row.sync_view)
 
     def get_ordering_field(self, field_name: str) -> Any:
         """Return by what a click on a column's title sorts."""
@@ -195,11 +89,6 @@ class RecordChangeList(admin_base.PageChangeList):
         chosen = self.params.get(name, self.filter_params.get(name, [""]))
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
-    @property
-    def empty_tab_title(self) -> str:
-        """What an empty tab says; empty if a search or another filter may be the reason."""
-        return "" if self.query or self.active_filter_count else EMPTY_TAB_TITLES.get(self._state, "")
-
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
         """All records, then each state that is current or that any record has; all of them while one searches."""
@@ -212,13 +101,15 @@ class RecordChangeList(admin_base.PageChangeList):
         return tabs
 
 
-class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAdmin):
+class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     """A synced model's admin, generated from its registration; an application may subclass it."""
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     changelist = RecordChangeList
+    actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
+    empty_words = "Set up the sync with a board on Monday, import a file, or add them here."
     list_before_template = "sync/list_tabs.html"
     form = concurrent_edits.ConcurrentForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {
@@ -240,7 +131,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     warn_unsaved_form = True
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Reuse the count of the tabs."""
         paginator = super().get_paginator(request, *args, **kwargs)
         if hasattr(request, "page_total"):
             paginator.count = request.page_total
@@ -286,30 +176,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         labels = ", ".join(str(field.verbose_name) for field in fields)
         return f"{capfirst(labels)} or the number of the item on Monday"
 
-    @cached_property
-    def fieldsets(self) -> Any:
-        return ((None, {"fields": [field.name for field in registry.own_fields(self.model)]}), SYNC_FIELDS)
-
-    @cached_property
-    def empty_title(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
-        return f"No {self.opts.verbose_name_plural} here"
-
-    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """Return how the empty list gets records, and the links that this person may use for it."""
-        spec = registry.entity(self.model.entity_type())
-        link = registry.link_of(spec.entity_type)
-        if link is not None and link.has_board:
-            return f"A new item on the {spec.board_title} board appears here too." if link.creates_records else "", []
-        links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
-        return "Set up the sync with a board on Monday, import a file, or add them here.", links
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
-        (title, first), *others = super().get_fieldsets(request, obj)
-        names = flatten_fieldsets([(title, first), *others])
-        rest = [field.name for field in registry.own_fields(self.model) if field.name not in names]
-        sets = [(title, first | {"fields": [*first["fields"], *rest]}), *others]
-        return [fieldset for fieldset in sets if obj is None or fieldset != SYNC_FIELDS]
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        """Return the model's own fields, and of a new record also the sync's, for which an existing one has a panel."""
+        names = [field.name for field in registry.own_fields(self.model)]
+        return names if obj else [*names, "sync_enabled", "sync_direction"]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         # Not an attribute, because Django may check it before the other model's admin is generated.
@@ -340,47 +210,31 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.sync_view))
     updated = admin_base.time_column("updated_at", "Updated")
 
-    def _url_name(self, view: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
-
     def get_urls(self) -> list[URLPattern]:
-        acts = [
-            path(f"<uuid:record_id>/{name}/", self._action_view(act), name=self._url_name(name))
-            for name, act in self._record_actions().items()
+        view = self.admin_site.admin_view
+        acts = {"direction": self.change_direction, "sync_now": self.push_record, "link_again": self.link_again}
+        return [
+            *(path(f"<uuid:record_id>/{name}/", view(act), name=self._url_name(name)) for name, act in acts.items()),
+            *super().get_urls(),
         ]
-        return [*acts, *super().get_urls()]
 
-    def _record_actions(self) -> dict[str, RecordActionView]:
-        return {"direction": self.change_direction, "sync-now": self.push_record, "link-again": self.link_again}
-
-    def action_urls(self, record: SyncedModel) -> dict[str, str]:
-        """Return the addresses of a record's actions by name; `list` is the list, which has actions of its own."""
-        return {"list": reverse(f"admin:{self._url_name('changelist')}")} | {
-            name.replace("-", "_"): reverse(f"admin:{self._url_name(name)}", args=[record.pk])
-            for name in self._record_actions()
-        }
-
-    def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
-        def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
-            try:
-                record = self.get_queryset(request).get(pk=record_id)
-                if not self.has_change_permission(request, record):
-                    raise PermissionDenied
-                return record_action(request, record)
-            except self.model.DoesNotExist as error:
-                if not self.has_change_permission(request):
-                    raise PermissionDenied from error
-                now = handlers.record_now(self.model.entity_type(), record_id)
-                raise Http404(f"Nothing was done. {now}") from error
-
-        wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
-        return wrapped
+    def _url_name(self, view: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{view}"
 
     def _page_url(self, record: SyncedModel) -> str:
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
-    def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def _record_to_change(self, request: HttpRequest, record_id: UUID) -> SyncedModel:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        record = self.get_queryset(request).filter(pk=record_id).first()
+        if record is None:
+            raise Http404(f"Nothing was done. {handlers.record_now(self.model.entity_type(), record_id)}")
+        return cast("SyncedModel", record)
+
+    def change_direction(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         """Ask for one record's direction, beside the values that it may overwrite; then change it."""
+        record = self._record_to_change(request, record_id)
         if "direction" not in request.POST:
             # “Turn sync off” is an act of its own.
             directions = [
@@ -416,12 +270,10 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
 
-    def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def push_record(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+        record = self._record_to_change(request, record_id)
+
         def run() -> confirmed_action.Report:
-            if request.POST.get("shown") == "on" and not record.sync_enabled:
-                now = handlers.record_now(record.entity_type(), record.pk)
-                again = "Press “Sync now” once more to send it all the same."
-                return confirmed_action.Report(problems=[f"Nothing was sent. {now} {again}"])
             answer = person_requests.push_record(record, by=request.user.get_username())
             authors.log_action(request.user, record, f"Sync now: {answer.message}")
             if answer.triggered and not answer.reason_code:
@@ -430,8 +282,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
 
-    def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def link_again(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         """Link a record with the item from which it was unlinked, after a question."""
+        record = self._record_to_change(request, record_id)
 
         def question() -> confirmed_action.Question:
             item = item_links.unlinked_item(record)
@@ -449,42 +302,14 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return confirmed_action.run_action(self, request, run, self._page_url(record), question)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the record, locked if it is about to be saved; also a deleted one, to a page that is still open."""
+        """Return the record, locked if it is about to be saved."""
         record = super().get_object(request, object_id, from_field)
-        if record is None:
-            return self._deleted_record(request, object_id)
-        if request.method != "POST" or not connection.in_atomic_block:
+        if record is None or request.method != "POST" or not connection.in_atomic_block:
             return record
         bound_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
-
-    def _deleted_record(self, request: HttpRequest, object_id: str) -> SyncedModel | None:
-        """Return a deleted record as it was, to a page of it that is still open: its form keeps what was typed."""
-        match = request.resolver_match
-        is_open = request.method == "POST" or "X-NPD-Live" in request.headers
-        is_change_page = match is not None and match.url_name == self._url_name("change")
-        if not (is_open and is_change_page and admin_base.is_valid_key(self.model, object_id)):
-            return None
-        entity_type = self.model.entity_type()
-        tombstone = Tombstone.objects.filter(entity_type=entity_type, entity_id=object_id).first()
-        if tombstone is None:
-            return None
-        record: Any = tombstones.rebuild_record(self.model, tombstone)
-        # As one that is stored, so that the form still compares with what its page showed.
-        record._state.adding = False
-        deletion = authors.deletion_authors([(entity_type, record.pk)]).get(record.pk)
-        by = f" by {deletion.by}" if deletion else ""
-        when = humanize.short_time_element(tombstone.deleted_at)
-        badge = admin_base.badge("bad", "delete", format_html("Deleted{}, {}", by, when))
-        restore_url = activity_pages.restore_url(request.user, entity_type, [record.pk], self._page_url(record))
-        # In a new tab, because this one may have typed text.
-        restore = admin_base.external_link(
-            restore_url, ACTS["restore_record"].button, f"Restore {record}, in a new tab"
-        )
-        record.page_deleted = format_html("{} {}", badge, restore if restore_url else "")
-        return cast("SyncedModel", record)
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
         """Return who deleted the record, if that is known, and where deleted records are."""
@@ -499,42 +324,33 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         record = kwargs.get("obj")
-        if record is not None and not hasattr(record, "page_deleted"):
+        if record is not None:
             record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-            if request.method == "GET":
-                record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
-        if hasattr(record, "page_deleted"):
-            return {"sync_deleted": record.page_deleted}
         view: record_view.RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
-        urls = self.action_urls(record)
+        page_url = self._page_url(record)
+        others = [
+            (entry, list(record_panel.buttons_of_entry(entry, request.user, page_url))) for entry in view.other_entries
+        ]
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
-            "sync_reason": record_panel.reason_above_form(view),
+            "sync_reason": record_panel.reason_of(view),
             "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
-            "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
-            "sides": record_panel.differing_sides(record, view, request.user),
-            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
-            "activity": activity_of(record, request),
-            "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
-            "sync_menu": record_panel.menu_acts(record, urls) if may_change else [],
-            "sync_turned_off": person_requests.sync_turned_off(record),
-            "sync_others": [
-                (
-                    entry,
-                    record_panel.entry_above_form(entry, view),
-                    list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))),
-                )
-                for entry in view.other_entries
-            ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
+            "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
+            "sync_menu": record_panel.menu_acts(record) if may_change else [],
+            "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
+            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
+            "sync_others": others,
+            "sides": record_panel.differing_sides(record, view, request.user),
+            "activity": activity_of(record, request),
         }
 
     def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
@@ -542,45 +358,103 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
-    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
-    def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
-        """Add the consequences to Django's question, and the links that restore to its message."""
-        records = list(queryset)
-        consequence = tombstones.deletion_consequence(records)
-        answer: TemplateResponse | None = delete_selected(self, request, queryset)
-        if answer is None:
-            self._report_consequence(request, consequence, records)
-        elif answer.context_data is not None:
-            rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
-            answer.context_data |= {
-                "items_follow": consequence,
-                "records": confirmed_action.RecordTable(("Record", "Details"), rows, len(records)),
-            }
-        return answer
+    @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
+    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
+        def run() -> str:
+            number = self._set_sync(request, queryset, on=True)
+            return f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Add the consequences to Django's question, and the link that restores to its message."""
-        record = self.get_object(request, object_id)
-        records = [record] if record else []
-        consequence = tombstones.deletion_consequence(records)
-        context = (extra_context or {}) | {"items_follow": consequence}
-        answer: HttpResponse = super().delete_view(request, object_id, context)
-        if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
-            self._report_consequence(request, consequence, records)
-        return answer
+        return confirmed_action.run_action(self, request, run, _page_before(request))
 
-    def _report_consequence(
-        self, request: HttpRequest, consequence: tombstones.DeletionConsequence, records: Sequence[SyncedModel]
-    ) -> None:
+    @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
+    def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
+        def question() -> confirmed_action.Question:
+            return self._question(request, ACTS["turn_sync_off"], queryset)
+
+        def run() -> str:
+            number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
+            return f"Sync turned off for {self._count_text(number)}."
+
+        return confirmed_action.run_action(self, request, run, _page_before(request), question)
+
+    @admin.action(description=ACTS["unlink"].button, permissions=["change"])
+    def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
+        def question() -> confirmed_action.Question:
+            return self._question(request, ACTS["unlink"], queryset, "monday_id")
+
+        def run() -> str:
+            records = confirmed_action.confirmed_rows(request, queryset, "monday_id").exclude(monday_id=None)
+            ids = list(records.values_list("pk", flat=True))
+            if not ids:
+                raise NotPossible("Nothing was changed: none of them has an item on Monday.")
+            authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
+            item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
+            return f"{self._subject(records)} will be unlinked now."
+
+        return confirmed_action.run_action(self, request, run, _page_before(request), question)
+
+    def _question(
+        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *shown_fields: str
+    ) -> confirmed_action.Question:
+        """Ask about the selected records; `shown_fields` is as in `selection`."""
+        hidden = confirmed_action.selection(request, act.code, queryset, *shown_fields)
+        records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+        rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
+        table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
+        subject = self._subject(queryset)
+        label = act.many.format(records=subject)
+        page_name = subject if request.POST.get("back") else ""
+        effects = [act.effect, act.way_back]
+        return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
+
+    def _subject(self, records: models.QuerySet[Any]) -> str:
+        """Return the name of the only record, or the number of records."""
+        number = records.count()
+        return str(records.get()) if number == 1 else self._count_text(number)
+
+    def _count_text(self, number: int) -> str:
+        return registry.count_of_type(number, self.model.entity_type())
+
+    def _set_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> int:
+        """Turn sync on or off for these records and log each change; return the number of changed records."""
+        with transaction.atomic():
+            bound_lock_waits()
+            # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
+            others = queryset.filter(sync_enabled=not on)
+            records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
+            if not records:
+                state = "on" if on else "off"
+                raise NotPossible(f"Nothing was changed: sync was {state} already, or somebody deleted them meanwhile.")
+            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
+            message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
+            for record in records:
+                self.log_change(request, record, message)
+        notify.notify_board(self.model.entity_type())
+        return len(records)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Find also what becomes of the records' items, for the question and the message."""
+        request.items_follow = tombstones.deletion_consequence(list(objs))  # type: ignore[attr-defined]
+        return super().get_deleted_objects(objs, request)
+
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
+        key = obj.pk
+        super().delete_model(request, obj)
+        self._report_deletion(request, [key])
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        keys = list(queryset.values_list("pk", flat=True))
+        super().delete_queryset(request, queryset)
+        self._report_deletion(request, keys)
+
+    def _report_deletion(self, request: HttpRequest, keys: Sequence[Any]) -> None:
         """Say how the deleted records are restored, and whether their items wait; Django says what was deleted."""
+        consequence: tombstones.DeletionConsequence = request.items_follow  # type: ignore[attr-defined]
         waiting: list[SafeString | str] = []
         if consequence.waits:
             waiting.append(consequence.items)
             if request.user.has_perm("sync.view_approvalrequest"):
                 waiting.append(admin_base.link_to(reverse("admin:index"), "See what waits for approval"))
-        keys = [record.pk for record in records]
         back_url = reverse(f"admin:{self._url_name('changelist')}")
         undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
         undo = format_html("Deleted by mistake? {}", admin_base.link_to(undo_url, "Undo…")) if undo_url else ""
@@ -590,17 +464,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
 
 def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
+    """Return the records that Ctrl+K finds, with what tells namesakes apart."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
         model_admin = admin.site.get_model_admin(spec.model)
         if not model_admin.has_view_permission(request):
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
-        if spec.name_field:
-            # Enter opens the first result.
-            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
-            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = admin_base.describe(record) or registry.type_label(spec.entity_type)

@@ -1,6 +1,6 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ def state_badge(view: record_view.RecordView) -> SafeString:
     return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label), title=reason)
 
 
-def _reason_of(view: record_view.RecordView) -> str:
+def reason_of(view: record_view.RecordView) -> str:
     """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
     if view.state is record_view.RecordState.OFF and not view.record.sync_enabled:
         return ""  # the badge says it
@@ -51,31 +51,7 @@ def _reason_text(view: record_view.RecordView) -> str:
     if view.state is record_view.RecordState.SYNCED:
         return ""
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
-    return " ".join(part for part in (attempt, humanize.shorten(_reason_of(view), 120)) if part)
-
-
-def reason_above_form(view: record_view.RecordView) -> str:
-    first = view.entries[0] if view.is_explained_by_entries else None
-    return entry_above_form(first, view) if first and _is_explained_below(first, view) else _reason_of(view)
-
-
-def entry_above_form(entry: attention.Entry, view: record_view.RecordView) -> str:
-    if not _is_explained_below(entry, view):
-        return entry.sentence
-    # The title of a column's trouble is the sentence that stands below the field.
-    return f"{entry.name} is blocked." if entry.entity_id is None else entry.title_sentence
-
-
-def _is_explained_below(entry: attention.Entry, view: record_view.RecordView) -> bool:
-    """Whether the mark of its field says why."""
-    is_marked = any(side.key == entry.field and side.reason_code in _MARKED for side in view.fields)
-    return is_marked and entry.kind in (attention.Kind.REJECTED, attention.Kind.BLOCKED)
-
-
-def respell(record: Any, view: record_view.RecordView) -> None:
-    """Spell the texts of a record that is shown, and never saved, as on all pages."""
-    for name, text in view.spellings.items():
-        setattr(record, name, text)
+    return " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
@@ -167,27 +143,23 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
         and registry.may_view(reader, attention.KINDS[entry.kind].model)
         for key in (entry.field, *(value.key for value in entry.values))
     }
-    has_form = registry.may_act(reader, "change", record.entity_type())
     sides = []
     for side in view.fields:
-        if side.key in shown_elsewhere:
-            continue
         is_marked = side.reason_code in _MARKED
         differs = side.reason_code in FIELD_BADGES and side.local != side.remote
-        if not is_marked and not (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail)):
+        is_shown = is_marked or (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail))
+        if not is_shown or side.key in shown_elsewhere:
             continue
-        # A user with a form reads the reason there, below the field.
-        detail = "" if has_form and is_marked else humanize.without_request_id(side.detail)
+        # Above the form, or below its field, stands why it is blocked.
+        detail = "" if is_marked else humanize.without_request_id(side.detail)
         badge = admin_base.badge(*FIELD_BADGES[side.reason_code])
         has_no_column = side.key in view.without_column
         sides.append({"field": side, "badge": badge, "detail": detail, "has_no_column": has_no_column})
     return sides
 
 
-def buttons_of(
-    record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
-) -> list[Button]:
-    """Return the buttons for this person, the most helpful first; `urls` are the record's own actions by name."""
+def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, may_change: bool) -> list[Button]:
+    """Return the buttons for this person, the most helpful first."""
     buttons: list[Button] = []
     page_url = registry.record_url(record.entity_type(), record.pk)
     if view.is_explained_by_entries:
@@ -195,47 +167,45 @@ def buttons_of(
     elif view.state is record_view.RecordState.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
-            buttons.append(Button("Connect Monday", "connect", url, icon="link"))
+            buttons.append(Button("Connect Monday", "connect", url))
     elif may_change:
         if not record.monday_id and unlinked_item(record) is not None:
             # Before “Turn sync on”, which may link another item.
-            buttons.append(_act_button("link_again", urls["link_again"]))
+            buttons.append(_act_button(record, "link_again"))
         if not record.sync_enabled:
-            form = selection_of(record, "turn_sync_on", page_url)
-            buttons.append(_act_button("turn_sync_on", urls["list"], form))
+            buttons.append(_list_button(record, "turn_sync_on"))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            buttons.append(_act_button("turn_sync_on", urls["direction"], hidden))
+            url = _act_url(record, "direction")
+            buttons.append(Button(ACTS["turn_sync_on"].button, "turn_sync_on", post_to=url, hidden=hidden))
     if may_change and not view.stop_reason:
-        # With what the page shows, because “Sync now” also sends a record once whose sync is off.
-        hidden = {"shown": "on" if record.sync_enabled else "off"}
-        buttons.append(_act_button("sync_now", urls["sync_now"], hidden))
+        buttons.append(_act_button(record, "sync_now"))
     return buttons
 
 
-_ACT_ICONS = {
-    "link_again": "link",
-    "turn_sync_on": "play_arrow",
-    "sync_now": "sync",
-    "direction": "swap_horiz",
-    "turn_sync_off": "sync_disabled",
-    "unlink": "link_off",
-}
-
-
-def _act_button(code: str, post_to: str, hidden: Mapping[str, object] | None = None) -> Button:
-    return Button(ACTS[code].button, code, post_to=post_to, hidden=hidden or {}, icon=_ACT_ICONS[code])
-
-
-def menu_acts(record: SyncedModel, urls: Mapping[str, str]) -> list[Button]:
+def menu_acts(record: SyncedModel) -> list[Button]:
     """Return the acts that ask first and that the record's menu always offers."""
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    buttons = [_act_button("direction", urls["direction"])]
+    buttons = [_act_button(record, "direction")]
     if record.may_sync:
-        buttons.append(_act_button("turn_sync_off", urls["list"], selection_of(record, "turn_sync_off", page_url)))
+        buttons.append(_list_button(record, "turn_sync_off"))
     if record.monday_id:
-        buttons.append(_act_button("unlink", urls["list"], selection_of(record, "unlink", page_url)))
+        buttons.append(_list_button(record, "unlink"))
     return buttons
+
+
+def _act_url(record: SyncedModel, name: str) -> str:
+    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{name}", args=[record.pk])
+
+
+def _act_button(record: SyncedModel, code: str) -> Button:
+    return Button(ACTS[code].button, code, post_to=_act_url(record, code))
+
+
+def _list_button(record: SyncedModel, code: str) -> Button:
+    """Return the button of an act that is an action of the records' list."""
+    page_url = registry.record_url(record.entity_type(), record.pk)
+    list_url = admin_base.records_url(registry.entity(record.entity_type()))
+    return Button(ACTS[code].button, code, post_to=list_url, hidden=selection_of(record, code, page_url))
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
@@ -257,7 +227,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
-        yield Button("Fix the column", "map_field", url, icon="view_column")
+        yield Button("Fix the column", "map_field", url)
     elif not offered and entry.url != page_url:
         label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
@@ -307,14 +277,15 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
         else:
             entry = entries.get(side.key)
             _colour, icon, text = FIELD_BADGES[side.reason_code]
-            if entry and entry.kind is attention.Kind.APPROVAL:
-                text = ApprovalState.PENDING.label
+            is_approval = entry is not None and entry.kind is attention.Kind.APPROVAL
+            # What waits for a person is explained above the form.
+            detail = side.detail if entry is None or is_approval else ""
             mark = format_html(
                 '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
                 name,
                 humanize.icon(icon),
-                text,
-                humanize.without_request_id(side.detail),
+                ApprovalState.PENDING.label if is_approval else text,
+                humanize.without_request_id(detail),
             )
         help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""
         form_field.help_text = format_html("{}{}", mark, help_text)

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiResponse
 from drf_standardized_errors.handler import ExceptionHandler
@@ -47,6 +47,9 @@ class ApiExceptionHandler(ExceptionHandler):
             return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, "too_large")
         if isinstance(exc, DataError):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
+        # Of the parser, or of Django's queries, which recurse into a value.
+        if isinstance(exc, RecursionError):
+            return exceptions.ParseError("The JSON is nested too deeply to be read.")
         # A constraint that breaks after validation means a write at the same moment; so does a deadlock.
         if isinstance(exc, IntegrityError) or gave_way(exc):
             return refused_act(NotPossible(CHANGED_AT_ONCE))
@@ -94,15 +97,11 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return wrapper
 
 
-class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     """The authentication by token, for the schema."""
 
     target_class = "sync.api.callers.ApiTokenAuthentication"
     name = "apiToken"
-
-    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        about = "A token of the admin's page API tokens or of `manage.py drf_create_token USER`."
-        return {"type": "http", "scheme": "bearer", "description": about}
 
 
 class ApiSchema(AutoSchema):

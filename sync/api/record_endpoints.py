@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin.models import ADDITION, DELETION
-from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, URLResolver, reverse
-from django.views.decorators.http import require_safe
+from django.urls import URLPattern, URLResolver
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, viewsets
@@ -29,7 +27,7 @@ from rest_framework.routers import SimpleRouter
 from sync import registry
 from sync.api import views
 from sync.api.callers import SyncNowThrottle
-from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
+from sync.api.errors import CHANGED_SINCE, Refused
 from sync.choices import RecordSyncStatus
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
@@ -42,9 +40,6 @@ IF_MATCH = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description="The record's ETag as you read it, or *. If the record has another one now, nothing is done: 412.",
-)
-ETAG = OpenApiParameter(
-    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="For If-Match, as the body's `etag`."
 )
 
 # Also weak tags, because a proxy that compresses an answer weakens its tag.
@@ -188,14 +183,13 @@ class RecordFilter(filters.FilterSet):  # type: ignore[misc]
     )
 
 
-CHANGED_MEANWHILE = {409: ErrorSerializer, 412: ErrorSerializer}
 WRITES = ("update", "partial_update", "destroy")  # of an existing record
 
 
 @extend_schema_view(
-    create=extend_schema(parameters=[ETAG]),
-    retrieve=extend_schema(parameters=[ETAG]),
-    destroy=extend_schema(parameters=[IF_MATCH], responses={204: None, **CHANGED_MEANWHILE}),
+    update=extend_schema(parameters=[IF_MATCH]),
+    partial_update=extend_schema(parameters=[IF_MATCH]),
+    destroy=extend_schema(parameters=[IF_MATCH]),
 )
 class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
@@ -300,10 +294,7 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     """Return the view of a model's records, built from the model and its registration."""
     name = model.__name__
     serializer = _serializer_of(model)
-    push_fields = {
-        "__doc__": f"The result of a push of one of the {model._meta.verbose_name_plural}.",
-        f"{model.entity_type()}_id": serializers.UUIDField(),
-    }
+    push_fields = {f"{model.entity_type()}_id": serializers.UUIDField()}
     push = type(f"{name}SyncResponseSerializer", (PushSerializer,), push_fields)
     lists = (ArrayField, models.JSONField)
     own = [field.name for field in registry.own_fields(model) if not isinstance(field, lists)]
@@ -323,34 +314,19 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "ordering_fields": [name for name in serializer.Meta.fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
-    tagged = extend_schema(parameters=[ETAG, IF_MATCH], responses={200: serializer, **CHANGED_MEANWHILE})
-    described = extend_schema_view(
-        update=tagged, partial_update=tagged, push=extend_schema(request=None, responses=push)
-    )
+    described = extend_schema_view(push=extend_schema(request=None, responses=push))
     return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
 
 
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     own = [field.name for field in registry.own_fields(model)]
-    if reserved := {*own} & {*RecordSerializer.OWN_FIELDS}:
-        raise ImproperlyConfigured(
-            f"{model.__name__} has a field “{min(reserved)}”, which is a member of every record in the API. Rename it."
-        )
     fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
-def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:
-    """Replace Django's “view on site” redirect, which fails on UUIDs; none of our rows has such a page."""
-    raise Http404
-
-
-@require_safe
-def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse | HttpResponseRedirect:
+def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse:
     """Redirect to the admin's page of a record of any type; 404 also without the permission to view it."""
-    if not request.user.is_authenticated:
-        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     for spec in registry.entities():
         options = spec.model._meta
         may_view = registry.may_view(request.user, options.label_lower)

@@ -45,34 +45,18 @@ class HasAnyPermission(BasePermission):
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
-# Levels of nested lists and objects. No field needs more than a few, and Django's queries recurse into a value.
-DEEPEST_BODY = 20
-
-
 class StorableJSONParser(JSONParser):
-    """Parses JSON; answers 400 if it is nested too deeply, or the database can't store its texts."""
+    """Parses JSON whose texts the database can store."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
+        value = super().parse(stream, media_type, parser_context)
         try:
-            value = super().parse(stream, media_type, parser_context)
-            # The parser accepts half of a surrogate pair.
             json.dumps(value, ensure_ascii=False).encode()
-            if _is_deeper(value, DEEPEST_BODY):
-                raise RecursionError
-        except RecursionError as error:
-            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
         except UnicodeEncodeError as error:
             raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
         return value
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    children = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 class ApiView(APIView):
@@ -156,7 +140,6 @@ class Pages(PageNumberPagination):
         for neighbour in ("next", "previous"):
             answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
         answer["required"] = ["next", "previous", "results"]
-        answer["properties"]["count"]["description"] = "The number of all rows; absent from pages by cursor."
         return answer
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

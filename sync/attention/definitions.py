@@ -201,10 +201,6 @@ DEFINITIONS = (
         kind="CASE conflict.kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END",
         source="conflict.id::text",
         code=f"""CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
-                AND NOT EXISTS (SELECT FROM sync_metadata AS sync_state WHERE sync_state.system = 'monday'
-                    AND sync_state.entity_type = conflict.entity_type
-                    AND sync_state.entity_id = conflict.entity_id::text
-                    AND jsonb_exists_any(sync_state.base, conflict.conflict_fields::text[]))
                 THEN '{CODE_FIRST_MATCH}'
             WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.does == "{RESTORE_RECORD}")'
                 THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
@@ -589,7 +585,7 @@ WATCHED = (
         THEN PERFORM sync_attention_of_board(written.entity_type); END IF;""",
         f"""NEW.system = 'monday' AND NEW.entity_id {_IS_UUID} AND (NEW.removed_since IS NOT NULL
             OR NEW.blocked_fields <> '{{}}'::jsonb OR NEW.conflicts <> '{{}}'::jsonb)""",
-        ("removed_since", "remote_state", "blocked_fields", "conflicts", "remote_id", "base"),
+        ("removed_since", "remote_state", "blocked_fields", "conflicts", "remote_id"),
     ),
     WatchedTable("sync_decisions", _REFRESH_RECORD, "NEW.kind = 'removed' AND NEW.entity_id IS NOT NULL"),
     WatchedTable("sync_approval_requests", _REFRESH_RECORD, "NEW.state = 'pending'"),

@@ -101,16 +101,12 @@ LONGEST_DELAY = timedelta(minutes=15)
 # Fewer prove nothing: Monday sends no webhook for an edit that changes nothing.
 MIN_MISSED = 3
 
-# The type of stored events that only say that an item changed; they come from no webhook.
-ITEM_UPDATED = "touched"
-
-
 # Changes by people that the sweep found in the activity log; users with negative ids are Monday's automations.
 _COUNT_MISSED = """
     SELECT count(*), min(happened_at) FROM sync_webhook_events
     CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
         AS event (happened_at, user_id)
-    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s
       AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
       AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
 """
@@ -124,11 +120,10 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
     reason = ""
     if link.webhooks:
         arrived = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
-        last = arrived.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+        last = arrived.aggregate(last=Max("received_at"))["last"]
         params: dict[str, Any] = {
             "board": link.board_id,
             "log": f"{LOG_PREFIX}%",
-            "updated": ITEM_UPDATED,
             "own": own_user_id,
             "last": last,
             "time_path": list(board_events.HAPPENED_AT_PATH),

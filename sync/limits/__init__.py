@@ -1,7 +1,7 @@
 """Monday's limits, shared by all workers: the quota, stops after errors, and the token.
 
-`grant` tells the worker whether a board may be synced now, or why it waits and until when. `LimitFacts.grant_or_wait`
-tells the same without calling Monday; through `sync.records.availability`, pages, commands and the API show it.
+`grant` tells the worker whether a board may be synced now, or why it waits and until when. `LimitFacts.of` tells the
+same without calling Monday; through `sync.records.availability`, pages, commands and the API show it.
 `LimitFacts.next_pass` tells the worker how large the pass may be.
 
 `connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
@@ -30,22 +30,64 @@ from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
+__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops"]
 
 
 @dataclass(frozen=True)
-class Grant:
-    """The permission to sync a board now."""
+class BoardAvailability:
+    """Whether a board can be synced now, and the reason if not."""
 
-    link: BoardLink
+    entity_type: str
+    link: BoardLink | None
+    reason_code: BlockedKind | None = None
+    detail: str = ""  # the reason as a sentence
+    until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
     since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
+    pause: Pause | None = None  # a person's, also if it isn't the reason
     writes_wait_seconds: float = 0  # if writes are stopped and only reads go on: until writes are tried again
+
+    @property
+    def is_available(self) -> bool:
+        return self.reason_code is None
 
     @property
     def are_writes_stopped(self) -> bool:
         return self.writes_wait_seconds > 0
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it only waits to batch changes, or for Monday's minute to end."""
+        return self.reason_code is BlockedKind.BATCHING
+
+    @property
+    def is_paused(self) -> bool:
+        return self.reason_code is BlockedKind.PAUSED
+
+    @property
+    def is_set_up(self) -> bool:
+        return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a Monday board was chosen for it, also if there is no token any more."""
+        return self.link is not None and self.link.has_board
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a board that was set up is blocked, other than by a pause or until there is quota again."""
+        return self.is_chosen and not (self.is_available or self.is_paused or self.waits_for_quota)
+
+    @property
+    def waits_for_quota(self) -> bool:
+        """Whether it goes on by itself once there is quota; a person's click goes through meanwhile."""
+        return self.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why it can't be synced; empty if it can, or soon will by itself."""
+        return "" if self.is_temporary else self.detail
 
 
 @dataclass(frozen=True)
@@ -57,23 +99,18 @@ class PassGrant:
     only_urgent: bool = False  # there is room for no others
 
 
-def grant(entity_type: str) -> Grant | Wait:
+def grant(entity_type: str) -> BoardAvailability:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
     # The stop is only of writes, so the board may be read meanwhile.
     if facts.account.are_only_writes_stopped:
-        permission = facts.grant_or_wait(entity_type, reads=True)
-        if isinstance(permission, Wait):
-            return permission
-        return replace(permission, writes_wait_seconds=facts.writes_wait_seconds)
-    permission = facts.grant_or_wait(entity_type)
-    # A wait for the quota ends by itself, so the account is probed during it.
-    may_probe = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-    wait_for_probe = facts.wait_for_probe
-    if wait_for_probe is None or not may_probe:
-        return permission
+        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=facts.writes_wait_seconds)
+    board = facts.of(entity_type)
+    displayed = facts.for_display(board)
+    if displayed is board:
+        return board
     # The probe's answer changes the facts, so they are read anew.
-    return grant(entity_type) if breaker.probe_if_due() else wait_for_probe
+    return grant(entity_type) if breaker.probe_if_due() else displayed
 
 
 @dataclass(frozen=True)
@@ -146,29 +183,32 @@ class LimitFacts:
         until = self.account.stopped_until or self.now
         return max(float(stops.WRITE_WAITS[0]), (until - self.now).total_seconds())
 
-    @property
-    def wait_for_probe(self) -> Wait | None:
-        """The account's stop that lasts until Monday has answered a probe, also while that probe is due."""
-        if not self.account.needs_probe:
-            return None
-        return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It goes on once Monday has answered.".strip())
+    def for_display(self, board: BoardAvailability) -> BoardAvailability:
+        """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
+        # A wait for the quota ends by itself, so the account is probed during it.
+        if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
+            return board
+        reason = f"{self.account.stop_reason} It goes on once Monday has answered.".strip()
+        return replace(board, reason_code=BlockedKind.ACCOUNT, detail=reason, until=None)
 
-    def grant_or_wait(
+    def of(
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
-    ) -> Grant | Wait:
+    ) -> BoardAvailability:
         """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
 
         With `urgent`, a person clicked something: it needn't wait for batching and may use the reserve, but a pause
         stops it too. With `unblocked`, the board's own stop is ignored, to find out whether it is over.
         """
         link = self.links.get(entity_type)
+        pause = active_pause(entity_type, self.pauses)
+        board = BoardAvailability(entity_type, link, pause=pause)
         if self.no_token_reason:
-            return Wait(BlockedKind.NOT_CONFIGURED, self.no_token_reason)
+            return replace(board, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.no_token_reason)
         if link is None or not link.has_board:
             reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
-            return Wait(BlockedKind.NO_BOARD, reason)
-        if (pause := active_pause(entity_type, self.pauses)) is not None:
-            return Wait(BlockedKind.PAUSED, pause_sentence(pause))
+            return replace(board, reason_code=BlockedKind.NO_BOARD, detail=reason)
+        if pause is not None:
+            return replace(board, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause))
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
         stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
@@ -177,20 +217,20 @@ class LimitFacts:
         if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
             until, kind, reason = max(active_stops)
-            return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
+            detail = f"{reason} Next attempt at {humanize.due_time(until, self.now)}."
+            return replace(board, reason_code=kind, detail=detail, until=until)
         ends_of_waits = [self.account.stopped_until, stop.until if stop else None]
         if self.quota.is_limited:
-            if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
-                return offer
+            if isinstance(wait := self.next_pass(entity_type, urgent=urgent), Wait):
+                return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)
             # The day's quota began then.
             ends_of_waits.append(api_quota.midnight_after(self.now) - timedelta(days=1))
             # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
             ends_of_waits.append(self._end_of_gathering(link))
-        since = max((end for end in ends_of_waits if end is not None), default=None)
-        return Grant(link, since)
+        return replace(board, since=max((end for end in ends_of_waits if end is not None), default=None))
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
-        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`.
+        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `of`.
 
         Without a known limit, the size is the board's batch size.
         """

@@ -1,4 +1,4 @@
-"""The account's API quota: Monday's limits, what is used of them, the forecast, and the size of batches.
+"""The account's API quota: Monday's limits, what is used of them, and the size of batches.
 
 First the arithmetic, without the database; `read_quota` and what follows read and store it. Figures are those of
 developer.monday.com/api-reference/docs/rate-limits, unless a comment names another source. The reasons are in
@@ -10,19 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 
 from django.conf import settings
 from django.db import transaction
 
-from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.kernel.db import run_sql
-from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
+from sync.models import ApiQuota, BoardLink
 from sync.monday.connection import AccountInfo
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, ErrorKind
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, ErrorKind
 from sync.monday.graphql import Answer
 from sync.monday.items import ITEMS_PER_READ
 
@@ -61,9 +58,10 @@ PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
 }
 
 MINUTE_SECONDS = 60.0  # Monday's minute begins with its first call
+MINUTE = timedelta(seconds=MINUTE_SECONDS)
 
 # Monday reports the rest of its window in whole seconds, and ours must not end before it.
-MARGIN_SECONDS = 1.0
+MARGIN = timedelta(seconds=1)
 
 DAY_SECONDS = 86_400.0
 
@@ -80,9 +78,6 @@ WRITE_POINTS = 30_000
 READ_POINTS = 50_000  # estimated points of a pass's read until it is answered
 PASS_CALLS = 2  # a pass makes one call to read both sides and one to write
 
-# A request that was rejected because of a limit counts as this part of a call.
-REJECTED_CALL_COST = Decimal("0.1")
-
 # Records in one document at most: a pass reads their items by one query.
 FULL_BATCH = ITEMS_PER_READ
 
@@ -98,6 +93,9 @@ FIXED_CALLS_A_DAY = 100
 # Changes are gathered if less of the day is left than this share of what an even use would leave.
 PACING_SHARE = 0.85
 
+# People are told how many calls are left from this share of the day's calls on.
+WARN_AT_USED_SHARE = 0.7
+
 # With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
 ALWAYS_PACED_LIMIT = 500
 
@@ -112,43 +110,42 @@ class Quota:
     points: int = 0  # used in the current minute
     points_end: datetime | None = None  # the latest time at which that minute ends for Monday
     day: date | None = None  # the UTC day of the calls
-    day_calls: Decimal = Decimal(0)  # our calls of that day
-    others_calls: Decimal = Decimal(0)  # calls of the account's other tokens, as last reported
-    reported_at: datetime | None = None  # the time of Monday's own figure
-    max_delay: float = 40.0  # seconds within which a call arrives after it was counted
+    day_calls: int = 0  # our calls of that day
+    others_calls: int = 0  # calls of the account's other tokens, as last reported
 
     @property
     def is_limited(self) -> bool:
         return self.day_limit is not None or self.points_limit is not None
 
-    def end_minute(self) -> None:
-        """Begin a new minute if the current one is over."""
+    def end_past_spans(self) -> None:
+        """Begin a new minute or day if the current one is over."""
         if self.points_end is None or self.now >= self.points_end:
             self.points = 0
             self.points_end = None
-
-    def begin_day(self, calls: Decimal) -> None:
-        """Begin the UTC day of `now` with the calls of its first seconds, which were counted in the former day."""
-        self.day = day_of(self.now)
-        self.day_calls = calls
-        self.others_calls = Decimal(0)
-        self.reported_at = None
+        if self.day != day_of(self.now):
+            self.day = day_of(self.now)
+            self.day_calls = 0
+            self.others_calls = 0
 
     @property
-    def used_today(self) -> Decimal:
+    def used_today(self) -> int:
         """Calls of this installation and of the account's other tokens."""
         return self.day_calls + self.others_calls
+
+    @property
+    def used_text(self) -> str:
+        """The used calls and the limit, as text; empty without a limit."""
+        return f"{self.used_today:,} of today's {self.day_limit:,} calls" if self.day_limit else ""
 
     @property
     def day_reserve(self) -> int:
         return reserve(self.day_limit or 0, DAY_RESERVE_SHARE)
 
-    def day_left(self, *, urgent: bool = False) -> float | None:
+    def day_left(self, *, urgent: bool = False) -> int | None:
         """Return the calls left today, without the reserve unless `urgent`; None if the limit isn't known."""
         if self.day_limit is None:
             return None
-        calls_left = Decimal(self.day_limit) - self.used_today - (0 if urgent else self.day_reserve)
-        return float(max(Decimal(0), calls_left))
+        return max(0, self.day_limit - self.used_today - (0 if urgent else self.day_reserve))
 
     @property
     def seconds_to_midnight(self) -> float:
@@ -163,6 +160,14 @@ class Quota:
         # The last hour's rate doesn't count, because calls of a set-up are made only once.
         even = self.day_limit * self.seconds_to_midnight / DAY_SECONDS
         return self.day_limit < ALWAYS_PACED_LIMIT or calls_left < PACING_SHARE * even
+
+    @property
+    def is_low(self) -> bool:
+        """Whether people are told how much is left."""
+        calls_left = self.day_left()
+        if self.day_limit is None or calls_left is None:
+            return False
+        return self.is_tight or calls_left <= (1 - WARN_AT_USED_SHARE) * self.day_limit
 
     @property
     def full_points(self) -> int | None:
@@ -195,12 +200,12 @@ class Quota:
         reason = "This minute's complexity points at Monday are used up."
         return Wait(BlockedKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
-    def spend(self, calls: int, points: int) -> None:
-        """Count calls and points before they are sent; the first call of a minute begins it."""
+    def spend(self, points: int) -> None:
+        """Count a call and its estimated points before it is sent; the first call of a minute begins it."""
+        self.day_calls += 1
         self.points += points
-        if not self.points_end:
-            self.points_end = self.now + timedelta(seconds=MINUTE_SECONDS + self.max_delay + MARGIN_SECONDS)
-        self.day_calls += calls
+        # The call may reach Monday late; its answer tells when Monday's minute ends.
+        self.points_end = self.points_end or self.now + 2 * MINUTE
 
     def give_back(self, points: int) -> None:
         """Uncount the points of a call that wasn't carried out; a minute without points hasn't begun."""
@@ -208,61 +213,42 @@ class Quota:
         if not self.points:
             self.points_end = None
 
-    def after_unsent(self, expected: int, day: date | None) -> None:
-        """Uncount a call of that day that was never sent."""
-        self.give_back(expected)
-        self._uncount_call(day)
+    def after_unsent(self, estimate: int) -> None:
+        """Uncount a call that was never sent."""
+        self.give_back(estimate)
+        self.day_calls = max(0, self.day_calls - 1)
 
-    def _uncount_call(self, day: date | None) -> None:
-        # A call of yesterday isn't among today's.
-        if day == self.day:
-            self.day_calls = max(Decimal(0), self.day_calls - 1)
-
-    def after_answer(self, answer: Answer, expected: int) -> None:
-        """Correct the usage by the answer to a call for which `expected` points were counted.
+    def after_answer(self, answer: Answer, estimate: int) -> None:
+        """Correct the usage by the answer to a call for which `estimate` points were counted.
 
         Monday's count includes other tokens' calls but may lack ours in flight; our count has all of ours.
         """
         # The headers have this token's own limits, which may differ from the published ones.
         self.points_limit = answer.points_limit or self.points_limit
-        cost = expected
-        counted: int | None = None
-        remaining = MINUTE_SECONDS
+        ends = self.now + MINUTE + MARGIN
         if answer.complexity is not None:
-            cost = answer.complexity.query
-            remaining = min(MINUTE_SECONDS, max(0.0, answer.complexity.reset_in_seconds))
-            if self.points_limit is not None:
-                counted = max(0, self.points_limit - answer.complexity.after)
-        own = max(0, self.points + cost - expected)
-        margin = timedelta(seconds=MARGIN_SECONDS)
-        ends = self.now + timedelta(seconds=remaining) + margin
+            seconds_left = max(0.0, answer.complexity.reset_in_seconds)
+            ends = min(ends, self.now + timedelta(seconds=seconds_left) + MARGIN)
+            counted = 0 if self.points_limit is None else self.points_limit - answer.complexity.after
+            self.points = max(0, self.points + answer.complexity.query - estimate, counted)
         own_end = self.points_end or ends
-        if answer.complexity is not None and ends - timedelta(seconds=answer.seconds) > own_end + margin:
-            # Monday's minute is a later one: it got the call with which ours began late, or never.
-            self.points = max(cost, own if counted is None else counted)
-            self.points_end = ends
-        else:
-            self.points = max(own, counted or 0, cost)
-            self.points_end = min(own_end, ends)
+        # Monday's minute may be a later one: it got the call with which ours began late, or never.
+        is_later = ends - timedelta(seconds=answer.seconds) > own_end + MARGIN
+        self.points_end = ends if is_later else min(own_end, ends)
 
-    def after_failure(self, expected: int) -> None:
+    def after_failure(self, estimate: int) -> None:
         """Let the minute end later after a failed call, because Monday's may have begun with it."""
-        ends = self.now + timedelta(seconds=MINUTE_SECONDS + MARGIN_SECONDS)
-        self.points = max(self.points, expected)
+        ends = self.now + MINUTE + MARGIN
+        self.points = max(self.points, estimate)
         self.points_end = max(self.points_end or ends, ends)
 
-    def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int, day: date | None) -> None:
-        """Count a limit as used up after Monday rejected a call of that day, which costs only a tenth."""
-        self.points = max(0, self.points - expected)
-        self._uncount_call(day)
-        self.day_calls += REJECTED_CALL_COST
-        # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
-        ends = self.now + timedelta(seconds=min(wait or MINUTE_SECONDS, MINUTE_SECONDS) + MARGIN_SECONDS)
+    def after_rejection(self, kind: ErrorKind, wait: float | None, estimate: int) -> None:
+        """Count the minute's points as used up if they are why Monday rejected a call."""
+        self.points = max(0, self.points - estimate)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = self.points_limit
-            self.points_end = ends
-        elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None and day == self.day:
-            self.others_calls = max(self.others_calls, self.day_limit - self.day_calls)
+            # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
+            self.points_end = self.now + min(timedelta(seconds=wait or MINUTE_SECONDS), MINUTE) + MARGIN
 
 
 def reserve(limit: int, share: float) -> int:
@@ -339,41 +325,9 @@ def lock_quota() -> Iterator[Quota]:
 
 def _load(row: ApiQuota, now: datetime) -> Quota:
     """Return a stored quota as of `now`, with a new minute or day if the stored one is over."""
-    max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
-    quota = Quota(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
-    quota.end_minute()
-    today = day_of(now)
-    if quota.day != today:
-        # The day begins 5 s after midnight (`MIDNIGHT_SECONDS`); sync_api_usage has our calls of those seconds.
-        quota.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
+    quota = Quota(now, **{name: getattr(row, name) for name in _STORED})
+    quota.end_past_spans()
     return quota
-
-
-# Pages and forecasts read no older usage.
-USAGE_RETENTION = timedelta(days=8)
-
-_ADD_USAGE = """
-    INSERT INTO sync_api_usage (slot, calls) VALUES (date_trunc('minute', sync_now()), %s)
-    ON CONFLICT (slot) DO UPDATE SET calls = sync_api_usage.calls + excluded.calls
-"""
-
-
-def record_usage(cost: Decimal) -> None:
-    """Add a call's cost, which is a part of a call if it was rejected, to this minute's row.
-
-    The caller holds the quota's lock.
-    """
-    run_sql(_ADD_USAGE, [cost])
-
-
-def calls_between(start: datetime, end: datetime) -> Decimal:
-    """Return our calls in the minutes that began from `start` to `end`."""
-    rows = ApiUsage.objects.filter(slot__gte=start, slot__lte=end).values_list("calls", flat=True)
-    return sum(rows, Decimal(0))
-
-
-def delete_old_usage() -> None:
-    ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
 def share_of_day(calls: int) -> float | None:
@@ -413,20 +367,10 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
         else:
             quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, former_day_limit, day_limit)
             quota.points_limit = _updated_limit(quota.points_limit, former_points_limit, points_limit)
-        as_of = min(info.usage_as_of or quota.now, quota.now).astimezone(UTC)
-        today = day_of(quota.now)
-        # A figure that Monday last updated on another day isn't today's.
-        if info.usage_by_day and as_of.date() == today:
-            used = float(info.usage_by_day.get(today.isoformat(), 0))
-            # Includes the whole last minute, so that none of our calls counts as another token's.
-            own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
-            # Monday's calls beyond ours until then are those of the account's other tokens.
-            quota.others_calls = max(Decimal(0), Decimal(str(used)) - own)
-            quota.reported_at = as_of
-        elif quota.day_left(urgent=True) == 0:
-            # After a refusal the rest of the day was booked as others' calls (`Quota.after_rejection`). Monday has just
-            # answered, so it wasn't used up.
-            quota.others_calls = Decimal(0)
+        # Without a figure, Monday's answer itself says that the day isn't used up. Calls since Monday counted are taken
+        # from the others', until the next report.
+        used = info.usage_by_day.get(day_of(quota.now).isoformat(), 0)
+        quota.others_calls = max(0, used - quota.day_calls)
 
 
 def _published_limits(tier: str) -> tuple[int | None, int | None]:
@@ -440,70 +384,17 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
     return published if is_from_plan and published is not None else stored
 
 
-WARN_AT_USED_SHARE = 0.7  # of the day's calls
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The usage of the UTC day's calls, and how long the rest will last."""
-
-    used: float  # by all tokens
-    limit: int | None
-    calls_left: float | None
-    ends_at: datetime | None  # when the rest is used up at the last hour's rate; None if it lasts until midnight
-    words: str
-
-    @property
-    def used_text(self) -> str:
-        """The used calls and the limit, as text; empty if one of them isn't known."""
-        return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit else ""
-
-
-def forecast(quota: Quota | None = None, account: MondayAccount | None = None) -> Forecast:
-    """Return the forecast of the day's quota; pass `quota` and `account` if they were already read."""
-    quota = quota or read_quota()
-    used = float(quota.used_today)
-    limit = quota.day_limit
-    calls_left = quota.day_left(urgent=True)
-    usual_left = quota.day_left()
-    if limit is None or calls_left is None or usual_left is None:  # without a limit, all three are None
-        account = account or MondayAccount.objects.filter(id=1).first()
-        outlook = ""
-        is_stopped = account and account.stop_code == StopCode.DAY_LIMIT and account.waits_at(quota.now)
-        if account and is_stopped and account.stopped_since:
-            outlook = f" Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
-        return Forecast(
-            used=used,
-            limit=None,
-            calls_left=None,
-            ends_at=None,
-            words=f"{humanize.count_with_noun(round(used), 'call')} to Monday today.{outlook}",
-        )
+def usage_sentence(quota: Quota) -> str:
+    """Return how many of the day's calls are used, and how long the rest will last."""
+    if quota.day_limit is None:
+        return f"{humanize.count_with_noun(quota.used_today, 'call')} to Monday today."
     until = f"until {humanize.time_of_day(midnight_after(quota.now))}."
-    ends_at = _end_of_calls(quota, usual_left)
     outlook = f"The rest lasts {until}"
-    if usual_left < 1:
+    if not quota.day_left():
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
-    elif ends_at is not None:
-        outlook = f"At this rate they are used up at {humanize.time_of_day(ends_at)}; changes then wait {until}"
-    words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    as_of = quota.reported_at
-    if as_of is not None and quota.others_calls:
-        words += f" Monday's own figure is {humanize.time_span((quota.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, calls_left, ends_at, words)
-
-
-def _end_of_calls(quota: Quota, calls_left: float) -> datetime | None:
-    """Return when these calls are used up at the last hour's rate; None if they last, or the day isn't tight."""
-    if calls_left < 1:
-        return quota.now
-    if not quota.is_tight:
-        return None
-    calls_an_hour = float(calls_between(quota.now - timedelta(hours=1), quota.now))
-    if not calls_an_hour:
-        return None
-    end = quota.now + timedelta(hours=calls_left / calls_an_hour)
-    return end if end < midnight_after(quota.now) else None
+    elif quota.is_tight:
+        outlook = f"Changes are sent less often, so that the rest lasts {until}"
+    return f"{quota.used_text} to Monday are used. {outlook}"
 
 
 def cost_sentence(records_by_link: Mapping[int, int]) -> str:
@@ -514,10 +405,10 @@ def cost_sentence(records_by_link: Mapping[int, int]) -> str:
     calls = 0
     for link_id, number in records_by_link.items():
         calls += PASS_CALLS * math.ceil(number / batch_size(link_id))
-    today = forecast()
-    if today.calls_left is None or not calls:
+    calls_left = read_quota().day_left(urgent=True)
+    if calls_left is None or not calls:
         return ""
-    return f"Takes about {calls:,} of the {math.floor(today.calls_left):,} API calls left today."
+    return f"Takes about {calls:,} of the {calls_left:,} API calls left today."
 
 
 def batch_size(link_id: int) -> int:

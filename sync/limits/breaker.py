@@ -330,7 +330,6 @@ def store_account_info(info: AccountInfo) -> None:
 
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
-    api_quota.delete_old_usage()
     if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:

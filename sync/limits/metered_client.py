@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -83,19 +81,18 @@ class MeteredClient:
         if process.is_shutting_down():
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         call = _current_call.get() or CallInfo()
-        day = _spend(call, urgent=self.urgent)
+        _spend(call, urgent=self.urgent)
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except errors.MondayError as error:
             if error.kind is errors.NOT_AUTHENTICATED and settings.MONDAY_API_KEY:
                 error.advice = errors.ADVICE_ON_SERVER
-            _record_failure(call, error, day)
+            _record_failure(call, error)
             raise
         # Correct the quota by the answer, and the size of the board's documents by the time it took.
         points = answer.complexity.query if answer.complexity else call.points
         with api_quota.lock_quota() as quota:
             quota.after_answer(answer, call.points)
-            api_quota.record_usage(Decimal(1))
             if call.link_id is not None:
                 api_quota.learn_size(call.link_id, call.records, answer.seconds)
         # Commands make calls that belong to no board, and people read their output.
@@ -170,24 +167,22 @@ def _shared_client(url: str, token: str, version: str, timeout: float) -> Monday
     return MondayClient(url, token, version=version, timeout=timeout)
 
 
-def _spend(call: CallInfo, *, urgent: bool) -> date | None:
-    """Take the call from the quota before it is sent, and return the day to which it counts; raises MondayError."""
+def _spend(call: CallInfo, *, urgent: bool) -> None:
+    """Take the call from the quota before it is sent; raises MondayError."""
     with api_quota.lock_quota() as quota:
         wait = quota.required_wait(1, call.points, urgent=urgent, ignore_day_limit=call.reads_limits)
         if wait is None:
-            quota.spend(1, call.points)
+            quota.spend(call.points)
         now = quota.now
-        day = quota.day
     if wait is not None:
         # The read before it may have cost more points than estimated; a smaller pass has room for both.
         if call.link_id is not None and call.writes and wait.kind is api_quota.BlockedKind.BATCHING:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
         raise errors.MondayError(errors.QUOTA_EXHAUSTED, wait.reason, wait_seconds=seconds)
-    return day
 
 
-def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None) -> None:
+def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
     log.warning(
         "monday call failed",
         call=call.kind,
@@ -196,21 +191,19 @@ def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None)
         code=error.code,
         monday_request=error.request_id,
     )
-    is_limited = error.scope is errors.Scope.LIMIT
     with api_quota.lock_quota() as quota:
         # It was certainly not sent.
         if error.kind is errors.UNREACHABLE:
-            quota.after_unsent(call.points, day)
+            quota.after_unsent(call.points)
             return
         quota.after_failure(call.points)
-        if is_limited:
-            quota.after_rejection(error.kind, error.wait_seconds, call.points, day)
+        if error.scope is errors.Scope.LIMIT:
+            quota.after_rejection(error.kind, error.wait_seconds, call.points)
             log.warning("refused for a limit", reason=error.sentence)
         # It was rejected before it ran, which costs a call but no points: while a document is halved until one record
         # is alone, the halves need room in the same minute.
         elif not error.outcome_unknown:
             quota.give_back(call.points)
-        api_quota.record_usage(api_quota.REJECTED_CALL_COST if is_limited else Decimal(1))
         if call.link_id is None:
             return
         # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of

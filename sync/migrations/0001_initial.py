@@ -16,14 +16,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="ApiUsage",
-            fields=[
-                ("slot", models.DateTimeField(primary_key=True, serialize=False)),
-                ("calls", models.DecimalField(decimal_places=1, max_digits=10)),
-            ],
-            options={"db_table": "sync_api_usage"},
-        ),
-        migrations.CreateModel(
             name="BoardLink",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -244,10 +236,6 @@ class Migration(migrations.Migration):
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
                 ("version", models.IntegerField(db_default=1)),
-                (
-                    "mapped_at",
-                    models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it got its column"),
-                ),
                 ("position", models.SmallIntegerField(db_default=0)),
                 ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("problem", models.TextField(blank=True, db_default="", verbose_name="what is wrong with its column")),
@@ -816,9 +804,8 @@ class Migration(migrations.Migration):
                 ("points_end", models.DateTimeField(blank=True, null=True)),
                 ("points", models.BigIntegerField(db_default=0, verbose_name="complexity points spent in the window")),
                 ("day", models.DateField(blank=True, null=True)),
-                ("day_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("others_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
-                ("reported_at", models.DateTimeField(blank=True, null=True)),
+                ("day_calls", models.IntegerField(db_default=0)),
+                ("others_calls", models.IntegerField(db_default=0)),
             ],
             options={
                 "db_table": "sync_api_quota",

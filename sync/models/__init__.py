@@ -1,15 +1,7 @@
 """The engine's tables."""
 
 from sync.models.attention import Attention, Notification, NotificationReceiver
-from sync.models.boards_and_account import (
-    ApiQuota,
-    ApiUsage,
-    BoardLease,
-    BoardLink,
-    FieldMapping,
-    MondayAccount,
-    StoredSecret,
-)
+from sync.models.boards_and_account import ApiQuota, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
 from sync.models.decisions import Decision
 from sync.models.items_without_record import IgnoredItem, Tombstone, UnmatchedItem
 from sync.models.jobs import SyncQueue
@@ -19,7 +11,7 @@ from sync.models.synced_model import LongTextField, SyncedModel, history_of, tra
 from sync.models.tokens_and_cache import ApiToken, CacheEntry
 
 __all__ = [
-    "ApiQuota", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
+    "ApiQuota", "ApiToken", "ApprovalRequest", "Attention", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",

@@ -158,7 +158,6 @@ class FieldMapping(models.Model):
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
     version = models.IntegerField(db_default=1)
-    mapped_at = models.DateTimeField("when it got its column", db_default=SyncNow())
     position = models.SmallIntegerField(db_default=0)
     # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
@@ -181,10 +180,6 @@ class FieldMapping(models.Model):
     def is_blocked(self) -> bool:
         """Whether its column can't be used, though the field is synced."""
         return bool(self.problem) and self.direction != choices.SyncDirection.NONE
-
-    def is_newer_than(self, removal: datetime | None) -> bool:
-        """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""
-        return removal is not None and self.mapped_at > removal
 
     def is_current(self, entry: Mapping[str, Any]) -> bool:
         """Whether a stored entry (a base, an intent, a block) belongs to the current column and version."""
@@ -301,11 +296,10 @@ class ApiQuota(models.Model):
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
     # The UTC day on which the calls are counted.
     day = models.DateField(null=True, blank=True)
-    # This installation's. Decimal, because a call refused for a limit counts 0.1.
-    day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    # Those of the account's other tokens until `reported_at`.
-    others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
-    reported_at = models.DateTimeField(null=True, blank=True)
+    # This installation's.
+    day_calls = models.IntegerField(db_default=0)
+    # Those of the account's other tokens, as Monday last reported.
+    others_calls = models.IntegerField(db_default=0)
 
     class Meta:
         db_table = "sync_api_quota"
@@ -315,16 +309,3 @@ class ApiQuota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day_calls} of {self.day_limit or 'unknown'} calls today"
-
-
-class ApiUsage(models.Model):
-    """Our calls of one minute, for the forecast, and to separate them from other tokens' in Monday's figures."""
-
-    slot = models.DateTimeField(primary_key=True)
-    calls = models.DecimalField(max_digits=10, decimal_places=1)
-
-    class Meta:
-        db_table = "sync_api_usage"
-
-    def __str__(self) -> str:
-        return f"{self.slot:%Y-%m-%d %H:%M} {self.calls} calls"

@@ -78,8 +78,7 @@ class WebhookEvent(models.Model):
     """A change as Monday delivered it, or as a sweep found it; stored once, processed under the board's lease."""
 
     id = models.BigAutoField(primary_key=True)
-    # Monday's id, or a hash of a body without one. A sweep's rows have `log:` and the entry's id, or `touched:` and the
-    # item's time of last update.
+    # Monday's id, or a hash of a body without one. A sweep's rows have `log:` and the entry's id.
     trigger_id = models.CharField(max_length=64)
     board_id = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50, null=True, blank=True)

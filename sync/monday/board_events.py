@@ -18,7 +18,7 @@ import jwt
 from sync.monday import graphql
 from sync.monday.board_items import BOARD_FIELDS, NAME_COLUMN, Board, parse_board
 from sync.monday.conversion import api_column_type
-from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
+from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, MondayError
 
 
 class EventKind(StrEnum):
@@ -231,18 +231,6 @@ def _parse_timestamp(claim: Any) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class UpdatedItem:
-    """An item and when it was last updated, by Monday's clock; None where Monday doesn't say."""
-
-    item_id: str
-    at: datetime | None
-
-
-# Items, the last updated first, and the cursor of the next page, None at the end.
-UpdatedItemsPage = tuple[list[UpdatedItem], str | None]
-
-
-@dataclass(frozen=True)
 class ActivityEntry:
     """A row of the log. Ids are texts."""
 
@@ -260,7 +248,6 @@ class BoardActivity:
 
     board: Board
     log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
-    recently_updated: UpdatedItemsPage
     hooks: Mapping[str, str] | None  # None where they can't be read
     log_problem: str = ""  # why there is no log
     user_id: str = ""  # the token's user
@@ -294,36 +281,18 @@ def log_form(version: str) -> LogForm:
     return CURSOR_PAGES if version >= CURSOR_PAGES_SINCE else NUMBERED_PAGES
 
 
-UPDATED_PAGE = 500  # items updated last, the most that a page can have
-
-_RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
-      order_by: [{ column_id: "__last_updated__", direction: desc }]
-    }) { cursor items { id updated_at } }"""
-
-
-def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> graphql.Document:
-    """Ask for all that a sweep needs of a board since a moment: its columns, log, latest updates and webhooks.
-
-    Without a form it leaves out the log.
-    """
-    declarations = "$board: ID!, $items: Int!"
-    variables = {"board": board_id, "items": UPDATED_PAGE}
-    log = ""
-    if form is not None:
-        declarations += f", $from: {form.time}, $rows: Int"
-        variables |= {"from": _format_iso(moment), "rows": form.rows}
-        log = f"activity_logs(from: $from, limit: $rows) {{ {form.answered} }}"
-    text = f"""query Since({declarations}) {{
+def board_activity_query(board_id: str, moment: datetime, form: LogForm) -> graphql.Document:
+    """Ask for all that a sweep needs of a board since a moment: its columns, log and webhooks."""
+    text = f"""query Since($board: ID!, $from: {form.time}, $rows: Int) {{
   {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     {BOARD_FIELDS}
-    {log}
-    {_RECENTLY_UPDATED}
+    activity_logs(from: $from, limit: $rows) {{ {form.answered} }}
   }}
   webhooks(board_id: $board) {{ id event }}
   me {{ id }}
 }}"""
-    return graphql.Document(text, variables)
+    return graphql.Document(text, {"board": board_id, "from": _format_iso(moment), "rows": form.rows})
 
 
 def log_page_query(
@@ -343,15 +312,6 @@ def log_page_query(
     return graphql.Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
 
 
-def updated_items_query(cursor: str) -> graphql.Document:
-    """Ask for a further page of the items updated last."""
-    text = f"""query Touched($cursor: String!, $limit: Int!) {{
-  {graphql.COMPLEXITY}
-  next_items_page(cursor: $cursor, limit: $limit) {{ cursor items {{ id updated_at }} }}
-}}"""
-    return graphql.Document(text, {"cursor": cursor, "limit": UPDATED_PAGE})
-
-
 def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     """Read the answer to `board_activity_query`.
 
@@ -365,34 +325,23 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     log = None
     log_problem = ""
     cursor = None
-    if "activity_logs" in node:
-        try:
-            log, cursor = _parse_entries(answer, node)
-        except MondayError as error:
-            if error.kind is not LOG_SHAPE_CHANGED:
-                raise
-            # The sweep goes on with the items updated last, which show changes too.
-            log_problem = error.sentence
-    _raise_errors_below(answer, "items_page")
-    updated = _parse_updated_page(node.get("items_page"), answer)
+    try:
+        log, cursor = _parse_entries(answer, node)
+    except MondayError as error:
+        if error.kind is not LOG_SHAPE_CHANGED:
+            raise
+        log_problem = error.sentence
     hooks = None
     nodes = (answer.data or {}).get("webhooks")
     if isinstance(nodes, list) and not answer.errors_of("webhooks"):
         hooks = {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
     me = (answer.data or {}).get("me") or {}
-    return BoardActivity(board, log, updated, hooks, log_problem, str(me.get("id") or ""), cursor)
+    return BoardActivity(board, log, hooks, log_problem, str(me.get("id") or ""), cursor)
 
 
 def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | None]:
     """Read the answer to `log_page_query`: its rows, and the next page's cursor; raises MondayError."""
     return _parse_entries(answer, _board_node(answer))
-
-
-def parse_updated_items(answer: graphql.Answer) -> UpdatedItemsPage:
-    """Read the answer to `updated_items_query`; raises MondayError."""
-    for error in answer.errors_of("next_items_page"):
-        raise error
-    return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
 
 
 def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
@@ -424,14 +373,6 @@ def _raise_errors_below(answer: graphql.Answer, name: str) -> None:
         # An error of the board itself concerns everything below it.
         if name in error.path or len(error.path) <= 2:
             raise error
-
-
-def _parse_updated_page(node: Any, answer: graphql.Answer) -> UpdatedItemsPage:
-    items = node.get("items") if isinstance(node, Mapping) else None
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise MondayError(UNREADABLE_ANSWER, "Monday answered no list of items", request_id=answer.request_id)
-    cursor = node.get("cursor")
-    return [UpdatedItem(str(item["id"]), graphql.time_or_none(item.get("updated_at"))) for item in items], cursor
 
 
 def _format_iso(moment: datetime, *, round_up: bool = False) -> str:

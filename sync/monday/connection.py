@@ -6,7 +6,6 @@ docs/optimizing-api-usage (platform_api) and reference/users.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sync.monday import graphql
@@ -23,7 +22,7 @@ ACCOUNT_INFO = f"""query Greeting {{
   version {{ kind value }}
   versions {{ kind value }}
   account {{ tier plan {{ tier }} }}
-  platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
+  platform_api {{ daily_limit {{ base total }} daily_analytics {{ by_day {{ day usage }} }} }}
 }}"""
 
 # The cheapest call that shows whether token, account and API work.
@@ -53,7 +52,6 @@ class AccountInfo:
     day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
     unlimited: bool = False  # Monday answered that the day has no limit
     usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
-    usage_as_of: datetime | None = None
     field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
 
@@ -83,7 +81,6 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
             for node in _mappings_in(analytics.get("by_day"))
             if (usage := graphql.int_or_none(node.get("usage"))) is not None
         },
-        usage_as_of=graphql.time_or_none(analytics.get("last_updated")),
         field_errors=answer.errors,
     )
 

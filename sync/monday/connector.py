@@ -83,10 +83,9 @@ class MondayConnector:
         results = items.parse_written_items(answer, request.aliases, request.column_ids)
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
-    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board_events.BoardActivity:
+    def board_activity(self, board_id: str, since: datetime) -> board_events.BoardActivity:
         """Return all that a sweep needs to know about a board; raises BOARD_NOT_FOUND if it isn't active."""
-        form = board_events.log_form(self.api.version) if with_log else None
-        query = board_events.board_activity_query(board_id, since, form)
+        query = board_events.board_activity_query(board_id, since, board_events.log_form(self.api.version))
         return board_events.parse_board_activity(graphql.ask(self.api, query))
 
     def log_pages(
@@ -117,10 +116,6 @@ class MondayConnector:
             query = board_events.log_page_query(board_id, since, form, number, until)
             entries, _ = board_events.parse_log_page(graphql.ask(self.api, query))
             yield entries
-
-    def updated_items(self, cursor: str) -> board_events.UpdatedItemsPage:
-        """Return a further page of the items updated last."""
-        return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
         """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.

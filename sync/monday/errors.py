@@ -269,8 +269,8 @@ UNREADABLE_ANSWER = ErrorKind("unreadable_answer", Scope.TRANSPORT, _READS_FIRST
 LOG_SHAPE_CHANGED = ErrorKind(
     "log_shape_changed",  # an activity log of another API version
     Scope.TRANSPORT,
-    "Until an administrator sets another version of Monday's API, changes are found by the items' times of last "
-    "update, and an edit that was overwritten in the same second is not noticed.",
+    "Until an administrator sets another version of Monday's API, what webhooks missed is found at night, and an edit "
+    "that was overwritten is not noticed.",
     retry=True,
     for_administrator="Set MONDAY_API_VERSION to 2026-10, or update NPD Sync.",
 )

@@ -27,20 +27,11 @@ from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import FieldDisplay
 
-# Kinds of decisions that change something other than a value, with the alternative to an undo.
-UNDO_ALTERNATIVES = {
-    "create": "It created something new, which has no earlier state. Delete it if it should not exist.",
-    "link": "It linked a record with an item. Unlink the record to end the link.",
-    "delete": "It is about a deleted record. Restore the record from the deleted records.",
-    "archived": "It archived an item. Restore the item on Monday, or restore the record.",
-    "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
-}
-
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=IMPORT_KIND, entity_id=None)
 
 CHANGED_SINCE_IMPORT = "Somebody has changed it or linked to it since the import. If it should go, delete it yourself."
-FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
+NO_EARLIER_VALUE = "It replaced no value that could be put back."
 
 
 @dataclass
@@ -104,11 +95,10 @@ def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
 
 
 def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
-    """Return the changes, creations and removals of a pass, an import or an undo, oldest first."""
+    """Return the changes and creations of a pass, an import or an undo, oldest first."""
     rows = Decision.objects.filter(batch_id=batch_id)
-    changes = rows.filter(values__has_keys=["raw_before", "raw_after"])
-    lifecycle = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
-    return (changes | lifecycle.exclude(IMPORT_SUMMARY)).order_by("entity_type", "entity_id", "id")
+    changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=IMPORT_KIND)
+    return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
 def batch_undo_state(batch_id: UUID) -> str:
@@ -227,8 +217,7 @@ class _UndoPlan:
     def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
         """Return why a decision can't be undone, regardless of the record's values; empty if it may be."""
         if not is_undoable(row):
-            kind = "delete" if row.kind == "undo" and not row.key else row.kind
-            return UNDO_ALTERNATIVES.get(kind, FIRST_VALUE_REASON if kind == "push" else "It changed no value.")
+            return NO_EARLIER_VALUE
         if record is None:
             return "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
         return CHANGED_SINCE_IMPORT if is_creation(row) and record.pk not in self.untouched else ""
@@ -263,23 +252,11 @@ class _UndoPlan:
 
 
 def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
-    """Return why only NPD's value changes; empty if the next pass sends it."""
-    if mapping is None or not mapping.column_id:
-        return "It has no column on the board, so only NPD changes."
-    if not record.may_sync:
-        return "Sync is off for this record, so only NPD changes."
-    if record.is_left_out:
-        return "The filter leaves this record out, so only NPD changes."
-    direction = common_direction(record.sync_direction, mapping.direction)
-    return "The field isn't synced, so only NPD changes." if direction is SyncDirection.NONE else ""
-
-
-_KIND_LABELS = {
-    "pull": "what was updated from Monday",
-    "undo": "an undo",
-    "import": "what was imported",
-    "rejected": "an answer to a rejection",
-}
+    """Return that only NPD's value changes; empty if the next pass sends it."""
+    is_sent = mapping is not None and bool(mapping.column_id) and record.may_sync and not record.is_left_out
+    if mapping is not None and common_direction(record.sync_direction, mapping.direction) is SyncDirection.NONE:
+        is_sent = False
+    return "" if is_sent else "It isn't synced now, so only NPD changes."
 
 
 @dataclass(frozen=True)
@@ -293,7 +270,7 @@ class UndoResult:
 
 
 def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
-    """Undo the decisions that aren't stale, in one transaction; for each field, the newest first.
+    """Undo the decisions that aren't stale, in one transaction; of several about one field, the newest.
 
     Records are locked in the order of their ids. Only NPD is written; the next pass does the rest.
     """
@@ -301,14 +278,9 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
     result = UndoResult(uuid.uuid4())
     with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
         for entity_type, type_rows in sorted(by_type.items()):
-            records = _records_of(type_rows, lock=True)
-            rows = type_rows
-            while rows:
-                # Each field once, with its newest decision; those before it are undone in a further round.
-                newest = grouped(rows, lambda row: (row.entity_id, row.key))
-                plan = _UndoPlan(entity_type, [field_rows[0] for field_rows in newest.values()], records)
-                _undo_steps([plan.step(field_rows[0]) for field_rows in newest.values()], result, by)
-                rows = [row for field_rows in newest.values() for row in field_rows[1:]]
+            rows = [rows[0] for rows in grouped(type_rows, lambda row: (row.entity_id, row.key)).values()]
+            plan = _UndoPlan(entity_type, rows, _records_of(rows, lock=True))
+            _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:
                 transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
     return result
@@ -325,15 +297,14 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     lines = []
     for step in undone:
         values: dict[str, Any] = {}
-        sentence = f"{actor} undid what was imported: {step.name} was deleted."
+        sentence = f"{actor} undid the import: {step.name} was deleted."
         if not step.deletes:
             raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
-            label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
             back = f"“{step.restored_text}”" if step.restored_text else "empty"
             before = f"“{step.current_text}”" if step.current_text else "empty"
             # The sentence names no time, because people read it in several time zones.
-            sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
+            sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
         assert step.record is not None
         line = authors.person_line(step.record, "undo", sentence, actor)
         line.key = step.decision.key

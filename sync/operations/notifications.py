@@ -49,9 +49,6 @@ BRIEF = timedelta(minutes=2)
 # A run begins no message after this time; the next run sends the rest.
 RUN_SECONDS = 120
 
-# After more failures in a row than these, a receiver is tried once a day.
-FAILURES_BEFORE_DAILY = 24
-
 # A failing receiver is left out, because its messages don't arrive, and so are a board's problems: its page shows them.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
@@ -139,17 +136,17 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
         problem = str(why)
     log.info("notification", receiver=receiver.pk, sent=not problem, news=len(news))
     now = sync_now()
-    daily = daily_time_after(now)
     if problem:
         failures = receiver.failures + 1
         changes: dict[str, Any] = {
             "failures": failures,
             "failed_since": receiver.failed_since or now,
             "problem": problem,
-            "due_at": daily if failures > FAILURES_BEFORE_DAILY else now + backoff(failures),
+            "due_at": now + backoff(failures),
         }
     else:
-        due_at = daily if receiver.frequency == Frequency.DAILY else now + TIME_BETWEEN_MESSAGES
+        is_daily = receiver.frequency == Frequency.DAILY
+        due_at = daily_time_after(now) if is_daily else now + TIME_BETWEEN_MESSAGES
         changes = {"failures": 0, "failed_since": None, "problem": "", "last_sent": now, "due_at": due_at}
     with transaction.atomic():
         row = NotificationReceiver.objects.select_for_update().filter(pk=receiver.pk).first()

@@ -19,16 +19,15 @@ from django.db import transaction
 from sync import registry
 from sync.boards import board_columns
 from sync.boards.sync_filter import SyncFilter
-from sync.boards.webhooks import ITEM_UPDATED, check_silence, check_webhooks
+from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
 from sync.monday import board_events, errors
-from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent, UpdatedItem, UpdatedItemsPage
-from sync.monday.connector import MondayConnector
+from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.operations.listing import readable_boards
 from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
@@ -57,14 +56,14 @@ LOG_DAYS = timedelta(days=89)
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
 
-# The times of an item's last update and of its event differ by at most this much.
-SAME_UPDATE = timedelta(seconds=5)
-
 # The times of a log entry and of its webhook differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)
 
 # Our clock and Monday's differ by at most this much.
 CLOCKS_DIFFER = timedelta(minutes=10)
+
+# The type of the row of an old entry, which has no values.
+ITEM_UPDATED = "touched"
 
 # An event's item, column and type.
 EventKey = tuple[str | None, str | None, str]
@@ -85,14 +84,11 @@ _STORE_EVENTS = """
 
 def sweep_interval() -> timedelta:
     """Return the time between two sweeps of a board."""
-    forecast = api_quota.forecast()
-    if not forecast.limit:
+    limit = api_quota.read_quota().day_limit
+    if not limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
     boards = max(1, BoardLink.objects.exclude(board_id="").count())
-    seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
-    # The day's calls run out before midnight, and people's changes need those that are left.
-    if forecast.ends_at is not None:
-        seconds = max(2 * seconds, 3_600.0)
+    seconds = 86_400 * boards / (limit * QUOTA_SHARE)
     return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
 
 
@@ -117,7 +113,6 @@ class SweepResult:
     """The counts of one board's sweep."""
 
     rows: int = 0  # events made of log entries whose webhook never came
-    updated: int = 0  # updated items that no event reported
     problem: str = ""  # why the sweep failed
 
 
@@ -128,7 +123,7 @@ def sweep_due_boards() -> list[SweepResult]:
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
     try:
-        result = _Sweep(link, grace).run()
+        rows = _store_changes(link, grace)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
@@ -141,123 +136,44 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             stops.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
-    if result.rows or result.updated:
-        log.info("sweep found", board=link.entity_type, rows=result.rows, updated=result.updated)
-    return result
+    if rows:
+        log.info("sweep found", board=link.entity_type, rows=rows)
+    return SweepResult(rows)
 
 
-class _Sweep:
-    def __init__(self, link: BoardLink, grace: timedelta) -> None:
-        self.link = link
-        self.connector = connector()
-        now = sync_now()
-        # A board's first cursor is our time; after that, Monday's own times move it.
-        self.cursor = link.swept_to or now
-        self.begin = self.cursor - OVERLAP
-        self.end = now - grace
-        # Earlier changes are found only by the items' times of last update.
-        self.log_begin = max(self.begin, now - LOG_DAYS)
-        self.problem = ""
-
-    def run(self) -> SweepResult:
-        # One call reads everything; if Monday rejects its query for the log, a second one reads everything else.
-        try:
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin)
-        except errors.MondayError as refused:
-            if refused.kind not in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
-                raise
-            changes = self.connector.board_activity(self.link.board_id, self.log_begin, with_log=False)
-            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
-            self.problem = errors.MondayError(errors.LOG_SHAPE_CHANGED, problem).sentence
-        self.problem = self.problem or changes.log_problem
-        if self.problem:
-            todo = errors.LOG_SHAPE_CHANGED.for_administrator
-            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
-        board_columns.check_columns(self.link, changes.board)
-        if changes.user_id:
-            MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
-        rows = 0
-        if changes.log is not None:
-            further = self.connector.log_pages(self.link.board_id, self.log_begin, changes)
-            for entries in chain([changes.log], further):
-                for entry in entries:
-                    self._advance_cursor(entry.at)
-                rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.end])
-        first_page, _ = changes.recently_updated
-        for item in first_page:
-            # Only on the first page: an edit during the listing is left to the next sweep.
-            self._advance_cursor(item.at)
-        updated = 0
-        for items in updated_since(self.connector, changes.recently_updated, self.begin):
-            until_end = [item for item in items if item.at and item.at <= self.end]
-            updated += enqueue_unexplained(self.link, until_end)
-        # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
-        self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
-        BoardLink.objects.filter(pk=self.link.pk).update(
-            swept_to=self.cursor, swept_at=SyncNow(), sweep_problem=self.problem
-        )
-        self.link.swept_to = self.cursor
-        self.link.sweep_problem = self.problem
-        check_webhooks(self.link, changes.hooks)
-        check_silence(self.link, changes.user_id)
-        return SweepResult(rows, updated)
-
-    def _advance_cursor(self, moment: datetime | None) -> None:
-        if moment is not None:
-            self.cursor = max(self.cursor, moment)
-
-
-def updated_since(connector: MondayConnector, first: UpdatedItemsPage, begin: datetime) -> Iterator[list[UpdatedItem]]:
-    """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
-
-    Its kind is UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing
-    explains it.
-    """
-    page, cursor = first
-    newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
-    oldest: datetime | None = None  # so far, without the items that were edited during the listing
-    while True:
-        times = [item.at for item in page if item.at is not None]
-        for at in times:
-            if oldest is None or at <= oldest:
-                oldest = at
-            elif newest is None or at < newest:
-                raise errors.MondayError(
-                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
-                )
-        newest = newest or next(iter(times), None)
-        yield [item for item in page if item.at is not None and item.at >= begin]
-        if cursor is None or (oldest is not None and oldest < begin):
-            return
-        page, cursor = connector.updated_items(cursor)
-
-
-def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
-    """Enqueue the items whose last update no event and no pass explains; return how many."""
-    updated_at = {item.item_id: item.at for item in items if item.at is not None}
-    if not updated_at:
-        return 0
-    since = min(updated_at.values()) - CLOCKS_DIFFER
-    events = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
-    event_times: dict[str, datetime] = {}  # of each item's newest event
-    for row in events.exclude(type=ITEM_UPDATED).only("item_id", "body"):
-        happened = row.event.happened_at if row.event else None
-        if happened is not None:
-            item_id = str(row.item_id)
-            event_times[item_id] = max(happened, event_times.get(item_id, happened))
-    sync_states = SyncMetadata.objects.of(link.entity_type).filter(
-        remote_id__in=updated_at, last_sync_attempt__isnull=False
+def _store_changes(link: BoardLink, grace: timedelta) -> int:
+    """Read the board's changes and store them; return how many webhooks had not reported. Raises MondayError."""
+    monday = connector()
+    now = sync_now()
+    # A board's first cursor is our time; after that, Monday's own times move it.
+    cursor = link.swept_to or now
+    begin = begin_of_sweep(cursor, now)
+    changes = monday.board_activity(link.board_id, begin)
+    if changes.log_problem:
+        todo = errors.LOG_SHAPE_CHANGED.for_administrator
+        log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
+    board_columns.check_columns(link, changes.board)
+    if changes.user_id:
+        MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
+    rows = 0
+    if changes.log is not None:
+        for entries in chain([changes.log], monday.log_pages(link.board_id, begin, changes)):
+            cursor = max([cursor, *(entry.at for entry in entries)])
+            rows += replay_entries(link, [entry for entry in entries if entry.at <= now - grace])
+    # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
+    link.swept_to = max(cursor, now - CURSOR_MAX_AGE)
+    link.sweep_problem = changes.log_problem
+    BoardLink.objects.filter(pk=link.pk).update(
+        swept_to=link.swept_to, swept_at=SyncNow(), sweep_problem=link.sweep_problem
     )
-    attempt_times = dict(sync_states.values_list("remote_id", "last_sync_attempt"))
-    rows = []
-    for item_id, moment in updated_at.items():
-        event_at = event_times.get(item_id)
-        attempt_at = attempt_times.get(item_id)
-        has_event = event_at is not None and event_at >= moment - SAME_UPDATE
-        if not has_event and (attempt_at is None or attempt_at < moment):
-            trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
-            rows.append(valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
-    return store_events(link, rows)
+    check_webhooks(link, changes.hooks)
+    check_silence(link, changes.user_id)
+    return rows
+
+
+def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
+    """Return from when on the log is read; what is older than the log is left to the comparison."""
+    return max(cursor - OVERLAP, now - LOG_DAYS)
 
 
 def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:

@@ -24,31 +24,22 @@ from sync.models import FieldMapping, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_bases, field_values, resolutions
-from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, with_values
+from sync.reconcile.facts import PassFacts, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Add the fields' plans, and lines about relations that are newly skipped."""
+    """Add the fields' plans, and whether the item lacks the NPD ID."""
     if plan.unlink:
         return plan
-    plans = decide_fields(facts, plan)
-    lines = []
-    for key, field_plan in plans.items():
-        if not field_plan.is_relation_skipped:
-            continue
-        before = plan.sync_state.blocked_fields.get(key)
-        is_known = before and before.get("code") == BlockedCode.RELATION_SKIPPED and _is_same_value(before, field_plan)
-        if not is_known:
-            lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
     npd_id_column = facts.board.link.npd_id_column
     if plan.item is not None and npd_id_column:
         reading = plan.item.reading(npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
+    plan = with_values(plan, plans=decide_fields(facts, plan), write_npd_id=write_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "

@@ -184,7 +184,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
         base_text = None
         if base:
             with suppress(UnknownValue):
-                base_text = field_plan.convert.display(field_plan.convert.canonical_local(base["local"])) or None
+                base_text = field_plan.convert.display(field_plan.convert.canonical_local(base["local"])) or ""
         choice = request.resolutions[key]
         reason = "Changed on both sides: its resolution was undone."
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
@@ -294,7 +294,7 @@ def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> d
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflict:
-    """Return NPD's value, the base and Monday's value as people read them, None where there is none.
+    """Return NPD's value, the base and Monday's value as people read them; an empty base is an empty text.
 
     Related records of the same name are shown with their items.
     """
@@ -313,6 +313,8 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
             if name and len(items) > 1:
                 texts[i] = f"{name} (item {values[i]})"
     npd, base_text, monday = texts
+    if base:
+        base_text = base_text or ""
     return reports.FieldConflict(field_plan.key, npd, base_text, monday, reason)
 
 
@@ -370,10 +372,8 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
         return None
     reason = ""
-    if not plan.record.may_sync:
-        reason = "Sync was turned off for this record, so nothing was restored."
-    elif plan.left_out:
-        reason = f"{plan.left_out} Nothing was restored."
+    if not plan.is_synced:
+        reason = f"{plan.off_reason} Nothing was restored."
     elif plan.removal is not None and plan.removal.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

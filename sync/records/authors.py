@@ -40,8 +40,6 @@ _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
 _ON_MONDAY = " on Monday"
-# Authors that aren't users with a name. A cause is there too, because actor_name falls back to it.
-NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 
 @dataclass(frozen=True)

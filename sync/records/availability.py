@@ -17,9 +17,9 @@ from sync.choices import QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import BlockedKind, LimitFacts, Wait, credentials
+from sync.limits import BoardAvailability, LimitFacts, credentials
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
+from sync.outbox.pauses import IS_PAUSED
 
 # A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
@@ -62,56 +62,6 @@ class JobCount:
     is_due: bool
     number: int
     first: datetime | None  # when the first became due or, if in progress, was claimed
-
-
-@dataclass(frozen=True)
-class BoardAvailability:
-    """Whether a board can be synced now, and the reason if not."""
-
-    entity_type: str
-    link: BoardLink | None
-    reason_code: BlockedKind | None = None
-    detail: str = ""  # the reason as a sentence
-    until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
-    since: datetime | None = None  # when its last stop or wait ended; None without one
-    pause: Pause | None = None  # a person's, also if it isn't the reason
-
-    @property
-    def is_available(self) -> bool:
-        return self.reason_code is None
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether it only waits to batch changes, or for Monday's minute to end."""
-        return self.reason_code is BlockedKind.BATCHING
-
-    @property
-    def is_paused(self) -> bool:
-        return self.reason_code is BlockedKind.PAUSED
-
-    @property
-    def is_set_up(self) -> bool:
-        return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
-
-    @property
-    def is_chosen(self) -> bool:
-        """Whether a Monday board was chosen for it, also if there is no token any more."""
-        return self.link is not None and self.link.has_board
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a board that was set up is blocked, other than by a pause or until there is quota again."""
-        return self.is_chosen and not (self.is_available or self.is_paused or self.waits_for_quota)
-
-    @property
-    def waits_for_quota(self) -> bool:
-        """Whether it goes on by itself once there is quota; a person's click goes through meanwhile."""
-        return self.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-
-    @property
-    def blocked_reason(self) -> str:
-        """Why it can't be synced; empty if it can, or soon will by itself."""
-        return "" if self.is_temporary else self.detail
 
 
 def of(
@@ -210,27 +160,10 @@ class Overview(LimitFacts):
         """The boards as pages show them, by type."""
         return {board.entity_type: board for board in self.displayed_boards}
 
-    def for_display(self, board: BoardAvailability) -> BoardAvailability:
-        """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
-        if not (board.is_available or board.is_temporary) or (stop := self.wait_for_probe) is None:
-            return board
-        return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
-
     def slowed_until(self, board: BoardAvailability) -> datetime | None:
         """Return until when a board waits for the quota, if that is long, or None."""
         is_long = board.waits_for_quota and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
-
-    def of(
-        self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
-    ) -> BoardAvailability:
-        """Return the availability of one of these boards; for the arguments see the function `of`."""
-        answer = self.grant_or_wait(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
-        pause = active_pause(entity_type, self.pauses)
-        board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
-        if isinstance(answer, Wait):
-            return replace(board, reason_code=answer.kind, detail=answer.reason, until=answer.until)
-        return replace(board, since=answer.since)
 
     @cached_property
     def _all_jobs(self) -> Sequence[JobCount]:

@@ -1,9 +1,7 @@
 """A record's fields outside a pass: displayed on pages, typed by people, and compared with files."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from django.db.models import prefetch_related_objects
@@ -13,7 +11,6 @@ from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.reconcile import field_values, lookups
-from sync.registry import link_of
 
 NOT_KNOWN = "(not known)"
 
@@ -56,54 +53,11 @@ class FieldDisplay:
         self._learn_names(raw)
         return field_values.display_local(self.board.converter(mapping, record), raw, NOT_KNOWN)
 
-    def spelling(self, record: SyncedModel, name: str, text: str) -> str:
-        """Return the text as pages display it if saving that form changes nothing, else unchanged."""
-        mapping = self._single_field_mappings.get(name)
-        if mapping is None or not text:
-            return text
-        raw = {name: text}
-        convert = self.board.converter(mapping, record)
-        # Also UnknownValue, for a value that can't be displayed.
-        with suppress(ValueError):
-            canonical = convert.canonical_local(raw)
-            shown = convert.display(canonical)
-            saved = convert.from_text(shown, raw)
-            if saved == {name: shown} and convert.canonical_local(saved) == canonical:
-                return shown
-        return text
-
-    def spellings(self, record: SyncedModel) -> dict[str, str]:
-        """Return the displayed texts of fields that are stored in another spelling, by field."""
-        stored = {name: getattr(record, name) for name in self._single_field_mappings}
-        texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
-        return {name: text for name, text in texts.items() if text != stored[name]}
-
-    @cached_property
-    def _single_field_mappings(self) -> Mapping[str, FieldMapping]:
-        return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
-
     def _learn_names(self, raw: Local) -> None:
         """Remember the names of related records, by which their items are displayed; the first, present one stays."""
         for value in raw.values():
             if isinstance(value, dict) and value.get("item"):
                 self._names.setdefault(str(value["item"]), str(value.get("name") or ""))
-
-
-def display_of(record: SyncedModel) -> FieldDisplay | None:
-    """Return the display of a record's fields; None if its type has no board."""
-    link = link_of(record.entity_type())
-    return FieldDisplay(link, list(link.mappings.all()), [record]) if link else None
-
-
-def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
-    """Return the converter for one record's field, with one query at most.
-
-    It doesn't know the names of related records; `FieldDisplay.board.converter` does.
-    """
-    # Only these two read something of the account.
-    pass_settings = lookups.load_settings(with_account=mapping.converter in ("phone", "date"))
-    options = field_values.converter_options(mapping, type(record), record.sync_region(), pass_settings, {})
-    return make_converter(mapping.converter, options)
 
 
 def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from django.utils.text import capfirst
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
 from sync.kernel import humanize
+from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.lookups import settings_with
-from sync.records.availability import BoardAvailability, Overview
+from sync.records.availability import Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import item_url
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay
@@ -183,14 +184,8 @@ class RecordView:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """What waits for a person, the gravest first; of several jobs that are tried again, the next one."""
-        entries = self._page.entries.get(self.record.pk, ())
-        retried = {entry.job for entry in entries if entry.is_being_retried}
-        if len(retried) < 2:
-            return entries
-        # A job for each direction, with different attempts and times: two sentences would contradict each other.
-        following = next((job.pk for job in self._jobs if job.pk in retried), max(retried))
-        return [entry for entry in entries if not entry.is_being_retried or entry.job == following]
+        """What waits for a person, the gravest first."""
+        return self._page.entries.get(self.record.pk, ())
 
     @property
     def is_explained_by_entries(self) -> bool:
@@ -288,11 +283,6 @@ class RecordView:
         link = self._page.board.link
         item = self.record.monday_id
         return item_url(link, item) if link and item else None
-
-    @property
-    def spellings(self) -> Mapping[str, str]:
-        """The displayed texts of fields that are stored in another spelling, by field."""
-        return self._page.display.spellings(self.record) if self._page.board.link else {}
 
     @property
     def mappings(self) -> Sequence[FieldMapping]:

@@ -16,6 +16,8 @@ from sync.reconcile.field_values import stored_values
 
 def boards() -> dict[str, models.BoardLink]:
     """Board links with the mappings that the models register, as the set-up makes them."""
+    if present := models.BoardLink.objects.all():
+        return {link.entity_type: link for link in present}
     models.MondayAccount.objects.get_or_create(id=1)
     links = {}
     for number, spec in enumerate(registry.entities(), start=1):
@@ -25,7 +27,7 @@ def boards() -> dict[str, models.BoardLink]:
         for position, mapping in enumerate(spec.mappings):
             models.FieldMapping.objects.create(
                 link=link, key=mapping.key, label=mapping.label, fields=list(mapping.fields),
-                column_id=mapping.column_id, converter=mapping.converter, position=position,
+                column_id=mapping.column_id, converter=mapping.converter, position=position, required=mapping.required,
             )  # fmt: skip
         links[spec.entity_type] = link
     return links

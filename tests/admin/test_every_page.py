@@ -187,7 +187,6 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
     states.boards()
     states.synced("Ann", "5001")
     assert tabs(browser) == [("All", 0, True)]
-    assert "Nothing is pending" in browser.get(f"{LIST}?health=pending").content.decode()
     states.with_invalid_email("Held", "5002")
     states.conflicting("Ben", "5003")
     states.disabled("Otto")

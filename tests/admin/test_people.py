@@ -117,18 +117,6 @@ def test_a_save_keeps_permissions_that_the_page_does_not_offer(browser: Client) 
     assert set(group.permissions.all()) == {hidden, offered}
 
 
-def test_a_groups_page_names_its_members_and_folds_the_permissions(browser: Client, clerk: User) -> None:
-    group = Group.objects.get(name="Resolve")
-    clerk.groups.add(group)
-    page = browser.get(f"/admin/auth/group/{group.pk}/change/").content.decode()
-    assert f'href="{USERS}{clerk.pk}/change/"' in page
-    assert "Contact: view" in page
-    permissions = [str(key) for key in group.permissions.values_list("pk", flat=True)]
-    browser.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Readers", "permissions": permissions[:2]})
-    group.refresh_from_db()
-    assert (group.name, group.permissions.count()) == ("Readers", 2)
-
-
 # A link to set a password.
 
 

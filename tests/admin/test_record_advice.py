@@ -224,10 +224,10 @@ def test_why_a_field_is_blocked_stands_once(client: Client, browser: Client, may
     assert page.count(entry["reason"]) == 1
 
 
-def test_a_mark_escapes_what_it_says(browser: Client) -> None:
+def test_why_a_field_is_blocked_is_escaped(browser: Client) -> None:
     states.boards()
-    record = blocked("A")
-    blocked_fields = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
+    record = marked_pending(invalid("A"), "77")
+    blocked_fields = {"phone": {"reason": "<script>alert(1)</script>", "code": "invalid"}}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=blocked_fields)
     html = browser.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html

@@ -135,7 +135,7 @@ def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, wo
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sync_enabled": False}, "Sync off Turned off by"),
+        ({"sync_enabled": False}, "Sync off Edits on both sides are kept."),
         ({"sync_direction": "none"}, "Sync off Its direction is “Sync off”."),
     ],
 )

@@ -288,7 +288,7 @@ def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> No
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "first_match"
     # Both sides filled what was empty on both.
-    SyncMetadata.objects.filter(entity_id=str(entry.entity_id)).update(base={"phone": {"local": {"phone": ""}}})
+    SyncConflict.objects.filter(kind="fields").update(base_data={"phone": ""})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "fields"
 

@@ -37,6 +37,7 @@ def api(ada: User) -> APIClient:
 
 @pytest.fixture
 def contact(db: None) -> Contact:
+    states.boards()
     return Contact.objects.create(name="Grace Hopper", email="grace@navy.test", monday_id="71")
 
 
@@ -52,6 +53,7 @@ def record(*findings: ConflictReport) -> None:
 
 def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
     """A contact with a conflict in these fields."""
+    states.boards()
     contact = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
     record(ConflictReport("contact", contact.pk, contact.monday_id or "", kind, fields))
     return contact

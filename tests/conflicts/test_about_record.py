@@ -211,7 +211,7 @@ def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, 
     record(over(contact, applied={RECORD_KEY: "Done."}))
     refused = api.post(address)
     assert refused.status_code == 400
-    assert "Archive the new item" in error_of(refused)["detail"]
+    assert "archive the new items" in error_of(refused)["detail"]
     assert api.post("/api/v1/sync/conflicts/00000000-0000-0000-0000-000000000000/undo").status_code == 404
 
 

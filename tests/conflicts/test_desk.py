@@ -12,6 +12,7 @@ from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import Decision
+from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.world import World
 
@@ -125,14 +126,15 @@ def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) ->
 
     record(identity("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), identity("9", what="One more."))
     record(identity("9", what="Still one more."), finding(contact, PHONE))
-    assert SyncConflict.objects.get(monday_item_id="8").npd_data["candidates"] == [{"id": "8", "label": "G."}]
-    assert SyncConflict.objects.get(monday_item_id="9").npd_data == {"what": "Still one more."}
+    assert SyncConflict.objects.get(monday_item_id="8").about["candidates"] == [{"id": "8", "label": "G."}]
+    assert SyncConflict.objects.get(monday_item_id="9").question == "Still one more."
     record(identity("8"))
     assert SyncConflict.objects.get(monday_item_id="8").resolution_type == "auto"
     assert SyncConflict.objects.get(monday_item_id="9").is_open
 
 
 def test_a_look_at_many_records_costs_few_queries(ada: User, django_assert_max_num_queries: Any) -> None:
+    states.boards()
     contacts = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(9))
     with django_assert_max_num_queries(6):
         record(*(finding(contact, PHONE, ROLE) for contact in contacts))

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def conflicting(name: str, *fields: Any) -> SyncConflict:
+    states.boards()
     contact = Contact.objects.create(name=name, monday_id=str(100 + Contact.objects.count()))
     record(finding(contact, *fields))
     return SyncConflict.objects.get(entity_id=contact.pk)

@@ -11,8 +11,9 @@ from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.models import Decision, SyncMetadata, SyncQueue
+from sync.models import Decision, SyncQueue
 from sync.outbox import notify
+from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.waiting import at_once
 
@@ -114,6 +115,7 @@ def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConfl
 
 
 def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
+    states.boards()
     navy = Organization.objects.create(name="Navy", address_city="Arlington", monday_id="5")
     address = FieldConflict("address", "Arlington", None, "Norfolk")
     with transaction.atomic():
@@ -129,9 +131,8 @@ def test_the_last_agreed_value_can_be_chosen_only_where_there_is_one(contact: Co
     record(finding(contact, notes))
     with pytest.raises(InvalidResolution, match="never synced"):
         merge(conflict_of(contact), ada, notes, notes={"choose": "base"})
-    SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), base={"notes": {"local": {"notes": ""}, "remote": None}}
-    )
+    notes = replace(notes, base="")  # both were empty
+    record(finding(contact, notes))
     assert merge(conflict_of(contact), ada, notes, notes={"choose": "base"}).is_being_applied
 
 

@@ -86,11 +86,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection.USERS, {"page": 2, "limit": 500})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
-    yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, None)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, turn, MOMENT)
-    yield "page of touched items", board_events.updated_items_query("cursor")
     yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
     yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
     yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})

@@ -14,8 +14,6 @@ from sync.monday.board_events import (
     parse_board_activity,
     parse_entry,
     parse_event,
-    parse_log_page,
-    parse_updated_items,
     webhook_bodies,
 )
 from sync.monday.connector import MondayConnector
@@ -57,7 +55,6 @@ def board(**changed: Any) -> dict[str, Any]:
         "groups": [],
         "columns": [{"id": "stage", "title": "Stage", "type": "status", "archived": False, "settings": {}}],
         "activity_logs": [ROW],
-        "items_page": {"cursor": None, "items": [{"id": "5", "updated_at": "2026-11-20T14:00:00Z"}]},
     }
     return node | changed
 
@@ -119,12 +116,9 @@ def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
         parse_entry(row(**changed))
 
 
-def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
+def test_an_answer_tells_the_board_its_log_and_its_webhooks() -> None:
     result = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
     assert (result.board.name, [entry.id for entry in result.log or []], result.user_id) == ("Contacts", ["r1"], "7")
-    assert [(item.item_id, item.at) for item in result.recently_updated[0]] == [
-        ("5", datetime(2026, 11, 20, 14, 0, tzinfo=UTC))
-    ]
     assert result.hooks == {"9": "create_item"}
 
 
@@ -135,7 +129,7 @@ def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
     assert result.log_problem
 
 
-@pytest.mark.parametrize("part", ["activity_logs", "items_page", "columns"])
+@pytest.mark.parametrize("part", ["activity_logs", "columns"])
 def test_a_part_that_failed_is_not_one_that_is_empty(part: str) -> None:
     with refusal(UNREADABLE_ANSWER):
         parse_board_activity(answer(board(**{part: None}), at(UNREADABLE_ANSWER, "boards", 0, part)))
@@ -158,20 +152,12 @@ def test_a_board_that_is_not_active_tells_nothing(state: str) -> None:
         parse_board_activity(answer(board(state=state)))
 
 
-def test_further_pages_fail_rather_than_end() -> None:
-    with refusal(UNREADABLE_ANSWER):
-        parse_updated_items(Answer({"next_items_page": None}, ()))
-    with refusal(LOG_SHAPE_CHANGED):
-        parse_log_page(answer(board(activity_logs=None)))
-
-
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 
 
 def test_times_are_asked_for_by_the_second_in_utc() -> None:
     query = board_activity_query("1", MOMENT.replace(microsecond=999_999), NUMBERED_PAGES)
     assert query.variables["from"] == "2026-11-20T14:00:00Z"
-    assert "activity_logs" not in board_activity_query("1", MOMENT, None).text
 
 
 # --- the form of 2027-01 ----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -48,7 +47,6 @@ def test_a_whole_greeting_is_read() -> None:
         versions={"2026-10": "current", "2026-07": "maintenance"},
         day_limit=12_000,
         usage_by_day={"2026-11-20": 812, "2026-11-19": 40},
-        usage_as_of=datetime(2026, 11, 20, 11, 5, tzinfo=UTC),
     )
 
 

@@ -25,15 +25,31 @@ from sync.choices import (
 )
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
-from sync.monday.board_items import GROUP, Item, Reading
+from sync.monday.board_items import GROUP, Item
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.pass_plan import AnswerKind
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import TOKEN_USER, TOM, at, created, edit, plain, wrote
-from tests.decide.field_builders import PLAIN, board, chosen, claim, intent, item, organization, record_facts
+from tests.decide.builders import (
+    PLAIN,
+    TOKEN_USER,
+    TOM,
+    at,
+    board,
+    chosen,
+    claim,
+    created,
+    edit,
+    intent,
+    item,
+    mapping,
+    organization,
+    plain,
+    record_facts,
+    wrote,
+)
 from tests.decide.plan_builders import NOTHING_COUNTED, World
 
 ACME, BETA = organization("70", "Acme", id=UUID(int=70)), organization(None, "Beta", id=UUID(int=71))
@@ -95,7 +111,7 @@ def any_board(draw: Draw) -> BoardContext:
         link["sync_filter"] = {"records": _conditions(draw, wanted, 30), "items": _conditions(draw, of_items, 20)}
     if draw.maybe(2):
         link["npd_id_problem"] = "The column of the NPD ID is gone."
-    return board(fields, **link)
+    return board(*(mapping(key, **differs) for key, differs in fields.items()), **link)
 
 
 def _conditions(draw: Draw, wanted: Mapping[str, tuple[str, list[str]]], percent: int) -> list[dict[str, Any]]:
@@ -113,9 +129,9 @@ def any_state(draw: Draw) -> str:
 
 def any_item(draw: Draw, key: str, values: Mapping[str, Any], bears: str, state: str) -> Item:
     unknown, board_id = draw.some(["email", "role_title", "npd_id"], 2), "2" if state == "moved" else "1"
-    drawn = item(values, unknown=unknown, state="active" if state == "moved" else state, board_id=board_id, id=key)
-    npd_id = {} if "npd_id" in unknown else {"npd_id": Reading("npd_id", "text", text=bears, value=bears)}
-    return replace(drawn, values={**drawn.values, **npd_id}, group_id=draw.choice(["topics", "topics", "other", None]))
+    drawn = item(npd_id=bears, unknown=unknown, **values)
+    group_id = draw.choice(["topics", "topics", "other", None])
+    return replace(drawn, id=key, state="active" if state == "moved" else state, board_id=board_id, group_id=group_id)
 
 
 # What happened to a cell: what we read and wrote, what Tom did meanwhile, and which events of it came.
@@ -502,7 +518,7 @@ def any_removal(seed: int) -> World:
     for entry in facts.sync_state.base.values():
         if draw.maybe(8):
             entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
-    shown = item(draw.values(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
+    shown = item(unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state, **draw.values(8))
     return World(on, [facts], {shown.id: shown}, removal_policy=RemovedItemPolicy.DELETE, related=(ACME, BETA))
 
 

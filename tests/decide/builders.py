@@ -1,16 +1,17 @@
-"""Facts by hand: each builder makes a plain value, and what its caller says is what differs from it. No database."""
+"""Facts by hand, without a database: a plain contact whose two sides say the same, and what differs from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from django.db.models import Model
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
-from npd.models import Contact
+from npd.models import Contact, Organization
+from sync import registry
 from sync.choices import ApprovalKind, Cause
 from sync.clock import SyncNow
 from sync.merge import Action, FieldDecision
@@ -29,16 +30,31 @@ from sync.models import (
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state
+from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import FieldPlan
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-ITEM, BOARD, NPD_ID_COLUMN = "7", "100", "npd_id"
+ITEM, BOARD, NPD_ID_COLUMN = "7", "1", "npd_id"
+ANN_ID = UUID(int=1)
+"""Of the contact about whom most tests are."""
 TOKEN_USER, TOM, ANN = "1", "2", "3"
 """The user as whom we write, and two people."""
+
+PLAIN: Mapping[str, Any] = {
+    "name": "Ann",
+    "email": "ann@example.com",
+    "phone": "+442079460018",
+    "role_title": "Boss",
+    "notes": "Likes tea",
+    "organization": None,
+}
+"""What a plain contact says on both sides; of its organization an item is named, or a record given."""
+
+IN_SYNC: Mapping[str, Any] = {"remote_state": "active", "remote_id": ITEM, "sync_status": "completed"}
+"""What the sync state of a record says whose last pass found nothing open."""
 
 M = TypeVar("M", bound=Model)
 
@@ -63,56 +79,207 @@ def plain(model: type[M], **values: Any) -> M:
 # The board.
 
 
-def mapping(key: str = "role_title", **differs: Any) -> FieldMapping:
-    """A text field of its own column, synced both ways."""
-    values = {"label": key.capitalize(), "fields": [key], "column_id": key, "converter": "text"} | differs
-    return plain(FieldMapping, key=key, **values)
+def mapping(key: str = "role_title", *, entity_type: str = "contact", **differs: Any) -> FieldMapping:
+    """A field as the set-up maps it."""
+    [spec] = [spec for spec in registry.entity(entity_type).mappings if spec.key == key]
+    values = {"label": spec.label, "fields": list(spec.fields), "column_id": spec.column_id}
+    return plain(FieldMapping, key=key, **values | {"converter": spec.converter, "required": spec.required} | differs)
 
 
-def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
-    """The contacts' board, with these fields, or a role and notes."""
+def board(*mappings: FieldMapping, only: Sequence[str] = tuple(PLAIN), **differs: Any) -> BoardContext:
+    """The contacts' board as the set-up makes it, but for these fields; `differs` are values of the board link."""
     values = {"entity_type": "contact", "board_id": BOARD, "npd_id_column": NPD_ID_COLUMN, "match_key": "email"}
     link = plain(BoardLink, **values | differs)
-    return BoardContext(link, mappings or (mapping(), mapping("notes")), Contact)
+    by_key = {key: mapping(key) for key in only} | {field.key: field for field in mappings}
+    for field in by_key.values():
+        field.link = link
+    return BoardContext(link, list(by_key.values()), Contact)
 
 
 # A record, its item, and what both sides last agreed on.
 
 
 def contact(**differs: Any) -> Contact:
-    return plain(Contact, **{"name": "Ann", "monday_id": ITEM, "role_title": "Ours"} | differs)
+    """A plain contact with an item, but for this."""
+    values = PLAIN | {"monday_id": ITEM} | differs
+    named = values.pop("organization")
+    record = plain(Contact, **{key: "" if value is None and key in PLAIN else value for key, value in values.items()})
+    record.organization = named if isinstance(named, Organization) else None
+    return record
 
 
-def item(record: SyncedModel, **texts: str | None) -> Item:
-    """The record's item, with its NPD ID and these texts in its columns."""
-    readings = {key: Reading(key, "text", text=text, value=text) for key, text in texts.items()}
-    npd_id = Reading(NPD_ID_COLUMN, "text", text=str(record.pk), value=str(record.pk))
-    return Item(ITEM, "Ann", "active", board_id=BOARD, values={NPD_ID_COLUMN: npd_id, **readings})
+def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> Organization:
+    return plain(Organization, **{"id": uuid4(), "name": name, "monday_id": item, "sync_status": "synced"} | values)
+
+
+def item(
+    record: SyncedModel | None = None, *, npd_id: UUID | str | None = None, unknown: Sequence[str] = (), **differs: Any
+) -> Item:
+    """The item of this record, or of a plain contact: it says the same, but for this.
+
+    The columns in `unknown` can't be read; `differs` are values of fields, or the item's own.
+    """
+    said = {key: getattr(record, key) for key in PLAIN} if record else PLAIN
+    values = {**said, **{key: differs.pop(key) for key in PLAIN if key in differs}}
+    named = values["organization"]
+    connected = named if isinstance(named, list) else [named] if named else []
+    shown = [related.monday_id if isinstance(related, Organization) else related for related in connected]
+    ids = [key for key in shown if key is not None]
+    email, phone = values["email"], values["phone"]
+    bears = str(npd_id if npd_id is not None else record.pk if record else ANN_ID)
+    readings = [
+        Reading("email", "email", value={"email": email, "text": email} if email else None),
+        Reading("phone", "phone", value={"phone": phone, "countryShortName": "GB"} if phone else None),
+        Reading("role_title", "text", text=values["role_title"], value=values["role_title"]),
+        Reading("notes", "long_text", text=values["notes"], value={"text": values["notes"]}),
+        Reading("organization", "board_relation", extra={"linked_item_ids": ids}),
+        Reading(NPD_ID_COLUMN, "text", text=bears, value=bears),
+    ]
+    cells = {reading.column_id: reading for reading in readings}
+    cells |= {key: Reading.unknown(key, cells[key].type, "nobody may see it") for key in unknown}
+    return replace(Item(ITEM, values["name"], "active", board_id=BOARD, values=cells), **differs)
+
+
+def an_item(
+    email: str | None = "ann@example.com",
+    npd_id: UUID | str | None = "",
+    *,
+    unknown: Sequence[str] = (),
+    **differs: Any,
+) -> Item:
+    """An item that no record has, with this address and NPD ID; what is None can't be read."""
+    unread = [key for key, value in (("email", email), (NPD_ID_COLUMN, npd_id)) if value is None]
+    return item(npd_id=npd_id or "", unknown=[*unknown, *unread], email=email, **differs)
 
 
 def base(local: str, remote: str | None = None, *, key: str = "role_title", **differs: Any) -> dict[str, Any]:
-    """The base of a field: what both sides said, or each of them."""
+    """The base of a text field: what both sides said, or each of them."""
     return new_base(mapping(key), ITEM, {key: local}, local if remote is None else remote) | differs
 
 
+def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
+    """A claim of one job for each cause."""
+    rows = [
+        plain(SyncQueue, id=number, entity_id=record.pk, causes=int(cause), payload=payload)
+        for number, cause in enumerate(causes, start=1)
+    ]
+    return Claim(record.pk, None, rows)
+
+
 def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **differs: Any) -> RecordFacts:
-    """A record that was saved, whose item was read; `sync_state` are values of its sync state."""
+    """A record that was saved and never agreed with its item, which was read; `sync_state` are values of its state."""
     record = record or contact()
     sync_state: SyncMetadata = new_sync_state(record.entity_type(), record.pk)
     for name, value in differs.pop("sync_state", {}).items():
         setattr(sync_state, name, value)
-    job = plain(SyncQueue, entity_type=record.entity_type(), entity_id=record.pk, causes=cause)
-    claim = Claim(record.pk, None, [job])
-    return RecordFacts(claim, record, sync_state, **{"item": item(record, role_title="Theirs", notes="")} | differs)
+    shown = {} if "item" in differs else {"item": item(record, role_title="Theirs")}
+    return RecordFacts(claim(record, cause), record, sync_state, **shown | differs)
+
+
+def record_facts(
+    local: Mapping[str, Any] | None = None,
+    *,
+    on: BoardContext | None = None,
+    shown: Item | None = None,
+    agreed: Mapping[str, Any] | None = None,
+    without_base: Sequence[str] = (),
+    causes: Sequence[Cause] = (Cause.SAVE,),
+    record: Mapping[str, Any] | None = None,
+    sync_state: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> RecordFacts:
+    """A plain contact, but for what NPD says (`local`), and what both sides last agreed on (`agreed`)."""
+    person = contact(**{"id": ANN_ID, "sync_status": "synced", **(local or {}), **(record or {})})
+    context = on or board()
+    base_record = contact(**agreed or {})
+    base_item = item(**agreed or {})
+    agreed_base = {}
+    for field in context.mappings:
+        if field.column_id and field.key not in without_base:
+            remote = context.converter(field, person).stored_value(base_item.reading(field.column_id))
+            agreed_base[field.key] = new_base(field, ITEM, stored_values(base_record, field), remote)
+    state = {"base": agreed_base, **(sync_state or {})}
+    return replace(facts(person, item=shown, sync_state=state, **more), claim=claim(person, *causes))
+
+
+class FieldFacts(NamedTuple):
+    """What `decide_fields` takes: the pass, and the record in it."""
+
+    of_pass: PassFacts
+    plan: RecordPlan
+
+    @property
+    def facts(self) -> RecordFacts:
+        return self.plan.facts
+
+
+def field_facts(
+    local: Mapping[str, Any] | None = None,
+    remote: Mapping[str, Any] | None = None,
+    *,
+    on: BoardContext | None = None,
+    unknown: Sequence[str] = (),
+    creates: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    **record: Any,
+) -> FieldFacts:
+    """Everything from which a plain contact's fields are decided: what NPD and Monday say that differs.
+
+    `extra` is what else is known of the pass; the rest is `record_facts`'.
+    """
+    context = on or board()
+    shown = None if creates else item(unknown=unknown, **remote or {})
+    facts = record_facts(local, on=context, shown=shown, **record)
+    return FieldFacts(PassFacts(context, NOW, **extra or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
+
+
+def roles(here: str = "Boss", there: str = "Boss", **more: Any) -> FieldFacts:
+    """A plain contact but for its role, in NPD and on Monday."""
+    return field_facts({"role_title": here}, {"role_title": there}, **more)
+
+
+def of_organization(
+    key: str,
+    local: Mapping[str, Any],
+    remote: str,
+    *,
+    agreed: tuple[Mapping[str, Any], str] | None = None,
+    of_field: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> FieldFacts:
+    """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
+    link = plain(BoardLink, entity_type="organization", board_id=BOARD, npd_id_column="")
+    field = mapping(key, entity_type="organization", link=link, **of_field or {})
+    record = organization(ITEM, **local)
+    cells = {key: Reading(key, "text", text=remote, value=remote)}
+    shown = Item(ITEM, record.name, "active", board_id=BOARD, values=cells)
+    state = new_sync_state("organization", record.pk)
+    if agreed is not None:
+        before = organization(ITEM, **agreed[0])
+        state.base = {key: new_base(field, ITEM, stored_values(before, field), agreed[1])}
+    facts = RecordFacts(claim(record, Cause.SAVE), record, state, item=shown, **more)
+    return FieldFacts(PassFacts(BoardContext(link, [field], Organization), NOW), RecordPlan(facts))
+
+
+def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:
+    """An intent without an answer that sent this of one field."""
+    entry = {"column": column, "version": 1, "local": dict(local), "read": read, "base": None} | values
+    return Intent(id=uuid4(), entity_type="contact", entity_id=ANN_ID, item_id=ITEM, values={key: entry})
+
+
+def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS, **more: Any) -> OpenConflict:
+    """An open conflict on one field in which a person decided."""
+    return OpenConflict(uuid4(), kind, ITEM, (key,), {key: selection}, **more)
 
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
     """What a pass does with a contact's role: it is sent."""
-    role, raw = mapping(), stored_values(record, mapping())
-    convert = board(role).converter(role, record)
+    on, raw = board(), stored_values(record, mapping())
+    role = next(field for field in on.mappings if field.key == "role_title")
+    convert = on.converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
     decision = FieldDecision(action)
-    return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
+    return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
 
 
 # What happened before.
@@ -191,28 +358,28 @@ def removing(policy: str) -> Intent:
 
 
 def deletion(
-    record: SyncedModel | None = None, *, role: str = "Ours", state: str = "active", **differs: Any
+    record: SyncedModel | None = None, *, role: str = "Boss", state: str = "active", **differs: Any
 ) -> DeletedFacts:
     """A contact that was deleted, whose item says what both sides agreed; `tombstone` are values of what remains."""
     record = record or contact()
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
     more = {name: differs.pop(name) for name in ("owner", "npd_id_record") if name in differs}
-    sync_state = {"base": {"role_title": base("Ours")}} | differs.pop("sync_state", {})
-    shown = replace(item(record, role_title=role, notes=""), state=state)
+    sync_state = {"base": {"role_title": base("Boss")}} | differs.pop("sync_state", {})
+    shown = item(record, role_title=role, state=state)
     return DeletedFacts(
         **vars(facts(record, **{"item": shown, "sync_state": sync_state} | differs)), tombstone=tombstone, **more
     )
 
 
 def removal(
-    record: SyncedModel | None = None, *, role: str = "Ours", state: str = ARCHIVED, since: float = -700, **differs: Any
+    record: SyncedModel | None = None, *, role: str = "Boss", state: str = ARCHIVED, since: float = -700, **differs: Any
 ) -> RemovalFacts:
     """A contact whose item was seen archived for longer than the quiet time, and says what both sides agreed."""
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
-    sync_state = {"base": {"role_title": base("Ours")}} | seen_gone | differs.pop("sync_state", {})
-    shown = replace(item(record, role_title=role, notes=""), state=state if state == "deleted" else ARCHIVED)
+    sync_state = {"base": {"role_title": base("Boss")}} | seen_gone | differs.pop("sync_state", {})
+    shown = item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
     names = ("item", "conflicts", "intents", "claim")
     of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
     return RemovalFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)

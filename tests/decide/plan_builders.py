@@ -29,8 +29,7 @@ from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW, LINK_TO
-from tests.decide.builders import NOW
-from tests.decide.field_builders import board
+from tests.decide.builders import NOW, board
 
 FEW = ApprovalLimit(10, None, 100)
 """Ten deletes or clears an hour go without a person."""

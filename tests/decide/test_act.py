@@ -14,7 +14,7 @@ from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPla
 from sync.reconcile.record_writes import after_answer, ending_after, write_of
 from tests.decide.builders import board, contact, facts, item, mapping
 
-NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
+NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
 ANN = contact(name="Ann", role_title="Boss", notes="Tall")
 
 

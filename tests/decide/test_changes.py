@@ -13,7 +13,7 @@ from sync.reconcile.calls import NOTHING_SENT, Verdict, WriteAnswer
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import Outcome, RecordPlan, RemovedItem
-from tests.decide.field_builders import ITEM, board, contact, item, record_facts
+from tests.decide.builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
@@ -39,11 +39,11 @@ def written(plan: RecordPlan, answer: WriteAnswer = NOTHING_SENT, paused: str = 
     """What is written where the record says this by now, besides what the pass read."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
-    return record_changes(FACTS, replace(plan, answer=answer), contact(values, **own), paused)
+    return record_changes(FACTS, replace(plan, answer=answer), contact(id=plan.id, **values, **own), paused)
 
 
 def pull() -> RecordPlan:
-    return decided(shown=item({ROLE: "Chair"}))
+    return decided(shown=item(role_title="Chair"))
 
 
 def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
@@ -72,7 +72,7 @@ def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     answer = WriteAnswer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
-    answered = written(plan, replace(answer, item=item({ROLE: "Chair"})))
+    answered = written(plan, replace(answer, item=item(role_title="Chair")))
     assert (answered.keeps_intent, answered.plan.outcome) == (False, Outcome.SETTLED)
     assert answered_values(answered.plan) == {ROLE: "Chair"}
 

@@ -25,8 +25,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import plain
-from tests.decide.field_builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, record_facts
+from tests.decide.builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, plain, record_facts
 from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
@@ -44,7 +43,7 @@ def of_pass(on: BoardContext) -> PassFacts:
 
 RECORDS, ITEMS = filtered("records"), filtered("items")
 EMPLOYED = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
-CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
+CHAIR, UNREAD = item(role_title="Chair"), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
@@ -53,12 +52,6 @@ def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     assert [line.sentence for line in plan.log] == [f"{plan.left_out} Both sides keep what they have."]
     again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, sync_state=OUT)))
     assert (bool(again.left_out), again.log) == (True, ())
-
-
-def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
-    on = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
-    plan = filter_item(of_pass(on), RecordPlan(record_facts(shown=item(), on=on)))
-    assert (plan.is_open, bool(plan.reason)) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +204,7 @@ IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped
 def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: str, changed: bool) -> None:
     facts = record_facts(on=ITEMS, record={"sync_status": status}, sync_state=state, causes=())
     world = World(ITEMS, [facts], {shown.id: shown})
-    assert bool(changed_records(*world.decided(), ())) is changed, row
+    assert bool(changed_records(*world.decided())) is changed, row
 
 
 def test_a_push_by_name_is_left_out_too() -> None:

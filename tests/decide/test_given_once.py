@@ -9,14 +9,13 @@ import pytest
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
 from sync.models import Tombstone
-from sync.monday.board_items import Item, Reading
+from sync.monday.board_items import Item
 from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
 from sync.records.item_links import LINK_TO
 from tests.decide.any_world import second_run
-from tests.decide.builders import plain
-from tests.decide.field_builders import item, record_facts
+from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
 
 ANN, BEA, GONE = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -27,9 +26,7 @@ def record(key: UUID, item_id: str | None, email: str) -> RecordFacts:
 
 
 def shown(key: str, bears: UUID | None = None, email: str = "ann@example.com") -> Item:
-    text = str(bears or "")
-    plain_item = item({"email": email}, id=key)
-    return replace(plain_item, values={**plain_item.values, "npd_id": Reading("npd_id", "text", text=text, value=text)})
+    return an_item(email, bears or "", id=key)
 
 
 def world(*records: RecordFacts, items: list[Item], **more: Any) -> World:

@@ -1,27 +1,24 @@
 """What docs/reference/merge.md says of which item is which record, and of the answers to such questions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.models import IgnoredItem
-from sync.monday.board_items import BatchItems, Item, Reading
+from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
-from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
+from tests.decide.builders import an_item, at, board, contact, facts, plain
 
-EMAIL = "ann@example.test"
-BY_EMAIL = board(mapping("email"))
+EMAIL = "ann@example.com"
+BY_EMAIL = board()
 
 
 def ann(seconds: float = 0, **differs: Any) -> Contact:
@@ -31,12 +28,7 @@ def ann(seconds: float = 0, **differs: Any) -> Contact:
 
 def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None = EMAIL, **differs: Any) -> Item:
     """An item with this email address; an NPD ID or address of None can't be read."""
-    cells = {NPD_ID_COLUMN: npd_id, "email": email}
-    readings = {
-        key: Reading.unknown(key, "text", "hidden") if value is None else Reading(key, "text", text=str(value))
-        for key, value in cells.items()
-    }
-    return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
+    return an_item(email, npd_id, id=item_id, name=f"Item {item_id}", **differs)
 
 
 def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
@@ -110,7 +102,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, 
 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
-    holding = board(mapping("email"), creates_held=reason)
+    holding = board(creates_held=reason)
     assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
@@ -128,12 +120,6 @@ def test_several_hits_are_asked_about() -> None:
     assert candidates_of(plan) == [("7", None), ("8", None)]
     assert [option["value"] for option in plan.question["options"]] == ["7", "8", AnswerKind.NEW_ITEM]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
-
-
-def test_several_items_with_its_npd_id_are_asked_about() -> None:
-    record = ann()
-    [plan] = identified(record, by_npd_id=[shown(npd_id=record.pk), shown("8", npd_id=record.pk)])
-    assert [item for item, _ in candidates_of(plan)] == ["7", "8"]
 
 
 @pytest.mark.parametrize("case", ["by its link", "by its NPD ID", "by its link, whatever NPD ID is in it"])
@@ -173,13 +159,6 @@ def test_what_cant_be_read_makes_nothing(by_npd_id: list[Item], by_match: list[I
     assert (plan.item, plan.creates, plan.question) == (None, False, None)
 
 
-def test_a_key_in_a_column_of_another_type_cant_be_read() -> None:
-    turned = shown()
-    turned = replace(turned, values={**turned.values, "email": Reading("email", "numbers", text="7", value="7")})
-    [plan] = identified(ann(), by_match=[turned])
-    assert (plan.item, plan.creates, bool(plan.reason)) == (None, False, True)
-
-
 def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_item_has_a_record() -> None:
     [plan] = identified(ann(), by_match=[shown(email=None), shown("8")])
     assert plan.item is not None
@@ -205,27 +184,15 @@ def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> Non
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
     only_boss = {"items": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": []}]}
-    filtered = board(mapping("email"), mapping("role_title"), sync_filter=only_boss)
-    role = {"role_title": Reading("role_title", "text", text="Clerk", value="Clerk")}
-    item = shown()
-    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    filtered = board(sync_filter=only_boss)
+    [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered)
     assert (plan.is_left_out, plan.creates, plan.item) == (True, False, None)
-    role = {"role_title": Reading.unknown("role_title", "text", "hidden")}
-    [plan] = identified(ann(), by_match=[replace(item, values={**item.values, **role})], on=filtered)
+    [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered)
     assert (plan.is_left_out, plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
 
 # A pass of several.
-
-
-@pytest.mark.parametrize("is_turned", [False, True])
-def test_the_oldest_record_gets_the_item_that_two_would_get(is_turned: bool) -> None:
-    oldest, later = ann(0), ann(5)
-    claimed = [later, oldest] if is_turned else [oldest, later]
-    plans = dict(zip(claimed, identified(*claimed, by_match=[shown()]), strict=True))
-    assert plans[oldest].item is not None
-    assert candidates_of(plans[later]) == [("7", str(oldest.pk))]
 
 
 @pytest.mark.parametrize("is_turned", [False, True])
@@ -248,31 +215,6 @@ def test_nobody_waits_for_the_item_of_one_that_only_takes_over_from_monday() -> 
 def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_is_theirs_get_one_each() -> None:
     assert [plan.creates for plan in identified(ann(email=""), ann(5, email=""))] == [True, True]
     assert [plan.creates for plan in identified(ann(), ann(5), as_new=True)] == [True, True]
-
-
-KEYS = ("a@example.test", "b@example.test", "")
-
-
-@given(
-    keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=5),
-    items=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(-1, 5)), max_size=5),
-    order=st.randoms(use_true_random=False),
-)
-def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[str, int]], order: Any) -> None:
-    records = [ann(seconds, pk=UUID(int=seconds + 1), email=key) for seconds, key in enumerate(keys)]
-    ids: Mapping[int, UUID | str] = {-1: "", **{place: record.pk for place, record in enumerate(records)}}
-    read_items = [shown(str(n), ids.get(named, UUID(int=99)), key) for n, (key, named) in enumerate(items)]
-    by_npd_id = [item for item in read_items if item.values[NPD_ID_COLUMN].text in map(str, ids.values())]
-    more = {"by_npd_id": by_npd_id, "by_match": read_items, "existing": frozenset(record.pk for record in records)}
-    plans = identified(*records, **more)
-    taken = [plan.item.id for plan in plans if plan.item is not None]
-    assert len(taken) == len(set(taken))
-    for plan in plans:
-        assert [plan.creates, plan.item is not None, bool(plan.reason)].count(True) == 1
-    turned = list(enumerate(records))
-    order.shuffle(turned)
-    again = identified(*(record for _, record in turned), **more)
-    assert [plans[place] for place, _ in turned] == again
 
 
 # A record made from an item whose match key meets another record's.
@@ -299,12 +241,6 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
             f"{SAME_AS}{original.pk}",
             AnswerKind.TWO_RECORDS,
         ]
-
-
-def test_a_record_is_no_duplicate_of_itself() -> None:
-    record = ann(monday_id="7")
-    record_facts = facts(record, item=shown(), sync_state={"made_from_item": True})
-    assert with_same_key(record_facts, [record], is_unedited=True).records[record.pk].identity.duplicate is None
 
 
 def with_same_key(record_facts: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:

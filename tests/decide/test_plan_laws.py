@@ -25,9 +25,9 @@ from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.settlement import changed_records
-from tests.decide import field_builders
+from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
-from tests.decide.field_builders import IN_SYNC, record_facts
+from tests.decide.builders import IN_SYNC, record_facts
 from tests.decide.plan_builders import World
 
 SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
@@ -104,7 +104,7 @@ def asks_each_question_once(plan: Plan) -> None:
 
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
     """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
-    changed = changed_records(facts, plan, ())
+    changed = changed_records(facts, plan)
     for key, entry in plan.records.items():
         to_monday = {p.mapping.direction for p in entry.plans.values() if p.send_raw is not None}
         to_npd = {p.mapping.direction for p in entry.plans.values() if p.write_raw is not None}
@@ -236,7 +236,8 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
         entry = facts.sync_state.base.get(mapping.key, {})
         is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
-        if "none" in ways or is_theirs or local == remote or (side == "npd" and is_agreed):
+        flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
+        if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
             continue
         is_known = isinstance(value, str | tuple)
         shown = shown_values.get(mapping.key, (None, None))[side == "monday"]
@@ -271,7 +272,7 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
     """Whatever a plan is, once it is carried out there is nothing more of it to do."""
     settled, resting = carried_out(world, plan)
     facts, again = settled.decided()
-    changed = changed_records(facts, again, ())
+    changed = changed_records(facts, again)
     for key, keys in resting.items():
         entry = again.records[key]
         moved = [k for k, p in entry.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
@@ -310,15 +311,15 @@ def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
     """What the record says once this is written to one side, `send_raw` or `write_raw`."""
-    here = {name: getattr(plan.record, name) for name in field_builders.PLAIN}
+    here = {name: getattr(plan.record, name) for name in builders.PLAIN}
     for p in plan.plans.values():
         here |= as_said(world, getattr(p, which) or {})
     return here
 
 
 def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
-    before = plan.item or field_builders.item(dict.fromkeys(field_builders.PLAIN, ""))
-    after = field_builders.item(said_after(world, plan, "send_raw"))
+    before = plan.item or builders.item(**dict.fromkeys(builders.PLAIN, ""))
+    after = builders.item(**said_after(world, plan, "send_raw"))
     sent = [p.mapping.column_id for p in plan.plans.values() if p.send_raw is not None]
     cells = {**before.values, **{key: after.values[key] for key in sent if key in after.values}}
     cells["npd_id"] = Reading("npd_id", "text", text=str(plan.id), value=str(plan.id))

@@ -14,8 +14,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import at
-from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, roles
+from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, mapping, roles
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
@@ -93,7 +92,7 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
     rejected = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
-    one_way = roles("", on=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
+    one_way = roles("", on=board(mapping(direction=SyncDirection.NPD_TO_MONDAY)))
     plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
 

@@ -14,7 +14,7 @@ from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import FieldPlan
-from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, of_organization, organization, roles
+from tests.decide.builders import FieldFacts, board, chosen, field_facts, mapping, of_organization, organization, roles
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -23,7 +23,7 @@ def value_to_send(plan: FieldPlan) -> Any:
 
 
 def role(rule: str) -> BoardContext:
-    return board({"role_title": {"rule": rule}})
+    return board(mapping(rule=rule))
 
 
 def planned(fields: FieldFacts, key: str = "role_title") -> FieldPlan:
@@ -181,7 +181,7 @@ def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | N
 )
 def test_a_number_takes_its_organizations_country(country: str, setting: str, expected: str | None) -> None:
     firm = organization(None, address_country=country, sync_enabled=False)
-    on = replace(board({"organization": {"column_id": ""}}), settings=PassSettings(region=setting))
+    on = replace(board(mapping("organization", column_id="")), settings=PassSettings(region=setting))
     plan = planned(
         field_facts({"phone": "020 7946 0018", "organization": firm}, {"phone": None}, on=on, agreed={"phone": ""}),
         "phone",

@@ -1,6 +1,5 @@
 """What the documentation names is there: files, headings, commands, options, variables, tables."""
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +10,8 @@ import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
 
-from config.celery import app
 from config.environment import SECRETS, VARIABLES
 from tests.architecture.test_arrows import FLOORS
-from tests.architecture.test_arrows import OURS as ROOMS
 from tests.plugin import ON_REAL_SERVERS
 from tests.support.api_schema import document
 
@@ -30,14 +27,6 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)")
 HANDED_OVER = {"EMBEDDED", "DEMO"}
 FOR_COMPOSE = {"POSTGRES_PASSWORD"}
 VARIABLE_READ = re.compile(r"\benv\(\"(\w+)\"\)")
-FILE = re.compile(r"(?<![\w./*<{~-])((?:[\w.-]+/)+[\w.-]+\.(?:py|html|toml|sql|sh))(?![\w*])")
-BARE = re.compile(r"(?<![\w./*<{-])(\w+\.py)\b")
-IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
-RUN = re.compile(r"\bpython3? -m ([\w.]+)")
-EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py"}
-"""Files of the application that docs/howto/sync-another-model.md makes as an example."""
-NOT_MODULES = {"npd.settling", "sync.W001"}
-"""What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""
 MAP = "docs/architecture.md"
 """The page that says where things are: what a row of its tables names, its files hold."""
 
@@ -97,52 +86,10 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there() -> None:
     assert not wrong(dead)
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    """By its path from the root or from the page; a bare name, as some file of ours has it."""
-
-    def missing(page: Path) -> Iterator[str]:
-        named = set(FILE.findall(code(page))) - EXAMPLES
-        yield from (path for path in named if not (ROOT / path).exists() and not (page.parent / path).exists())
-        yield from set(BARE.findall(code(page))) - file_names()
-
-    assert not wrong(missing)
-
-
-@cache
-def file_names() -> set[str]:
-    folders = [ROOT / name for name in (*ROOMS, "ops", "data")]
-    return {path.name for path in [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]}
-
-
 @pytest.mark.parametrize("name", ON_REAL_SERVERS)
 def test_every_test_that_runs_on_real_servers_too_is_there(name: str) -> None:
     path, _, test = name.partition("::")
     assert f"def {test.partition('[')[0]}" in (ROOT / "tests" / path).read_text()
-
-
-def test_every_module_that_is_named_is_there_and_holds_what_is_imported() -> None:
-    def missing(page: Path) -> Iterator[str]:
-        named = {span for span in SPAN.findall(prose(page)) if re.fullmatch(r"\w+(?:\.\w+)+", span)}
-        named = named - NOT_MODULES - task_names() | set(RUN.findall(code(page)))
-        imported = [(module, name) for module, names in IMPORT.findall(code(page)) for name in names.split(", ")]
-        named |= {module for module, _ in imported}
-        yield from (name for name in named if name.split(".")[0] in ROOMS and not is_module(name))
-        for module, name in imported:
-            if module.split(".")[0] in ROOMS and not hasattr(importlib.import_module(module), name):
-                yield f"{module}.{name}"
-
-    assert not wrong(missing)
-
-
-def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-
-
-@cache
-def task_names() -> set[str]:
-    app.loader.import_default_modules()
-    return set(app.tasks)
 
 
 def rows_of_tables(page: str) -> list[str]:

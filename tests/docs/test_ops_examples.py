@@ -1,11 +1,8 @@
 """The systemd example in ops/ starts what the Procfile starts; the operator's page names commands that work."""
 
 import configparser
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from config.environment import SECRETS
@@ -48,26 +45,3 @@ def test_no_command_of_the_pages_shows_a_secret_to_everybody_on_the_machine() ->
     ]
     assert len(commands) > 10
     assert [line for line in commands if secret.search(by_shell.sub("", line))] == []
-
-
-def test_the_backup_command_backs_up_nothing_where_no_database_is_named_and_for_its_owner_alone(tmp_path: Path) -> None:
-    """An empty name is the user's own database to pg_dump: a dump of that looks like a backup."""
-    text = (ROOT / "docs" / "howto" / "operate.md").read_text()
-    (command,) = re.findall(r"^\$ (.*pg_dump .*)$", text, re.MULTILINE)
-    (file,) = re.findall(r"--file=(\S+)", command)
-    assert file.startswith("/var/backups/")
-    called = tmp_path / "called"
-    pg_dump = tmp_path / "pg_dump"
-    pg_dump.write_text(f'#!/bin/sh\necho "$*" > {called}; env | grep ^PG | sort >> {called}\n')
-    pg_dump.chmod(0o755)
-    env = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=env | {"DATABASE_URL": ""}).returncode != 0
-    assert not called.exists()
-    named = env | {"DATABASE_URL": "postgresql://npd:p%40ss@db.example.org/npd?sslmode=require&prepare_threshold=off"}
-    assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=named).returncode == 0
-    assert called.stat().st_mode & 0o777 == 0o600
-    arguments, *variables = called.read_text().splitlines()
-    assert "p@ss" not in arguments  # ps shows them to everybody on the machine
-    assert "postgresql://" not in arguments
-    expected = ["PGDATABASE=npd", "PGHOST=db.example.org", "PGPASSWORD=p@ss", "PGSSLMODE=require", "PGUSER=npd"]
-    assert variables == expected

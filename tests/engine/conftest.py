@@ -30,6 +30,6 @@ def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selectio
     npd, monday = conflict.npd_data, conflict.monday_data
     sides: dict[str, Any] = {key: {"npd": npd.get(key), "monday": monday.get(key)} for key in conflict.conflict_fields}
     if conflict.kind == "identity":
-        sides = {"record": {"npd": npd["what"], "monday": None}}
+        sides = {"record": {"npd": conflict.question, "monday": None}}
     chosen = {key: FieldSelection(**selection) for key, selection in selections.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=sides)

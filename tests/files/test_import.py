@@ -351,7 +351,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     Contact.objects.filter(name="Cid").update(role_title="Changed since")
     question = browser.get(undo).content.decode()
     assert "Undo the import of “people.csv”?" in question
-    assert "3 records that the import made are deleted in NPD." in question
+    assert "3 records that the import made are deleted in NPD, and can be restored." in question
     assert "Undo and delete 3 records" in question
     answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer

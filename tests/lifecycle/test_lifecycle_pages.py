@@ -41,7 +41,7 @@ def act(client: Client, page: str, action: str, *keys: Any) -> str:
 def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_so(away: Client) -> None:
     keys = [Contact.objects.create(name=name, email=f"{name}@x.org").pk for name in ("ann", "bob", "eve")]
     form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[:2]], "post": "yes"}
-    [_what_was_deleted, message] = away.post(CONTACTS, form, follow=True).context["messages"]
+    [message, _what_was_deleted] = away.post(CONTACTS, form, follow=True).context["messages"]
     undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(message))[0]
     question = away.get(undo)
     assert question.context["question"].button == "Restore 2 deleted records"
@@ -49,7 +49,7 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
     Tombstone.objects.filter(entity_id=keys[0]).update(state="waiting")
-    assert "1 selected record is left out: erased, or restored already." in away.get(undo).content.decode()
+    assert away.get(undo).context["question"].button == "Restore 1 deleted record"
     Tombstone.objects.update(state="restored")
     assert not away.get(undo).context["question"].button
 
@@ -138,7 +138,7 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
 def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_restored(away: Client) -> None:
     contact = Contact.objects.create(name="Ann Lind")
     deleted = away.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
-    [_what_was_deleted, message] = deleted.context["messages"]
+    [message, _what_was_deleted] = deleted.context["messages"]
     assert f"/restore/?next={quote(CONTACTS, safe='')}" in str(message)
     assert str(message).startswith("Deleted by mistake? <a ")
     [lost] = away.get(f"{CONTACTS}{contact.pk}/change/", follow=True).context["messages"]
@@ -163,7 +163,7 @@ def test_every_type_of_a_selection_needs_permission(client: Client, monkeypatch:
     client.force_login(clerk)
     keys = list(Tombstone.objects.values_list("pk", flat=True))
     sent = {"action": "bring_back", "_selected_action": keys, "confirmed": "yes"}
-    assert "needs the permission" in client.post(DELETED, sent, follow=True).content.decode()
+    assert client.post(DELETED, sent).status_code == 403
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 

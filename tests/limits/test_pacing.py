@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +21,7 @@ def of_day(limit: int, remaining: float, seconds: float) -> Quota:
     """The quota so many seconds before midnight, with so many calls left after the reserve."""
     quota = Quota(api_quota.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
     quota.day_limit = limit
-    quota.day_calls = Decimal(limit) - quota.day_reserve - Decimal(remaining)
+    quota.day_calls = limit - quota.day_reserve - remaining  # type: ignore[assignment]
     return quota
 
 

@@ -1,7 +1,7 @@
 """The way out of a stop: a person tries again, Monday is asked once, and what is over ends."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from sync.kernel.humanize import due_time
 from sync.limits import BlockedKind, api_quota, breaker, stops
 from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
-from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
+from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
@@ -26,7 +26,6 @@ from sync.records import availability
 from tests.admin import states
 from tests.limits.test_breaker import ANSWER
 from tests.limits.test_worker import edit
-from tests.support.clock import reset_clock, stop_clock
 from tests.support.waiting import at_once
 from tests.support.world import World
 
@@ -214,23 +213,7 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
 @pytest.mark.django_db
 @pytest.mark.parametrize(("used", "others"), [(180, 90), (50, 0)])
 def test_what_monday_counts_beyond_our_calls_is_the_other_tokens(used: int, others: int) -> None:
-    stop_clock(datetime(2026, 12, 1, 12, tzinfo=UTC))
-    ApiUsage.objects.create(slot=sync_now() - timedelta(hours=1), calls=90)
-    apply_account_info(AccountInfo(day_limit=400, usage_by_day={"2026-12-01": used}, usage_as_of=sync_now()), "")
-    reset_clock()
-    assert ApiQuota.objects.get().others_calls == others
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("usage_as_of", "others"), [("2026-11-30T23:59:58Z", 700), ("2026-12-01T00:00:01Z", 0)])
-def test_in_the_first_seconds_of_a_day_mondays_figure_counts_if_it_is_of_the_day_before(
-    usage_as_of: str, others: int
-) -> None:
-    stop_clock(datetime(2026, 12, 1, 0, 0, 2, tzinfo=UTC))
-    with api_quota.lock_quota() as quota:
-        assert quota.day == date(2026, 11, 30)
-    by_day = {"2026-11-30": 700, "2026-12-01": 9}
-    info = AccountInfo(day_limit=1_000, usage_by_day=by_day, usage_as_of=datetime.fromisoformat(usage_as_of))
-    apply_account_info(info, "")
-    reset_clock()
+    today = api_quota.day_of(sync_now())
+    ApiQuota.objects.create(id=1, day=today, day_calls=90)
+    apply_account_info(AccountInfo(day_limit=400, usage_by_day={today.isoformat(): used}), "")
     assert ApiQuota.objects.get().others_calls == others

@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
-from sync.models import ApiQuota, ApiUsage, BoardLink
+from sync.models import ApiQuota, BoardLink
 from sync.operations.person_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
@@ -90,17 +90,7 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     SyncQueueService().process("contact")
     assert stops.monday_account().failures == 1
-    assert api_quota.forecast().used == 7
-
-
-def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
-    from sync.tasks import refresh_quota
-
-    monday.limits(plan="standard")
-    world.pass_time(days=9)
-    refresh_quota()
-    assert ApiUsage.objects.count() == 1
-    assert api_quota.forecast().limit == 1_000
+    assert api_quota.read_quota().used_today == 7
 
 
 def all_changed(world: World, monday: Planned, people: int, *, points: int) -> None:

@@ -15,7 +15,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApiQuota, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import ApiQuota, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
@@ -143,7 +143,6 @@ def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
     ApiQuota.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
-    ApiUsage.objects.create(slot=now - timedelta(minutes=20), calls=400)
 
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {

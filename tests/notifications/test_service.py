@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.models.attention import Frequency
 from sync.operations import retention
-from sync.operations.notifications import FAILURES_BEFORE_DAILY, add_chat, choose, notify_people, send_test
+from sync.operations.notifications import add_chat, choose, notify_people, send_test
 from sync.tasks import notify
 from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats
@@ -300,22 +300,6 @@ def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: M
     assert (chat.failures, chat.failed_since, chat.problem) == (0, None, "")
     assert len(chats.calls) == 2
     assert len(mail.mails) == 1
-
-
-def test_a_receiver_failing_for_a_day_is_tried_daily_and_misses_nothing(ada: User, mail: MailServer) -> None:
-    fails("Ann")
-    choose(ada, Frequency.AT_ONCE)
-    mail.busy = True
-    for _ in range(FAILURES_BEFORE_DAILY + 1):
-        notified_after(hours=1, seconds=1)
-    receiver = NotificationReceiver.objects.get()
-    assert receiver.failures == FAILURES_BEFORE_DAILY + 1
-    assert receiver.due_at.hour == 8
-    notified_after(hours=1)
-    assert NotificationReceiver.objects.get().failures == receiver.failures
-    mail.busy = False
-    notified_after(days=1)
-    assert "Ann" in text(mail)
 
 
 def test_a_worker_that_ends_while_it_sends_loses_nothing(chats: Chats) -> None:

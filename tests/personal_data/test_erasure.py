@@ -230,13 +230,11 @@ def test_an_administrator_exports_and_erases_on_the_records_page(client: Client,
     assert "personal-data-" in exported.headers["Content-Disposition"]
     assert json.loads(exported.content)["record"]["email"] == EMAIL
     assert "no-store" in exported.headers["Cache-Control"]
-    question = client.post(page, {"act": "erase"})
-    assert question.context["question"].deletes
-    assert Contact.objects.filter(pk=contact.pk).exists(), "the first click only asks"
-    hidden = dict(question.context["hidden"])
-    assert "the name that you typed is another" in client.post(page, hidden | {"name": "Ann"}).content.decode()
-    assert Contact.objects.filter(pk=contact.pk).exists(), "another name was typed"
-    assert client.post(page, hidden | {"name": f" {NAME}"}).status_code == 302
+    for typed in ("", "Ann"):
+        again = client.post(page, {"act": "erase", "name": typed}).content.decode()
+        assert "the name that you typed is another" in again
+        assert Contact.objects.filter(pk=contact.pk).exists()
+    assert client.post(page, {"act": "erase", "name": f" {NAME}"}).status_code == 302
     assert not Contact.objects.filter(pk=contact.pk).exists()
     lines = LogEntry.objects.filter(object_id=str(contact.pk))
     assert lines.count() == 2

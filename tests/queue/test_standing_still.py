@@ -1,13 +1,12 @@
 """Why rows wait where several things hold them at once: what lasts longest is what is said."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import BlockedKind, Grant, Wait, api_quota, breaker, grant, monday_account
+from sync.limits import BlockedKind, api_quota, breaker, grant, monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
@@ -48,15 +47,15 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
 
 def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
     status, wait = availability.of("contact"), grant("contact")
-    assert isinstance(wait, Wait)
-    assert (wait.kind, wait.reason, wait.until) == (status.reason_code, status.detail, status.until)
+    assert not wait.is_available
+    assert (wait.reason_code, wait.detail, wait.until) == (status.reason_code, status.detail, status.until)
 
 
 def test_the_permission_to_work_is_three_statements(django_assert_num_queries: Any) -> None:
     with api_quota.lock_quota():
         pass
     with django_assert_num_queries(3):  # link and lease, account, quota
-        assert isinstance(grant("contact"), Grant)
+        assert grant("contact").is_available
 
 
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
@@ -64,12 +63,11 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     with api_quota.lock_quota() as quota:
         quota.day_limit = 10
-        quota.day_calls = Decimal(10)
+        quota.day_calls = 10
     assert availability.of("contact").reason_code is BlockedKind.QUOTA
     wait = grant("contact")
-    assert isinstance(wait, Wait)
-    assert wait.kind is BlockedKind.ACCOUNT
-    assert wait.reason.endswith("It goes on once Monday has answered.")
+    assert wait.reason_code is BlockedKind.ACCOUNT
+    assert wait.detail.endswith("It goes on once Monday has answered.")
 
 
 def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:

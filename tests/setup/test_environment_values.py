@@ -22,39 +22,26 @@ from tests.support.servers import NOT_FOR_TESTS
 
 WRONG = [
     ("DATABASE_URL", "postgresql://u:SEC#RET/PW@127.0.0.1:1/db"),
-    ("DATABASE_URL", "postgresql://u:12/SECRET@127.0.0.1:1/db"),
-    ("DATABASE_URL", "postgresql://u:12?SECRET@127.0.0.1:1/db"),
     ("DATABASE_URL", "postgresql://u:[SECRET@127.0.0.1:1/db"),
-    ("DATABASE_URL", "postgres:/u:SECRETPW@127.0.0.1/db"),
     ("CELERY_BROKER_URL", "SECRET"),
     ("MONDAY_API_KEY", "SECRÉT"),
     ("DATABASE_URL", "postgresql://u:SECRET"),
     ("DATABASE_URL", "mysql://u:SECRET@h/d"),
-    ("DATABASE_URL", "sqlite:///db.sqlite3"),
     ("REDIS_URL", "redis://u:SECRET"),
     ("PORT", "abc"),
     ("PORT", "0"),
     ("SANDBOX_PORT", "65536"),
-    ("DATABASE_URL", "postgresql://u:123456"),
     ("TRUSTED_PROXIES", "-1"),
-    ("SYNC_GUARD_PERCENT", "-5"),
     ("SYNC_GUARD_RECORDS", "1.5"),
-    ("MONDAY_TIMEOUT_SECONDS", "-1"),
     ("MONDAY_TIMEOUT_SECONDS", "0"),
     ("CRON_SECRET", "SECRET"),
-    ("METRICS_TOKEN", "SECRET-four"),
-    ("MONDAY_WEBHOOK_TOKEN", "SECRET"),
     ("METRICS_TOKEN", "SECRÉT-of-23-characters"),
     ("MONDAY_WEBHOOK_TOKEN", "as base64 writes it: SEC/RET+"),
-    ("MONDAY_WEBHOOK_TOKEN", "SECRET-with-%2F-in-it"),
     ("MONDAY_SETTLE_SECONDS", "nan"),
     ("NEW_ITEM_WAIT_SECONDS", "5 min"),
-    ("REQUIRE_TWO_FACTOR", "enabled"),
     ("DEBUG", "ture"),
     ("SITE_URL", "npd.example.org"),
     ("SITE_URL", "HTTPS://npd.example.org"),
-    ("MONDAY_API_URL", "api.monday.com/v2"),
-    ("OIDC_SERVER_URL", "login.example.org"),
     ("SENTRY_DSN", "SECRET@sentry.example.org"),
     ("API_THROTTLE", "many"),
     ("SYNC_NOW_THROTTLE", "0/min"),
@@ -67,16 +54,12 @@ RIGHT = [
     ("EMAIL_URL", "smtp+tls://npd%40x.org:p@smtp.x.org:587", None),
     ("MONDAY_SETTLE_SECONDS", "0", 0.0),
     ("MONDAY_TIMEOUT_SECONDS", "2.5", 2.5),
-    ("CRON_SECRET", "twelve-chars", None),
-    ("METRICS_TOKEN", "", ""),
     ("MONDAY_WEBHOOK_TOKEN", "q9Ij-_+kTz0pWx.~6Q==", None),
     ("SITE_URL", "http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
     ("SENTRY_DSN", "https://key@sentry.example.org/1", None),
     ("API_THROTTLE", "10/hour", None),
     ("SYNC_GUARD_RECORDS", "0", 0),
     ("DEBUG", "False", False),
-    ("DEBUG", "no", False),
-    ("REQUIRE_TWO_FACTOR", "1", True),
     ("REQUIRE_TWO_FACTOR", "On", True),
     ("ENCRYPTION_KEY", "new, old", ["new", "old"]),
     ("SECRET_KEY", "$begins-with-what-means-another-variable", None),
@@ -163,24 +146,6 @@ def test_a_quoted_password_of_any_characters_reaches_driver_and_broker(shell: No
     broker = make_url(environment.broker_url(environment.database_url()))
     assert (broker.username, broker.password) == ("u", password)
     assert password in set(environment.secret_texts())
-
-
-def test_postgresqls_programs_get_the_urls_options_too(shell: None) -> None:
-    os.environ["DATABASE_URL"] = "postgresql://u:p@h:5/d?sslcert=/c&sslkey=/k&connect_timeout=3&prepare_threshold=0"
-    assert environment.libpq_variables() == {
-        "PGHOST": "h",
-        "PGPORT": "5",
-        "PGUSER": "u",
-        "PGPASSWORD": "p",
-        "PGDATABASE": "d",
-        "PGSSLCERT": "/c",
-        "PGSSLKEY": "/k",
-        "PGCONNECT_TIMEOUT": "3",
-    }
-
-
-def test_without_a_database_its_programs_get_no_variables_and_nothing_is_warned_of(shell: None) -> None:
-    assert environment.libpq_variables() == {}
 
 
 @pytest.mark.parametrize(

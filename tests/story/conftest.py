@@ -37,6 +37,15 @@ class Hand:
         self.clicks += 1
 
 
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desk", "phone"])
+def screen(page: Page, request: pytest.FixtureRequest) -> Page:
+    """The page on a desk and light, then on a phone and dark: a journey is played on each."""
+    width, scheme = request.param
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    return page
+
+
 @contextmanager
 def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
     """A sandbox with options of its own, on the run's port; the usual one comes back at its next use."""

@@ -1,7 +1,7 @@
 """People at work with everything running, in a real browser: whoever begins, undoes, is on a phone, may only resolve.
 
-Each looks at the main pages on a desk and on a phone, light and dark, with axe. The Monday morning after an outage is
-test_monday_morning.py.
+Each is played on a desk and on a phone, and looks at the main pages with axe, light and dark. The Monday morning after
+an outage is test_monday_morning.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sync import attention
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import Hand, every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
-from tests.support.pages import barriers, barriers_in_every_look, inbox_badge, press
+from tests.support.pages import barriers, barriers_in_both_schemes, inbox_badge, press
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.support.world import mail
@@ -63,26 +63,26 @@ def new_site(
         processes.rest()
 
 
-def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page: Page, mails: MailServer) -> None:
+def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, screen: Page, mails: MailServer) -> None:
     monday = new_site.sandbox
     board = a_board(monday, "Our people", *PEOPLE)
     ann = an_item(monday, board, "Ann Ångström", mail=mail("ann@example.com"), job="Head")
-    page.goto(HOME)
-    faults = barriers_in_every_look(page)
-    sign_in(new_site, page)
-    page.get_by_text("Not set up: nothing is synced yet").wait_for()
-    faults += barriers_in_every_look(page)
-    add_contact(page, "Ann Ångström", "ann@example.com")
-    add_contact(page, "Bob Stone", "bob@example.com")
-    follow_by_mail(page)
-    page.goto(HOME)
-    connect(page, monday.token)
-    faults += barriers_in_every_look(page)
-    faults += set_up(page, board)
+    screen.goto(HOME)
+    faults = barriers_in_both_schemes(screen)
+    sign_in(new_site, screen)
+    screen.get_by_text("Not set up: nothing is synced yet").wait_for()
+    faults += barriers_in_both_schemes(screen)
+    add_contact(screen, "Ann Ångström", "ann@example.com")
+    add_contact(screen, "Bob Stone", "bob@example.com")
+    follow_by_mail(screen)
+    screen.goto(HOME)
+    connect(screen, monday.token)
+    faults += barriers_in_both_schemes(screen)
+    faults += set_up(screen, board)
 
-    page.get_by_role("link", name="Go to Home").click()
-    expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
-    faults += barriers_in_every_look(page)
+    screen.get_by_role("link", name="Go to Home").click()
+    expect(screen.locator("#npd-home-state strong")).to_have_text("All is well")
+    faults += barriers_in_both_schemes(screen)
     assert not faults
     assert synced()
     assert monday.item_named("Bob Stone")
@@ -90,26 +90,26 @@ def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page
     assert contact.role_title == "Head"
 
     with worker_asleep(new_site):
-        page.goto(f"/admin/npd/contact/{contact.pk}/change/")
-        page.locator("[name=role_title]").fill("Director")
-        page.get_by_role("button", name="Save and continue editing").click()
-        page.get_by_text(re.compile("was (?:added|changed) successfully")).wait_for()
+        screen.goto(f"/admin/npd/contact/{contact.pk}/change/")
+        screen.locator("[name=role_title]").fill("Director")
+        screen.get_by_role("button", name="Save and continue editing").click()
+        screen.get_by_text(re.compile("was (?:added|changed) successfully")).wait_for()
         monday.act("edit", item_id=ann, column_id="job", text="Chair")
-    expect(inbox_badge(page)).to_have_text("1")
+    expect(inbox_badge(screen)).to_have_text("1")
     message = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
     assert mails.recipients == ["admin@example.com"]
     # The mail's own link leads to both sides.
     text = message.get_body(("plain",)).get_content()
     link = re.search(rf"{re.escape(new_site.url)}\S+/screen/", text)
     assert link, text
-    page.goto(link[0])
-    page.locator(".cfl-current").wait_for()
+    screen.goto(link[0])
+    screen.locator(".cfl-current").wait_for()
     for value in ("Director", "Chair"):
-        expect(page.locator("[data-row]")).to_contain_text(value)
-    page.get_by_role("radio", name="Chair").check()
-    page.get_by_role("button", name="Resolve", exact=True).click()
-    page.get_by_text("Resolved: Role is “").wait_for()
-    expect(inbox_badge(page)).to_have_text("")
+        expect(screen.locator("[data-row]")).to_contain_text(value)
+    screen.get_by_role("radio", name="Chair").check()
+    screen.get_by_role("button", name="Resolve", exact=True).click()
+    screen.get_by_text("Resolved: Role is “").wait_for()
+    expect(inbox_badge(screen)).to_have_text("")
     new_site.wait_for("both sides agree", lambda: synced() and not SyncConflict.objects.filter(resolved_at=None))
     contact.refresh_from_db()
     assert contact.role_title == monday.item(ann)["values"]["job"] == "Chair"
@@ -146,23 +146,21 @@ def connect(page: Page, token: str) -> None:
 
 
 def set_up(page: Page, board: str) -> list[str]:
-    """From the choice of boards to the run, on a phone: contacts on a board that is there, organizations on a new."""
-    page.set_viewport_size({"width": 390, "height": 844})
+    """From the choice of boards to the run: contacts on a board that is there, organizations on a new."""
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
-    faults = barriers_in_every_look(page)
+    faults = barriers_in_both_schemes(page)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which column holds which field?").wait_for()
-        faults += barriers_in_every_look(page)
+        faults += barriers_in_both_schemes(page)
         page.get_by_role("button", name=re.compile("^Next: ")).click()
     # The worker compares, and the page follows by itself.
     page.get_by_role("button", name="Start", exact=True).wait_for()
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(page)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
-    faults += barriers_in_every_look(page)
-    page.set_viewport_size({"width": 1280, "height": 900})
+    faults += barriers_in_both_schemes(page)
     return faults
 
 
@@ -173,33 +171,33 @@ def edit(site: Site, contact: Contact, column: str, text: str) -> None:
 # Somebody who puts a value back.
 
 
-def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, page: Page) -> None:
+def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, screen: Page) -> None:
     Contact.objects.create(name="Danuta Mathai", email="danuta@example.com", phone="+12025550188")
     site.wait_for("she is synced", synced)
     danuta = Contact.objects.get()
     edit(site, danuta, "phone", "+1 202 555 0199 US")
     site.wait_for("the wrong number came", lambda: Contact.objects.filter(phone__endswith="0199"))
-    sign_in(site, page)
+    sign_in(site, screen)
     hand = Hand()
 
-    press(page, "Control+k")
-    page.keyboard.type("mathai danuta")
-    hand.click(page.locator("#command-results-list").get_by_role("link", name=re.compile("Danuta Mathai")))
-    activity = page.get_by_role("region", name="Activity")
+    press(screen, "Control+k")
+    screen.keyboard.type("mathai danuta")
+    hand.click(screen.locator("#command-results-list").get_by_role("link", name=re.compile("Danuta Mathai")))
+    activity = screen.get_by_role("region", name="Activity")
     undo = activity.get_by_role("link", name=re.compile("^Undo… ?: Phone"))
     undo.wait_for()
-    faults = barriers_in_every_look(page)
+    faults = barriers_in_both_schemes(screen)
     hand.click(undo)
-    question = page.locator(".npd-question")
+    question = screen.locator(".npd-question")
     for number in ("0188", "0199"):
         expect(question).to_contain_text(number)
-    faults += barriers_in_every_look(page)
-    hand.click(page.get_by_role("button", name="Put the value back"))
+    faults += barriers_in_both_schemes(screen)
+    hand.click(screen.get_by_role("button", name="Put 1 value back"))
 
-    page.get_by_text("1 value restored").wait_for()
-    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
+    screen.get_by_text("1 value restored").wait_for()
+    expect(screen.get_by_label("Sync state")).to_contain_text("Synced")
     activity.get_by_role("link", name=re.compile("^Redo… ?: Phone")).wait_for()
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(screen)
     assert hand.clicks == 3
     assert not faults
     danuta.refresh_from_db()
@@ -239,10 +237,10 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     expect(rows).to_have_count(len(names) + 1)
     # Six lines of a card: a value may take four, as who chooses a side has to see it.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(page)
     hand.click(group.locator(".npd-button-main"))
     page.locator(".cfl-current").wait_for()
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(page)
     for _ in names:
         hand.click(page.locator("input[name=pick-role_title][value=monday]"))
         next_one = page.locator(".cfl-foot .cfl-primary")
@@ -252,7 +250,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
             hand.click(next_one)
     assert hand.clicks == 1 + 2 * len(names)
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()  # the next that waits
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(page)
 
     page.goto("/admin/npd/contact/")
     faults += barriers(page)
@@ -265,7 +263,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     page.locator("[data-state]").first.wait_for()
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(page)
     page.goto(HOME)
     expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
     context.close()
@@ -284,7 +282,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
 
 
 def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
-    site: Site, page: Page, chromium: Browser
+    site: Site, screen: Page, chromium: Browser
 ) -> None:
     Contact.objects.create(name="Ann", email="ann@example.com", role_title="Old")
     site.wait_for("she is synced", synced)
@@ -293,14 +291,14 @@ def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
         Contact.objects.update(role_title="Head")
         edit(site, ann, "role_title", "Chair")
     site.wait_for("she needs attention", lambda: sum(attention.counts().values()) == 1)
-    sign_in(site, page)
-    link = invite(page, "lea", "Resolve")
+    sign_in(site, screen)
+    link = invite(screen, "lea", "Resolve")
 
-    context = chromium.new_context(base_url=site.url, locale="en-GB", viewport={"width": 1280, "height": 900})
+    context = chromium.new_context(base_url=site.url, locale="en-GB", viewport=screen.viewport_size)
     context.set_default_timeout(PAGE_TIMEOUT)
     hers = context.new_page()
     hers.goto(link)
-    faults = barriers_in_every_look(hers)
+    faults = barriers_in_both_schemes(hers)
     for name in ("New password", "New password confirmation"):
         hers.get_by_label(name, exact=True).fill("a long way to the sea")
     hers.get_by_role("button", name="Set the password").click()
@@ -310,24 +308,24 @@ def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
     hers.get_by_role("button", name="Sign in", exact=True).click()
     expect(hers.locator("#npd-home-state strong")).to_have_text("Syncing; 1 thing needs attention")
     expect(hers.get_by_role("link", name="Pause…")).to_have_count(0)
-    faults += barriers_in_every_look(hers)
+    faults += barriers_in_both_schemes(hers)
 
     hers.goto(f"/admin/npd/contact/{ann.pk}/change/")
     for name in ("Save", "Sync now", "Delete"):
         expect(hers.get_by_role("button", name=name)).to_have_count(0)
     expect(hers.locator("#contact_form").locator("input:not([type=hidden]), textarea, select")).to_have_count(0)
-    faults += barriers_in_every_look(hers)
+    faults += barriers_in_both_schemes(hers)
     for path in ("/admin/sync/syncqueue/", "/admin/sync/boardlink/", "/admin/auth/user/", "/admin/npd/contact/add/"):
         answer = hers.goto(path)
         assert answer
         assert answer.status == 403
-    faults += barriers_in_every_look(hers)
+    faults += barriers_in_both_schemes(hers)
 
     hers.goto(HOME)
     hers.locator(".npd-home-group").locator(".npd-button-main").click()
     hers.locator(".cfl-current").wait_for()
     expect(hers.locator("input[value=custom], input[type=text]")).to_have_count(0)
-    faults += barriers_in_every_look(hers)
+    faults += barriers_in_both_schemes(hers)
     hers.get_by_role("radio", name="Chair").check()
     hers.get_by_role("button", name="Resolve, then Home").click()
     expect(hers.locator("#npd-home-state strong")).to_have_text("All is well")
@@ -341,8 +339,8 @@ def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
 
 
 def invite(page: Page, name: str, group: str) -> str:
-    """From Home: a new user of a group; the link by which they set a password, as no mail goes out here."""
-    page.get_by_role("link", name=re.compile("Settings$")).first.click()
+    """From Settings: a new user of a group; the link by which they set a password, as no mail goes out here."""
+    page.goto("/admin/settings/")
     page.get_by_role("link", name=re.compile("^Users")).click()
     page.get_by_role("link", name="Add user").click()
     page.get_by_label("Username").fill(name)

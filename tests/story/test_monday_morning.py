@@ -11,7 +11,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import registry
 from tests.story.conftest import Hand, sign_in, synced
-from tests.support.pages import barriers_in_every_look, inbox_badge
+from tests.support.pages import barriers_in_both_schemes, inbox_badge
 from tests.support.world import mail
 
 if TYPE_CHECKING:
@@ -34,41 +34,41 @@ CLICKS = 1 + 1 + 1 + (1 + 2 * 10) + 2 * 2 + 1
 """Try again, the column, the board; Resolve and two for each conflict; two for each email, which follow; Create."""
 
 
-def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, page: Page) -> None:
+def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, screen: Page) -> None:
     people = in_step(site)
-    sign_in(site, page)
-    an_outage_begins(site, page)
+    sign_in(site, screen)
+    an_outage_begins(site, screen)
     edits_on_both_sides(site, people)
-    faults = barriers_in_every_look(page)
+    faults = barriers_in_both_schemes(screen)
     hand = Hand()
 
     site.sandbox.control("faults", "DELETE")
-    hand.click(page.get_by_role("button", name="Try again now"))
-    page.get_by_text("Monday answers, and sync goes on.").wait_for()
-    expect(page.locator("#npd-home-state strong")).to_have_text("Syncing; 5 things need attention")
-    expect(inbox_badge(page)).to_have_text("5")
+    hand.click(screen.get_by_role("button", name="Try again now"))
+    screen.get_by_text("Monday answers, and sync goes on.").wait_for()
+    expect(screen.locator("#npd-home-state strong")).to_have_text("Syncing; 5 things need attention")
+    expect(inbox_badge(screen)).to_have_text("5")
     site.wait_for("the one-sided edits went over", lambda: one_sided_edits_went_over(site))
-    for (cause, whom, button), group in zip(GROUPS, page.locator(".npd-home-group").all(), strict=True):
+    for (cause, whom, button), group in zip(GROUPS, screen.locator(".npd-home-group").all(), strict=True):
         expect(group.locator(".npd-home-cause")).to_contain_text(cause)
         expect(group.locator("summary").first).to_contain_text(whom)
         expect(group.locator(".npd-button-main")).to_contain_text(button)
-    faults += barriers_in_every_look(page)
+    faults += barriers_in_both_schemes(screen)
 
-    the_column_comes_back(site, page, hand)
-    the_archived_are_restored(page, hand)
-    hand.click(main_button(page, "Role changed on both sides"))
-    faults += barriers_in_every_look(page)
-    sides = conflicts_are_resolved(page, hand)
+    the_column_comes_back(site, screen, hand)
+    the_archived_are_restored(screen, hand)
+    hand.click(main_button(screen, "Role changed on both sides"))
+    faults += barriers_in_both_schemes(screen)
+    sides = conflicts_are_resolved(screen, hand)
     # The next that waits are the two emails.
-    faults += barriers_in_every_look(page)
-    refused_emails_are_corrected(page, hand)
-    page.wait_for_url("**/admin/")
-    hand.click(main_button(page, "No email yet, so we can't tell who this is"))
+    faults += barriers_in_both_schemes(screen)
+    refused_emails_are_corrected(screen, hand)
+    screen.wait_for_url("**/admin/")
+    hand.click(main_button(screen, "No email yet, so we can't tell who this is"))
 
-    expect(page.locator("#npd-home-state strong")).to_have_text("All is well")
-    expect(page.locator(".npd-home-group")).to_have_count(0)
-    expect(inbox_badge(page)).to_have_text("")
-    faults += barriers_in_every_look(page)
+    expect(screen.locator("#npd-home-state strong")).to_have_text("All is well")
+    expect(screen.locator(".npd-home-group")).to_have_count(0)
+    expect(inbox_badge(screen)).to_have_text("")
+    faults += barriers_in_both_schemes(screen)
     assert hand.clicks == CLICKS
     assert not faults
     nothing_is_lost(site, sides)

@@ -72,19 +72,15 @@ def barriers(page: Page) -> list[str]:
     return [f"{page.url}: {fault}" for fault in faults]
 
 
-def barriers_in_every_look(page: Page) -> list[str]:
-    """The same on a desk and on a phone, light and dark; then the page is as it was."""
-    before, faults = page.viewport_size, list[str]()
+def barriers_in_both_schemes(page: Page) -> list[str]:
+    """The same light and dark; then the page is in the scheme in which it was."""
     page.evaluate(STAND_STILL)
+    before = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    faults = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        for width in (1280, 390):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_function("width => innerWidth === width", arg=width)
-            faults += [f"{width}, {scheme}: {fault}" for fault in barriers(page)]
-    page.emulate_media(color_scheme="null")
-    if before:
-        page.set_viewport_size(before)
+        faults += [f"{scheme}: {fault}" for fault in barriers(page)]
+    page.emulate_media(color_scheme=before)
     return faults
 
 

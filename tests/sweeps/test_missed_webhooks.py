@@ -1,4 +1,4 @@
-"""What webhooks missed is found by the activity log and by the items' last update; nothing is done twice."""
+"""What webhooks missed is found by the activity log; nothing is done twice."""
 
 import json
 from collections.abc import Callable
@@ -44,21 +44,6 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     assert contact.role_title == "Countess"
 
 
-def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    world.sandbox.control("activity", late_seconds=3_600)
-    try:
-        post.edit(contact, "role_title", "Countess")
-        result = post.sweep()
-        again = post.sweep()
-    finally:
-        world.sandbox.control("activity", late_seconds=0)
-    contact.refresh_from_db()
-    assert (result.rows, result.updated, again.updated) == (0, 1, 0)
-    assert contact.role_title == "Countess"
-
-
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
@@ -77,17 +62,6 @@ def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_fini
     assert world.link().sweep_problem == ""
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-
-
-def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(world: World, post: Post) -> None:
-    contact = post.unheard()
-    unknown = {"message": "Cannot query field", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
-    # The other known form this version refuses by itself.
-    world.sandbox.faults({"status": 400, "on": "boards", "body": {"errors": [unknown]}})
-    result = post.sweep(contact)
-    assert contact.role_title == "Countess"
-    assert (result.updated, result.problem) == (1, "")
-    assert "an administrator sets another version" in world.link().sweep_problem
 
 
 def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:

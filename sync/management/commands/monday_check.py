@@ -229,17 +229,18 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
 
 
 def _quota_results() -> Iterator[CheckResult]:
-    forecast = api_quota.forecast()
-    if forecast.limit is None:
+    quota = api_quota.read_quota()
+    if quota.day_limit is None:
         return
-    if forecast.ends_at is not None:
+    sentence = api_quota.usage_sentence(quota)
+    if quota.is_low:
         fix = (
             "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
             "API quota; a larger plan has more."
         )
-        yield CheckResult("warning", "quota", forecast.words, fix)
+        yield CheckResult("warning", "quota", sentence, fix)
     else:
-        yield CheckResult("ok", "quota", forecast.words)
+        yield CheckResult("ok", "quota", sentence)
 
 
 def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:

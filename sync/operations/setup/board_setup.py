@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from itertools import chain
 
@@ -19,7 +18,6 @@ from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
-from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
@@ -303,12 +301,11 @@ def mappings_after(
     """Return the mappings as chosen, not saved; a field that wasn't chosen has none. `columns` are those by field."""
     stored = {mapping.key: mapping for mapping in link.mappings.all()} if link.pk else {}
     mappings = []
-    now = sync_now()
     for position, spec in enumerate(chosen.spec.mappings):
         choice = chosen.choices.fields.get(spec.key)
         if choice is None:
             continue
-        mapping = copy(stored[spec.key]) if spec.key in stored else _new_mapping(link, spec, position, now)
+        mapping = copy(stored[spec.key]) if spec.key in stored else _new_mapping(link, spec, position)
         # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
         mapping.direction = SyncDirection.NONE
         if choice.is_synced:
@@ -321,8 +318,6 @@ def mappings_after(
             # The base belongs to the old column, and another converter stores different values in it.
             if mapping.column_id and (column.id, converter) != (mapping.column_id, mapping.converter):
                 mapping.version += 1
-            if column.id != mapping.column_id:
-                mapping.mapped_at = now
             mapping.column_id = column.id
             mapping.converter = converter
             mapping.options = {"column_type": column.type, "settings": dict(column.settings)}
@@ -332,7 +327,7 @@ def mappings_after(
     return mappings
 
 
-def _new_mapping(link: BoardLink, spec: registry.MappingSpec, position: int, now: datetime) -> FieldMapping:
+def _new_mapping(link: BoardLink, spec: registry.MappingSpec, position: int) -> FieldMapping:
     return FieldMapping(
         link=link,
         key=spec.key,
@@ -344,7 +339,6 @@ def _new_mapping(link: BoardLink, spec: registry.MappingSpec, position: int, now
         column_id=NAME_COLUMN if spec.is_name else "",
         options={},
         version=1,
-        mapped_at=now,
         **board_columns.NO_PROBLEM,
     )
 

@@ -1,7 +1,7 @@
 """Wrong ways with what Monday tells."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sync.clock import SyncNow
@@ -93,7 +93,6 @@ cursor_without_overlap = bug(
 )
 
 
-@instead_of(cursor_without_overlap, "sync.operations.sweep:_Sweep.__init__")
-def _begins_too_late(right: Wrong, sweep: Any, *args: Any, **kwargs: Any) -> None:
-    right(sweep, *args, **kwargs)
-    sweep.begin = sweep.log_begin = sweep.cursor + timedelta(seconds=1)
+@instead_of(cursor_without_overlap, "sync.operations.sweep:begin_of_sweep")
+def _begins_too_late(right: Wrong, cursor: datetime, now: datetime) -> datetime:
+    return cursor + timedelta(seconds=1)
