@@ -76,7 +76,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
     cells = [_step_cells(step) for step in steps[: confirmed_action.MAX_ROWS_SHOWN]]
     table = confirmed_action.RecordTable(("Record", "Field", "Now", "Then"), cells, len(steps))
-    return confirmed_action.Question(title, effects, button, [table.without_empty_columns()])
+    return confirmed_action.Question(title, effects, button, [table])
 
 
 def _step_cells(step: decision_undo.UndoStep) -> tuple[object, ...]:

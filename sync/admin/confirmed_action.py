@@ -27,20 +27,13 @@ class RecordTable:
     total: int  # including the records that are not listed
     title: str = ""
 
-    def without_empty_columns(self) -> "RecordTable":
-        if not self.rows:
-            return self
-        columns = [place for place, cells in enumerate(zip(*self.rows, strict=True)) if any(cells)]
-        heads = [self.heads[place] for place in columns]
-        return replace(self, heads=heads, rows=[[row[place] for place in columns] for row in self.rows])
-
     @property
     def shared(self) -> dict[str, object]:
-        """What is equal in all rows, by its column's head: the page shows it once, above the table."""
-        if not 2 < self.total == len(self.rows):
-            return {}
-        columns = zip(self.heads[1:], zip(*(row[1:] for row in self.rows), strict=True), strict=True)
-        return {head: cells[0] for head, cells in columns if cells[0] and all(cell == cells[0] for cell in cells)}
+        """What is equal in all rows, by its column's head: the page shows it once, above the table, or not if empty."""
+        columns = list(zip(self.heads, zip(*self.rows, strict=True), strict=False))[1:]
+        equal = {head: cells[0] for head, cells in columns if all(cell == cells[0] for cell in cells)}
+        may_show_once = 2 < self.total == len(self.rows)
+        return {head: cell for head, cell in equal.items() if may_show_once or not cell}
 
     @property
     def shown_heads(self) -> list[str]:
