@@ -80,17 +80,17 @@ def bulk_question(
                 effects.setdefault(effect, []).append((name, *cells))
     kinds = [kind for kind in EFFECTS if kind in effects]
     summaries = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
-    lines = [f"{summaries[kind]}." for kind in kinds]
+    lines = []
     if total > MAX_CONFLICTS:
         limit = f"At most {MAX_CONFLICTS} are resolved at once: these are the ones that wait longest."
-        lines.insert(0, f"{total:,} are selected. {limit} Repeat it for the rest.")
+        lines.append(f"{total:,} are selected. {limit} Repeat it for the rest.")
     if digests:
-        lines.append("Conflicts that change before you press the button are skipped and listed afterwards.")
+        lines.append("A conflict that changes before you press the button is skipped and listed afterwards.")
         lines += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
         if any(kind not in ACTS for kind in kinds):
-            lines.append("The values of each conflict can be put back by Undo on its own page.")
+            lines.append("Undo on a conflict's own page puts its values back.")
     else:
-        lines.append("None of them can be resolved this way.")
+        lines.append("Nothing of it can be resolved this way.")
     tables = [_table(effects[kind], summaries[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))

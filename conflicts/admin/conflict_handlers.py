@@ -13,7 +13,7 @@ from conflicts import rejections, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import sides_seen, undo_choice
 from conflicts.case import LOST_SIDES
-from conflicts.effects import Sides
+from conflicts.effects import Sides, effect_of
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, ConflictKind
 from conflicts.text_diff import excerpts
@@ -96,13 +96,16 @@ class UseSide(handlers.Handler):
         self.code = code
         self.choice = CHOICES[code]
 
-    def emptied(self, entry: Entry) -> list[SideValues]:
-        """Return the values that would be removed."""
-        if self.choice == ResolutionType.KEEP_MONDAY:
-            return [value for value in entry.values if value.npd and not value.monday]
-        # “Leave both as they are” and “Keep current value” change neither side.
-        changes_monday = self.code == "keep_npd"
-        return [value for value in entry.values if changes_monday and value.monday and not value.npd]
+    def emptied(self, entry: Entry) -> dict[str, str]:
+        """Return where values would be removed, such as “in NPD”, by the fields' labels."""
+        if self.code == "leave_both":
+            return {}
+        side = resolution.SIDE_OF_TYPE[self.choice]
+        effects = {
+            value.label: effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
+            for value in entry.values
+        }
+        return {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
 
     def fits(self, user: Any, entry: Entry) -> bool:
         """Whether both sides are known, and this person may choose this one.
@@ -119,8 +122,7 @@ class UseSide(handlers.Handler):
 
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
-            where = {"keep_npd": "on Monday", "keep_monday": "in NPD"}.get(self.code, "on both sides")
-            return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
+            return f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}…"
         return super().label(entry)
 
     def effect(self, entry: Entry) -> str:

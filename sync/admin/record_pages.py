@@ -464,17 +464,13 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
 
 def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
+    """Return the records that Ctrl+K finds, with what tells namesakes apart."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
         model_admin = admin.site.get_model_admin(spec.model)
         if not model_admin.has_view_permission(request):
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
-        if spec.name_field:
-            # Enter opens the first result.
-            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
-            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = admin_base.describe(record) or registry.type_label(spec.entity_type)

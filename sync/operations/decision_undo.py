@@ -259,14 +259,6 @@ def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
     return "" if is_sent else "It isn't synced now, so only NPD changes."
 
 
-_KIND_LABELS = {
-    "pull": "what was updated from Monday",
-    "undo": "an undo",
-    "import": "what was imported",
-    "rejected": "an answer to a rejection",
-}
-
-
 @dataclass(frozen=True)
 class UndoResult:
     """The result of an undo."""
@@ -305,15 +297,14 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     lines = []
     for step in undone:
         values: dict[str, Any] = {}
-        sentence = f"{actor} undid what was imported: {step.name} was deleted."
+        sentence = f"{actor} undid the import: {step.name} was deleted."
         if not step.deletes:
             raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
-            label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
             back = f"“{step.restored_text}”" if step.restored_text else "empty"
             before = f"“{step.current_text}”" if step.current_text else "empty"
             # The sentence names no time, because people read it in several time zones.
-            sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
+            sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
         assert step.record is not None
         line = authors.person_line(step.record, "undo", sentence, actor)
         line.key = step.decision.key

@@ -284,14 +284,13 @@ def edits_since_base(
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
     Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
-    the history. Columns that the board lacks, or that were mapped since the deletion, don't count. Without a base, a
-    filled cell counts if it differs from the record's value.
+    the history. Columns that the board lacks don't count. Without a base, a filled cell counts if it differs from the
+    record's value.
     """
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
         is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
-        is_new = mapping.is_newer_than(facts.tombstone.deleted_at)
-        if is_missing or is_new or field_plan.way_of(facts, mapping) not in ways:
+        if is_missing or field_plan.way_of(facts, mapping) not in ways:
             continue
         convert = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(convert, mapping, item)
@@ -356,15 +355,13 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
 
 
 def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
-    """Return the write of a planned removal; it depends on the policy unless a person chose it."""
-    tombstone = plan.facts.tombstone
+    """Return the write of a planned removal."""
     return calls.Write(
         str(plan.id),
         plan.id,
-        str(tombstone.monday_id),
+        plan.item_id,
         columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
-        tombstone=tombstone.pk,
-        policy=None if plan.facts.resolution else plan.item_removal,
+        removes=str(plan.item_removal),
         approval=next(iter(new_removal_requests([plan])), None),
     )
 

@@ -39,9 +39,6 @@ IDEMPOTENCY_MINUTES = 30
 # Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
 
-# Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
-FAULT_WAIT_SECONDS = 300
-
 
 @dataclass(frozen=True)
 class UnansweredDocument:
@@ -150,16 +147,6 @@ def after_resending(document: UnansweredDocument, answer: WriteResult | MondayEr
         fate = Fate.FAIL if is_alone and document.others_answered else Fate.LOOK_AGAIN
         return _same_fate(document, fate, document.wait_seconds, answer.sentence)
     return _same_fate(document, Fate.WAIT, document.wait_seconds)
-
-
-def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
-    """Decide about a document on which NPD Sync itself failed: search for it again, then create it again.
-
-    It counts as an attempt if the record is alone in its document, or if it fails again.
-    """
-    counts = len(intents) == 1 or any(intent.was_searched for intent in intents)
-    fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
-    return [CreatePlan(intent, fate, wait_seconds=FAULT_WAIT_SECONDS, detail=reason) for intent in intents]
 
 
 def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:

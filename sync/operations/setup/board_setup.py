@@ -380,7 +380,7 @@ def _column_values(outcome: SetupOutcome, mapping: FieldMapping, column: BoardCo
     is_moved = column.id != mapping.column_id
     is_converted = converter != mapping.converter
     if is_moved:
-        changed |= {"column_id": column.id, "mapped_at": SyncNow()}
+        changed["column_id"] = column.id
     if is_converted:
         changed["converter"] = converter
     # The base belongs to the old column, and another converter stores different values in it.

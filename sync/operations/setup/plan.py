@@ -133,7 +133,6 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
     if link.group_id not in chosen.groups:
         link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
     mappings = []
-    now = sync_now()
     for position, mappable in enumerate(chosen.fields):
         choice = choices.choice_of(mappable)
         if not choice.is_synced:
@@ -162,15 +161,12 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
             first_match=choices.first_match,
             required=mappable.required,
             version=1,
-            mapped_at=now,
             options=options,
             **board_columns.NO_PROBLEM,
         )
         stored = stored_mappings.get(mappable.key)
         if stored is not None:
-            is_moved = (stored.column_id, stored.converter) != (column_id, converter)
-            mapping.version = stored.version + is_moved
-            mapping.mapped_at = now if is_moved else stored.mapped_at
+            mapping.version = stored.version + ((stored.column_id, stored.converter) != (column_id, converter))
         mappings.append(mapping)
     return field_values.BoardContext(link, mappings, spec.model, load_settings())
 
