@@ -27,23 +27,16 @@ class RecordTable:
     total: int  # including the records that are not listed
     title: str = ""
 
-    @property
-    def shared(self) -> dict[str, object]:
-        """What is equal in all rows, by its column's head: the page shows it once, above the table, or not if empty."""
-        columns = list(zip(self.heads, zip(*self.rows, strict=True), strict=False))[1:]
-        equal = {head: cells[0] for head, cells in columns if all(cell == cells[0] for cell in cells)}
-        may_show_once = 2 < self.total == len(self.rows)
-        return {head: cell for head, cell in equal.items() if may_show_once or not cell}
-
-    @property
-    def shown_heads(self) -> list[str]:
-        return [head for head in self.heads if head not in self.shared]
+    def without_empty_columns(self) -> "RecordTable":
+        if not self.rows:
+            return self
+        columns = [place for place, cells in enumerate(zip(*self.rows, strict=True)) if any(cells)]
+        heads = [self.heads[place] for place in columns]
+        return replace(self, heads=heads, rows=[[row[place] for place in columns] for row in self.rows])
 
     @property
     def cells(self) -> list[list[tuple[str, object]]]:
-        shown = self.shown_heads
-        rows = [zip(self.heads, row, strict=True) for row in self.rows]
-        return [[(head, cell) for head, cell in row if head in shown] for row in rows]
+        return [list(zip(self.heads, row, strict=True)) for row in self.rows]
 
     @property
     def rest_text(self) -> str:

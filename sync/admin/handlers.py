@@ -103,7 +103,11 @@ class Handler:
         title = self.title(entries)
         effects = [*map(self.effect, entries), act.way_back, UNDO_SENTENCE if act.undo else ""]
         return confirmed_action.Question(
-            f"{title}?", list(dict.fromkeys(filter(None, effects))), title, [_table(entries)], deletes=act.deletes
+            f"{title}?",
+            list(dict.fromkeys(filter(None, effects))),
+            title,
+            [_table(entries).without_empty_columns()],
+            deletes=act.deletes,
         )
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
@@ -133,11 +137,13 @@ def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
     """Return the entries of a question, with what tells their records from namesakes."""
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
         happened = "" if sides else entry.sentence
-        rows.append((entry.name, entry.board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
+        board = "" if is_of_one_board else entry.board
+        rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
     return confirmed_action.RecordTable(heads, rows, len(entries))
 
