@@ -102,13 +102,9 @@ class Handler:
         act = entries[0].act(self.code)
         title = self.title(entries)
         effects = [*map(self.effect, entries), act.way_back, UNDO_SENTENCE if act.undo else ""]
-        return confirmed_action.Question(
-            f"{title}?",
-            list(dict.fromkeys(filter(None, effects))),
-            title,
-            [_table(entries).without_empty_columns()],
-            deletes=act.deletes,
-        )
+        table = _table(entries).without_empty_columns()
+        effects = list(dict.fromkeys(filter(None, effects)))
+        return confirmed_action.Question(f"{title}?", effects, title, [table], deletes=act.deletes)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Do the act; `shown` has the values that each row showed, by the entry's key."""
