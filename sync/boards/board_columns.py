@@ -38,19 +38,12 @@ _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced 
 # The columns of a mapping without a problem.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 
-# A value that a person kept different before is remembered under `kept` (records/blocked_fields.py): it is their
-# decision, and comes back once the column does.
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'local', NULL,
-            'column', %(column)s::text, 'version', %(version)s::int) || CASE
-            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept_by')
-            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text)
-            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept')
-            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text -> 'kept')
-            ELSE '{{}}' END)
+            'column', %(column)s::text, 'version', %(version)s::int))
     FROM {table} AS record
     WHERE sync_state.entity_type = %(entity_type)s AND sync_state.system = 'monday'
       AND sync_state.entity_id = record.id::text

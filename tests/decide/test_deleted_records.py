@@ -38,6 +38,7 @@ from tests.decide.builders import (
     contact,
     decided,
     deletion,
+    filtered,
     item,
     let_go,
     mapping,
@@ -235,9 +236,8 @@ def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, re
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
-    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
     vendor = deletion(contact(role_title="Vendor"))
-    plan = decide_before_reading(board(mapping(), sync_filter=only), DeletedPlan(vendor))
+    plan = decide_before_reading(filtered("records", "Customer"), DeletedPlan(vendor))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 

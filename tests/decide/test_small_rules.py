@@ -97,10 +97,7 @@ def shown(kind: str = "text", *, column: str = "role_title", **differs: Any) -> 
 
 
 def role(**differs: Any) -> FieldMapping:
-    """The role's field; its link is needed where its column has another type."""
-    field = mapping(options={"column_type": "text"}, **differs)
-    field.link = ROLE.link
-    return field
+    return mapping(options={"column_type": "text"}, **differs)
 
 
 @pytest.mark.parametrize(
