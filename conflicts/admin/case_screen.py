@@ -26,7 +26,7 @@ from conflicts.progress import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, handlers
+from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -288,9 +288,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         effects = {name: Effect(None, *sides).where for name, sides in changes.items()}  # for conflict.js
         walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
-        if self.kind is Kind.DUPLICATE and context.get("section"):
-            # The section of the address is Conflicts.
-            context["section"] = replace(context["section"], title=str(self.kind.label))
         return self.render_to_response(context, status=status)
 
     def select(self, fields: Sequence[case.CaseField]) -> None:
@@ -420,10 +417,7 @@ class RejectionView(CaseView):
         field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
         rejection = rejections.Rejection.of(field_ref)
         if rejection is None:
-            entity_type, entity_id, _key = field_ref
-            is_known = registry.is_registered(entity_type)
-            standing = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
-            raise Http404(f"Nothing is rejected there any more. {standing}")
+            raise Http404("Nothing is rejected there any more.")
         self.rejection = rejection
         self.context = rejection.context
         self.url = rejection_url(field_ref)
