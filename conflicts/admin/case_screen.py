@@ -157,16 +157,14 @@ def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     place = alike.index(key) if key in alike else -1
     circle = alike[place + 1 :] + alike[: max(place, 0)]
     others = [row.key for row in rows if row.kind != kind]
-    next_key = next(filter(_still_asks, circle), "")
-    ends_kind = not next_key
-    next_key = next_key or next(filter(_still_asks, others), "")
-    previous_key = next(filter(_still_asks, reversed(others if ends_kind else circle)), "")
+    next_key = next(filter(_still_asks, [*circle, *others]), "")
+    previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
-        "ends_kind": ends_kind,
+        "ends_kind": not next_key.startswith(f"{kind}:"),
         "previous_url": _case_url(previous_key),
     }
 
@@ -271,8 +269,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
-            "url": self.url,
-            "entity_type": entity_type,
             "before": before if before and before["url"] != self.url else None,
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
             "may_choose": case_context["is_waiting"] and may_change,
