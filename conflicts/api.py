@@ -88,6 +88,11 @@ class SelectionSerializer(serializers.Serializer[Any]):
         help_text="For custom: the text, or the option's value.",
     )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["choose"] == CUSTOM and attrs.get("value") is None:
+            raise ValidationError({"value": "Say which value, or option, is chosen. An empty text clears a field."})
+        return attrs
+
 
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""

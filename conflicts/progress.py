@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from conflicts.case import RecordContext
 from conflicts.effects import applied_effect, selection_effect
 from conflicts.history import quote_value
 from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts
@@ -47,7 +46,7 @@ def state_of(conflict: SyncConflict) -> str:
     return PARTLY if resolved_parts(conflict) else OPEN
 
 
-def conflict_progress(conflict: SyncConflict, context: RecordContext | None = None) -> Progress:
+def conflict_progress(conflict: SyncConflict) -> Progress:
     """Return the state with its sentence."""
     state = state_of(conflict)
     if state == SETTLED:
@@ -67,12 +66,8 @@ def conflict_progress(conflict: SyncConflict, context: RecordContext | None = No
                 for key in conflict.in_order(chosen)
             ]
             sentence = f"Saving: {'; '.join(values)}."
-        # Why no pass can apply the choice now: the account, the board, or unreadable fields.
+        # Why no pass can apply the choice now.
         reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
-        if not reason and (sync_state := (context or RecordContext.of(conflict)).sync_state):
-            reason = " ".join(
-                sync_state.blocked_fields[key]["reason"] for key in chosen if key in sync_state.blocked_fields
-            )
         return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
@@ -92,12 +87,7 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
         sentences.append(f"It closed by itself. {note}".strip())
     closed = [key for key in conflict.in_order(entries) if entries[key]["choose"] == CLOSED_ITSELF]
     for reason, keys in grouped(closed, lambda key: str(entries[key].get("why", note))).items():
-        moved_keys = [key for key in keys if "moved_to" in entries[key]]
-        closed_keys = [key for key in keys if key not in moved_keys]
-        if moved_keys:
-            sentences.append(f"{conflict.labels(moved_keys)}: now a question of its own.")
-        if closed_keys:
-            sentences.append(f"{conflict.labels(closed_keys)}: closed by itself. {reason}".strip())
+        sentences.append(f"{conflict.labels(keys)}: closed by itself. {reason}".strip())
     for key, entry in entries.items():
         if entry.get("undo"):
             sentences.append(f"Undo of {conflict.label(key)}: {entry['undo']}")

@@ -23,7 +23,7 @@ from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.reports import ConflictKind
 from sync import registry
-from sync.choices import BlockedCode, Cause
+from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
@@ -76,11 +76,6 @@ class Rejection:
     def reason(self) -> str:
         """Monday's reason, or NPD's own for a value that it doesn't send."""
         return str(self.entry.get("reason", ""))
-
-    @property
-    def is_unsent(self) -> bool:
-        """Whether NPD didn't send the value, because the column can't take it."""
-        return self.entry.get("code") == BlockedCode.LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """The values that passes and conflicts exchange, without rows or queries."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -29,15 +31,10 @@ DELETE_RECORD = "delete_record"
 ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
-
-# The acts of `sync.kernel.messages` that an option may do.
-OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
-
-# `Option.does` of an option that deletes a duplicate record; it has no bulk action.
 MERGE_RECORDS = "merge_records"
 
-# The acts that delete or archive a record or an item.
-DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[act].deletes)})
+# The acts of `sync.kernel.messages` that an option may do, to several conflicts at once.
+OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,12 @@ class Option:
     label: str  # the button's text
     effect: str  # a sentence
     value: str = ""
-    does: str = ""  # one of OPTION_ACTS, MERGE_RECORDS, or empty
+    does: str = ""  # the code of its act
+
+    @classmethod
+    def answer(cls, act: str, effect: str, value: str, label: str = "") -> Option:
+        """Return an answer to “who is this?”, in the words of its act if it has no own label."""
+        return cls("custom", label or ACTS[act].label, effect, value, act)
 
     @property
     def name(self) -> str:
@@ -77,7 +79,7 @@ class Option:
 
     @property
     def deletes(self) -> bool:
-        return self.does in DELETING_ACTS
+        return bool(self.does) and ACTS[self.does].deletes
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)

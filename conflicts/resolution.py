@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from conflicts import effects, lifecycle
 from conflicts.case import RecordContext
-from conflicts.history import ConflictHistory, quote_value
+from conflicts.history import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection
 from sync import registry
@@ -150,8 +150,6 @@ def field_selections(
         selections = dict.fromkeys(conflict.conflict_fields, FieldSelection(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
-    elif problems := {key: why for key in selections if (why := _form_problem(conflict, key, selections, seen_values))}:
-        raise InvalidResolution("Some choices are not complete.", problems)
     # A side is chosen for all fields, so the person must have seen exactly the present fields.
     _check_seen(conflict, {*selections, *seen_values} if side else set(selections), seen_values)
     chosen = {
@@ -175,16 +173,6 @@ def field_selections(
     if problems:
         raise InvalidResolution(f"Nothing was stored for {context.name}.", problems)
     return chosen
-
-
-def _form_problem(conflict: SyncConflict, key: str, selections: Selections, seen_values: SeenValues) -> str:
-    label = conflict.label(key)
-    if key not in seen_values:
-        where = "" if key in conflict.conflict_fields else " It is not in conflict."
-        return f"{label}: say in “seen” which values you decided on.{where}"
-    if selections[key].choose == CUSTOM and selections[key].value is None:
-        return f"{label}: type the value that you want (an empty text clears the field)."
-    return ""
 
 
 def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str, selection: FieldSelection) -> str:
@@ -213,21 +201,14 @@ def record_selection(
     """Return the choice of an offered option for the whole record; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option = lifecycle.side_option(conflict, side)
-        requested = resolution_type
+    elif set(selections) == {RECORD_KEY}:
+        option = lifecycle.chosen_option(conflict, selections[RECORD_KEY])
     else:
         # Anything beside the one option would be dropped silently.
-        if not selections:
-            raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(conflict)}")
-        unexpected = sorted(set(selections) - {RECORD_KEY})
-        if unexpected or RECORD_KEY not in selections:
-            options = _offered_options(conflict)
-            problem = f"This conflict is about the record itself: choose under “{RECORD_KEY}”. {options}"
-            raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
-        selection = selections[RECORD_KEY]
-        option = lifecycle.chosen_option(conflict, selection)
-        requested = f"{selection.choose} {selection.value or ''}".strip()
+        advice = f"choose one of its options, under “{RECORD_KEY}”."
+        raise InvalidResolution(f"Nothing was stored. This conflict is about the record itself: {advice}")
     if option is None:
-        raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
+        raise InvalidResolution("Nothing was stored. This isn't offered here: choose one of the conflict's options.")
     # API callers may leave out a delete's question, but not its edited fields.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
     _check_seen(conflict, required | set(seen_values), seen_values)
@@ -239,17 +220,6 @@ def record_selection(
             seen={key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields},
         )
     }
-
-
-def _offered_options(conflict: SyncConflict) -> str:
-    """Return the options as API callers name them."""
-    options = [
-        f"{option.choose} “{option.value}” ({option.label})" if option.value else f"{option.choose} ({option.label})"
-        for option in lifecycle.offered_options(conflict)
-    ]
-    if not options:
-        return "There are no options yet: the record's next sync lists them."
-    return f"Offered: {'; '.join(options)}."
 
 
 MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
@@ -285,15 +255,13 @@ def resolve(
         if record is not None and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")
-        if resolution_type not in MANUAL_TYPES:
-            offered = ", ".join(MANUAL_TYPES)
-            raise InvalidResolution(f"“{resolution_type}” is no resolution of a conflict. Choose one of {offered}.")
         history = ConflictHistory()
         if conflict.is_about_record:
             chosen = record_selection(conflict, resolution_type, selections, seen)
             selection = chosen[RECORD_KEY]
             option = lifecycle.chosen_option(conflict, selection)
-            if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
+            assert option is not None
+            if option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
             values = {
                 "what": selection.npd,
@@ -301,8 +269,7 @@ def resolve(
                 "value": selection.value,
                 "seen": dict(selection.seen),
             }
-            label = option.label if option else selection.choose
-            history.log("record_chosen", conflict, "", values, actor=authors.full_name(by), option=label)
+            history.log("record_chosen", conflict, "", values, actor=authors.full_name(by), option=option.label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
@@ -311,11 +278,8 @@ def resolve(
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
                 effect = effects.selection_effect(conflict, key, selection)
-                values = {**conflict.values(key), "choose": selection.choose}
-                result = quote_value(effect.value)
-                history.log(
-                    "chosen", conflict, key, values, actor=authors.full_name(by), result=result, where=effect.where
-                )
+                values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
+                history.log("chosen", conflict, key, values, actor=authors.full_name(by), where=effect.where)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
@@ -414,10 +378,7 @@ def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
     parts = lifecycle.resolved_parts(conflict)
     keys = [key for key in parts if key in conflict.inverse]
     if not keys:
-        return (
-            "The values of each side before are no longer known. Those of the conflict are shown here: type them in "
-            "again, on either side."
-        )
+        return "The values of each side before are no longer known. Type them in again, on either side."
     if unmapped := [key for key in keys if key not in context.mapped]:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # Look for a conflict on these fields that is open, being undone, or was resolved later.

@@ -62,21 +62,15 @@ def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
     word_start = lines[0].rfind(" ", 0, begin) + 1
     # Some languages have no spaces.
     begin = word_start if begin - word_start <= EXCERPT_BEFORE else begin
-    mine, theirs = [line[begin : begin + 2 * EXCERPT_LENGTH] for line in lines]
-    return [_cut(diff_parts(mine, theirs), bool(begin)), _cut(diff_parts(theirs, mine), bool(begin))]
-
-
-def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
-    """Return the pieces up to the length of an excerpt, with an ellipsis at each cut."""
-    pieces = [("… ", False)] if is_begun and parts else []
-    room = EXCERPT_LENGTH
-    for text, is_marked in parts:
-        if len(text) > room:
-            # Without a space before it, the ellipsis never gets a line of its own.
-            return [*pieces, (text[:room].rstrip(), is_marked), ("…", False)]
-        pieces.append((text, is_marked))
-        room -= len(text)
-    return pieces
+    end = begin + EXCERPT_LENGTH
+    both = []
+    for mine, theirs in (lines, reversed(lines)):
+        # The other text is cut later, so that the last words aren't marked for being cut.
+        parts = diff_parts(mine[begin:end].rstrip(), theirs[begin : end + EXCERPT_LENGTH])
+        ellipsis_before = [("… ", False)] if begin and parts else []
+        ellipsis_after = [("…", False)] if len(mine) > end else []
+        both.append([*ellipsis_before, *parts, *ellipsis_after])
+    return both
 
 
 def both_texts(text: str | None, other: str | None) -> str:

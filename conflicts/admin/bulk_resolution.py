@@ -14,7 +14,7 @@ from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.reports import DELETING_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type, counted
@@ -43,7 +43,7 @@ EFFECTS = {
 }
 
 # The effects that make the button red.
-TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
+TAKES_AWAY = ("npd_emptied", "monday_emptied", *(act for act in OPTION_ACTS if ACTS[act].deletes))
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 
@@ -80,17 +80,17 @@ def bulk_question(
                 effects.setdefault(effect, []).append((name, *cells))
     kinds = [kind for kind in EFFECTS if kind in effects]
     summaries = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
-    lines = [f"{summaries[kind]}." for kind in kinds]
+    lines = []
     if total > MAX_CONFLICTS:
         limit = f"At most {MAX_CONFLICTS} are resolved at once: these are the ones that wait longest."
-        lines.insert(0, f"{total:,} are selected. {limit} Repeat it for the rest.")
+        lines.append(f"{total:,} are selected. {limit} Repeat it for the rest.")
     if digests:
-        lines.append("Conflicts that change before you press the button are skipped and listed afterwards.")
+        lines.append("A conflict that changes before you press the button is skipped and listed afterwards.")
         lines += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
         if any(kind not in ACTS for kind in kinds):
-            lines.append("The values of each conflict can be put back by Undo on its own page.")
+            lines.append("Undo on a conflict's own page puts its values back.")
     else:
-        lines.append("None of them can be resolved this way.")
+        lines.append("Nothing of it can be resolved this way.")
     tables = [_table(effects[kind], summaries[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))

@@ -20,7 +20,7 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import case, lifecycle, rejections, resolution
-from conflicts.effects import Effect, Sides, is_same
+from conflicts.effects import Effect, Sides
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.progress import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
@@ -59,7 +59,7 @@ def strip_of(key: str) -> dict[str, Any] | None:
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    progress = conflict_progress(conflict, context)
+    progress = conflict_progress(conflict)
     return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), progress, can_undo=True)
 
 
@@ -199,7 +199,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     url = ""
     kind = Kind.CONFLICT
     source = ""
-    present_values: Mapping[str, Sides] = {}  # of the fields that wait for a choice
     # Set by a POST.
     chosen: Mapping[str, FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
@@ -238,12 +237,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             raise PermissionDenied
         self.load(**kwargs)
         self.chosen, self.seen_values = parse_form(request.POST)
-        # If values have changed since, `apply` refuses the choices, so nothing is asked.
-        is_as_seen = all(
-            key in self.present_values and is_same(sides, self.present_values[key])
-            for key, sides in self.seen_values.items()
-        )
-        if is_as_seen and "confirmed" not in request.POST and (question := self.question()):
+        if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_on = "next" in request.POST
@@ -322,7 +316,6 @@ class ConflictView(CaseView):
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
         self.source = str(self.conflict.pk)
-        self.present_values = resolution.current_values(self.conflict) if self.is_waiting else {}
 
     @property
     def is_waiting(self) -> bool:
@@ -401,7 +394,7 @@ class ConflictView(CaseView):
         resolved = resolution.resolve(
             self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
         )
-        sentence = conflict_progress(resolved, self.context).sentence
+        sentence = conflict_progress(resolved).sentence
         return f"conflict:{resolved.pk}", sentence
 
     def resolution_type(self) -> str:
@@ -436,7 +429,6 @@ class RejectionView(CaseView):
         self.url = rejection_url(field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
         self.source = ":".join(map(str, field_ref))
-        self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
@@ -457,7 +449,6 @@ class RejectionView(CaseView):
             "answer": answer_strip(answer, self.context) if answer and not is_waiting else None,
             "item_url": self.context.item_url(rejection.record.monday_id or ""),
             "reason": admin_base.with_request_id(rejection.reason),
-            "is_unsent": rejection.is_unsent,
             "kept_by": kept_by,
             "tags": [tag],
             "list_url": reverse("admin:index"),

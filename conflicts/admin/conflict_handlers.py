@@ -9,23 +9,20 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
-from conflicts import rejections, reports, resolution
+from conflicts import rejections, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import sides_seen, undo_choice
-from conflicts.case import LOST_SIDES, RecordContext
-from conflicts.effects import Sides
+from conflicts.case import LOST_SIDES
+from conflicts.effects import Sides, effect_of
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
-from conflicts.progress import conflict_progress
-from conflicts.reports import ConflictKind
+from conflicts.reports import OPTION_ACTS, ConflictKind
 from conflicts.text_diff import excerpts
-from sync import registry
 from sync.admin import handlers
 from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
-from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
 
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
@@ -99,13 +96,16 @@ class UseSide(handlers.Handler):
         self.code = code
         self.choice = CHOICES[code]
 
-    def emptied(self, entry: Entry) -> list[SideValues]:
-        """Return the values that would be removed."""
-        if self.choice == ResolutionType.KEEP_MONDAY:
-            return [value for value in entry.values if value.npd and not value.monday]
-        # “Leave both as they are” and “Keep current value” change neither side.
-        changes_monday = self.code == "keep_npd"
-        return [value for value in entry.values if changes_monday and value.monday and not value.npd]
+    def emptied(self, entry: Entry) -> dict[str, str]:
+        """Return where values would be removed, such as “in NPD”, by the fields' labels."""
+        if self.code == "leave_both":
+            return {}
+        side = resolution.SIDE_OF_TYPE[self.choice]
+        effects = {
+            value.label: effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
+            for value in entry.values
+        }
+        return {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
 
     def fits(self, user: Any, entry: Entry) -> bool:
         """Whether both sides are known, and this person may choose this one.
@@ -122,13 +122,12 @@ class UseSide(handlers.Handler):
 
     def label(self, entry: Entry) -> str:
         if emptied := self.emptied(entry):
-            where = {"keep_npd": "on Monday", "keep_monday": "in NPD"}.get(self.code, "on both sides")
-            return f"Empty {humanize.join_first([value.label for value in emptied])} {where}…"
+            return f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}…"
         return super().label(entry)
 
     def effect(self, entry: Entry) -> str:
         """Return what the choice does with a rejected value; `bulk_question` says it of conflicts."""
-        return "" if self.emptied(entry) else self.act.effect
+        return "" if self.emptied(entry) else super().effect(entry)
 
     def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
@@ -169,17 +168,8 @@ class UseSide(handlers.Handler):
             else:
                 undo.append(f"answer:{answer.pk}")
                 answered.append(entry)
-        sentences = [report.sentence, self._answered_sentence(answered)]
+        sentences = [report.sentence, self.done(answered, len(answered)) if answered else ""]
         return Report(" ".join(filter(None, sentences)), problems, undo)
-
-    def _answered_sentence(self, entries: Sequence[Entry]) -> str:
-        """Return what was chosen for rejected values; empty for none."""
-        if not entries:
-            return ""
-        entry_type = handlers.common_type(entries)
-        whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
-        outcome = "Both left as they are" if self.choice == ResolutionType.KEEP_NPD else "Monday's value taken"
-        return f"{outcome}: {whose}."
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""
@@ -203,18 +193,5 @@ class UseSide(handlers.Handler):
         return Report(f"Undone. {then}" if undone else "", problems)
 
 
-def _conflict_now(source: str) -> str:
-    """Say how far a conflict is, and how its record stands if that isn't the same."""
-    conflict_id = as_uuid(source)
-    conflict = SyncConflict.objects.filter(pk=conflict_id).first() if conflict_id else None
-    if conflict is None:
-        return ""
-    context = RecordContext.of(conflict)
-    who = f"{conflict.resolved_by} was faster. " if conflict.resolved_by else ""
-    sentence = f"{who}{context.name}: {conflict_progress(conflict, context).sentence}"
-    return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"
-
-
-handlers.ENDED.update({Kind.CONFLICT: _conflict_now, Kind.DUPLICATE: _conflict_now})
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
-handlers.register(*map(UseSide, CHOICES), *map(ChooseOption, reports.OPTION_ACTS))
+handlers.register(*map(UseSide, CHOICES), *map(ChooseOption, OPTION_ACTS))

@@ -112,7 +112,8 @@ def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
     # The page that asks checks each entry.
     if not may_undo_decisions(user, [row]):
         return NOTHING_TO_UNDO
-    return UndoOffer(batch_undo_url(row.batch_id, back_url), "Redo…" if row.kind == "undo" else ACTS["undo"].button)
+    act = ACTS["redo" if row.kind == "undo" else "undo"]
+    return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
 
 
 class _UndoOffers:
@@ -125,17 +126,12 @@ class _UndoOffers:
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
-        # The entries that were undone, by an undo that was not undone itself.
         undoable = [row for row in rows if is_undoable(row)]
         stored = Decision.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
-        undos: dict[int, list[int]] = {}
-        for pk, undoes in stored.order_by("pk").values_list("pk", "undoes"):
-            undos.setdefault(undoes or 0, []).append(pk)
-
-        def is_in_force(pk: int) -> bool:
-            return not any(is_in_force(undo) for undo in undos.get(pk, ()))
-
-        self._undone = {row.pk for row in undoable if not is_in_force(row.pk)}
+        undos = list(stored.values_list("pk", "undoes"))
+        taken_back = {undoes for _, undoes in undos}
+        # By an undo that was not undone itself.
+        self._undone = {undoes for undo, undoes in undos if undo not in taken_back}
         # Of what was changed again, there is no value to restore.
         self._superseded = superseded_changes(undoable)
 
@@ -156,8 +152,8 @@ class _UndoOffers:
         keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO
-        label = "Redo…" if any(row.undoes is not None for row in moves) else ACTS["undo"].button
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
+        act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), act.button)
 
 
 def _conflict_of(row: Decision) -> str:

@@ -1,7 +1,7 @@
 """The base of the admin's lists and pages, with shared columns, filters, badges and links."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -24,7 +24,7 @@ from unfold.views import ChangeList
 
 from sync import attention, registry
 from sync.clock import SyncNow
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.humanize import DASH, icon
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
@@ -51,6 +51,18 @@ def describe(record: SyncedModel) -> str:
     names = [name for name in names if name != registry.name_field(type(record))]
     values = [str(getattr(record, name) or "") for name in names[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
+
+
+def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
+    """Return what tells these records from namesakes, by id; one query for each type."""
+    texts: dict[Any, str] = {}
+    known = (key for key in keys if registry.is_registered(key[0]))
+    for entity_type, pairs in grouped(known, lambda key: key[0]).items():
+        model = registry.entity(entity_type).model
+        relations = [relation.name for relation in registry.own_relations(model)]
+        records = model._default_manager.filter(pk__in=[pk for _type, pk in pairs]).select_related(*relations)
+        texts |= {record.pk: describe(record) for record in records}
+    return texts
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
@@ -194,8 +206,12 @@ class PageChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list: list[Any] = list(self.result_list)
+        self.result_list = self.page_rows()
         self.model_admin.prepare_page(request, self.result_list)
+
+    def page_rows(self) -> list[Any]:
+        """Return the rows of the page; a subclass may add unsaved ones."""
+        return list(self.result_list)
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:

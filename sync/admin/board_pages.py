@@ -15,10 +15,10 @@ from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
 from sync import attention, registry
-from sync.admin import admin_base
+from sync.admin import admin_base, connection_pages
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
-from sync.admin.queue_pages import pause_url
+from sync.admin.queue_pages import pause_button
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
@@ -126,7 +126,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         ]
 
     def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Allow new items and records although no item on the board can be matched, which may make duplicates."""
+        """Do the act “create_anyway”."""
         link = self._link_to_change(request, pk)
 
         @transaction.atomic
@@ -182,7 +182,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             # The banner above says who paused it, and why.
             "board_state": admin_base.board_badge(board) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
-            "pause_url": pause_url(request, link.entity_type) if may_pause else "",
+            "pause_button": pause_button(request, link.entity_type) if may_pause else None,
             "problems": [
                 (
                     entry,
@@ -198,9 +198,8 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def _buttons_of(request: HttpRequest, link: BoardLink, entry: attention.Entry) -> list[admin_base.Button]:
         """Return what this person may do about one of the board's problems."""
         if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
-            url = reverse("admin:sync_try_again")
-            button = admin_base.Button("Try again now", post_to=url, hidden={"back": request.get_full_path()})
-            return [button] if request.user.has_perm("sync.retry_syncqueue") else []
+            button = connection_pages.try_again_button(request)
+            return [button] if button else []
         is_about_columns = entry.cause_code in (BlockedCode.COLUMN, "npd_id", "creates_held")
         if not is_about_columns or not may_change_mapping(request.user):
             return []
@@ -208,7 +207,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         buttons = [admin_base.Button(ACTS["check_column"].label, post_to=check_url)]
         if entry.cause_code == "creates_held":
             url = reverse("admin:sync_boardlink_create_all", args=[link.pk])
-            buttons.append(admin_base.Button("Create new ones anyway", post_to=url))
+            buttons.append(admin_base.Button(ACTS["create_anyway"].label, post_to=url))
         return buttons
 
     @admin.display(description="What is synced")

@@ -79,13 +79,6 @@ class ConcurrentForm(_ModelForm):
         return not self.instance._state.adding
 
     @property
-    def changed_meanwhile(self) -> str:
-        """The labels of the fields that somebody else changed."""
-        errors = self.errors.as_data()
-        names = [name for name in errors if any(error.code == "changed_meanwhile" for error in errors[name])]
-        return humanize.join_first([str(self.fields[name].label or name).capitalize() for name in names])
-
-    @property
     def shown_value(self) -> str:
         return json.dumps(self.stored_values)
 

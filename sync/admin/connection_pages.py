@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import own_address, tallies_of
+from sync.admin.admin_base import Button, own_address, tallies_of
 from sync.admin.diagnostics import DiagnosticsAdmin
 from sync.attention import Kind
 from sync.choices import StopCode
@@ -29,7 +29,6 @@ from sync.kernel import humanize
 from sync.kernel.messages import ACTS, RESTORE_KEY, ActionError
 from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
-from sync.models.jobs import is_allowed
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.connection import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
@@ -78,17 +77,26 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     button = ""
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and has_token and button != "token" and user.has_perms(ACTS["try_again"].rights)
+    may_try = bool(stops) and has_token and button != "token"
     pauses = overview.pauses if overview else active_pauses()
     return {
         "stops": list(zip(stops, explanations, strict=True)),
         "pauses": [(pause_label(pause.entity_type), pause) for pause in pauses],
         "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
-        "try_again": ACTS["try_again"] if may_try else None,
-        "may_pause": is_allowed(user, "pause"),
+        "try_again": try_again_button(request) if may_try else None,
+        "resume": ACTS["resume"] if ACTS["resume"].is_allowed(user) else None,
         # Home then shows no state line.
         "stops_everything": bool(stops) or any(not pause.entity_type for pause in pauses),
     }
+
+
+def try_again_button(request: HttpRequest) -> Button | None:
+    """Return the button that asks Monday whether sync can go on; None for users who may not."""
+    act = ACTS["try_again"]
+    if not act.is_allowed(request.user):
+        return None
+    back = request.get_full_path() if request.method == "GET" else ""
+    return Button(act.label, act.code, post_to=reverse("admin:sync_try_again"), hidden={"back": back})
 
 
 @admin.register(MondayAccount)
@@ -104,7 +112,7 @@ class MondayAccountAdmin(DiagnosticsAdmin):
     def try_again(self, request: HttpRequest) -> HttpResponse:
         """Ask Monday once whether the stop is over, and go back to the page with the button."""
         user = cast("User", request.user)
-        if not is_allowed(user, "retry"):
+        if not ACTS["try_again"].is_allowed(user):
             raise PermissionDenied
 
         def run() -> confirmed_action.Report:

@@ -1,4 +1,4 @@
-"""How Home and records' pages offer, confirm, run and undo the acts of `sync.kernel.messages`.
+"""How Home, records' pages and lists offer, confirm, run and undo the acts of `sync.kernel.messages`.
 
 A handler does one act with entries of some kinds. The engine's handlers are in `engine_handlers`, those of conflicts in
 `conflicts.admin.conflict_handlers`.
@@ -11,25 +11,30 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from sync import attention, registry
-from sync.admin import confirmed_action
-from sync.admin.admin_base import own_address, parse_json, records_url, see_other
+from sync.admin import admin_base, confirmed_action
+from sync.admin.admin_base import Button, own_address, parse_json, see_other
+from sync.attention import Entry, Kind
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
-from sync.models import ApprovalRequest, FieldMapping
+from sync.kernel.messages import ACTS, ActionError, CountChanged
+from sync.models import ApprovalRequest, Decision, FieldMapping
 from sync.operations import person_requests
+from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
+from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-# An act takes this many ticked rows at most.
+# An act takes this many rows that somebody selected, at most.
 MOST_TICKED = 300
 
 # The session key of the last act, for its undo.
@@ -48,80 +53,96 @@ class Handler:
     """One act on entries of some kinds; its words are those of the act unless a subclass overrides them."""
 
     code = ""  # of the act
-    kinds: frozenset[attention.Kind] = frozenset()
-    asks_about_several = True  # whether acting on a whole group needs a question
+    kinds: frozenset[Kind] = frozenset()
 
     @property
-    def act(self) -> Act:
-        return ACTS[self.code]
+    def key(self) -> str:
+        return ACTS[self.code].key
 
-    def fits(self, user: Any, entry: attention.Entry) -> bool:
-        """Whether this person may do an act that the entry has."""
-        return attention.may_do(user, self.act, entry.kind, entry.entity_type)
+    def fits(self, user: Any, entry: Entry) -> bool:
+        """Whether this is an act on the entry that this person may do."""
+        own = [act for act in entry.acts if act.code == self.code and entry.kind in self.kinds]
+        return any(attention.may_do(user, act, entry.kind, entry.entity_type) for act in own)
 
-    def is_for(self, user: Any, entry: attention.Entry) -> bool:
-        return entry.kind in self.kinds and self.act in entry.acts and self.fits(user, entry)
+    def label(self, entry: Entry) -> str:
+        return entry.act(self.code).button
 
-    def label(self, entry: attention.Entry) -> str:
-        return self.act.button
+    def effect(self, entry: Entry) -> str:
+        return entry.act(self.code).effect
 
-    def effect(self, entry: attention.Entry) -> str:
-        return self.act.effect
-
-    def takes_away(self, entry: attention.Entry) -> bool:
+    def takes_away(self, entry: Entry) -> bool:
         """Whether the act deletes a record, an item or a value; its button is then red and never the first."""
-        return self.act.deletes
+        return entry.act(self.code).deletes
 
-    def group_label(self, group: attention.Group, entries: Sequence[attention.Entry]) -> str:
-        """Return the button's label for a whole group; `entries` are those of the group that the page shows."""
+    def title(self, entries: Sequence[Entry], number: str = "") -> str:
+        """Return the act with its number, which is that of the entries unless `number` says it."""
+        act = entries[0].act(self.code)
+        number = number or humanize.count_with_noun(len(entries), "entry", "entries")
+        return counted(act.many or f"{act.label}: {{number}}", len(entries), common_type(entries), number=number)
+
+    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+        act = entries[0].act(self.code)
+        return act.asks or (is_all and len(entries) > 1 and act.asks_about_several)
+
+    def group_button(self, group: attention.Group, entries: Sequence[Entry]) -> Button:
+        """Return the button for a whole group; `entries` are those of the group that the page shows."""
+        act = entries[0].act(self.code)
+        button = Button(self.label(entries[0]), self.code, key=self.key, takes_away=any(map(self.takes_away, entries)))
         if group.number == 1:
-            return self.label(entries[0])
-        label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
-        return f"{label}…" if self.is_asked(entries, is_all=True) else label
+            return button
+        label = counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+        if self.is_asked(entries, is_all=True):
+            label = f"{label}…"
+        words = "the selected"
+        selected = act.many.format(number=words, records=words, items=words, fields=words)
+        return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
 
-    def selection_label(self, group: attention.Group) -> str:
-        """Return the button's label while rows of the group are selected; empty if it is always the same."""
-        if group.number == 1:
-            return ""
-        label = about_selection(self.act.many)
-        return f"{label}…" if self.act.asks else label
-
-    def title(self, entries: Sequence[attention.Entry]) -> str:
-        number = humanize.count_with_noun(len(entries), "entry", "entries")
-        label = self.act.many or f"{self.act.label}: {{number}}"
-        return counted(label, len(entries), common_type(entries), number=number)
-
-    def is_asked(self, entries: Sequence[attention.Entry], *, is_all: bool) -> bool:
-        return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
-
-    def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
+        act = entries[0].act(self.code)
         title = self.title(entries)
-        effects = [*dict.fromkeys(self.effect(entry) for entry in entries), self.act.way_back]
+        effects = [*map(self.effect, entries), act.way_back, UNDO_SENTENCE if act.undo else ""]
         return confirmed_action.Question(
             f"{title}?",
-            [effect for effect in [*effects, UNDO_SENTENCE if self.act.undo else ""] if effect],
+            list(dict.fromkeys(filter(None, effects))),
             title,
-            [self.table(entries).without_empty_columns()],
-            deletes=self.act.deletes,
+            [_table(entries).without_empty_columns()],
+            deletes=act.deletes,
         )
 
-    def table(self, entries: Sequence[attention.Entry]) -> confirmed_action.RecordTable:
-        """Return the entries that the question shows."""
-        rows = []
-        for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
-            sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-            rows.append((entry.name, entry.board, "; ".join(sides), "" if sides else entry.detail))
-        return confirmed_action.RecordTable(("Record", "Board", "Details", "What happened"), rows, len(entries))
-
-    def run(
-        self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
-    ) -> confirmed_action.Report:
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Do the act; `shown` has the values that each row showed, by the entry's key."""
         raise NotImplementedError
+
+    def done(self, entries: Sequence[Entry], number: int) -> str:
+        """Return the sentence that reports the act on this number of the entries."""
+        act = entries[0].act(self.code)
+        subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
+        return counted(act.done or f"{act.many}.", number, common_type(entries), number=subject)
+
+    def report(self, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> confirmed_action.Report:
+        """Report what the next sync does, and why that waits."""
+        if not number:
+            return confirmed_action.Report(problems=problems)
+        types = {entry.entity_type for entry in entries}
+        then = wait_sentence(number, types) or "The next sync does it, within seconds."
+        return confirmed_action.Report(f"{self.done(entries, number)} {then}", problems)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         """Undo the act by the `undo` of its report."""
         raise NotImplementedError
+
+
+def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
+    """Return the entries of a question, with what tells their records from namesakes."""
+    listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
+    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    rows = []
+    for entry in listed:
+        sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+        happened = "" if sides else entry.sentence
+        rows.append((entry.name, entry.board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
+    heads = ("Record", "Board", "Details", "Values", "What happened")
+    return confirmed_action.RecordTable(heads, rows, len(entries))
 
 
 def common_type(rows: Iterable[Any]) -> str:
@@ -140,14 +161,8 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
     )
 
 
-def about_selection(label: str) -> str:
-    """Fill the same placeholders for rows that are still being selected."""
-    words = "the selected"
-    return label.format(number=words, records=words, items=words, fields=words)
-
-
 # By the entry's kind and the act's code.
-HANDLERS: dict[tuple[attention.Kind, str], Handler] = {}
+HANDLERS: dict[tuple[Kind, str], Handler] = {}
 
 
 def register(*handlers: Handler) -> None:
@@ -155,33 +170,27 @@ def register(*handlers: Handler) -> None:
         HANDLERS.update({(kind, handler.code): handler for kind in handler.kinds})
 
 
-def handlers_of(kind: attention.Kind, code: str) -> list[Handler]:
+def handlers_of(kind: Kind, code: str) -> list[Handler]:
     """Return the handlers of a cause's acts, the main act first."""
     return [HANDLERS[kind, act.code] for act in attention.acts_of(kind, code) if (kind, act.code) in HANDLERS]
 
 
-def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:
-    return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
+def offered_to(user: Any, entry: Entry) -> list[Handler]:
+    return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.fits(user, entry)]
 
 
-ValuesLoader = Callable[
-    [Sequence[attention.Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]
-]
+ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]]
 # For some kinds, the function that loads both sides' values of entries, by their keys.
-VALUES: dict[attention.Kind, ValuesLoader] = {}
+VALUES: dict[Kind, ValuesLoader] = {}
 
 
-def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) -> list[attention.Entry]:
+def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[Entry]:
     """Return the entries with both sides' values."""
     values: dict[str, Sequence[attention.SideValues]] = {}
     for kind, load in VALUES.items():
         values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
 
-
-# For each kind, the function that says what became of an entry that doesn't wait any more, by its row's id; the text
-# comes from a form, and an answer about something unknown is empty.
-ENDED: dict[attention.Kind, Callable[[str], str]] = {}
 
 # An answer says of this many entries what became of them, since each takes a few queries.
 MOST_ENDED = 10
@@ -209,25 +218,38 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     return f"“{record}” {words}: {view.reason}" if view.reason else f"“{record}” {words}."
 
 
+def _ended_sentence(user: Any, key: str) -> str:
+    """Say that an entry doesn't wait any more, how its record stands, and the last that its activity says of it.
+
+    The key comes from a form, so it may be about nothing, or about what this person may not see.
+    """
+    sentence = "Nothing was done, because it doesn't wait any more."
+    kind, _, source = key.partition(":")
+    if kind not in Kind.values or not registry.may_view(user, attention.KINDS[Kind(kind)].model):
+        return sentence
+    # The source is a row's id, or a record's type and id and sometimes a field.
+    entity_type, _, rest = source.partition(":")
+    entity_id = as_uuid(rest.partition(":")[0])
+    model = apps.get_model(attention.KINDS[Kind(kind)].model)
+    row = model._default_manager.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
+    if row is not None:
+        entity_type = getattr(row, "entity_type", "")
+        entity_id = getattr(row, "entity_id", None)
+    if not registry.is_registered(entity_type) or entity_id is None:
+        return sentence
+    last = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
+    latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
+    return f"Nothing was done. {record_now(entity_type, entity_id)} {humanize.without_request_id(latest)}".rstrip()
+
+
 def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
-    """Return a sentence for each entry that doesn't wait any more, by its key, with what became of it."""
-    sentences = ["Nothing was done, because it doesn't wait any more."] * len(keys)
-    for place, key in enumerate(keys[:MOST_ENDED]):
-        kind, _, source = key.partition(":")
-        # The keys come from a form, so they may be about what this person may not see.
-        if kind not in ENDED or not registry.may_view(user, attention.KINDS[attention.Kind(kind)].model):
-            continue
-        if now := ENDED[attention.Kind(kind)](source):
-            sentences[place] = f"Nothing was done. {now}"
-    return sentences
+    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
+    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
 
 
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
-    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
-
-    Leaves alone, and says why, entries that no longer wait, and those that this person may not act on.
-    """
+    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`)."""
     code, _, key = request.POST.get("one", "").partition(" ")
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
@@ -238,11 +260,24 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
         return see_other(back_url)
+    return _act(request, code, keys, cause, back_url)
+
+
+def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: QuerySet[Any]) -> HttpResponse:
+    """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
+    keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)[:MOST_TICKED]]
+    return _act(request, code, keys, "", request.get_full_path())
+
+
+def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:
+    """Do an act on the entries with these keys, or without any on all of a cause.
+
+    Leaves alone, and says why, entries that no longer wait, and those that this person may not act on.
+    """
     visible = attention.seen_by(request.user)
     rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
     entries = attention.entries(rows, limit=None)
-    waiting_keys = {entry.key for entry in entries}
-    ended = [key for key in keys if key not in waiting_keys]
+    ended = sorted(set(keys) - {entry.key for entry in entries})
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         is_over = "Nothing was done, because nothing of this group waits any more."
@@ -250,15 +285,17 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
             messages.warning(request, sentence)
         return see_other(back_url)
-    with_sides = with_values(entries, attention.Wording.of_boards())
-    fitting = [entry for entry in with_sides if handler.is_for(request.user, entry)]
+    entries = with_values(entries, attention.Wording.of_boards())
+    fitting = [entry for entry in entries if handler.fits(request.user, entry)]
     left_alone = [
-        f"“{handler.act.button}” is not possible for “{entry.name}”: {entry.sentence}"
-        for entry in with_sides
+        f"“{ACTS[code].button}” is not possible for “{entry.name}”: {entry.sentence}"
+        for entry in entries
         if entry not in fitting
     ]
+    # One button never does both deletions and emptied fields.
+    fitting = [entry for entry in fitting if entry.act(code) == fitting[0].act(code)]
     waiting = len(fitting)
-    fitting = fitting[: handler.act.max_per_request or None]
+    fitting = fitting[: ACTS[code].max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
     shown = _shown_values(request, () if keys else fitting)
     digest = confirmed_action.digest_of_rows(entry.key for entry in fitting)
@@ -273,7 +310,8 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         if waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{waiting:,} wait. {limit}")
-        return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
+        hidden_fields = [*page.hidden, *hidden]
+        return replace(page, effects=effects, hidden=hidden_fields, target=reverse("npd-home-act"))
 
     def run() -> confirmed_action.Report:
         if asks and not keys and request.POST.get("asked") != digest:
@@ -284,21 +322,22 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
             # Somebody was faster by a moment.
             problems = ended_sentences(request.user, [entry.key for entry in fitting])
         request.session.pop(LAST_ACT, None)
-        if report.sentence and report.undo:
-            request.session[LAST_ACT] = {
-                "kind": fitting[0].kind.value,
-                "action": code,
-                "tokens": list(report.undo),
-                "sentence": report.sentence,
-                "at": sync_now().isoformat(),
-            }
-            return confirmed_action.Report(problems=problems)
-        return confirmed_action.Report(report.sentence, problems)
+        if not report.sentence or not report.undo:
+            return confirmed_action.Report(report.sentence, problems)
+        request.session[LAST_ACT] = {
+            "kind": fitting[0].kind.value,
+            "action": code,
+            "tokens": list(report.undo),
+            "sentence": report.sentence,
+            "at": sync_now().isoformat(),
+        }
+        is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+        return confirmed_action.Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
 
-def _shown_values(request: HttpRequest, listed: Sequence[attention.Entry]) -> dict[str, Any]:
+def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, Any]:
     """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
     present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
@@ -307,10 +346,9 @@ def _shown_values(request: HttpRequest, listed: Sequence[attention.Entry]) -> di
 
 
 def _back_url(request: HttpRequest) -> str:
-    """Return the record's page or list that sent the act, or Home."""
+    """Return the page of the admin that sent the act, or Home."""
     back = own_address(request, str(request.POST.get("back", "")))
-    lists = [records_url(spec) for spec in registry.entities()]
-    return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
+    return back if back.startswith(reverse("admin:index")) else reverse("admin:index")
 
 
 def last_act(request: HttpRequest) -> dict[str, Any]:
@@ -332,7 +370,7 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     if not last:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
-    handler = HANDLERS[attention.Kind(last["kind"]), last["action"]]
+    handler = HANDLERS[Kind(last["kind"]), last["action"]]
     # The rights may have been withdrawn since the act.
     if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
         raise PermissionDenied

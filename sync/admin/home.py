@@ -20,7 +20,7 @@ from sync import attention, registry
 from sync.admin import admin_base, connection_pages, handlers, queue_pages, record_panel, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
@@ -66,32 +66,32 @@ class StateLine:
     url: str = ""
     button: str = ""
     on_server: str = ""  # for administrators
-    try_url: str = ""  # asks Monday for its limit again
+    try_again: Button | None = None  # asks Monday for its limit again
 
 
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
     """Return the state; `things` is the number of causes that need this person."""
-    if not any(board.availability.is_chosen for board in boards):
+    if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection_pages.has_answered(overview) else "connect"
         if any(is_running(link) for link in overview.links.values()):
             step = "run"
         detail, button = SETUP_STEPS[step]
         url = reverse(f"admin:sync_wizard_{step}") if may_set_up(request.user) else ""
         return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, url, button)
-    if stalled := _stalled(boards, overview):
+    if stalled := _stalled(overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
         on_server = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
         words = f"Nothing is synced: changes have waited for {span}"
         return StateLine("bad", "block", words, titles, on_server=on_server)
-    if slowed := [board.slowed_until for board in boards if board.slowed_until]:
+    if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
+        return StateLine("warn", "hourglass", words, detail, try_again=connection_pages.try_again_button(request))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")
@@ -100,23 +100,21 @@ def _state_line(
 
 def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
     """Return the state if nothing waits for this person."""
-    kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
-    if things := sum(tally.causes for tally in attention.tallies(kinds_of_others).values()):
-        need = humanize.count_with_noun(things, "thing needs", "things need")
-        return StateLine("off", "group", f"Nothing to do for you; {need} somebody else")
+    if others := _others_sentence(request):
+        return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.latest_verification().sentence)
 
 
-def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> list[availability.Overdue]:
+def _stalled(overview: availability.Overview) -> list[availability.Overdue]:
     """Return the boards whose due jobs don't move; none if every board with due jobs had a pass just now."""
     recently = overview.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     without_pass = [
-        board.availability
-        for board in boards
-        if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
+        board
+        for board in overview.displayed_boards
+        if board.link and not (board.link.last_pass_at and board.link.last_pass_at > recently)
     ]
     # Counted by jobs, because those of deletions and of items belong to no record.
     if not any(overview.due_since(board) or overview.claimed_since(board) for board in without_pass):
@@ -140,7 +138,6 @@ class BoardLine:
     availability: BoardAvailability
     counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
-    slowed_until: datetime | None  # the end of a long wait for the quota
     first_load: FirstLoad | None  # if it is going on
 
     @property
@@ -192,7 +189,6 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
                     for (entity_type, _key), mapping in wording.mappings.items()
                     if entity_type == spec.entity_type and mapping.is_blocked
                 ],
-                slowed_until=overview.slowed_until(board),
                 first_load=_first_load(spec, board.link, by_state, overview.now),
             )
         )
@@ -236,11 +232,9 @@ class Row:
     def buttons(self) -> list[Button]:
         """The acts with a key on the keyboard; the other acts are buttons of the group alone."""
         return [
-            Button(
-                handler.label(self.entry), handler.code, key=handler.act.key, takes_away=handler.takes_away(self.entry)
-            )
+            Button(handler.label(self.entry), handler.code, key=handler.key, takes_away=handler.takes_away(self.entry))
             for handler in self.acts
-            if handler.act.key
+            if handler.key
         ]
 
 
@@ -282,39 +276,24 @@ def _boxes(
     request: HttpRequest, shown: attention.ShownKinds, opened: Collection[str], wording: attention.Wording
 ) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
-    now = admin_base.overview_of(request).now
     groups = attention.groups(attention.waiting(shown), limit=MOST_GROUPS, wording=wording)
     if not groups:
         return []
     waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
     first_rows = attention.oldest_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
     entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
-    rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
-    for row in _rows(request, entries, wording):
-        rows_by_cause[row.entry.cause].append(row)
-    links = admin_base.overview_of(request).links
-    mapped_links: dict[str, int] = {}
-    if record_panel.may_change_mapping(request.user):
-        mapped_links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
+    rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
     for group in groups:
-        rows = rows_by_cause[group.cause]
-        link = links.get(group.entity_type)
+        rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
-        if group.kind is attention.Kind.FAILED and group.number > 1:
-            lead = group.title
-        elif (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-            lead = replace(group, deleted_by=_deleted_by(group)).sentence
-        elif group.kind is attention.Kind.REMOVED and link is not None:
-            steps = RESTORE_STEPS[group.code] if acts else ""
-            lead = f"{record_panel.removal_sentence(group.noticed, group.code, link, now)} {steps}"
-        else:
-            lead = group.sentence
-        # Each sentence once, where several groups wait for the same.
-        news = [sentence for sentence in humanize.sentences(lead) if sentence not in earlier_sentences]
+        sentences = humanize.sentences(_lead(request, group, has_acts=bool(acts)))
+        # Each sentence once, where several groups wait for the same; but each removal has its deadline.
+        deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
+        news = [sentence for sentence in sentences if sentence in deadline or sentence not in earlier_sentences]
         earlier_sentences.update(news)
         boxes.append(
             GroupBox(
@@ -323,10 +302,24 @@ def _boxes(
                 folds=folds,
                 is_open=is_open,
                 lead=" ".join(news),
-                buttons=_group_buttons(group, rows, acts, link, mapped_links.get(group.entity_type)),
+                buttons=_group_buttons(request, group, rows, acts),
             )
         )
     return boxes
+
+
+def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> str:
+    """Return what happens with a group's entries, and when."""
+    overview = admin_base.overview_of(request)
+    link = overview.links.get(group.entity_type)
+    if group.kind is attention.Kind.FAILED and group.number > 1:
+        return group.title
+    if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        return replace(group, deleted_by=_deleted_by(group)).sentence
+    if group.kind is attention.Kind.REMOVED and link is not None:
+        steps = RESTORE_STEPS[group.code] if has_acts else ""
+        return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
+    return group.sentence
 
 
 def _deleted_by(group: attention.Group) -> str:
@@ -338,31 +331,30 @@ def _deleted_by(group: attention.Group) -> str:
 
 
 def _group_buttons(
-    group: attention.Group, rows: Sequence[Row], acts: list[Button], link: BoardLink | None, mapped_link: int | None
+    request: HttpRequest, group: attention.Group, rows: Sequence[Row], acts: Sequence[Button]
 ) -> list[Button]:
     """Return the group's buttons, the main one first: its acts, pages, and what people do on the board itself."""
+    link = admin_base.overview_of(request).links.get(group.entity_type)
     is_solved_on_page = attention.KINDS[group.kind].is_solved_on_page
     pages = []
     if rows and rows[0].entry.url and (is_solved_on_page or not any(row.acts for row in rows)):
         pages.append(Button(group.button, url=rows[0].entry.url))
     if group.number == 1 and rows:
         pages += rows[0].links
+    is_about_column = (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN)
     # Another column, direction or rule may solve these.
-    blocked_by_mapping = (BlockedCode.COLUMN, BlockedCode.THROTTLED)
-    is_blocked = group.kind is attention.Kind.BLOCKED and group.code in blocked_by_mapping
-    if mapped_link and (is_blocked or group.kind is attention.Kind.REJECTED):
-        pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[mapped_link])))
-    on_monday = []
-    if acts and link is not None and group.kind is attention.Kind.REMOVED:
-        on_monday.append(record_panel.restore_button(link, group.code))
-    elif acts and link is not None and (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
-        on_monday.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
+    may_be_mapped = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
+    if link and may_be_mapped and record_panel.may_change_mapping(request.user):
+        pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
+    if link and acts and is_about_column:
+        pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
+        on_monday = [record_panel.restore_button(link, group.code)] if link and acts else []
         return [*on_monday, *acts, *pages]
     if is_solved_on_page or not acts:
-        return [*pages[:1], *acts, *pages[1:], *on_monday]
-    return [*acts, *pages, *on_monday]
+        return [*pages[:1], *acts, *pages[1:]]
+    return [*acts, *pages]
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
@@ -372,12 +364,8 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
         is_possible = open_rows and all(handler in row.acts for row in open_rows)
-        if is_possible and (group.number == 1 or handler.act.many):
-            takes_away = any(handler.takes_away(entry) for entry in entries)
-            label = handler.group_label(group, entries)
-            selection = handler.selection_label(group)
-            button = Button(label, handler.code, key=handler.act.key, takes_away=takes_away)
-            buttons.append(replace(button, label_if_selected=selection))
+        if is_possible and (group.number == 1 or entries[0].act(handler.code).many):
+            buttons.append(handler.group_button(group, entries))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
@@ -417,20 +405,11 @@ def _row(
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
 
-def _others_sentence(shown: attention.ShownKinds, boards: Sequence[BoardLine]) -> str:
-    """Return how many records need only other people; with those on Home, they are the numbers of the lists' tabs."""
-    kinds_of_records = set(attention.KINDS) - attention.OF_BOARDS
-    if kinds_of_records <= shown.kinds:
-        return ""
-    listed = attention.waiting(shown).exclude(entity_id=None).values("entity_id")
-    number = 0
-    for board in boards:
-        records = board.spec.model._default_manager.all()
-        waiting = record_view.filter_by_state(records, record_view.RecordState.ATTENTION.value)
-        number += waiting.exclude(pk__in=listed).count()
-    if not number:
-        return ""
-    return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
+def _others_sentence(request: HttpRequest) -> str:
+    """Return how many more things need only other people."""
+    kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
+    things = sum(tally.causes for tally in attention.tallies(kinds_of_others).values())
+    return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
 def _calls(overview: availability.Overview, *, is_loading: bool) -> str:
@@ -449,9 +428,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     tallies = admin_base.tallies_of(request)
     things = sum(tallies[kind].causes for kind in shown.kinds)
     is_loading = any(board.first_load for board in boards)
-    is_paused = all(board.availability.is_paused for board in boards)
+    is_paused = all(board.is_paused for board in overview.displayed_boards)
+    pause_button = None if is_paused else queue_pages.pause_button(request, back=reverse("admin:index"))
+    sees_state = bool(boards or shown.kinds or pause_button)
+    state_line = _state_line(request, boards, things, overview) if sees_state else None
     home = {
-        "home_state": _state_line(request, boards, things, overview) if boards else None,
+        "home_state": state_line,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "boxes": boxes,
@@ -459,10 +441,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
         "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MOST_GROUPS else 0,
         "reads_only": shown.reads_only and bool(boxes),
-        "others": _others_sentence(shown, boards),
-        "sees_nothing": not shown.kinds and not boards,
+        # With nothing to do, the state line says it.
+        "others": _others_sentence(request) if things else "",
+        "sees_nothing": state_line is None,
         "calls": _calls(overview, is_loading=is_loading),
-        "pause_url": "" if is_paused else queue_pages.pause_url(request, back=reverse("admin:index")),
+        "pause_button": pause_button,
         "now": overview.now,
     }
     return context | home | handlers.last_act(request)

@@ -1,8 +1,8 @@
 """The list of jobs with its actions, and the pages of pauses."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -21,7 +21,6 @@ from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
 from sync.models import SyncQueue
-from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -40,20 +39,28 @@ MAX_REASON_CHARACTERS = 500
 # A question lists this many jobs as examples.
 MAX_JOBS_SHOWN = 20
 
-# For each act that ends jobs: their status, the function, and the words for the ended jobs and for the others.
-ENDINGS = {
-    "cancel": (QueueStatus.PENDING, operate.cancel, "cancelled", "not pending"),
-    "discard": (QueueStatus.FAILED, operate.discard, "discarded", "not failed"),
-}
+# For each act on jobs, the words for the jobs that it doesn't fit.
+OTHERS = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
+_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
-def left_alone(result: BulkResult, why: str) -> list[str]:
+def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> BulkResult:
+    """Retry, cancel or discard jobs, and log it."""
+    run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
+    result = run(jobs.order_by(), request.user.get_username())
+    if result.changed:
+        number = humanize.count_with_noun(result.changed, "job")
+        authors.log_model_action(request.user, SyncQueue, f"{ACTS[code].label}: {number}.")
+    return result
+
+
+def left_alone(result: BulkResult, code: str) -> list[str]:
     """Return sentences about the jobs that an act left alone."""
     lines = []
     if result.in_flight:
         lines.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
     if result.unsuited:
-        lines.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {why}.")
+        lines.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {OTHERS[code]}.")
     return lines
 
 
@@ -83,17 +90,14 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""
-        fitting: dict[str, tuple[QueueAction, ...]] = {
-            QueueStatus.FAILED: ("retry", "discard"),
-            QueueStatus.PENDING: ("retry", "cancel"),
-        }
+        fitting = {QueueStatus.FAILED.value: ("retry", "discard"), QueueStatus.PENDING.value: ("retry", "cancel")}
         list_url = reverse("admin:sync_syncqueue_changelist")
         return [
             admin_base.Button(
                 ACTS[code].button, code, post_to=list_url, hidden=confirmed_action.selection_of(row, code)
             )
             for code in fitting.get(row.status, ())
-            if is_allowed(request.user, code)
+            if ACTS[code].is_allowed(request.user)
         ]
 
     def get_urls(self) -> list[URLPattern]:
@@ -131,28 +135,20 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, "retry")
+        return ACTS["retry"].is_allowed(request.user)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, "cancel")
+        return ACTS["cancel"].is_allowed(request.user)
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        return is_allowed(request.user, "discard")
+        return ACTS["discard"].is_allowed(request.user)
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
+        types = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
 
         def run() -> confirmed_action.Report:
-            result = retry_all(queryset.order_by(), request.user.get_username())
-            left = left_alone(result, "done already")
-            if not result.changed:
-                return confirmed_action.Report(problems=left)
-            number = humanize.count_with_noun(result.changed, "job")
-            authors.log_model_action(request.user, SyncQueue, f"Retry: {number}.")
-            wait = wait_sentence(result.changed, kinds)
-            when = f". {wait}" if wait else " now."
-            return confirmed_action.Report(f"{number} will be tried again{when}", left)
+            return self._report("retry", act_on_jobs(request, "retry", queryset), types)
 
         return confirmed_action.run_action(self, request, run, request.get_full_path())
 
@@ -165,13 +161,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return self._end(request, queryset, ACTS["discard"])
 
     def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        status, end, ended, others = ENDINGS[act.code]
-        jobs = queryset.filter(status=status)
+        jobs = queryset.filter(status=_STATUS[act.code])
 
         def question() -> confirmed_action.Question:
             number = jobs.count()
             if not number:
-                return confirmed_action.Question(f"Nothing to {act.label.lower()}", [f"What is selected is {others}."])
+                words = f"What is selected is {OTHERS[act.code]}."
+                return confirmed_action.Question(f"Nothing to {act.label.lower()}", [words])
             hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
@@ -181,17 +177,23 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:
-            result = end(confirmed_action.confirmed_rows(request, jobs), request.user.get_username())
-            number = humanize.count_with_noun(result.changed, "job")
-            if result.changed:
-                authors.log_model_action(request.user, SyncQueue, f"{act.label}: {number}.")
-            return confirmed_action.Report(f"{number} {ended}." if result.changed else "", left_alone(result, others))
+            rows = confirmed_action.confirmed_rows(request, jobs)
+            return self._report(act.code, act_on_jobs(request, act.code, rows))
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
+    @staticmethod
+    def _report(code: str, result: BulkResult, types: Collection[str] = ()) -> confirmed_action.Report:
+        """Report the jobs that were changed, why those of these types wait, and the jobs that were left alone."""
+        sentence = ""
+        if result.changed:
+            done = ACTS[code].done.format(number=humanize.count_with_noun(result.changed, "job"))
+            sentence = f"{done} {wait_sentence(result.changed, types)}".rstrip()
+        return confirmed_action.Report(sentence, left_alone(result, code))
+
     def pause_view(self, request: HttpRequest) -> HttpResponse:
         """Pause one board, or all without an `entity_type`, after a question."""
-        if not is_allowed(request.user, "pause"):
+        if not ACTS["pause"].is_allowed(request.user):
             raise PermissionDenied
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
@@ -215,7 +217,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End a pause."""
-        if not is_allowed(request.user, "pause"):
+        if not ACTS["pause"].is_allowed(request.user):
             raise PermissionDenied
 
         def run() -> confirmed_action.Report:
@@ -235,9 +237,11 @@ def _back_url(request: HttpRequest) -> str:
     return admin_base.own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
 
 
-def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:
-    """Return the address of the form that pauses one board or all; empty for users who may not."""
-    if not is_allowed(request.user, "pause"):
-        return ""
+def pause_button(request: HttpRequest, entity_type: str = "", back: str = "") -> admin_base.Button | None:
+    """Return the button to the question that pauses one board or all; None for users who may not."""
+    act = ACTS["pause"]
+    if not act.is_allowed(request.user):
+        return None
     target = {"entity_type": entity_type} if entity_type else {}
-    return f"{reverse('admin:sync_pause')}?{urlencode(target | {'back': back or request.path})}"
+    url = reverse("admin:sync_pause", query=target | {"back": back or request.path})
+    return admin_base.Button(act.button, act.code, url=url, icon="pause_circle")

@@ -66,6 +66,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
+        self._state = request.GET.get(admin_base.HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
@@ -81,13 +82,6 @@ class RecordChangeList(admin_base.PageChangeList):
         """Return by what a click on a column's title sorts."""
         field = super().get_ordering_field(field_name)
         return registry.sort_expression(self.model, field) if isinstance(field, str) else field
-
-    @cached_property
-    def _state(self) -> str:
-        """The state, or part of one, by which the list is filtered; empty for all records."""
-        name = admin_base.HealthFilter.parameter_name
-        chosen = self.params.get(name, self.filter_params.get(name, [""]))
-        return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -465,17 +459,13 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
 
 def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
+    """Return the records that Ctrl+K finds, with what tells namesakes apart."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
         model_admin = admin.site.get_model_admin(spec.model)
         if not model_admin.has_view_permission(request):
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
-        if spec.name_field:
-            # Enter opens the first result.
-            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
-            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = admin_base.describe(record) or registry.type_label(spec.entity_type)

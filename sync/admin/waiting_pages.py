@@ -1,9 +1,8 @@
 """The lists of unmatched items, ignored items and approvals, and the page that links an item with a record."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -15,10 +14,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action
+from sync.admin import admin_base, confirmed_action, handlers
 from sync.admin.record_panel import buttons_of_entry
 from sync.api.callers import monday_throttle_reason
-from sync.choices import ApprovalKind, ApprovalState
+from sync.choices import ApprovalState
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
@@ -42,8 +41,26 @@ _SIDES = {
 }
 
 
+class EntriesMixin(admin_base.PageAdmin):
+    """A list of the rows behind a kind of Home's entries: its actions are the acts that Home offers on them."""
+
+    kind: attention.Kind
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        for act in attention.acts_of(self.kind, ""):
+            if any(attention.may_do(request.user, act, self.kind, spec.entity_type) for spec in registry.entities()):
+                actions[act.code] = (_act_on_rows, act.code, act.button)
+        return actions
+
+
+def _act_on_rows(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+    return handlers.act_on_rows(request, request.POST["action"], model_admin.kind, rows)
+
+
 @admin.register(UnmatchedItem)
-class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
+class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
+    kind = attention.Kind.UNMATCHED
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
     search_fields = ("name", "item_id")
@@ -208,7 +225,7 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
-    list_display = ("item_id", "kind", "why", "reason", "moment")
+    list_display = ("item_id", "type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
@@ -221,17 +238,30 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
         return rows.filter(erased=False)
 
     def has_consider_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sync.delete_ignoreditem")
+        return ACTS["consider_again"].is_allowed(request.user)
 
-    @admin.action(description="Consider again", permissions=["consider"])
-    def consider_again(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
-        """Check the items again like new ones."""
-        with transaction.atomic():
-            log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
-            number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
-        self.message_user(request, f"{humanize.count_with_noun(number, 'item')} will be checked again.", messages.INFO)
+    @admin.action(description=ACTS["consider_again"].button, permissions=["consider"])
+    def consider_again(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> HttpResponse:
+        act = ACTS["consider_again"]
 
-    kind = admin_base.type_column()
+        def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, act.code, queryset)
+            rows = queryset[: confirmed_action.MAX_ROWS_SHOWN]
+            cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in rows]
+            table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, queryset.count())
+            title = handlers.counted(act.many, table.total, "")
+            return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden)
+
+        @transaction.atomic
+        def run() -> str:
+            rows = confirmed_action.confirmed_rows(request, queryset)
+            log_action_many(request.user, rows, "To be considered again.", flag=DELETION)
+            number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=rows.values("pk")))
+            return handlers.counted(act.done, number, "")
+
+        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+
+    type = admin_base.type_column()
 
     @admin.display(description="Ignored as")
     def why(self, row: IgnoredItem) -> str:
@@ -240,60 +270,6 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
         return "Not the item of one record" if row.entity_id else "Never becomes a record"
 
     moment = admin_base.time_column("at", "Ignored")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A person's answer to requests of one kind, in words; {items}, {records} and {fields} are their number."""
-
-    label: str
-    effect: str
-    outcome: str  # the message after it
-
-
-ANSWERS = {
-    ("approve", ApprovalKind.ITEMS): Answer(
-        "Remove {items} on Monday",
-        "The items are {removed} on Monday, as the board’s setting says. People can restore them there.",
-        "{items} will be removed on Monday",
-    ),
-    ("approve", ApprovalKind.RECORDS): Answer(
-        "Delete {records} in NPD",
-        "The records are deleted in NPD. Each can be restored from “Deleted records”.",
-        "{records} will be deleted in NPD",
-    ),
-    ("approve", ApprovalKind.CLEAR_MONDAY): Answer(
-        "Empty {fields} on Monday",
-        "The cells are emptied on Monday, as they are in NPD.",
-        "{fields} will be emptied on Monday",
-    ),
-    ("approve", ApprovalKind.CLEAR_NPD): Answer(
-        "Empty {fields} in NPD",
-        "The fields are emptied in NPD, as they are on Monday.",
-        "{fields} will be emptied in NPD",
-    ),
-    ("reject", ApprovalKind.ITEMS): Answer(
-        "Keep {items} on Monday",
-        "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are created from "
-        "them. To have a record back, restore it from “Deleted records”.",
-        "{items} {stay} on Monday",
-    ),
-    ("reject", ApprovalKind.RECORDS): Answer(
-        "Keep {records} in NPD",
-        "The records stay in NPD. For each, a conflict asks you what to do with it.",
-        "{records} {stay} in NPD",
-    ),
-    ("reject", ApprovalKind.CLEAR_MONDAY): Answer(
-        "Restore {fields} in NPD",
-        "NPD gets the values back that are still on Monday.",
-        "{fields} will be restored in NPD",
-    ),
-    ("reject", ApprovalKind.CLEAR_NPD): Answer(
-        "Restore {fields} on Monday",
-        "Monday gets the values back that are still in NPD.",
-        "{fields} will be restored on Monday",
-    ),
-}
 
 
 _BADGES = {
@@ -307,9 +283,10 @@ _BADGES = {
 
 
 @admin.register(ApprovalRequest)
-class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Deletions and emptied fields that need, or needed, an approval because they were too many."""
 
+    kind = attention.Kind.APPROVAL
     list_display = ("state_badge", "about", "change", "since", "decided")
     list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)

@@ -20,9 +20,8 @@ from rest_framework.routers import SimpleRouter
 from sync import attention, choices, registry
 from sync.api import views
 from sync.attention import Kind
-from sync.kernel.messages import NotPossible
+from sync.kernel.messages import ACTS, NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
-from sync.models.jobs import is_allowed
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
@@ -83,7 +82,7 @@ class JobPermissions(views.ModelPermissions):
             return super().has_permission(request, view)
         if view.action is None:  # a method that isn't supported: 405 follows
             return request.user.is_authenticated
-        return is_allowed(request.user, view.action)
+        return ACTS[view.action].is_allowed(request.user)
 
 
 class QueueViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
@@ -101,22 +100,19 @@ class QueueViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         """The queue in numbers."""
         return Response(QueueStatsSerializer(SyncQueueService().get_queue_stats()).data)
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, description=ACTS["retry"].effect)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Retry a job now, with all its attempts."""
         return self._operate(request, SyncQueueService().manual_retry, "Retried")
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, description=ACTS["cancel"].effect)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Close a pending job without a sync."""
         return self._operate(request, partial(operate_one, action="cancel"), "Cancelled")
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, description=ACTS["discard"].effect)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
-        """Close a failed job."""
         return self._operate(request, partial(operate_one, action="discard"), "Discarded")
 
     @transaction.atomic
@@ -317,16 +313,14 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
     ordering_fields = ["id", "at", "decided_at"]
     permission_classes = [views.ModelPermissions]
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, description=ACTS["approve"].effect)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
-        """Have it deleted or emptied by the record's next pass."""
         return self._decide(request, approvals.approve)
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, description=ACTS["reject"].effect)
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
-        """Keep the record, the item or the value."""
         return self._decide(request, approvals.reject)
 
     def _decide(self, request: Request, decide: Callable[[models.QuerySet[ApprovalRequest], User], int]) -> Response:
@@ -376,12 +370,12 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     ordering_fields = ["id", "at"]
     permission_classes = [MayUndo]
 
-    @extend_schema(request=None)
+    @extend_schema(
+        request=None,
+        description=f"{ACTS['undo'].effect} Answers with the entry of the undo, by which it can be undone.",
+    )
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        """Restore the old value, if NPD still has the new one; the next sync does the rest. Answers with the entry of
-        the undo, by which it can be undone.
-        """
         entry = self.get_object()
         if not may_undo_decisions(request.user, [entry]):
             raise PermissionDenied

@@ -159,6 +159,10 @@ class Entry:
     acts: tuple[Act, ...] = ()  # what people may do about it, the main act first
     noticed: datetime | None = None  # when a pass first found the item removed
 
+    def act(self, code: str) -> Act:
+        """Return its act with this code, in the words of its cause."""
+        return next(act for act in acts_of(self.kind, self.cause_code) if act.code == code)
+
     @property
     def is_being_retried(self) -> bool:
         return self.failures > 0

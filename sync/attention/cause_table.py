@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.kernel.messages import ACTS, CHOSEN_REASONS, Act, UnmatchedReason
+from sync.kernel.messages import ACTS, APPROVAL_ACTS, CHOSEN_REASONS, Act, UnmatchedReason
 from sync.models.attention import AttentionKind as Kind
 
 
@@ -48,7 +48,7 @@ class KindFacts:
 
 KINDS: Mapping[Kind, KindFacts] = {
     Kind.STOP: KindFacts(
-        Severity.STOPPED, ("stop", "stops"), "block", "Try again now",
+        Severity.STOPPED, ("stop", "stops"), "block", ACTS["try_again"].label,
         model="sync.boardlink", permission="sync.retry_syncqueue", acts=("try_again",),
     ),
     Kind.DIFFERENCE: KindFacts(
@@ -234,5 +234,7 @@ def cause_of(kind: Kind, code: str) -> CauseFacts:
 
 def acts_of(kind: Kind, code: str) -> list[Act]:
     """Return the acts on entries of a cause, the main act first."""
+    if kind is Kind.APPROVAL and code:
+        return list(APPROVAL_ACTS[choices.ApprovalKind(code)])
     acts = cause_of(kind, code).acts
     return [ACTS[act] for act in (KINDS[kind].acts if acts is None else acts)]

@@ -4,12 +4,13 @@ Pages show them, and the API returns them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import TextChoices
 
+from sync.choices import ApprovalKind
 from sync.kernel.humanize import within_sentence
 
 
@@ -208,9 +209,11 @@ class Act:
     code: str
     label: str  # of the button
     effect: str  # as a sentence
-    many: str = ""  # the label for several, with {number}, {records} or {items}; empty: only one at a time
+    many: str = ""  # the label for several, with {number}, {records}, {items} or {fields}; empty: only one at a time
+    done: str = ""  # what Home says afterwards, with the same placeholders
     max_per_request: int = 0  # 0: any number
     asks: bool = False  # needs a confirmation
+    asks_about_several: bool = False  # needs one only for a whole group
     deletes: bool = False  # deletes a record or an item, or empties a field
     way_back: str = ""  # how to revert it by hand
     undo: bool = False  # “Undo” reverts it
@@ -221,6 +224,10 @@ class Act:
     @property
     def button(self) -> str:
         return f"{self.label}…" if self.asks else self.label
+
+    def is_allowed(self, user: Any) -> bool:
+        """Whether this person has its `rights`; `attention.may_do` also checks those on an entry's record."""
+        return bool(user.has_perms(self.rights))
 
 
 # So that the page answers within seconds: resolving a conflict takes about 50 ms.
@@ -235,14 +242,18 @@ _SYNC_ON = (
     "conflicts."
 )
 _CONFLICTS_CLOSE = "Open conflicts close; the activity keeps their values."
+_CHANGE_BOARD = ("sync.change_boardlink", "sync.change_fieldmapping")
 
 _ACTS = (
-    # The sync of all boards, and of a record.
+    # The sync of all boards, of one, and of a record.
     Act("try_again", "Try again now", "Asks Monday whether sync can go on.", rights=("sync.retry_syncqueue",)),
     Act("pause", "Pause",
         "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then.",
         asks=True, rights=("sync.pause_syncqueue",)),
     Act("resume", "Resume", "What waited is synced now.", rights=("sync.pause_syncqueue",)),
+    Act("create_anyway", "Create new ones anyway",
+        "Creates new items and records although nobody on the board can be recognized, which may make duplicates.",
+        rights=_CHANGE_BOARD),
     Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off.",
         record_right="change"),
     Act("direction", "Direction", "Changes which way the record is synced.", asks=True, record_right="change"),
@@ -257,34 +268,35 @@ _ACTS = (
         asks=True, way_back="To go back, unlink the record again.", record_right="change"),
     Act("undo", "Undo", "Puts the former value back in NPD, unless it has changed since; the next sync does the rest.",
         asks=True, record_right="change"),
+    Act("redo", "Redo", "Undoes an undo: puts the value back that NPD had before.", asks=True, record_right="change"),
     # Jobs and fields.
-    Act("retry", "Retry", "Tries it again as soon as its board can be synced.",
-        "Retry {number}", rights=("sync.retry_syncqueue",)),
+    Act("retry", "Retry", "Tries it again, with all attempts, as soon as its board can be synced.",
+        "Retry {number}", "Trying again: {number}.", rights=("sync.retry_syncqueue",)),
     Act("retry_field", "Retry", "Tries the record's blocked and rejected values again with the next sync.",
-        "Retry {number}", record_right="change"),
+        "Retry {number}", "Trying again: {number}.", record_right="change"),
     Act("cancel", "Cancel", f"Closes pending jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
-        "Cancel {number}", asks=True, rights=("sync.cancel_syncqueue",)),
+        "Cancel {number}", "Cancelled: {number}.", asks=True, rights=("sync.cancel_syncqueue",)),
     Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
-        "Discard {number}", asks=True, rights=("sync.discard_syncqueue",)),
+        "Discard {number}", "Discarded: {number}.", asks=True, rights=("sync.discard_syncqueue",)),
     Act("check_column", "I have restored it: check now",
-        "Asks Monday whether the column is back; nothing is written.",
-        rights=("sync.change_boardlink", "sync.change_fieldmapping")),
-    # Bulk deletions.
-    Act("approve", "Approve", "Deletes or empties it with the next sync.",
-        "Approve {number}", asks=True, deletes=True),
-    Act("reject", "Reject", "Keeps what would be lost, and restores it on the other side.",
-        "Reject {number}", asks=True),
+        "Asks Monday whether the column is back; nothing is written.", rights=_CHANGE_BOARD),
+    # Bulk deletions; APPROVAL_ACTS has what they mean for each kind.
+    Act("approve", "Approve", "Deletes or empties it with the next sync.", asks=True, deletes=True,
+        rights=("sync.change_approvalrequest",)),
+    Act("reject", "Reject", "Keeps what would be lost, and restores it on the other side.", asks=True,
+        rights=("sync.change_approvalrequest",)),
     # Records and items that are gone on the other side.
     Act("create_item", "Create again",
         "Creates a new item on Monday with NPD's values. If somebody restores the old item later, Home lists it as a "
         "possible duplicate.",
-        "Create {items} again on Monday", asks=True, way_back="To go back, archive the new items on the board."),
+        "Create {items} again on Monday", "{items} will be created again.", asks=True,
+        way_back="To go back, archive the new items on the board."),
     Act("restore_record", "Restore",
         "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
         "board, both are linked again; if not, a new item is created.",
         "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again."),
     Act("delete_record", "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
-        "Delete {records} in NPD", asks=True,
+        "Delete {records} in NPD", "Deleted in NPD: {records}.", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
         record_right="delete"),
     Act("archive_item", "Archive item", "Archives the item on Monday.", "Archive {items} on Monday",
@@ -297,26 +309,71 @@ _ACTS = (
     Act("unlink", "Unlink from Monday",
         "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
         f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
-        "Unlink {records} from Monday", asks=True, way_back="To go back, press “Link again…” on the record's page."),
+        "Unlink {records} from Monday", "{records} will be unlinked.", asks=True,
+        way_back="To go back, press “Link again…” on the record's page."),
     # Values that differ, that Monday rejected, and of edits on Monday that were lost.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
-        "Use NPD in {number}", MAX_PER_REQUEST, undo=True, key="1"),
+        "Use NPD in {number}", max_per_request=MAX_PER_REQUEST, asks_about_several=True, undo=True, key="1"),
     Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.",
-        "Use Monday in {number}", MAX_PER_REQUEST, undo=True, key="3"),
+        "Use Monday in {number}", "Monday's value taken: {number}.", MAX_PER_REQUEST, asks_about_several=True,
+        undo=True, key="3"),
     Act("leave_both", "Leave both as they are",
         "Changes nothing. NPD's value isn't sent until somebody changes it or its column.",
-        "Leave both as they are: {number}", MAX_PER_REQUEST, undo=True, key="1"),
+        "Leave both as they are: {number}", "Both left as they are: {number}.", MAX_PER_REQUEST,
+        asks_about_several=True, undo=True, key="1"),
     Act("keep_current", "Keep current value", "Changes nothing: the lost edit stays lost.",
-        "Keep current value: {number}", MAX_PER_REQUEST, undo=True, key="1"),
+        "Keep current value: {number}", max_per_request=MAX_PER_REQUEST, asks_about_several=True, undo=True, key="1"),
     Act("restore_edit", "Restore edit", "Writes the lost edit on both sides. The current value is overwritten.",
-        "Restore edit: {number}", MAX_PER_REQUEST, undo=True, key="3"),
-    # Items that no record has.
+        "Restore edit: {number}", max_per_request=MAX_PER_REQUEST, asks_about_several=True, undo=True, key="3"),
+    # Items that no record has, and records and items that may be the same.
     Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
-        record_right="add"),
+        "The next sync creates {records}.", asks_about_several=True, record_right="add"),
     Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
-        "Ignore {number}", undo=True, rights=("sync.change_unmatcheditem",)),
+        "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),
+    Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
+        "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         asks=True, record_right="change"),
+    Act("merge_records", "They are the same", "Deletes one of two records in NPD, and keeps one item.",
+        deletes=True, asks=True, record_right="delete"),
+    Act("two_records", "They are two", "Both records stay, and you are not asked again."),
+    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item."),
+    Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay."),
+    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced."),
 )  # fmt: skip
 
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}
+
+
+# The words of both answers to bulk deletions, by what would be lost: the label for several, and the effect.
+_ANSWERS: Mapping[ApprovalKind, Mapping[str, tuple[str, str]]] = {
+    ApprovalKind.ITEMS: {
+        "approve": (
+            "Remove {items} on Monday",
+            "The items are archived or deleted on Monday, as the board's setting says. People can restore them there.",
+        ),
+        "reject": (
+            "Keep {items} on Monday",
+            (
+                "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are "
+                "created from them. To have a record back, restore it from “Deleted records”."
+            ),
+        ),
+    },
+    ApprovalKind.RECORDS: {
+        "approve": ("Delete {records} in NPD", "Each can be restored from “Deleted records”."),
+        "reject": ("Keep {records} in NPD", "For each, a conflict asks you what to do with it."),
+    },
+    ApprovalKind.CLEAR_MONDAY: {
+        "approve": ("Empty {fields} on Monday", "The cells are emptied on Monday, as they are in NPD."),
+        "reject": ("Restore {fields} in NPD", "NPD gets the values back that are still on Monday."),
+    },
+    ApprovalKind.CLEAR_NPD: {
+        "approve": ("Empty {fields} in NPD", "The fields are emptied in NPD, as they are on Monday."),
+        "reject": ("Restore {fields} on Monday", "Monday gets the values back that are still in NPD."),
+    },
+}
+APPROVAL_ACTS: Mapping[ApprovalKind, tuple[Act, ...]] = {
+    kind: tuple(replace(ACTS[code], many=many, effect=effect) for code, (many, effect) in answers.items())
+    for kind, answers in _ANSWERS.items()
+}

@@ -236,10 +236,6 @@ class Migration(migrations.Migration):
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
                 ("version", models.IntegerField(db_default=1)),
-                (
-                    "mapped_at",
-                    models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it got its column"),
-                ),
                 ("position", models.SmallIntegerField(db_default=0)),
                 ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("problem", models.TextField(blank=True, db_default="", verbose_name="what is wrong with its column")),

@@ -158,7 +158,6 @@ class FieldMapping(models.Model):
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
     version = models.IntegerField(db_default=1)
-    mapped_at = models.DateTimeField("when it got its column", db_default=SyncNow())
     position = models.SmallIntegerField(db_default=0)
     # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
@@ -181,10 +180,6 @@ class FieldMapping(models.Model):
     def is_blocked(self) -> bool:
         """Whether its column can't be used, though the field is synced."""
         return bool(self.problem) and self.direction != choices.SyncDirection.NONE
-
-    def is_newer_than(self, removal: datetime | None) -> bool:
-        """Whether it got its column after an item or a record was removed: what differs then was edited by nobody."""
-        return removal is not None and self.mapped_at > removal
 
     def is_current(self, entry: Mapping[str, Any]) -> bool:
         """Whether a stored entry (a base, an intent, a block) belongs to the current column and version."""

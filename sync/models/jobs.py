@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from django.db import models
 
@@ -24,15 +24,6 @@ ROUNDS_KEY = "rounds"
 def backoff(failures: int) -> timedelta:
     """Return the wait after this many failures in a row; later failures wait as long as the last."""
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
-
-
-# What people may do with a job, and with the queue; each has a permission. Pausing includes resuming.
-JobAction = Literal["retry", "cancel", "discard"]
-QueueAction = JobAction | Literal["pause"]
-
-
-def is_allowed(user: Any, action: QueueAction) -> bool:
-    return bool(user.has_perm(f"sync.{action}_syncqueue"))
 
 
 class SyncQueue(models.Model):

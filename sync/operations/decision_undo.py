@@ -11,7 +11,7 @@ import pghistory
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
@@ -259,14 +259,6 @@ def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
     return "" if is_sent else "It isn't synced now, so only NPD changes."
 
 
-_KIND_LABELS = {
-    "pull": "what was updated from Monday",
-    "undo": "an undo",
-    "import": "what was imported",
-    "rejected": "an answer to a rejection",
-}
-
-
 @dataclass(frozen=True)
 class UndoResult:
     """The result of an undo."""
@@ -299,21 +291,24 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     writing = [step for step in steps if not step.refusal and not step.deletes]
     # An import may have thousands of steps, so steps of the same columns are written at once.
     for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
-        _store(group)
+        records = [step.record for step in group if step.record is not None]
+        for record, step in zip(records, group, strict=True):
+            for name, value in field_values.update_values(type(record), step.write).items():
+                setattr(record, name, value)
+        update_many(records, list(group[0].write))
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
     lines = []
     for step in undone:
         values: dict[str, Any] = {}
-        sentence = f"{actor} undid what was imported: {step.name} was deleted."
+        sentence = f"{actor} undid the import: {step.name} was deleted."
         if not step.deletes:
             raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
-            label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
             back = f"“{step.restored_text}”" if step.restored_text else "empty"
             before = f"“{step.current_text}”" if step.current_text else "empty"
             # The sentence names no time, because people read it in several time zones.
-            sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
+            sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
         assert step.record is not None
         line = authors.person_line(step.record, "undo", sentence, actor)
         line.key = step.decision.key
@@ -330,23 +325,3 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         type(deleted[0])._default_manager.filter(pk__in=[record.pk for record in deleted]).delete()
     result.undone.extend(undone)
     result.left_alone.extend(step for step in steps if step.refusal)
-
-
-def _store(steps: Sequence[UndoStep]) -> None:
-    """Write steps of the same columns in one statement; if the database rejects it, write them one by one."""
-    records = [step.record for step in steps if step.record is not None]
-    for record, step in zip(records, steps, strict=True):
-        for name, value in field_values.update_values(type(record), step.write).items():
-            setattr(record, name, value)
-    try:
-        with transaction.atomic():
-            update_many(records, list(steps[0].write))
-    except IntegrityError as error:
-        # Nothing was stored.
-        for record in records:
-            record.refresh_from_db()
-        if len(steps) == 1:
-            steps[0].refusal = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
-            return
-        for step in steps:
-            _store([step])

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from sync import choices, limits, registry
 from sync.boards.board_columns import InspectedColumns
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncedModel, SyncQueue
+from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
@@ -141,11 +141,8 @@ class BoardListing:
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(facts.board, item_names=board.item_names)
-            waiting = AwaitedRelation.objects.filter(
-                entity_type=link.entity_type, entity_id__any_of=list(plan.records)
-            ).values_list("entity_id", "key", "target_type", "target")
             busy = records_with_jobs(link, plan.records)
-            changed = changed_records(facts, plan, waiting, busy)
+            changed = changed_records(facts, plan, busy)
             synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
             unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
             yield ListedPage(facts, plan, changed, frozenset(unread), busy)

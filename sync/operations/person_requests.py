@@ -1,34 +1,25 @@
-"""A person's requests about a record's sync (a pass now, another direction) and about a board's columns.
-
-The answer to “Sync now” has to say what the pass will do, so it applies the same rules, as far as they need no call.
-"""
+"""A person's requests about a record's sync (a pass now, another direction) and about a board's columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, Subquery
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, history_of
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.operations.setup import board_setup
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue, enqueue_comparison
-from sync.reconcile.board_filter import new_item_verdict, record_verdict
-from sync.reconcile.lookups import load_board
-from sync.records import availability
-from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.records import authors, availability
 from sync.registry import link_of
 
 # Codes of the reasons why nothing is sent, or not now.
-PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
+PUSH_REASONS = ("direction", "item_removed", "board")
 
 # States of an item, in the sync state, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
@@ -61,41 +52,16 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         label = SyncDirection(record.sync_direction).label
         message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
         return PushResult(False, message, "direction")
-    person_payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
     sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
-    if reason := _exclusion(link, record, sync_state):
-        if record.monday_id:
-            # The item may have changed without a webhook: an ordinary pass reads it again, unless the record itself
-            # fails the filter. If its sync is off, only a pass that a person asked for reads it.
-            cause = Cause.DEPENDENCY if record.may_sync else Cause.PERSON
-            payload = {} if record.may_sync else person_payload
-            enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
-        return PushResult(False, f"Nothing was sent: {reason[:1].lower()}{reason[1:]}", "left_out")
-    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=person_payload)
+    payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
+    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
     if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:
         reason = sync_state.note or f"its item on Monday is {sync_state.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
-    condition = ", unless the filter leaves its item out" if link.sync_filter else ""
+    condition = ", unless the filter leaves it out" if link.sync_filter else ""
     return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
-
-
-def _exclusion(link: BoardLink, record: SyncedModel, sync_state: SyncMetadata | None) -> str:
-    """Return why the filter leaves a record out, as far as NPD knows without a call; empty if it doesn't."""
-    if not link.sync_filter:
-        return ""
-    board = load_board(link)
-    left_out = sync_state.left_out if sync_state is not None else ""
-    verdict = record_verdict(board, record)
-    # If the verdict is unknown, the record stays in or out; without an item, none is searched or created.
-    if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
-        return verdict.sentence
-    if left_out == FilterSide.ITEM and record.monday_id and sync_state is not None:
-        return f"{sync_state.note} Its item is read again, and synced if it matches now."
-    if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
-        return f"{verdict.sentence} No item is created."
-    return ""
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:
@@ -111,27 +77,11 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
         transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
 
-def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
-    """Return who turned a record's sync off (`by`), when (`at`), and whether by `unlinked`; empty if nothing tells."""
-    history = history_of(type(record))
-    if record.sync_enabled or history is None:
-        return {}
-    changes: Any = history._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    # The first change after the last one with sync on; later changes are other edits.
-    last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
-    after = changes.annotate(last_on=Subquery(last_on)).filter(
-        Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False
-    )
-    change = after.order_by("pgh_id").first()
-    if change is None or (change.last_on is None and change.pgh_label != "insert"):
-        return {}  # older than the stored history
-    metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
-    by = actor_name(metadata, users_of([change]))
-    # A pass turns sync off only where it unlinks, mostly for a person.
-    unlinked = Decision.objects.filter(entity_id=record.pk, kind="unlinked").order_by("at", "id").last()
-    if by != SYNC_ACTOR or unlinked is None:
-        return {"by": by, "at": change.pgh_created_at, "unlinked": False}
-    return {"by": unlinked.actor or by, "at": change.pgh_created_at, "unlinked": True}
+def sync_turned_off(record: SyncedModel) -> dict[str, str]:
+    """Return who turned a record's sync off (`by`); empty if its newest changes don't tell."""
+    history = authors.latest_events(type(record), [record.pk]).get(record.pk, [])
+    edit = authors.last_edit(history, ["sync_enabled"], authors.users_of(history))
+    return {"by": edit.who} if edit else {}
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:

@@ -21,7 +21,7 @@ from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import MondayError, Scope
+from sync.monday.errors import MondayError
 from sync.operations.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
@@ -31,7 +31,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
-from sync.reconcile.identity import ANSWERED, LINKED, facts_after
+from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.record_writes import changed_records_of, created_records_of
 from sync.reconcile.removed_items import new_deletion_requests
@@ -71,7 +71,6 @@ class PlannedRun:
     plan: pass_plan.Plan
     calls: int = 0
     unread_reason: str = ""  # why Monday could not be read
-    is_rejected: bool = False  # Monday rejected the call for these records and items, but may accept other calls
 
 
 def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
@@ -81,23 +80,14 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     """
     planned = decide_pass(board, claims, gatherer)
     runs = [planned]
-    # The records that this pass would link, create or answer for, as it would leave them.
-    plan = planned.plan
-    created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
-    records = {record.pk: record for record in created if record.pk not in plan.records}
-    plans = plan.records.items()
-    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == LINKED}
-    answers = planned.facts.answers
-    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == ANSWERED}
-    records |= {key: record for key, record in answered.items() if key not in answers.records}
-    linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
-    for answer in plan.answers:
-        answers = facts_after(answers, answer)
-    # A record that an answer merged into another one is gone from `answers`.
-    records |= {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
+    # The records that this pass would link or create, as it would leave them.
+    plans = planned.plan.records
+    created = [item.record for item in planned.plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    records = {record.pk: record for record in created if record.pk not in plans}
+    records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
     if records:
         following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
-        runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
+        runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_removal_requests(run.plan.deleted.values())
@@ -111,22 +101,9 @@ def decide_pass(
     claims: Sequence[Claim],
     gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
-    answered: pass_plan.Plan | None = None,
 ) -> PlannedRun:
-    """Decide a pass. `records` replace the stored ones; `answered` is the plan of the pass before, if any.
-
-    Answers that were carried out in `answered` are no longer open.
-    """
+    """Decide a pass. `records` replace the stored ones."""
     facts = read_facts(board, claims, records)
-    if answered is not None:
-        after_answers = []
-        for record in facts.records:
-            before = answered.records.get(record.id)
-            if before is None:
-                after_answers.append(record)
-            else:
-                after_answers.append(replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state))
-        facts = replace(facts, records=tuple(after_answers))
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before
@@ -135,11 +112,10 @@ def decide_pass(
         return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
         # The next real pass would do without the missing column, too.
-        again = decide_pass(facts.board, claims, gatherer, records, answered)
+        again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
+    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence)
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -202,7 +178,6 @@ class BoardSyncPlan:
     calls: int = 0  # of the real run
     unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
     problem: str = ""  # why the board, or a part of it, could not be planned
-    gatherer: Gatherer = field(default_factory=Gatherer)  # remembers the approvals that earlier passes would ask for
     # A record may be linked twice in the plan: by its own job and by its item's.
     linked: set[UUID | None] = field(default_factory=set)
 
@@ -253,10 +228,21 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = limits.batch_size(link.pk)
     claims = _sweep_claims(spec, ids, listing.unmatched, size)
+    gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        if reason := _plan_chunk(board, link, chunk):
-            board.problem = f"Monday could not be read to the end. {reason}"
+        runs = plan_pass(load_board(link), chunk, gatherer)
+        planned = runs[0]
+        if planned.unread_reason:
+            board.problem = f"Monday could not be read to the end. {planned.unread_reason}"
             return
+        board.checked += len(chunk)
+        for run in runs:
+            changes = list(plan_changes(run))
+            if run is planned:
+                board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
+            board.calls += run_cost(run)
+            for change in changes:
+                board.add(change)
 
 
 def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
@@ -287,29 +273,6 @@ def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
     """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
     pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
     return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
-
-
-def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
-    """Plan a chunk, in halves if Monday rejects it as a whole; return why reading can't go on."""
-    runs = plan_pass(load_board(link), chunk, board.gatherer)
-    planned = runs[0]
-    if planned.is_rejected and len(chunk) > 1:
-        half = len(chunk) // 2
-        return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
-    if planned.unread_reason and not planned.is_rejected:
-        return planned.unread_reason
-    if planned.is_rejected:
-        board.problem = planned.unread_reason
-    else:
-        board.checked += len(chunk)
-    for run in runs:
-        changes = list(plan_changes(run))
-        if run is planned:
-            board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-        board.calls += run_cost(run)
-        for change in changes:
-            board.add(change)
-    return ""
 
 
 # The changes that a plan stands for.

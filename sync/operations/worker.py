@@ -21,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BoardAvailability, LimitFacts, PassGrant, Wait, grant, stops, urgent_calls
+from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
@@ -159,9 +159,6 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
-        # Whether the next pass also reads the records that wait for writes, without writing; it does so once.
-        reads_all = False
-        has_read_all = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
@@ -175,23 +172,15 @@ class _Run:
                 self._notify_after_batching(facts.of(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
-                claimed, is_probe = _claim_batch(board_lease, board, pass_grant, reads_all=reads_all)
+                only_urgent = pass_grant.only_urgent
+                probe = _claim_probe(board_lease, only_urgent=only_urgent) if board.are_writes_stopped else []
+                claimed = probe or claim(
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=board.are_writes_stopped
+                )
                 if claimed:
-                    self._run_pass(board_lease, claimed, 0 if is_probe else board.writes_wait_seconds)
-            if is_probe:
-                # So that the next claim tries other records first.
-                board_lease.was_isolated = True
-            # After a pass that has read all, the next probe is due at once.
-            is_probe_due = reads_all
-            reads_all = False
-            if is_probe and not has_read_all and stops.release_unused_probe():
-                # The probed record needed no write. Others may not either: one pass reads all of them and ends those
-                # in sync.
-                reads_all = True
-                has_read_all = True
+                    self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # A short claim has usually left nothing. Asking costs a tenth of another round.
-            has_more = len(claimed) >= pass_grant.size or (claimed and has_due_or_claimed_rows(entity_type))
-            if not (reads_all or is_probe_due or has_more):
+            if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
                 return bool(claimed)
@@ -235,20 +224,6 @@ def _notify_others(entity_type: str) -> None:
     """Notify another worker if the board still has due jobs."""
     if has_due_or_claimed_rows(entity_type):
         notify.notify_board(entity_type)
-
-
-def _claim_batch(
-    board_lease: Lease, board: BoardAvailability, pass_grant: PassGrant, *, reads_all: bool
-) -> tuple[list[Claim], bool]:
-    """Claim the records of the next pass; return also whether they are the probe of stopped writes.
-
-    While writes are stopped, only records that may have something for NPD are claimed; with `reads_all`, all records
-    are.
-    """
-    only_pulls = board.are_writes_stopped and not reads_all
-    if only_pulls and (probe := _claim_probe(board_lease, only_urgent=pass_grant.only_urgent)):
-        return probe, True
-    return claim(board_lease, pass_grant.size, only_urgent=pass_grant.only_urgent, only_pulls=only_pulls), False
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:

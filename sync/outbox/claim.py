@@ -200,7 +200,7 @@ _DUE = f"""
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(skip_isolated)s)
-          AND NOT (%(only_pulls)s AND row.direction = 'to_monday')
+          AND NOT (%(skip_held)s AND row.waits_for = 'writes')
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
             WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
@@ -300,15 +300,15 @@ def has_due_or_claimed_rows(entity_type: str) -> bool:
     )
 
 
-def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: bool = False) -> list[Claim]:
+def claim(lease: Lease, size: int, *, only_urgent: bool = False, skip_held: bool = False) -> list[Claim]:
     """Claim up to `size` records with a due row; raises LeaseLost.
 
-    `only_urgent` takes only rows that a person clicked, `only_pulls` only records with a reason from Monday, together
-    with their rows to Monday. Records with an open intent are left out until its deadline, with an unanswered create
-    until its outcome is known.
+    `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, unless their
+    record has another one. Records with an open intent are left out until its deadline, with an unanswered create until
+    its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
-    params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
+    params = {"priorities": [int(priority) for priority in priorities], "size": size, "skip_held": skip_held}
     return _group_by_record(db.retry_on_lock_timeout(_claim_rows)(lease, params))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -14,12 +15,15 @@ from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
-from sync.models.jobs import FAILING_ATTEMPTS, JobAction
+from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import notify
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
 
 log = structlog.get_logger(__name__)
+
+# The codes of the acts on a job (kernel/messages.py).
+JobAction = Literal["retry", "cancel", "discard"]
 
 # Rows of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000

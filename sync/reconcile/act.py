@@ -6,23 +6,27 @@ Nothing else under sync/ calls a mutation. record_writes.py and the rules decide
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 
-from sync import choices, registry
+from sync import registry
+from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
 from sync.limits import board_call, breaker, connector, stops
-from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
+from sync.monday.errors import MondayError, Scope
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import calls, deleted_records, duplicates, gather, lookups, pass_plan, record_writes
+from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan, record_writes
+from sync.reconcile.calls import NOTHING_SENT, Verdict, Write, WriteAnswer, is_refused
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.restraints import new_clear_requests
@@ -36,101 +40,61 @@ PASS_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Call:
-    """One kind of call; each unit in it has an alias."""
-
-    kind: choices.CallKind
-    # Reads again under the lease what may have changed since the plan; returns by unit why it isn't sent.
-    outdated: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
-    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with its intents
-    alone: bool = False  # each value of its only unit has an alias of its own
-
-    def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
-        """Return the request. The n-th unit has the alias rn; if values are sent alone, the n-th value has vn."""
-        link = board.link
-        aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-        labels = any(value.creates_labels for write in writes for value in write.fields)
-        if self.kind is choices.CallKind.CREATE:
-            creates = [
-                board_items.ItemWrite(alias, {**write.values, board_items.NAME_COLUMN: write.name})
-                for alias, write in aliased
-            ]
-            group = link.group_id or None
-            return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-        if self.kind is choices.CallKind.CHANGE:
-            changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
-            if self.alone:
-                [write] = writes
-                changes = [
-                    board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-                    for number, value in enumerate(write.fields)
-                ]
-                if write.columns:
-                    changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
-            return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-        prepare = prepare_delete if self.kind is choices.CallKind.DELETE else prepare_archive
+def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
+    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
+    link = board.link
+    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
+    labels = any(value.creates_labels for write in writes for value in write.fields)
+    if kind is CallKind.CREATE:
+        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
+        group = link.group_id or None
+        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
+    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+    if writes[0].is_divided:
+        [write] = writes
+        changes = [
+            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+            for number, value in enumerate(write.fields)
+        ]
+        if write.columns:
+            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
+    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
 
 
-def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the writes whose record's settings, mappings or board's filter have changed since they were read."""
-    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
+    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
+    return mappings, board.link.sync_filter, board.link.deleted_record_policy
+
+
+def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
-    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in board_now.mappings}
-    same_filter = board_now.link.sync_filter == board.link.sync_filter
-
-    def is_same(write: calls.Write) -> bool:
+    if _settings_of_board(board_now) != _settings_of_board(board):
+        return {write.unit: SETTINGS_CHANGED for write in writes}
+    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
+    outdated = {}
+    for write in writes:
         record = records.get(write.record_id)
-        same_settings = record is not None and record_writes.settings_of(record) == write.settings
-        same_mappings = all(mapped.get(key) == expected for key, expected in write.mappings.items())
-        return same_filter and same_settings and same_mappings
-
-    return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
-
-
-RECORD_CHANGES = Call(choices.CallKind.CHANGE, _outdated_writes)
-RECORD_CREATES = Call(choices.CallKind.CREATE, _outdated_writes)
+        if write.settings is None:
+            # A deleted record may have been restored, and the item, or a duplicate, linked.
+            if write.item_id in owned or (write.removes and record is not None):
+                outdated[write.unit] = CHANGED
+        elif record is None or record_writes.settings_of(record) != write.settings:
+            outdated[write.unit] = SETTINGS_CHANGED
+    return outdated
 
 
-def _outdated_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the removals whose policy, filter, record or item's owner changed since they were planned."""
-    records = board.model._default_manager
-    items = [write.item_id for write in writes]
-    restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
-    owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
-    tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
-    items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    link_now = BoardLink.objects.get(pk=board.link.pk)
-
-    def is_same(write: calls.Write) -> bool:
-        same_item = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = (
-            write.policy in (None, link_now.deleted_record_policy) and link_now.sync_filter == board.link.sync_filter
-        )
-        return same_item and same_policy and write.record_id not in restored_ids
-
-    return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
-
-
-def _outdated_duplicates(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the duplicates that were linked to a record since, or all if the filter changed: it may leave them out."""
-    if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
-        return {write.unit: "The filter changed while it was synced." for write in writes}
-    owned = owners_of(board.link.entity_type, [write.item_id for write in writes])
-    return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
-
-
-_CLEAR = Call(choices.CallKind.CHANGE, _outdated_duplicates)
-_ARCHIVE = Call(choices.CallKind.ARCHIVE, _outdated_duplicates)
-
-ByUnit = dict[str, calls.WriteAnswer]
+ByUnit = dict[str, WriteAnswer]
 
 # A write with its committed intent.
-Announced = tuple[calls.Write, Intent]
+Announced = tuple[Write, Intent]
 
 
-def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, errors.MondayError]:
+def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return the refused values by the columns that Monday names, or the only value that was sent."""
     columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
     rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
@@ -138,7 +102,7 @@ def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, 
     return rejected or ({write.fields[0].key: error} if is_only else {})
 
 
-def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
+def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
 
 
@@ -146,29 +110,27 @@ def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
     return {board.link.npd_id_column: str(record_id)}
 
 
-def unchanged_write(
-    board: BoardContext, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
-) -> calls.Write | None:
+def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=choices.RecordSyncStatus.SYNCED)
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
     # Another one each time, because its item may be closed while the board is open.
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None
     columns = _npd_id_again(board, record.pk)
-    return calls.Write(
+    return Write(
         str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=record_writes.settings_of(record)
     )
 
 
-def documents_of(writes: Sequence[calls.Write], failures: Mapping[UUID, stops.Failures]) -> list[list[calls.Write]]:
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
     """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
     Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
     such as probes, are sent together.
     """
     documents = [[write for write in writes if write.record_id not in failures]]
-    groups: dict[tuple[bool, str], list[calls.Write]] = {}
+    groups: dict[tuple[bool, str], list[Write]] = {}
     for write in writes:
         failure = failures.get(write.record_id)
         if failure is not None:
@@ -200,11 +162,11 @@ class Executor:
         self.intended_at = 0.0  # when the intents of the present call were committed, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
         # Documents without a known outcome, and how many there were in former calls of this pass.
-        self.failed: list[tuple[errors.MondayError, Sequence[calls.Write]]] = []
+        self.failed: list[tuple[MondayError, Sequence[Write]]] = []
         self.failed_before = 0
         self.repeats: stops.Repeats | None = None  # how many were allowed when the pass began
 
-    def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
+    def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
 
         Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
@@ -217,18 +179,18 @@ class Executor:
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
             if failure is None or not (failure.is_at_fault or failure.is_late):
-                answers |= self._send_document(call, document)
+                answers |= self._send_document(kind, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = stops.wait_for_turn(place)
-                turn = choices.WaitsFor.TURN
-                answer = calls.WriteAnswer(calls.Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
+                turn = WaitsFor.TURN
+                answer = WriteAnswer(Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
             else:
-                sent = self._send_document(call, document)
+                sent = self._send_document(kind, document)
                 answers |= sent
                 if failure.is_late or failure.size == 1:
-                    repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
+                    repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
         if repeated and self.repeats is not None and self.repeats.is_quiet and not self.failed:
             stops.make_turns_due(2 * repeated)
         return answers | self._judge_failed(answers)
@@ -253,11 +215,11 @@ class Executor:
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
-            verdict = calls.Verdict.HELD
+            verdict = Verdict.HELD
             if len(writes) > 1:
-                verdict = calls.Verdict.STOPPED
+                verdict = Verdict.STOPPED
             elif judgement.is_at_fault:
-                verdict = calls.Verdict.FAILED
+                verdict = Verdict.FAILED
                 detail = error.sentence
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
@@ -273,7 +235,7 @@ class Executor:
         self.failed = []
         return judged
 
-    def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
+    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
         if not stop_reason and not self.has_written and len(self.failed) >= stops.PARTS:
@@ -281,39 +243,39 @@ class Executor:
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync goes on with it."
         if stop_reason or not writes:
-            return {write.unit: calls.WriteAnswer(calls.Verdict.STOPPED, stop_reason) for write in writes}
-        if (held := self._held(call.kind)).detail:
+            return {write.unit: WriteAnswer(Verdict.STOPPED, stop_reason) for write in writes}
+        if (held := self._held(kind)).detail:
             return dict.fromkeys((write.unit for write in writes), held)
         key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, call, writes, key)
+        answers, announced, request = commit_intents(self, kind, writes, key)
         if request is None:
             return answers
         try:
             result = self._write(request, key, len(announced))
-        except errors.MondayError as error:
-            if error.scope is not errors.Scope.BOARD:
-                return answers | self.end_failed_document(call, announced, error)
+        except MondayError as error:
+            if error.scope is not Scope.BOARD:
+                return answers | self.end_failed_document(kind, announced, error)
             result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self.confirm(call, announced, result)
+        return answers | self.confirm(kind, announced, result)
 
-    def create(self, writes: Sequence[calls.Write]) -> ByUnit:
+    def create(self, writes: Sequence[Write]) -> ByUnit:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        answers = self.send(RECORD_CREATES, writes)
+        answers = self.send(CallKind.CREATE, writes)
         bare = []
         for write in writes:
-            if answers[write.unit].verdict is calls.Verdict.NAME_ONLY:
+            if answers[write.unit].verdict is Verdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 bare.append(replace(write, fields=name))
         existing = self._existing_items(bare) if bare and not self.stop_reason else {}
-        sent = self.send(RECORD_CREATES, [write for write in bare if write.unit not in existing])
+        sent = self.send(CallKind.CREATE, [write for write in bare if write.unit not in existing])
         for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
-            verdict = calls.Verdict.REFUSED if answer.verdict is calls.Verdict.NAME_ONLY else answer.verdict
+            verdict = Verdict.REFUSED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
-    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | errors.MondayError | None:
+    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
         """Send an unanswered create again under its own key; None if the board is paused or stopped.
 
         The lease and the intents' deadline are moved past the time in which this call may land. Raises LeaseLost.
@@ -332,197 +294,189 @@ class Executor:
         request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
             result = self._write(request, intents[0].idempotency_key, len(intents))
-        except errors.MondayError as error:
+        except MondayError as error:
             # A repeated failure proves nothing new about other writes.
-            if error.scope is not errors.Scope.TRANSPORT and not calls.is_refused(error):
+            if error.scope is not Scope.TRANSPORT and not is_refused(error):
                 self._stop_writing(error)
             return error
         # A replayed answer is the first call's, and so doesn't show that Monday writes now.
         self.has_written |= _has_item(result) and not result.replayed
         return result
 
-    def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
+    def confirm(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
         """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
         is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
-            stops.end_board_stop(self.board.link, call.kind)
+            stops.end_board_stop(self.board.link, kind)
         answers: ByUnit = {}
-        forbidden: list[tuple[calls.Write, errors.MondayError]] = []
+        forbidden: list[tuple[Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             intent.request_id = result.request_id
-            if call.alone:
-                answers[write.unit] = self._confirm_values((write, intent), result, call)
+            if write.is_divided:
+                answers[write.unit] = self._confirm_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CHANGE and write.fields:
+                answers[write.unit] = WriteAnswer(Verdict.DONE, item=outcome, intent=intent)
+            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
             else:
-                answers[write.unit] = self._end_rejected(call, (write, intent), outcome)
-        return answers | self._end_forbidden(call, forbidden, is_open=is_written)
+                answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
+        return answers | self._end_forbidden(kind, forbidden)
 
-    def _end_forbidden(
-        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
-    ) -> ByUnit:
+    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
         1. A column that an error names is closed.
-        2. Else the board may be closed. It is open if others of the same document were written (`is_open`), or another
-           record's item takes a write that changes nothing.
-        3. On an open board two records are tried with each value alone. If the item takes one, the columns of the
-           refused ones are closed. If it takes none, the item is closed.
-        4. Without another record in sync, only the first one is tried. If its item takes nothing, the second refusal
-           closes the board.
-
-        What is closed for one record is closed for all, so columns and the board aren't tried again for the others.
+        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
+           taken a write of this pass.
+        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
+           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
+           in sync, the second such item closes the board.
         """
-        named_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
-        if named_columns:
-            return self._send_without_columns(call, forbidden, named_columns)
-        trial = None if is_open or not forbidden else unchanged_write(self.board, forbidden)
+        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        if closed_columns:
+            return self._send_without_columns(kind, forbidden, closed_columns)
+        trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
-            answer = self._send_document(replace(call, alone=True), [trial])[trial.unit]
-            if answer.intent and answer.verdict is calls.Verdict.DONE:
-                # The trial's record isn't in this pass, so nothing else ends this intent.
-                _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
-            if answer.verdict is not calls.Verdict.DONE:
+            tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
+            if tried.verdict is not Verdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                return {write.unit: replace(answer, intent=None) for write, _ in forbidden}
-            is_open = answer.item is not None
-        answers: ByUnit = {}
-        for number, (write, error) in enumerate(forbidden):
-            if not is_open and (trial is not None or number > 0):
-                stops.stop_board(self.board.link, error, call.kind)
-                return {other.unit: self._held(call.kind) for other, _ in forbidden}
-            if number > 1:  # not a call for each, because they could be many
-                answers[write.unit] = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
-                continue
+                return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
+            if tried.intent:
+                # The trial's record isn't in this pass, so nothing else ends this intent.
+                _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
+            if tried.item is None:
+                return self._stop_kind(kind, forbidden)
+        answers = {write.unit: WriteAnswer(Verdict.REFUSED, error.sentence) for write, error in forbidden}
+        for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
-            answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
+            columns = {**_npd_id_again(self.board, write.record_id), **write.columns}
+            answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
-                answer = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
+                if number > 0 and not self.has_written:
+                    return self._stop_kind(kind, forbidden)
+                continue
             answers[write.unit] = answer
-            is_open = is_open or answer.item is not None
             closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
             if closed_columns:
-                return answers | self._send_without_columns(call, forbidden[number + 1 :], closed_columns)
+                return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
         return answers
 
+    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
+        """Have all calls of this kind wait, because the board takes none of them."""
+        stops.stop_board(self.board.link, forbidden[0][1], kind)
+        return {write.unit: self._held(kind) for write, _ in forbidden}
+
     def _send_without_columns(
-        self,
-        call: Call,
-        forbidden: Sequence[tuple[calls.Write, errors.MondayError]],
-        closed_columns: Collection[str | None],
+        self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
     ) -> ByUnit:
-        """Send forbidden writes without the closed columns; those to none of them are forbidden for another reason."""
-        others = [(write, error) for write, error in forbidden if not _writes_to(write, closed_columns)]
+        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
         rejected = {}
         remaining = []
         for write, error in forbidden:
-            if _writes_to(write, closed_columns):
-                rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
-                fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
-                remaining.append(replace(write, fields=fields))
-        sent_answers = self._send_document(call, [write for write in remaining if write.fields or write.columns])
+            rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
+            fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+            remaining.append(replace(write, fields=fields))
+        sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
-            answer = sent_answers.get(write.unit, calls.NOTHING_SENT)
+            answer = sent_answers.get(write.unit, NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers | self._end_forbidden(call, others, is_open=True)
+        return answers
 
-    def _held(self, kind: choices.CallKind) -> calls.WriteAnswer:
+    def _held(self, kind: CallKind) -> WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
-        return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds, waits_for=choices.WaitsFor.WRITES)
+        return WriteAnswer(Verdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
-    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.WriteAnswer:
+    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, kind: CallKind) -> WriteAnswer:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
         alone: dict[str, board_items.Item] = {}
-        rejected: dict[str, errors.MondayError] = {}
+        rejected: dict[str, MondayError] = {}
         for number, value in enumerate(write.fields):
             outcome = result.by_alias[f"v{number}"]
             if isinstance(outcome, board_items.Item):
                 item = alone[value.key] = outcome
-            elif outcome.scope in (errors.Scope.FIELD, errors.Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
+            elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
                 rejected[value.key] = outcome
             else:
-                answer = self._end_rejected(call, announced, outcome)
+                answer = self._end_rejected(kind, announced, outcome)
                 unsent = frozenset(other.key for other in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
-        return calls.WriteAnswer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
+        return WriteAnswer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.WriteAnswer:
+    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
         write, intent = announced
-        if error.scope is errors.Scope.BOARD:
+        if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is choices.CallKind.CREATE and not is_bare:
-                return calls.WriteAnswer(calls.Verdict.NAME_ONLY, error.sentence)
-            if error.kind is errors.BOARD_FORBIDDEN and call.kind is not choices.CallKind.CREATE:
-                return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_bare:
+                return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
+                return WriteAnswer(Verdict.REFUSED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not stops.refusal(self.board.link, call.kind)[0]:
-                stops.stop_board(self.board.link, error, call.kind)
-            return self._held(call.kind)
-        if not call.alone and error.scope in (errors.Scope.FIELD, errors.Scope.COLUMN):
+            if not stops.refusal(self.board.link, kind)[0]:
+                stops.stop_board(self.board.link, error, kind)
+            return self._held(kind)
+        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
-            return self._end_rejected_value(call, write, error)
+            return self._end_rejected_value(kind, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
-        verdict = calls.Verdict.REFUSED
+        verdict = Verdict.REFUSED
         if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
-            verdict = calls.Verdict.GONE
-        elif error.scope in (errors.Scope.ACCOUNT, errors.Scope.LIMIT):
+            verdict = Verdict.GONE
+        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            verdict = calls.Verdict.STOPPED
-        return calls.WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
+            verdict = Verdict.STOPPED
+        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
-    def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.WriteAnswer:
+    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
             breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            stops.stop_board(self.board.link, error, call.kind)
-            return self._held(call.kind)
+            stops.stop_board(self.board.link, error, kind)
+            return self._held(kind)
         rejected = rejected_fields(write, error)
-        remaining = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
-        if call.kind is choices.CallKind.CREATE:
+        fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining = replace(write, fields=fields, is_divided=True)
+        if kind is CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
-            verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
-            return calls.WriteAnswer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
+            verdict = Verdict.REFUSED if is_name else Verdict.NAME_ONLY
+            return WriteAnswer(verdict, error.sentence, rejected=rejected)
         if not write.fields:
-            return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
+            return WriteAnswer(Verdict.REFUSED, error.sentence)
         if not (remaining.fields or remaining.columns):
-            return calls.WriteAnswer(calls.Verdict.DONE, rejected=rejected)
-        answer = self._send_document(replace(call, alone=True), [remaining])[write.unit]
+            return WriteAnswer(Verdict.DONE, rejected=rejected)
+        answer = self._send_document(kind, [remaining])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+    def end_failed_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         """Split a document that Monday refused. One without a known outcome never is: its parts could be made twice."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
-        if not calls.is_refused(error):
+        if not is_refused(error):
             return self._end_failed_call(announced, error)
-        if len(writes) == 1 and error.scope is errors.Scope.DOCUMENT:
+        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
-            return {writes[0].unit: calls.WriteAnswer(calls.Verdict.STOPPED, error.sentence)}
+            return {writes[0].unit: WriteAnswer(Verdict.STOPPED, error.sentence)}
         if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(call, announced[0], error)}
+            return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         half = len(writes) // 2
-        return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
+        return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
         """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
         if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
@@ -531,58 +485,56 @@ class Executor:
             Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
         elif not error.outcome_unknown:
             _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        if error.scope is errors.Scope.TRANSPORT:
+        if error.scope is Scope.TRANSPORT:
             self.failed.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
         return {
-            write.unit: calls.WriteAnswer(
-                calls.Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None
-            )
+            write.unit: WriteAnswer(Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None)
             for write, intent in announced
         }
 
-    def after_failed_read(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
+    def after_failed_read(self, error: MondayError, number: int) -> WriteAnswer:
         """Stop the board or account after a failed read; return the answer for each of its units.
 
         Only a unit's own failure costs an attempt.
         """
         self._stop(error)
-        is_transport = error.scope is errors.Scope.TRANSPORT
+        is_transport = error.scope is Scope.TRANSPORT
         # One of them may be at fault, so they are read again in parts; the one that fails alone again is.
         at_most = max(1, number // 4) if is_transport else 0
         counts_attempt = is_transport and number == 1 and self.lease.was_isolated
-        verdict = calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED
-        return calls.WriteAnswer(verdict, error.sentence, at_most=at_most)
+        verdict = Verdict.FAILED if counts_attempt else Verdict.STOPPED
+        return WriteAnswer(verdict, error.sentence, at_most=at_most)
 
-    def _stop_writing(self, error: errors.MondayError) -> None:
+    def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
-        if error.scope is not errors.Scope.ACCOUNT:
+        if error.scope is not Scope.ACCOUNT:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
         stops.stop_writes(error)
 
-    def _stop(self, error: errors.MondayError) -> None:
+    def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
         breaker.stop_board_or_account(self.board.link, error)
 
-    def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
+    def _existing_items(self, writes: Sequence[Write]) -> ByUnit:
         """Search for the items before a second create, because Monday may refuse a value of an item it created."""
         self.calls += 1
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except errors.MondayError as error:
+        except MondayError as error:
             answer = self.after_failed_read(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
-            unread = calls.WriteAnswer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
+            unread = WriteAnswer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
         answers = {}
         for write in writes:
             if item := items.get(str(write.record_id)):
-                answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=item)
+                answers[write.unit] = WriteAnswer(Verdict.DONE, item=item)
         return answers
 
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
@@ -590,7 +542,7 @@ class Executor:
         self.calls += 1
         with board_call(self.board.link, size, writes=True):
             result = connector().write(request, key)
-        failed = [written for written in result.by_alias.values() if isinstance(written, errors.MondayError)]
+        failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
         # If none of its parts has a known outcome, the whole call has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
@@ -599,7 +551,7 @@ class Executor:
 
 
 def commit_intents(
-    executor: Executor, call: Call, writes: Sequence[calls.Write], key: str
+    executor: Executor, kind: CallKind, writes: Sequence[Write], key: str
 ) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
     """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
@@ -613,12 +565,12 @@ def commit_intents(
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else call.outdated(board, writes)
-        unsent = {unit: calls.WriteAnswer(calls.Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
+        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
+        unsent = {unit: WriteAnswer(Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
-        request = call.request(board, allowed)
+        request = request_of(board, kind, allowed)
         intents = [
             Intent(
                 id=uuid.uuid4(),
@@ -629,13 +581,13 @@ def commit_intents(
                 idempotency_key=key,
                 alias=f"r{number}",
                 values={value.key: {**value.entry, **read_at} for value in write.fields},
-                body={"removes": call.removes} if call.removes else None,
+                body={"removes": write.removes} if write.removes else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
             )
             for number, write in enumerate(allowed)
         ]
-        if call.kind is choices.CallKind.CREATE:
+        if kind is CallKind.CREATE:
             # Its body is stored, so that the create can be sent again under its key.
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
@@ -671,7 +623,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
     plan = send_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, choices.ApprovalState.DONE))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
     plan = send_records(executor, plan)
     return send_duplicates(executor, plan)
 
@@ -682,9 +634,8 @@ def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _outdated_removals, str(policy))
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
+        answers |= executor.send(kind, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
         deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
@@ -697,7 +648,7 @@ def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
         record_writes.write_of(board, record_plan) for record_plan in record_writes.changed_records_of(board, plan)
     ]
     creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.created_records_of(plan)]
-    answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
+    answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
     writes = (*changes, *creates)
     return plan.with_records(
         record_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
@@ -707,31 +658,22 @@ def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    pairs = [
-        (duplicate, duplicates.duplicate_write(duplicate))
-        for duplicate in plan.duplicates
-        if _is_handled_now(plan, duplicate)
-    ]
+    handled = [duplicate for duplicate in plan.duplicates if _is_handled_now(plan, duplicate)]
+    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in handled]
     without_npd_id = {board.link.npd_id_column: None}
-    clears = [
-        replace(write, columns=without_npd_id)
-        for duplicate, write in pairs
-        if duplicate.act is pass_plan.ItemAct.DUPLICATE
-    ]
-    cleared = executor.send(_CLEAR, clears)
+    clears = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
+    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in clears])
     archives = []
-    for duplicate, write in pairs:
+    for duplicate, write in writes:
         if duplicates.is_still_to_archive(board, duplicate, cleared.get(write.unit)):
             approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
             archives.append(replace(write, approval=approval))
-    archived = executor.send(_ARCHIVE, archives)
-    after_calls = []
-    for duplicate in plan.duplicates:
-        unit = duplicates.duplicate_write(duplicate).unit
-        answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
-        is_handled = _is_handled_now(plan, duplicate)
-        after_calls.append(duplicates.after_calls(duplicate, answers) if is_handled else duplicate)
-    return replace(plan, duplicates=tuple(after_calls))
+    archived = executor.send(CallKind.ARCHIVE, archives)
+    after = [duplicate for duplicate in plan.duplicates if not _is_handled_now(plan, duplicate)]
+    for duplicate, write in writes:
+        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
+        after.append(duplicates.after_calls(duplicate, answers))
+    return replace(plan, duplicates=tuple(after))
 
 
 def _is_handled_now(plan: pass_plan.Plan, duplicate: pass_plan.ItemPlan) -> bool:

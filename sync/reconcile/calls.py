@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sync.choices import DeletedRecordPolicy, WaitsFor
+from sync.choices import WaitsFor
 from sync.models import ApprovalRequest, Intent
 from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
@@ -32,12 +32,11 @@ class Write:
     item_id: str = ""
     fields: tuple[FieldWrite, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
-    name: str = ""  # of a new item
-    # The settings at the time of the plan; if they have changed before the call, the write isn't sent.
-    settings: tuple[bool, str, str | None] = (True, "", None)  # of the record
-    mappings: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # version and direction by key
-    tombstone: int | None = None  # of a deleted record
-    policy: DeletedRecordPolicy | None = None  # for deleted records, unless a person chose
+    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
+    # was deleted, or the item is its duplicate.
+    settings: tuple[bool, str, str | None] | None = None
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
     # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
     approval: ApprovalRequest | None = None
 
@@ -69,7 +68,6 @@ class WriteAnswer:
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_bare: bool = False  # the item was to be created with its name alone
-    demanded: frozenset[str] = frozenset()  # columns without which the board takes no new item
     at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: WaitsFor = WaitsFor.NOTHING  # what ends its wait sooner

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
-from conflicts.reports import ConflictKind
+from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.board_items import Item
@@ -65,9 +65,9 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ke
         if other.monday_id:
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
-        options.append(reports.Option("custom", label, effect, f"{identity.SAME_AS}{other.pk}", reports.MERGE_RECORDS))
+        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
     keeping = "Both records stay, and you are not asked again."
-    options.append(reports.Option("custom", "They are two", keeping, AnswerKind.TWO_RECORDS))
+    options.append(Option.answer("two_records", keeping, AnswerKind.TWO_RECORDS))
     names = identity.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)
@@ -244,9 +244,9 @@ def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repor
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
-        reports.Option("custom", "It is a copy: archive it", archiving, AnswerKind.COPY, reports.ARCHIVE_ITEM),
-        reports.Option("custom", "It is somebody else: create a new record", creating, AnswerKind.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", leaving_alone, AnswerKind.LEAVE_ALONE),
+        Option.answer(reports.ARCHIVE_ITEM, archiving, AnswerKind.COPY, "It is a copy: archive it"),
+        Option.answer("new_record", creating, AnswerKind.NEW_RECORD),
+        Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from conflicts.reports import ConflictKind
+from conflicts.reports import ConflictKind, Option
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
 from sync.kernel import grouped
@@ -223,18 +223,15 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     creating = f"A new record is created from “{item.name}” and linked with it."
     leaving_alone = "This item stays on the board and is not synced."
-    leave_label = "Leave the item alone"
+    leave_label = ""
     if len(hits) == len(linked) == 1:
         leave_label = f"They are one {hits[0].entity_type()}: leave this item alone"
         leaving_alone = f"“{linked[0]}” keeps its item. {leaving_alone}"
     options = [
-        reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
-        for record in linkable(hits)
+        Option.answer("link", f"“{record}” {linking}", str(record.pk), f"It is “{record}”") for record in linkable(hits)
     ]
-    options.append(
-        reports.Option("custom", "It is somebody else: create a new record", creating, AnswerKind.NEW_RECORD)
-    )
-    options.append(reports.Option("custom", leave_label, leaving_alone, AnswerKind.LEAVE_ALONE))
+    options.append(Option.answer("new_record", creating, AnswerKind.NEW_RECORD))
+    options.append(Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE, leave_label))
     return question_data(f"{sentence} {so_far}", record_candidates(hits), options) | {"item": dict(details)}
 
 
@@ -259,14 +256,14 @@ def record_question(
         sentence = f"The item that fits already belongs to another {record.entity_type()}"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
     options = [
-        reports.Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
+        Option.answer("link", linking, item.id, f"It is “{item.name}” ({item.id})")
         for item in hits
         if owners.get(item.id, record.pk) == record.pk
     ]
     for duplicate in duplicates:
         label = f"The same as “{duplicate}”, made from the item: delete that"
         effect = f"The record “{duplicate}” is deleted in NPD, and its item is linked with “{record}”."
-        options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{duplicate.pk}", reports.MERGE_RECORDS))
+        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{TAKES_ITEM}{duplicate.pk}", label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
@@ -275,15 +272,15 @@ def record_question(
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again gets back the item that it was unlinked from."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
-    again = reports.Option("custom", "Link it with that item again", effect, row.item_id)
+    again = Option.answer("link", effect, row.item_id, "Link it with that item again")
     sentence = f"“{record}” was unlinked from an item. {row.reason} Nothing was created."
     candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
     return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
 
-def _new_item_option(record: SyncedModel) -> reports.Option:
+def _new_item_option(record: SyncedModel) -> Option:
     effect = f"A new item is created for “{record}”; those that were found stay as they are."
-    return reports.Option("custom", "None of them: create a new item", effect, AnswerKind.NEW_ITEM)
+    return Option.answer("new_item", effect, AnswerKind.NEW_ITEM)
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:

@@ -34,10 +34,10 @@ def load_board(
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, pass_settings or load_settings())
 
 
-def load_settings(*, with_account: bool = True) -> field_values.PassSettings:
-    """Return the settings of the installation and, unless the caller needs none of them, those of the account."""
+def load_settings() -> field_values.PassSettings:
+    """Return the settings of the installation and of the account."""
     rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id", "users")
-    return settings_with(rows.first() if with_account else None)
+    return settings_with(rows.first())
 
 
 def settings_with(account: MondayAccount | None) -> field_values.PassSettings:

@@ -42,8 +42,6 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
     """Return the write of a record: the planned values and its NPD ID."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
-    name = _name_plan(plan.plans.values()) if plan.creates else None
-    mappings = [field_plan.mapping for field_plan in plan.plans.values()]
     fields = []
     for field_plan in plan.plans.values():
         if field_plan.send_raw is None:
@@ -67,9 +65,7 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
         plan.item_id,
         tuple(fields),
         cleared_columns(board, plan) if plan.unlink else columns,
-        str(name.convert.to_remote(name.local_raw, None)) if name else "",
         settings=settings_of(plan.record),
-        mappings={mapping.key: (mapping.version, mapping.direction) for mapping in mappings},
     )
 
 
@@ -132,23 +128,12 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> pass_
         plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         plan = plan.with_state(remote_state=answer.item.state)
         plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
-    if problem := _why_not_made(plan, answer):
-        # The answer stays the same until the value, or a rule of the board, changes.
-        return plan.end_settled(f"It can't be put on the board: {problem}")
+    if plan.creates and any(plans[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+        # No item is made without a name, and the answer stays the same until that changes.
+        return plan.end_settled(f"It can't be put on the board: {answer.detail}")
     if answer.verdict is calls.Verdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
     if answer.verdict is calls.Verdict.WITHDRAWN:
         return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
     return plan if answer.verdict is calls.Verdict.DONE else replace(plan, ending=ending_after(answer))
-
-
-def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> str:
-    """Return why Monday creates no item: it refused the name or a value that the board requires."""
-    refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
-    if not plan.creates:
-        return ""
-    if NAME_COLUMN in refused:
-        return answer.detail
-    is_demanded = bool(answer.demanded) and answer.demanded <= refused.keys()
-    return refused[min(answer.demanded)].sentence if is_demanded else ""

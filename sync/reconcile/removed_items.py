@@ -339,9 +339,9 @@ def _action_by_policy(
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
-    If a field never agreed, its values are edits that the other side doesn't have, unless it was mapped since. None
-    means empty, or not edited: Monday's value is there only if it was edited too and never reached NPD. `reason` says
-    why Monday's value can't be read.
+    If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
+    Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
+    read.
     """
     edits: list[reports.FieldConflict] = []
     item_id = facts.record.monday_id or ""
@@ -352,8 +352,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         convert = board.converter(mapping, facts.record)
         local_raw = field_values.stored_values(facts.record, mapping)
         cell: Any = field_bases.UNREAD
-        is_new = mapping.is_newer_than(facts.sync_state.removed_since)
-        if facts.item is not None and not is_new and mapping.problem_code != choices.ColumnProblem.MISSING:
+        if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
             cell = field_bases.cell_of(convert, mapping, facts.item)
             # Another board has other columns, so it says nothing that a cell can't be read there.
             if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
@@ -362,8 +361,6 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
-        if is_new and agreed is None and facts.record.updated_at <= mapping.mapped_at:
-            continue
         monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(convert, sides)
         if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
             continue
@@ -457,7 +454,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
     unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
-    return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
+    return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 
 def plan_after_deletion(
@@ -475,13 +472,6 @@ def plan_after_deletion(
     return replace(plan.logged(line), removal=replace(removed, result=result))
 
 
-def plan_after_unlink(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Answer the question about the removed item of a record that is unlinked."""
-    if plan.removal is None or not plan.unlink or not plan.is_settled:
-        return plan
-    result = "The record stays in NPD; its sync is off, and its item was unlinked."
-    return _without_removed_state(replace(plan, removal=replace(plan.removal, result=result)))
-
-
-def _without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Return it without what passes noted of its removed item."""
     return plan.with_state(remote_state="", removed_since=None, removed_passes=0)

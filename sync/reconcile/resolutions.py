@@ -372,10 +372,8 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
         return None
     reason = ""
-    if not plan.record.may_sync:
-        reason = "Sync was turned off for this record, so nothing was restored."
-    elif plan.left_out:
-        reason = f"{plan.left_out} Nothing was restored."
+    if not plan.is_synced:
+        reason = f"{plan.off_reason} Nothing was restored."
     elif plan.removal is not None and plan.removal.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

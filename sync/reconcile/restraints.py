@@ -46,15 +46,9 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
         loop = _loop_after_pass(plan.facts, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
-        label = field_plan.mapping.label
-        reason = throttle_reason(loop, label)
+        reason = throttle_reason(loop, field_plan.mapping.label)
         if loop is not stored:
             loops[key] = loop
-        if not loop.times and stored and stored.throttle_count:
-            is_person = _is_person_acting(plan.facts, field_plan)
-            why = "a person acted" if is_person else "it stayed as it was for an hour"
-            line = f"{label}: what is written there counts as no loop any more; {why}."
-            lines.append(HistoryLine("loop", line, key))
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
             lines.append(HistoryLine("loop", reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:

@@ -6,7 +6,7 @@ If its sync is off, or the filter leaves it out (`is_synced`), all its open conf
 Implements “What sync_status may say” of docs/reference/merge.md.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,6 @@ from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import ended_requests
 from sync.records import blocked_fields
-from sync.registry import target_of
 
 
 def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
@@ -161,34 +160,13 @@ SYNC_STATE_STATUS = {
 }
 
 
-def awaited_relations(
-    board: BoardContext, plans: Mapping[UUID, Mapping[str, pass_plan.FieldPlan]]
-) -> list[tuple[UUID, str, str, str]]:
-    """Return the waiting relations, each with the type and the item id or name of the record it waits for."""
-    targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
-    return [
-        (entity_id, key, targets[key], field_plan.awaits.target)
-        for entity_id, field_plans in plans.items()
-        for key, field_plan in field_plans.items()
-        if field_plan.awaits and key in targets
-    ]
-
-
-def changed_records(
-    facts: PassFacts,
-    plan: pass_plan.Plan,
-    awaited: Iterable[tuple[UUID, str, str, str]],
-    with_jobs: Collection[UUID] = (),
-) -> frozenset[UUID]:
+def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collection[UUID] = ()) -> frozenset[UUID]:
     """Return the records for which the pass would send, write, ask or end anything.
 
-    The time of a pass alone is no change. `awaited` are the stored rows of waiting relations, as awaited_relations
-    returns them. Records in `with_jobs` may have events, an open intent and the status pending because of their job.
+    The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
+    because of their job.
     """
-    planned = {record_plan.id: record_plan.plans for record_plan in plan.records.values() if record_plan.plans}
-    waiting = set(awaited_relations(facts.board, planned))
-    changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.original_record.pk for duplicate in plan.duplicates}
+    changed = {duplicate.original_record.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}

@@ -34,6 +34,9 @@ from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
 from sync.records.tombstones import set_late_item
 
+# Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
+FAULT_WAIT_SECONDS = 300
+
 log = structlog.get_logger(__name__)
 
 
@@ -68,7 +71,10 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            _store(lease, board, unanswered_writes.after_own_fault(intents, own_fault(error)))
+            fate = unanswered_writes.Fate.FAIL
+            wait = FAULT_WAIT_SECONDS
+            plans = [unanswered_writes.CreatePlan(intent, fate, None, wait, own_fault(error)) for intent in intents]
+            _store(lease, board, plans)
     # A stop of writes doesn't end the reads, so the caller goes on.
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
 

@@ -27,7 +27,7 @@ from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.reconcile import field_bases
-from sync.reconcile.board_filter import may_have_new_item
+from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
@@ -38,9 +38,6 @@ IDEMPOTENCY_MINUTES = 30
 
 # Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
-
-# Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
-FAULT_WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,8 @@ def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
         and record.may_sync
         and record.monday_id is None
         and record.sync_direction != SyncDirection.MONDAY_TO_NPD
-        and may_have_new_item(document.board, record)
+        and record_verdict(document.board, record).holds is True
+        and new_item_verdict(document.board, record).holds is True
     )
 
 
@@ -150,16 +148,6 @@ def after_resending(document: UnansweredDocument, answer: WriteResult | MondayEr
         fate = Fate.FAIL if is_alone and document.others_answered else Fate.LOOK_AGAIN
         return _same_fate(document, fate, document.wait_seconds, answer.sentence)
     return _same_fate(document, Fate.WAIT, document.wait_seconds)
-
-
-def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
-    """Decide about a document on which NPD Sync itself failed: search for it again, then create it again.
-
-    It counts as an attempt if the record is alone in its document, or if it fails again.
-    """
-    counts = len(intents) == 1 or any(intent.was_searched for intent in intents)
-    fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
-    return [CreatePlan(intent, fate, wait_seconds=FAULT_WAIT_SECONDS, detail=reason) for intent in intents]
 
 
 def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:

@@ -87,10 +87,7 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
 
 @dataclass(frozen=True)
 class ApprovalFacts:
-    """The stored requests about some deletes or clears, and the state of the limit.
-
-    `counted` and `limit` are read only if there is a new request (`with_counts`).
-    """
+    """The stored requests about some deletes or clears, and the state of the limit; read only if there may be one."""
 
     # Open ones, and those of the last hour that were carried out without approval, in stored order.
     requests: tuple[ApprovalRequest, ...] = ()
@@ -135,38 +132,25 @@ class ApprovalFacts:
         return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
 
 
-def known_requests(
+def read_approvals(
     link: BoardLink,
-    kinds: Iterable[ApprovalKind],
-    ids: Iterable[UUID],
+    kinds: Collection[ApprovalKind],
+    ids: Collection[UUID] = (),
     planned_requests: Sequence[ApprovalRequest] = (),
 ) -> ApprovalFacts:
-    """Read the requests about these records in one query, and append the ones that earlier dry-run passes planned."""
-    kinds = list(kinds)
-    ids = set(ids)
-    requests = ApprovalRequest.objects.filter(entity_type=link.entity_type, kind__in=kinds, entity_id__in=ids)
-    stored = requests.filter(_DONE_UNASKED_WITHIN_HOUR | models.Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
-    return ApprovalFacts((*stored, *planned_requests)).about(kinds, ids)
+    """Read the requests of these kinds about these records, the limit, and the records that count toward it.
 
-
-def with_counts(
-    facts: ApprovalFacts,
-    link: BoardLink,
-    kinds: Iterable[ApprovalKind],
-    planned_requests: Sequence[ApprovalRequest] = (),
-) -> ApprovalFacts:
-    """Add the limit, and the records that count toward it.
-
-    They are those carried out within the hour, those that wait or are approved, the `planned_requests`, and those that
-    are due soon.
+    Those are the ones carried out within the hour, those that wait or are approved, and those that are due soon. The
+    requests that earlier passes of a dry run planned are added to both.
     """
+    rows = ApprovalRequest.objects.filter(entity_type=link.entity_type, kind__in=list(kinds))
+    stored = rows.filter(_DONE_UNASKED_WITHIN_HOUR | models.Q(state__in=OPEN_REQUEST_STATES), entity_id__in=list(ids))
     counted = {kind: set(records_due_soon(link, kind)) for kind in kinds}
-    rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
     planned = [(request.kind, request.entity_id) for request in planned_requests]
-    pairs = [*rows.values_list("kind", "entity_id"), *planned]
-    for kind, entity_id in pairs:
+    for kind, entity_id in [*rows.filter(_COUNTED).values_list("kind", "entity_id"), *planned]:
         if kind in counted:
             counted[ApprovalKind(kind)].add(entity_id)
+    facts = ApprovalFacts((*stored.order_by("id"), *planned_requests)).about(kinds, ids)
     return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
 
 
@@ -189,14 +173,14 @@ def limit_exceeded_by_item_removals(entity_type: str, ids: Iterable[UUID]) -> st
     """Return the limit that removing the items of these records now would exceed, as text, or an empty text."""
     if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
         return ""
-    facts = with_counts(ApprovalFacts(), link, [ApprovalKind.ITEMS])
+    facts = read_approvals(link, [ApprovalKind.ITEMS])
     assert facts.limit is not None
     return facts.limit.text if facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
 
 
 def do_record_deletions_wait(link: BoardLink) -> bool:
     """Whether so many items were removed that the policy's deletion of their records needs approval."""
-    facts = with_counts(ApprovalFacts(), link, [ApprovalKind.RECORDS])
+    facts = read_approvals(link, [ApprovalKind.RECORDS])
     # No new ones: those known already count.
     return facts.is_over_limit(ApprovalKind.RECORDS, frozenset())
 

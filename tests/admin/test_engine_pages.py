@@ -17,6 +17,7 @@ from sync.kernel.messages import ACTS
 from sync.models import ApiToken, BoardLink, IgnoredItem, Intent, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.all_pages import furnish
+from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.support.people import signed_in, staff_who_may
 
@@ -49,7 +50,11 @@ def test_sync_states_and_writes_name_their_records_and_only_deleted_ones_as_dele
 def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, Any]) -> None:
     refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
     act = {"action": "consider_again", "_selected_action": [refused.pk]}
-    answer = browser.post(reverse("admin:sync_ignoreditem_changelist"), act, follow=True)
+    address = reverse("admin:sync_ignoreditem_changelist")
+    question = browser.post(address, act).content.decode()
+    assert "It has no name." in words_of(question)
+    assert IgnoredItem.objects.exists()
+    answer = browser.post(address, answer_to_question(question), follow=True)
     assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"

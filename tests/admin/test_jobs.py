@@ -33,7 +33,7 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
     in_flight = flying()
     completed = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
     text = tick(browser, "retry", [*three_dead, in_flight, completed])
-    assert "3 jobs will be tried again now." in text
+    assert "Trying again: 3 jobs." in text
     assert "1 job left alone: in progress right now." in text
     assert "1 job left alone: done already." in text
     in_flight.refresh_from_db()
@@ -66,7 +66,7 @@ def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[Syn
     assert "Discard 3 jobs? | Jobs | NPD Sync" in question
     assert SyncQueue.objects.filter(status="failed").count() == 3
     text = tick(browser, "discard", rows, confirmed="yes")
-    assert "3 jobs discarded." in text
+    assert "Discarded: 3 jobs." in text
     assert not SyncQueue.objects.filter(status="failed").exists()
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
     waiting.refresh_from_db()
@@ -83,7 +83,7 @@ def test_a_jobs_page_has_what_can_be_done_and_no_raw_fields(browser: Client, thr
     assert "Monday refused the item" in words
     for raw in ("present attempt counts", "Payload", "who wrote it", "Records synced"):
         assert raw.lower() not in words.lower()
-    assert "1 job will be tried again now." in tick(browser, "retry", [dead])
+    assert "Trying again: 1 job." in tick(browser, "retry", [dead])
     page_after = browser.get(address).content.decode()
     assert 'name="action"' not in page_after, "nothing can be done with a job that is done"
 

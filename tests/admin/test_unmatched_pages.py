@@ -74,5 +74,13 @@ def test_the_page_of_an_item_has_its_acts_until_one_is_asked_for(browser: Client
     assert "Being created" in words_of(browser.get(page).content.decode())
 
 
+def test_selected_items_are_ignored_and_that_is_undone_on_home(browser: Client, items: list[UnmatchedItem]) -> None:
+    act = {"action": "ignore", "_selected_action": [items[0].pk, items[3].pk]}
+    assert "Ignored: 2 entries. You can undo it" in words_of(browser.post(LIST, act, follow=True).content.decode())
+    assert listed(browser) == {"ambiguous", "queued"}
+    browser.post(reverse("npd-home-undo"))
+    assert listed(browser) == {"no_key", "ambiguous", "queued", "invalid"}
+
+
 def acts_on(client: Client, page: str) -> list[str]:
     return [button.label for button in client.get(page).context["row_buttons"]]

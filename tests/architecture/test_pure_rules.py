@@ -104,14 +104,12 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
     "sync/operations/preview.py": {
-        "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
+        "changed_records_of", "conflict_reports", "created_records_of",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
     "sync/operations/listing.py": {"changed_records", "item_verdict", "listed_finding"},
     "sync/operations/comparison.py": {"record_verdict"},
-    # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
-    "sync/operations/person_requests.py": {"new_item_verdict", "record_verdict"},
     # What passes stored.
     "conflicts/case.py": {"base_of"},
     "conflicts/rejections.py": {"base_of", "last_observed"},

@@ -123,19 +123,14 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
         return answer_of(browser, form)
 
     operate.discard(SyncQueue.objects.filter(status="failed"), "eve")
-    assert "Nothing was done. Its job was discarded by eve." in answer(Kind.FAILED, "retry")
+    assert "Latest, by eve: eve discarded the failed job." in answer(Kind.FAILED, "retry")
     approvals.reject(ApprovalRequest.objects.all(), eve)
-    assert "Dan: rejected, not put back yet, as eve decided." in answer(Kind.APPROVAL, "approve")
+    assert "Latest, by eve: Rejected “" in answer(Kind.APPROVAL, "approve")
     conflict = SyncConflict.objects.get(pk=kinds[Kind.CONFLICT][0].partition(":")[2])
     resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
-    assert "Nothing was done. Ann: Saving: Phone =" in answer(Kind.CONFLICT, "keep_monday")
-    applied = {"phone": conflict.sides("phone")["npd"]}
-    record(ConflictReport("contact", conflict.entity_id, conflict.monday_item_id, conflict.kind, applied=applied))
-    assert "Nothing was done. eve was faster. Ann: Resolved: Phone is" in answer(Kind.CONFLICT, "keep_monday")
+    assert "Latest, by eve:" in answer(Kind.CONFLICT, "keep_monday")
     UnmatchedItem.objects.update(ignored_at=states.sync_now())
-    assert "Nothing was done. “Item 7001” was ignored already." in answer(Kind.UNMATCHED, "create_record")
-    UnmatchedItem.objects.all().delete()
-    assert "The item has a record now, or has left the board." in answer(Kind.UNMATCHED, "ignore")
+    assert "Nothing was done, because it doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
 
 
 def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
@@ -155,7 +150,7 @@ def test_the_button_of_a_group_of_one_never_acts_on_another_of_the_same_cause(br
     close_conflicts("Ann", "Both sides say the same.")
     form = {"action": "keep_npd", "cause": box.group.cause, "only": box.only_key}
     text = answer_of(browser, form)
-    assert "Nothing was done. Ann: Phone: closed by itself." in text
+    assert "Latest, by NPD Sync: The conflict on Phone closed: Both sides say the same." in text
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 

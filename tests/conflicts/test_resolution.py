@@ -79,16 +79,17 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
 
 
 def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncConflict, ada: User) -> None:
-    with pytest.raises(InvalidResolution, match="which values you decided on"):
+    with pytest.raises(NotAsSeen, match="Phone changed"):
         merge(conflict, ada, phone={"choose": "npd"})
-    with pytest.raises(InvalidResolution, match="It is not in conflict"):
+    with pytest.raises(NotAsSeen, match="Email changed"):
         merge(conflict, ada, PHONE, email={"choose": "npd"})
+    with pytest.raises(InvalidResolution, match="There is no field “fone”"):
+        merge(conflict, ada, PHONE, fone={"choose": "npd"})
 
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        (PHONE, None, "type the value"),
         (PHONE, "1\x002", "NUL"),
         (PHONE, "no digits", "not a phone number"),
         (PHONE, "1" * 65, "not a phone number"),

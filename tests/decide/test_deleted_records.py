@@ -21,7 +21,6 @@ from sync.reconcile.deleted_records import (
     item_npd_id,
     lost_edits,
     removal_write,
-    wants_approval,
     with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -38,6 +37,7 @@ from tests.decide.builders import (
     contact,
     decided,
     deletion,
+    filtered,
     item,
     let_go,
     mapping,
@@ -114,14 +114,6 @@ def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
     unanswered = wrote("Sent", "Boss", state=IntentState.OPEN, settled_at=None)
     assert decide(deletion(role="Sent", intents=(unanswered,))).item_removal is ARCHIVE
     assert decide(deletion(role="Theirs", intents=(unanswered,))).item_removal is None
-
-
-@pytest.mark.parametrize(("mapped", "edited"), [(-61, ["notes"]), (-59, [])])
-def test_a_column_mapped_since_the_deletion_says_nothing_of_edits(mapped: float, edited: list[str]) -> None:
-    facts = deletion(tombstone={"deleted_at": at(-60)})
-    on = board(mapping("notes", mapped_at=at(mapped)))
-    plan = decide(replace(facts, item=item(facts.record, role_title="Boss", notes="Theirs")), on=on)
-    assert [edit.key for edit in plan.edits] == edited
 
 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
@@ -243,9 +235,8 @@ def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, re
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
-    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
     vendor = deletion(contact(role_title="Vendor"))
-    plan = decide_before_reading(board(mapping(), sync_filter=only), DeletedPlan(vendor))
+    plan = decide_before_reading(filtered("records", "Customer"), DeletedPlan(vendor))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
@@ -286,9 +277,8 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = let_go(ApprovalKind.ITEMS, most=0)
-    assert not wants_approval(decide(deletion(), UNLINK))
-    (plan,) = approved(none, chosen("npd"))
-    assert (plan.item_removal, plan.approval) == (ARCHIVE, None)
+    plans = approve_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
+    assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
 @pytest.mark.parametrize(
@@ -313,10 +303,9 @@ def answered(item: Item) -> WriteAnswer:
     return WriteAnswer(Verdict.DONE, item=item)
 
 
-def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
-    facts = chosen("custom", "unlink")
-    sent = removal_write(board(), decide(facts))
-    assert (sent.values, sent.policy, sent.approval) == ({NPD_ID_COLUMN: None}, None, None)
+def test_an_unlinking_empties_the_npd_id() -> None:
+    sent = removal_write(board(), decide(chosen("custom", "unlink")))
+    assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
 @pytest.mark.parametrize(

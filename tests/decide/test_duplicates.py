@@ -16,7 +16,7 @@ from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
 from sync.reconcile.pass_plan import OPEN, AnswerKind, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, plain
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -25,17 +25,9 @@ OWN_ITEM = item(ANN, role_title="Boss")
 BOB = contact(name="Bob")
 
 
-def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
-    """A create of ours without an answer, that was looked for and given up."""
-    entry = {"read": None, "base": None, "version": 1}
-    name = entry | {"local": {"name": "Ann"}, "column": "name"}
-    role = entry | {"local": {"role_title": differs.pop("role", "Boss")}, "column": "role_title"}
-    return plain(Intent, state=state, values={"name": name, "role_title": role}, **{"was_searched": True} | differs)
-
-
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
-    first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
+    first = facts(ANN, item=own, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
     item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
     return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
@@ -48,13 +40,16 @@ def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
-    "we made it, and got an answer": (duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)), True),
-    "no create was ever looked for": (duplicate(intents=(sent(was_searched=False),)), False),
+    "we made it, and got an answer": (
+        duplicate(maker=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)),
+        True,
+    ),
+    "no create was ever looked for": (duplicate(intents=(created("Boss", was_searched=False),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
     "somebody wrote into another column": (duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
-    "we wrote to it once": (duplicate(intents=(sent(), sent(item_id="8"))), False),
+    "we wrote to it once": (duplicate(intents=(created("Boss"), created("Boss", item_id="8"))), False),
 }
 
 
@@ -69,7 +64,7 @@ def test_whose_the_second_item_is(row: str) -> None:
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
     assert is_own_create(BOARD, duplicate(maker=TOM))
-    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)))
+    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)))
 
 
 GONE = Item("8", "8", "missing")

@@ -18,7 +18,6 @@ from sync.reconcile.settlement import changed_records, state_after
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 
-Waits = Collection[tuple[Any, str, str, str]]
 ROLE = "role_title"
 CONFLICT = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, (ROLE,))
 ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
@@ -38,10 +37,10 @@ def based(**differs: Any) -> RecordFacts:
     return record(base=base | {ROLE: base[ROLE] | differs})
 
 
-def changed(facts: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
+def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world: Any) -> bool:
     """Whether a pass over it would do or say anything."""
     sides = World(records=[facts], items={ITEM: shown}, **world)
-    return bool(changed_records(*sides.decided(), waits, jobs))
+    return bool(changed_records(*sides.decided(), jobs))
 
 
 @pytest.mark.parametrize(
@@ -108,17 +107,6 @@ def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -
     again = record(status="pending", sync_status="pending", blocked_fields=blocked)
     assert not changed(again, item(unknown=[ROLE]))
     assert changed(again, item())
-
-
-def test_a_relation_waits_on_and_waits_no_more() -> None:
-    shown = item(organization="99")
-    [plan] = World(records=[record()], items={ITEM: shown}).plan().records.values()
-    blocked = state_after(plan, plan.sync_state, NOW)["blocked_fields"]
-    waiting = record(status="pending", sync_status="pending", blocked_fields=blocked)
-    wait = (waiting.id, "organization", "organization", plan.plans["organization"].awaits.target)
-    assert not changed(waiting, shown, [wait])
-    assert changed(waiting, shown)
-    assert changed(record(), item(), [wait])
 
 
 def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from sync.choices import CallKind
 from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
@@ -25,11 +26,12 @@ from sync.monday.errors import (
     MondayError,
 )
 from sync.reconcile import act
-from sync.reconcile.act import RECORD_CHANGES, Call, Executor
+from sync.reconcile.act import Executor, request_of
 from sync.reconcile.calls import FieldWrite, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
+CHANGE = CallKind.CHANGE
 NAME, ROLE, NOTES = (FieldWrite(key, key, key.upper(), {"local": {}}) for key in ("name", "role_title", "notes"))
 OK = Item("7", "Ann", "active")
 
@@ -50,10 +52,14 @@ class Monday:
     failures: dict[UUID, Failures] = field(default_factory=dict)
     repeats: Repeats = Repeats(20, 6, is_quiet=False)  # noqa: RUF009 - frozen
 
-    def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
+    def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
         self.units = "".join(write.unit for write in writes)
-        return {}, [(write, Intent(item_id=write.item_id)) for write in writes], call.request(executor.board, writes)
+        return (
+            {},
+            [(write, Intent(item_id=write.item_id)) for write in writes],
+            request_of(executor.board, kind, writes),
+        )
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         self.sent.append(f"{self.units}: {' '.join(request.aliases)}")
@@ -133,7 +139,7 @@ def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
 
 def create(unit: str, *fields: FieldWrite) -> Write:
     write = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
-    return replace(write, item_id="", name="Ann")
+    return replace(write, item_id="")
 
 
 def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
@@ -146,7 +152,7 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
     monday.judgement = Judgement(is_at_fault=True)
-    answers = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
+    answers = executor().send(CHANGE, [change(unit) for unit in "abcd"])
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert verdicts(answers) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
     assert answers["a"].intent is not None
@@ -163,17 +169,17 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     monday.of_document = lambda units: error
     act_now = executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
-    assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
-    later = act_now.send(RECORD_CHANGES, [change("c")])
+    assert set(verdicts(act_now.send(CHANGE, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
+    later = act_now.send(CHANGE, [change("c")])
     assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1
 
 
 def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(TIMED_OUT, "late")
-    assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is not None
+    assert executor().send(CHANGE, [change("a")])["a"].intent is not None
     monday.of_document = lambda units: MondayError(NOT_AUTHENTICATED, "no")
-    assert executor().send(RECORD_CHANGES, [change("a")])["a"].intent is None
+    assert executor().send(CHANGE, [change("a")])["a"].intent is None
 
 
 @pytest.mark.parametrize(
@@ -196,13 +202,13 @@ def test_a_read_that_fails_alone_again_counts(
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])
 def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
-    several = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcdefgh"])["a"]
+    several = executor().send(CHANGE, [change(unit) for unit in "abcdefgh"])["a"]
     assert several.verdict is Verdict.STOPPED
-    alone = executor().send(RECORD_CHANGES, [change("a")])["a"]
+    alone = executor().send(CHANGE, [change("a")])["a"]
     assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
     monday.judgement = Judgement(is_at_fault=True)
     act_now = executor()
-    assert act_now.send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.FAILED
+    assert act_now.send(CHANGE, [change("a")])["a"].verdict is Verdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
 
@@ -218,7 +224,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
         for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
-    answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
+    answers = verdicts(executor().send(CHANGE, [*few, *many, change("z")]))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
 
@@ -231,13 +237,13 @@ def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, s
         write.record_id: Failures(write.unit, 1, is_late=False, is_at_fault=True, is_at_fault_again=True)
         for write in writes
     }
-    executor().send(RECORD_CHANGES, writes)
+    executor().send(CHANGE, writes)
     assert monday.stopped == stopped
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
-    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
+    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
     assert monday.failed == [2]
 
 
@@ -251,7 +257,7 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
 )
 def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
-    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    answers = executor().send(CHANGE, [change("a"), change("b")])
     assert verdicts(answers) == {"a": Verdict.DONE, "b": verdict}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
@@ -262,7 +268,7 @@ def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdi
 def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(FIELD_REJECTED, "too long")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
+    answer = executor().send(CHANGE, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (Verdict.DONE, OK, ["role_title"], ["notes"])
     assert (answer.verdict, answer.item, list(answer.alone), list(answer.rejected)) == expected
@@ -270,14 +276,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
-    answers = executor().send(RECORD_CHANGES, [change("a"), change("b", NOTES)])
+    answers = executor().send(CHANGE, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
     assert (list(answers["a"].alone), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
-    answer = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
+    answer = executor().send(CHANGE, [change("a", ROLE)])["a"]
     expected = (["a: r0"], Verdict.DONE, None, ["role_title"])
     assert (monday.sent, answer.verdict, answer.item, list(answer.rejected)) == expected
 
@@ -285,14 +291,14 @@ def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = executor().send(RECORD_CHANGES, [change("a")])["a"]
+    answer = executor().send(CHANGE, [change("a")])["a"]
     assert (answer.verdict, answer.item, answer.unsent) == (Verdict.GONE, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed if alias in ("r0", "r1", "v0") and len(monday.sent) < 3 else OK
-    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    answers = executor().send(CHANGE, [change("a"), change("b")])
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
     assert {unit: list(answer.rejected) for unit, answer in answers.items()} == {
         "a": ["role_title"],
@@ -304,7 +310,7 @@ def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Mond
 def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday) -> None:
     """Somebody gave NPD Sync's user the right between the two calls."""
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
-    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    answers = executor().send(CHANGE, [change("a"), change("b")])
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
     assert (verdicts(answers), monday.refused) == ({"a": Verdict.DONE, "b": Verdict.DONE}, {})
 
@@ -316,13 +322,13 @@ def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch:
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed
     monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
-    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    answers = executor().send(CHANGE, [change("a"), change("b")])
     assert (verdicts(answers), monday.refused) == ({"a": Verdict.STOPPED, "b": Verdict.STOPPED}, {})
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.HELD
+    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is Verdict.HELD
     assert len(monday.sent) == 1
 
 

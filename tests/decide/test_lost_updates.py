@@ -120,12 +120,6 @@ FIRST_WRITE = wrote("Boss")
             [],
             id="a person with the token's account set our value again: our one write has its own event already",
         ),
-        pytest.param(
-            [edit("New", "Boss", seconds=-30), edit("Boss", "New", seconds=-20)],
-            [wrote("Boss", seconds=-9_000)],
-            [],
-            id="somebody set again what we wrote long ago",
-        ),
         pytest.param([WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="it can't be read"),
     ],
 )

@@ -21,7 +21,7 @@ from sync.reconcile.field_values import BoardContext, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from tests.decide import builders
-from tests.decide.builders import NOW, an_item, deletion, mapping, plain
+from tests.decide.builders import NOW, an_item, deletion, filtered, mapping, plain
 
 EMAIL = "ann@example.com"
 
@@ -110,10 +110,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
     "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, ItemAct.REPLACE, None)),
-    "its item was deleted: taken": (
-        named(LINKED, duplicate_of=first(LINKED, replace(GONE, state="deleted"))),
-        (ENDED, ItemAct.REPLACE, None),
-    ),
     "it was archived with an edit that was never synced: a person is asked about that first": (
         named(LINKED, duplicate_of=first(LINKED, replace(GONE, name="Ann, edited"))),
         (WAITS, NOTHING, R.DUPLICATE),
@@ -124,10 +120,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "it was archived, but another key was typed here": (
         replace(named(LINKED, duplicate_of=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
-        (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
-    ),
-    "the linked record's item is there": (
-        named(LINKED, duplicate_of=first(LINKED, an_item(id="6"))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
@@ -148,14 +140,6 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "it is not this record's, as a person said": (
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
         (ENDED, CREATE, None),
-    ),
-    "a person chose the record": (
-        facts(chosen_record=LINKED, payload={"link_to": str(LINKED.pk)}),
-        (ENDED, NOTHING, None),
-    ),
-    "a person chose a record without an item": (
-        facts(chosen_record=SECOND, matching=(LINKED,), payload={"link_to": str(SECOND.pk)}),
-        (ENDED, LINK, None),
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
     "its name is too long for NPD": (facts(an_item(name="x" * 300)), (ENDED, NOTHING, R.INVALID)),
@@ -183,16 +167,11 @@ def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, de
     assert short(decide_item(item, board(creates_records=False))) == decision
 
 
-def filtered(side: str, field: str, *values: str) -> BoardContext:
-    condition = {"field": field, "op": "is", "values": list(values), "labels": list(values)}
-    return board(sync_filter={side: [condition]})
-
-
 def test_the_filter_leaves_items_and_records_out() -> None:
-    buyers, sellers = (filtered("items", "role_title", role) for role in ("Boss", "Seller"))
+    buyers, sellers = (filtered("items", role, creates_records=True) for role in ("Boss", "Seller"))
     assert short(decide_item(facts(), buyers)) == (ENDED, CREATE, None)
     assert short(decide_item(facts(), sellers)) == (ENDED, NOTHING, R.LEFT_OUT)
-    of_records = filtered("records", "role_title", "Seller")
+    of_records = filtered("records", "Seller", creates_records=True)
     assert short(decide_item(facts(), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
     assert short(decide_item(facts(matching=(contact(),)), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
     assert short(decide_item(facts(matching=(contact(role_title="Seller"),)), of_records)) == (ENDED, LINK, None)
@@ -350,12 +329,9 @@ def saved(record: Contact, **differs: Any) -> Contact:
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {
     "its record has another item": (BY_KEY, {"matching": (saved(FREE, monday_id="5"),)}),
     "its record's sync went off": (BY_KEY, {"matching": (saved(FREE, sync_enabled=False),)}),
-    "its record was deleted": (BY_KEY, {"matching": ()}),
     "another record got it": (BY_KEY, {"owner": LINKED}),
     "another record has its key": (BY_KEY, {"matching": (FREE, SECOND)}),
     "somebody ignored it": (BY_KEY, {"ignored": ignored()}),
-    "somebody ignored what would become a record": (ALONE, {"ignored": ignored()}),
-    "a record has the key of what would become one": (ALONE, {"matching": (FREE,)}),
     "one that was asked about is gone": (AMBIGUOUS, {"matching": (LINKED,)}),
     "the item that it replaces was replaced": (REPLACING, {"npd_id_record": saved(LINKED, monday_id="5")}),
     "the deleted record has an item": (LATE, {"tombstones": (tombstone(monday_id="5"),)}),

@@ -104,7 +104,7 @@ def asks_each_question_once(plan: Plan) -> None:
 
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
     """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
-    changed = changed_records(facts, plan, ())
+    changed = changed_records(facts, plan)
     for key, entry in plan.records.items():
         to_monday = {p.mapping.direction for p in entry.plans.values() if p.send_raw is not None}
         to_npd = {p.mapping.direction for p in entry.plans.values() if p.write_raw is not None}
@@ -236,7 +236,8 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
         entry = facts.sync_state.base.get(mapping.key, {})
         is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
-        if "none" in ways or is_theirs or local == remote or (side == "npd" and is_agreed):
+        flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
+        if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
             continue
         is_known = isinstance(value, str | tuple)
         shown = shown_values.get(mapping.key, (None, None))[side == "monday"]
@@ -271,7 +272,7 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
     """Whatever a plan is, once it is carried out there is nothing more of it to do."""
     settled, resting = carried_out(world, plan)
     facts, again = settled.decided()
-    changed = changed_records(facts, again, ())
+    changed = changed_records(facts, again)
     for key, keys in resting.items():
         entry = again.records[key]
         moved = [k for k, p in entry.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
+from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item
 from sync.reconcile.facts import RemovalFacts
 from sync.reconcile.field_values import BoardContext, PassSettings
@@ -30,6 +30,7 @@ from tests.decide.builders import (
     at,
     base,
     board,
+    claim,
     contact,
     decided,
     facts,
@@ -195,25 +196,6 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
         assert not is_edited or removed(plan).act is NOTHING
 
 
-@pytest.mark.parametrize(
-    ("mapped", "saved", "edited"),
-    [(-800, -900, True), (-600, -900, False), (-600, -500, True), (-600, -650, False)],
-    ids=["mapped before the removal", "mapped since", "edited once it was mapped", "edited before it was mapped"],
-)
-@pytest.mark.parametrize("agreed", [{}, {"notes": base("Call again", key="notes", column="old")}], ids=["new", "moved"])
-def test_a_column_mapped_since_the_removal_says_nothing_of_edits_before(
-    mapped: float, saved: float, edited: bool, agreed: dict[str, Any]
-) -> None:
-    on = board(mapping("notes", mapped_at=at(mapped)))
-    facts = removal(
-        contact(notes="Call again", updated_at=at(saved)), sync_state={"base": {"role_title": base("Boss"), **agreed}}
-    )
-    shown = item(facts.record, notes="Theirs", state="archived")
-    plan = decide(replace(facts, item=shown), DELETE, on=on)
-    is_known_as_unedited = bool(agreed) and mapped > -700
-    assert removed(plan).act is (NOTHING if edited and not is_known_as_unedited else DELETE)
-
-
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
 def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(code: str, edited: list[str]) -> None:
     acme = organization(item=None)
@@ -320,16 +302,8 @@ def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str
     assert removed(plan).problem.startswith(problem)
 
 
-def requested(**payload: Any) -> dict[str, Any]:
-    """A job by which a person wants something of the record."""
-    claim = facts().claim
-    (job,) = claim.rows
-    job.payload = payload
-    return {"claim": claim}
-
-
 def with_payload(facts: RemovalFacts, **payload: Any) -> RemovalFacts:
-    return replace(facts, **requested(**payload))
+    return replace(facts, claim=claim(facts.record, Cause.PERSON, **payload))
 
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:

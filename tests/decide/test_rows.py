@@ -84,7 +84,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("bookkeeping", "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say"),
         ("`none` and disabled read nothing", WITHOUT_CALL),
         ("the one push", "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else"),
-        ("a direction is not overridden", "push.an_answer_says_if_nothing_is_sent"),
+        ("a direction is not overridden", "push.against_its_direction_nothing_is_sent_and_through_a_filter_what_fits"),
     ],
     "A record and its item": [
         ("there, never linked | not known", "identity.one_free_hit_is_linked"),

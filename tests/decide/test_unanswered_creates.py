@@ -20,7 +20,7 @@ from sync.reconcile.unanswered_writes import (
     after_search,
     may_link,
 )
-from tests.decide.builders import NOW, board, contact, plain
+from tests.decide.builders import NOW, board, contact, filtered, plain
 
 SETTLE_SECONDS = 60.0
 ANN, BOB = contact(monday_id=None), contact(name="Bob", monday_id=None)
@@ -61,7 +61,7 @@ LOOK_AGAIN, FAIL = ("", Fate.LOOK_AGAIN, SETTLE_SECONDS), ("", Fate.FAIL, SETTLE
 LINK, RESEND, VOID = ("8", Fate.LINK, 0), ("", Fate.RESEND, 0), ("", Fate.VOID, 0)
 
 OFF, PULLED = contact(monday_id=None, sync_enabled=False), contact(monday_id=None, sync_direction="monday_to_npd")
-CHIEFS = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Chief"], "labels": ["Chief"]}]})
+CHIEFS = filtered("records", "Chief")
 
 NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
@@ -115,15 +115,11 @@ FAILED: dict[str, tuple[errors.MondayError | None, UnansweredDocument, list[Any]
     ),
     "refused for one record": (errors.MondayError(errors.RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
     "the account's failure": (errors.MondayError(errors.NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
-    "the board's failure": (errors.MondayError(errors.BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
-    "a limit": (errors.MondayError(errors.LIMIT_REACHED, "later"), facts(), [WAIT]),
     "never sent": (errors.MondayError(errors.UNREACHABLE, "no route"), facts(), [WAIT]),
     "an outage costs no attempt, and a document is sent again once": (LATE, facts(), [LOOK_AGAIN]),
-    "as long as writes are stopped": (LATE, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
     "alone while others are answered": (LATE, facts(others_answered=True), [FAIL]),
     "several while others are answered": (LATE, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
     "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
-    "several, answered without data": (NO_DATA, facts(ANN, BOB), [LOOK_AGAIN, LOOK_AGAIN]),
 }
 
 

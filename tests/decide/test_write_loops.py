@@ -105,27 +105,18 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     assert planned(before(over, write=None)) is None, "its pause is over"
 
 
+RESOLVED = {"resolves": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))}
+
+
 @pytest.mark.parametrize(
-    ("record_facts", "read", "differs", "reason"),
+    ("record_facts", "read", "differs"),
     [
-        pytest.param(before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTO", {}, "a person acted", id="asked"),
-        pytest.param(
-            before(loop(-60, throttle_count=1)),
-            "AUTOMATIC",
-            {"resolves": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))},
-            "a person acted",
-            id="resolved",
-        ),
-        pytest.param(before(loop(-3_700, throttle_count=1)), "Boss", {}, "it stayed as it was for an hour", id="quiet"),
+        pytest.param(before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTO", {}, id="a person asked"),
+        pytest.param(before(loop(-60, throttle_count=1)), "AUTO", RESOLVED, id="a person resolved a conflict"),
+        pytest.param(before(loop(-3_700, throttle_count=1)), "Boss", {}, id="it was quiet for an hour"),
     ],
 )
-def test_it_ends(record_facts: RecordFacts, read: str, differs: dict[str, Any], reason: str) -> None:
+def test_it_ends(record_facts: RecordFacts, read: str, differs: dict[str, Any]) -> None:
     plan = throttled(record_facts, read, **differs)
-    assert (plan.loops["role_title"].times, is_blocked(plan)) == ([], False)
-    assert words(plan) == [f"Role: what is written there counts as no loop any more; {reason}."]
-
-
-def test_one_that_was_never_throttled_ends_without_a_word() -> None:
-    plan = throttled(before(loop(-3_700)), read="Boss")
-    assert (plan.loops["role_title"].times, words(plan)) == ([], [])
-    assert planned(before(loop(-3_500)), read="Boss") is None
+    assert (plan.loops["role_title"].times, is_blocked(plan), words(plan)) == ([], False, [])
+    assert planned(before(loop(-3_500)), read="Boss") is None, "not yet"

@@ -76,6 +76,20 @@ def test_deletions_and_emptied_fields_are_never_approved_by_one_button(browser: 
     assert states() == ["approved", "approved", "pending"]
 
 
+@pytest.mark.parametrize(("answer", "state"), [("approve", "approved"), ("reject", "rejected")])
+def test_selected_requests_of_the_list_are_decided_by_the_same_question(
+    browser: Client, hold: Any, answer: str, state: str
+) -> None:
+    acts, page = hold(3), "/admin/sync/approvalrequest/"
+    chosen = {"action": answer, "_selected_action": [str(act.pk) for act in acts[:2]]}
+    question = browser.post(page, chosen).content.decode()
+    assert f'action="{ACT}"' in question
+    answered = browser.post(ACT, answer_to_question(question))
+    assert answered.headers["Location"] == page
+    assert states() == [state, state, "pending"]
+    assert "Latest, by mary" in words_of(browser.post(page, chosen, follow=True).content.decode())
+
+
 @pytest.mark.parametrize("policy", ["archive", "delete"])
 def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(browser: Client, policy: str) -> None:
     states_of.boards()
@@ -90,7 +104,7 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     assert "Keep 1 item on Monday?" in pages["reject"]
     assert "The records stay deleted in NPD. Their items stay on Monday as they are" in pages["reject"]
     assert "Remove 1 item on Monday?" in pages["approve"]
-    assert f"The items are {policy}d on Monday, as the board’s setting says." in pages["approve"]
+    assert f"The items are {policy}d on Monday, as the board's setting says." in pages["approve"]
     assert "Ann (deleted)" in pages["approve"]
     home = words_of(browser.get("/admin/").content.decode())
     assert "Items would be removed on Monday" in home

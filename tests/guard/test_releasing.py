@@ -16,7 +16,7 @@ from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
 from sync.reconcile.restraints import approval_verdicts
-from sync.records.approvals import ApprovalLimit, approve, known_requests, reject, release_obsolete, with_counts
+from sync.records.approvals import ApprovalLimit, approve, read_approvals, reject, release_obsolete
 from tests.guard.test_fields import states
 from tests.support.clock import move_clock, reset_clock
 
@@ -36,7 +36,7 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
 
 def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID]:
     """Decide as a pass does, store what it counts or holds, and return the records with which it may be done."""
-    facts = with_counts(known_requests(link, [kind], wanted), link, [kind])
+    facts = read_approvals(link, [kind], wanted)
     verdicts = approval_verdicts(facts, kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
         ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=new_state)

@@ -10,7 +10,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
-from sync.operations.person_requests import sync_turned_off
 from sync.reconcile import record_writes
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import choose, newcomers, open_conflict, quiet_passes, take_away
@@ -37,8 +36,6 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     assert (row.left_alone, row.entity_id) == (True, contact.pk)
     line = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
     assert ("pat" in line.sentence, line.actor) == (True, "pat")
-    turned_off = sync_turned_off(contact)
-    assert (turned_off["by"], turned_off["unlinked"]) == ("pat", True)
     world.sandbox.act("rename", item_id=item_id, name="Ann, edited")
     newcomers(world)
     assert Contact.objects.get().monday_id is None

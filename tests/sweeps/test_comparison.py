@@ -11,7 +11,7 @@ from django.db.models import F
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox.queue_rows import enqueue
 from tests.engine.test_relations import connected
@@ -111,11 +111,6 @@ def with_a_loop_that_is_over(world: World, contact: Contact) -> None:
     )
 
 
-def with_a_wait_that_is_over(world: World, contact: Contact) -> None:
-    names = {"entity_type": "contact", "entity_id": contact.pk, "key": "organization"}
-    AwaitedRelation.objects.create(**names, target_type="organization", target="name nobody")
-
-
 TROUBLES: dict[str, Trouble] = {
     "an edit of a cell": edited("role_title", "Countess"),
     "a value changed behind the outbox": changed_behind_the_outbox,
@@ -128,7 +123,6 @@ TROUBLES: dict[str, Trouble] = {
     "an event that nobody weighed": with_an_event_that_nobody_weighed,
     "a conflict that is over": with_a_conflict_that_is_over,
     "a loop that is over": with_a_loop_that_is_over,
-    "a relation that waits no more": with_a_wait_that_is_over,
 }
 
 

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sync import choices
 from sync.boards import board_columns
-from sync.kernel import grouped
 from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
@@ -178,19 +177,16 @@ class Gatherer:
         return items_by_id
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
-        """Return the expected items that left their boards: a removed item empties the cells that name it.
-
-        This takes a call if neither a pass nor a webhook has reported the removal.
-        """
+        """Return the expected items that left their boards: a removed item empties the cells that name it."""
+        expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
+        items = self.items_by_id(board, sorted(expected))
         removed = set[str]()
-        for model, cells in grouped(emptied, lambda cell: cell.model).items():
-            expected = {cell.expected_item_id for cell in cells}
-            unsure = sorted(expected - record_facts.items_reported_removed(model, expected))
-            read_items = self.items_by_id(board, unsure) if unsure else {}
-            link = link_of(model.entity_type()) if unsure else None
+        for item_id, entity_type in expected.items():
+            item = items.get(item_id)
+            link = link_of(entity_type)
             boards = (None, link.board_id if link else None)
-            active = [item for item in read_items.values() if item.state == field_values.ACTIVE]
-            removed |= expected - {item.id for item in active if item.board_id in boards}
+            if item is None or item.state != field_values.ACTIVE or item.board_id not in boards:
+                removed.add(item_id)
         return removed
 
     def unmatched_facts(self, facts: PassFacts) -> Sequence[ItemFacts]:
@@ -198,11 +194,12 @@ class Gatherer:
 
         This takes a call if an item may be a duplicate of an item that wasn't read.
         """
-        items = record_facts.with_duplicate_of(facts, item_facts.unmatched_facts(facts))
+        items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.linked.keys())
-        read_items = self.items_by_id(facts.board, unread) if unread else {}
-        return record_facts.with_duplicate_history(facts.board, items, {**facts.items.linked, **read_items})
+        return record_facts.with_originals(
+            facts, items, {**facts.items.linked, **self.items_by_id(facts.board, unread)}
+        )
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]

@@ -50,7 +50,7 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
-from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
+from sync.records.approvals import ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
@@ -177,45 +177,13 @@ def known_approvals(
     facts: PassFacts, pairs: Sequence[Pair], deleted: Sequence[RecordFacts], planned_requests: Sequence[ApprovalRequest]
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
-    link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    kinds = list[choices.ApprovalKind]()
-    kinds += [choices.ApprovalKind.RECORDS] if facts.removals else []
-    kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
-    kinds += CLEARS if emptied else ()
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
     ids |= {record.id for record, _ in pairs if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
-    requests = known_requests(link, list(choices.ApprovalKind), ids, planned_requests)
-    return with_counts(requests, link, kinds, planned_requests) if kinds else requests
-
-
-def _facts_of_matches(facts: PassFacts, records: Sequence[UUID]) -> IdentityFacts:
-    """Return the owners of the items that were read for these records without one, and what is stored about both.
-
-    For items read by their match key, this includes the existing records with the NPD IDs that the items bear.
-    """
-    board = facts.board
-    entity_type = board.link.entity_type
-    matching = facts.items.by_match
-    items = [item.id for item in (*facts.items.by_npd_id, *matching)]
-    npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
-    bearers = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
-    existing = set(bearers.values_list("pk", flat=True))
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-    owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
-    linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
-    from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
-    unedited = unedited_records(board.model, [UUID(key) for key in from_items])
-    return IdentityFacts(
-        owners,
-        frozenset(existing),
-        ignored={row.item_id: row for row in rows},
-        unlinked=unlinked_items(entity_type, records),
-        unedited=board.model._default_manager.in_bulk(unedited),
-    )
+    return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
@@ -285,13 +253,32 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
 
 
 def identity_facts(facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
-    """Return the owners of items that were read for records without one.
+    """Return the owners of the items that were read for records without one, and what is stored about both.
 
-    For records that were made from an item, this includes other records with the same match key.
+    For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
+    records that were made from an item, other records with the same match key.
     """
     board = facts.board
-    without_item = [record.id for record in records if not record.record.monday_id]
-    identity = _facts_of_matches(facts, without_item) if without_item else IdentityFacts()
+    entity_type = board.link.entity_type
+    identity = IdentityFacts()
+    if without_item := [record.id for record in records if not record.record.monday_id]:
+        matching = facts.items.by_match
+        npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
+        bearers = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
+        existing = set(bearers.values_list("pk", flat=True))
+        rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
+        owned = owners_of(entity_type, [item.id for item in (*facts.items.by_npd_id, *matching)])
+        owners = {item_id: owner.pk for item_id, owner in owned.items()}
+        linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
+        from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
+        unedited = unedited_records(board.model, [UUID(key) for key in from_items])
+        identity = IdentityFacts(
+            owners,
+            frozenset(existing),
+            ignored={row.item_id: row for row in rows},
+            unlinked=unlinked_items(entity_type, without_item),
+            unedited=board.model._default_manager.in_bulk(unedited),
+        )
     keys = {
         record.id: key
         for record, item in pairs

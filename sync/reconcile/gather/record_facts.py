@@ -28,7 +28,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES, EventKind
+from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan, unanswered_writes
@@ -229,7 +229,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 
 
 def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
-    """Read when fields with the rule “newest” were edited, if both sides may have changed, and who created items."""
+    """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unanswered_writes.lacks_base(board, record)]
@@ -352,46 +352,31 @@ def _item_names(
     return names
 
 
-def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
-    """Return the items that a pass or a webhook reported as removed; for the rest, ask Monday."""
-    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
-    sync_states = SyncMetadata.objects.of(model.entity_type(), owners).exclude(
-        remote_state__in=("", field_values.ACTIVE)
-    )
-    removed_by_pass = {str(owners[key]) for key in map(UUID, sync_states.values_list("entity_id", flat=True))}
-    events = WebhookEvent.objects.filter(item_id__in=set(items) - removed_by_pass, processed_at=None)
-    removed_by_event = events.filter(type__in=REMOVAL_TYPES).values_list("item_id", flat=True)
-    return removed_by_pass | set(map(str, removed_by_event))
+def with_originals(
+    facts: PassFacts, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
+) -> Sequence[ItemFacts]:
+    """Add `duplicate_of` to items that bear the NPD ID of a linked record, with the evidence about a duplicate.
 
-
-def with_duplicate_of(facts: PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add `duplicate_of`, still without its item, to items that bear the NPD ID of a linked record."""
-    linked = {item.item_id: item.npd_id_record for item in items if item.npd_id_record and item.npd_id_record.monday_id}
-    by_id = {record.pk: record for record in linked.values()}
+    That is the original item, all intents about the record, the items that it was unlinked from, and the users who
+    edited the second item.
+    """
+    bearers = [(item, item.npd_id_record) for item in items]
+    originals = {item.item_id: record for item, record in bearers if record is not None and record.monday_id}
+    if not originals:
+        return items
+    by_id = {record.pk: record for record in originals.values()}
     facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
-    duplicate_of = {item_id: replace(facts_by_id[record.pk], item=None) for item_id, record in linked.items()}
-    return [replace(item, duplicate_of=duplicate_of.get(item.item_id)) for item in items]
-
-
-def with_duplicate_history(
-    board: BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
-) -> list[ItemFacts]:
-    """Add to possible duplicates the evidence: the original item, all intents about the record, the items that it was
-    unlinked from, and the users who edited the duplicate.
-    """
-    ids = {item.duplicate_of.id for item in items if item.duplicate_of is not None}
-    intents = by_record(Intent.objects.filter(entity_id__in=ids))
-    unlinked = set(Decision.objects.filter(entity_id__in=ids, kind="unlinked").values_list("entity_id", "remote_id"))
-    duplicates = [item.item_id for item in items if item.duplicate_of is not None]
-    events = events_by_item(WebhookEvent.objects.filter(item_id__in=duplicates).order_by("id"))
+    intents = by_record(Intent.objects.filter(entity_id__in=by_id))
+    unlinked = set(Decision.objects.filter(entity_id__in=by_id, kind="unlinked").values_list("entity_id", "remote_id"))
+    events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
     for item in items:
-        if item.duplicate_of is None:
+        if item.item_id not in originals:
             complete.append(item)
             continue
-        record = item.duplicate_of
+        record = facts_by_id[originals[item.item_id].pk]
         item_events = events.get(item.item_id, [])
         history = replace(
             record.history,
@@ -399,8 +384,8 @@ def with_duplicate_history(
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
             maker=maker_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),
-            token_user=board.settings.token_user,
+            token_user=facts.board.settings.token_user,
         )
-        record = replace(record, item=original_items.get(record.record.monday_id or ""), history=history)
-        complete.append(replace(item, duplicate_of=record))
+        original = replace(record, item=original_items.get(record.record.monday_id or ""), history=history)
+        complete.append(replace(item, duplicate_of=original))
     return complete

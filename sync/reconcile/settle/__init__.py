@@ -41,6 +41,7 @@ from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
 from sync.records import inbox, item_links, tombstones
+from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
 
@@ -240,7 +241,14 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     planned = {plan.id: plan.plans for plan in plans if plan.plans}
     if not run.board.relations or not planned:
         return
-    waiting = settlement.awaited_relations(run.board, planned)
+    # Each with the type and the item id or name of the record that it waits for.
+    targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in run.board.relations}
+    waiting = [
+        (entity_id, key, targets[key], field_plan.awaits.target)
+        for entity_id, field_plans in planned.items()
+        for key, field_plan in field_plans.items()
+        if field_plan.awaits and key in targets
+    ]
     stored = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
     before = {(row.entity_id, row.key, row.target_type, row.target): row.pk for row in stored}
     outdated = [pk for relation, pk in before.items() if relation not in waiting]
