@@ -22,7 +22,6 @@ from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board, ColumnSpec
-from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison, mark_pending
 
@@ -38,29 +37,17 @@ _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced 
 # The columns of a mapping without a problem.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 
-# A value that a person kept different before is remembered under `kept` (records/blocked_fields.py): it is their
-# decision, and comes back once the column does.
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'local', NULL,
-            'column', %(column)s::text, 'version', %(version)s::int) || CASE
-            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept_by')
-            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text)
-            WHEN jsonb_exists(blocked_fields -> %(key)s::text, 'kept')
-            THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text -> 'kept')
-            ELSE '{{}}' END)
+            'column', %(column)s::text, 'version', %(version)s::int))
     FROM {table} AS record
     WHERE sync_state.entity_type = %(entity_type)s AND sync_state.system = 'monday'
       AND sync_state.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
-
-
-def column_type(converter_name: str) -> str:
-    """Return the type of column that a converter is made for."""
-    return make_converter(converter_name).column_type
 
 
 def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:

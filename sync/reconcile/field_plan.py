@@ -418,8 +418,7 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 
 
 # A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
-# version changes, also through passes that can't read the cell and through a conflict on the field. If Monday's value
-# changes without a conflict, people are asked again.
+# version changes. If Monday's value changes without a conflict, people are asked again.
 
 
 def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
@@ -429,43 +428,34 @@ def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     Monday's value has changed too.
     """
     entry = facts.sync_state.blocked_fields.get(field_plan.key)
-    kept = blocked_fields.kept_entry(entry)
-    entry_in_force = kept or entry
-    if not entry_in_force or entry_in_force["code"] != BlockedCode.REJECTED:
+    if not entry or entry["code"] != BlockedCode.REJECTED or not _is_same_value(entry, field_plan):
         return ""
-    if not _is_same_value(entry_in_force, field_plan):
-        return ""
-    by_person = bool(facts.causes & Cause.PERSON)
-    if kept is None:
-        return "" if by_person else str(entry_in_force["reason"])
-    is_requested = (by_person or bool(field_plan.choice)) and not _is_monday_unchanged(kept, facts.item, field_plan)
-    return "" if is_requested else str(entry_in_force["reason"])
+    is_requested = bool(facts.causes & Cause.PERSON)
+    if blocked_fields.KEPT_BY in entry:
+        is_requested = is_requested or bool(field_plan.choice)
+        is_requested = is_requested and not _is_monday_unchanged(entry, facts.item, field_plan)
+    return "" if is_requested else str(entry["reason"])
 
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
-    kept = blocked_fields.kept_entry(facts.sync_state.blocked_fields.get(field_plan.key))
+    entry = facts.sync_state.blocked_fields.get(field_plan.key, {})
     return (
-        kept is not None
+        blocked_fields.KEPT_BY in entry
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
-        and _is_same_value(kept, field_plan)
-        and _is_monday_unchanged(kept, facts.item, field_plan)
+        and _is_same_value(entry, field_plan)
+        and _is_monday_unchanged(entry, facts.item, field_plan)
     )
 
 
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a pass found blocked, with those of `before` that a person keeps in NPD only."""
-    for key, field_plan in plan.plans.items():
-        kept = blocked_fields.kept_entry(before.get(key))
-        entry = blocked.get(key)
-        if kept is None or not _is_same_value(kept, field_plan):
+    """Return the fields that a pass found blocked, with the marks of those in `before` that a person keeps."""
+    for key, entry in blocked.items():
+        kept = before.get(key, {})
+        if blocked_fields.KEPT_BY not in kept or not blocked_fields.is_rejected(entry):
             continue
-        if entry is None:
-            if field_plan.decision.action is merge.Action.CONFLICT:
-                blocked[key] = kept
-        elif not blocked_fields.is_rejected(entry):
-            entry[blocked_fields.KEPT_ENTRY] = kept
-        elif _is_monday_unchanged(kept, plan.item, field_plan):
+        field_plan = plan.plans[key]
+        if _is_same_value(kept, field_plan) and _is_monday_unchanged(kept, plan.item, field_plan):
             mark = dict(kept[blocked_fields.KEPT_BY])
             if plan.item:
                 mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)

@@ -7,14 +7,12 @@ from uuid import UUID
 from sync.choices import BlockedCode
 from sync.models import SyncMetadata
 
-# The key in an entry that a person kept different: nobody is asked until the value or column changes.
+# The key in an entry that a person kept different: nobody is asked until the value or column changes, or the field is
+# blocked for another reason.
 KEPT_BY = "kept_by"
 
 # In KEPT_BY's value: Monday's stored value at that time; missing until a pass has read it.
 KEPT_REMOTE = "remote"
-
-# In an entry blocked for another reason: the kept-different entry, restored when that reason ends.
-KEPT_ENTRY = "kept"
 
 # The type and id of a record, and the key of its field.
 FieldRef = tuple[str, UUID, str]
@@ -31,13 +29,6 @@ def is_blocking(entry: Mapping[str, Any]) -> bool:
     Kept-different ones don't, nor do relations to records that will have no item.
     """
     return KEPT_BY not in entry and entry.get("code") != BlockedCode.RELATION_SKIPPED
-
-
-def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the kept-different entry, also of a field blocked for another reason since."""
-    if not entry:
-        return None
-    return dict(entry) if KEPT_BY in entry else entry.get(KEPT_ENTRY)
 
 
 def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:

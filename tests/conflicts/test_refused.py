@@ -21,7 +21,6 @@ from sync.models import SyncQueue
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
-from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
 from tests.support.world import World
 
@@ -225,42 +224,6 @@ def test_the_screen_asks_nineteen_times(rejected: Contact, browser: Client, djan
 
 
 OTHER = "bea@example.com"
-
-
-@pytest.fixture
-def owner(world: World) -> Owner:
-    owner = Owner(world)
-    owner.sweep()
-    return owner
-
-
-def leave(world: World, ada: User) -> Contact:
-    contact = refuse(world)
-    choose(contact, ada, "npd")
-    world.work()
-    assert world.status(contact) == "synced"
-    return contact
-
-
-def entry(world: World, contact: Contact) -> dict[str, Any]:
-    return dict(world.sync_state(contact).blocked_fields.get("email", {}))
-
-
-def test_a_left_value_is_not_sent_while_its_column_is_gone(world: World, owner: Owner, ada: User) -> None:
-    contact = leave(world, ada)
-    owner.column("email", "delete")
-    owner.sweep()
-    world.look(contact)
-    assert (world.status(contact), entry(world, contact)["code"]) == ("pending", "column")
-    owner.column("email", "restore")
-    mutations = world.calls("mutation")
-    world.pass_time(hours=2)
-    owner.sweep()
-    world.look(contact, Cause.PERSON)
-    assert world.calls("mutation") == mutations
-    assert world.status(contact) == "synced"
-    assert not waits()
-    assert entry(world, contact)["kept_by"]["who"] == "Ada"
 
 
 def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact, ada: User) -> None:

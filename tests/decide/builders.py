@@ -96,6 +96,14 @@ def board(*mappings: FieldMapping, only: Sequence[str] = tuple(PLAIN), **differs
     return BoardContext(link, list(by_key.values()), Contact)
 
 
+def filtered(
+    side: str, *values: str, field: str = "role_title", op: str = "is", creates_records: bool = False
+) -> BoardContext:
+    """A board whose filter has one condition, on NPD's records or on Monday's items."""
+    condition = {"field": field, "op": op, "values": list(values), "labels": list(values)}
+    return board(sync_filter={side: [condition]}, creates_records=creates_records)
+
+
 # A record, its item, and what both sides last agreed on.
 
 

@@ -21,7 +21,6 @@ from sync.reconcile.deleted_records import (
     item_npd_id,
     lost_edits,
     removal_write,
-    wants_approval,
     with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -38,6 +37,7 @@ from tests.decide.builders import (
     contact,
     decided,
     deletion,
+    filtered,
     item,
     let_go,
     mapping,
@@ -235,9 +235,8 @@ def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, re
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
-    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
     vendor = deletion(contact(role_title="Vendor"))
-    plan = decide_before_reading(board(mapping(), sync_filter=only), DeletedPlan(vendor))
+    plan = decide_before_reading(filtered("records", "Customer"), DeletedPlan(vendor))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
@@ -278,9 +277,8 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = let_go(ApprovalKind.ITEMS, most=0)
-    assert not wants_approval(decide(deletion(), UNLINK))
-    (plan,) = approved(none, chosen("npd"))
-    assert (plan.item_removal, plan.approval) == (ARCHIVE, None)
+    plans = approve_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
+    assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
 @pytest.mark.parametrize(

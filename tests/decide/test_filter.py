@@ -25,24 +25,30 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, plain, record_facts
+from tests.decide.builders import (
+    IN_SYNC,
+    ITEM,
+    NOW,
+    board,
+    claim,
+    field_facts,
+    filtered,
+    item,
+    organization,
+    plain,
+    record_facts,
+)
 from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
-
-
-def filtered(side: str, value: str = "Boss") -> BoardContext:
-    """A board of which only those of one role are synced, as NPD or as Monday says it."""
-    condition = {"field": "role_title", "op": "is", "values": [value], "labels": [value]}
-    return board(sync_filter={side: [condition]})
 
 
 def of_pass(on: BoardContext) -> PassFacts:
     return PassFacts(on, NOW)
 
 
-RECORDS, ITEMS = filtered("records"), filtered("items")
-EMPLOYED = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
+RECORDS, ITEMS = filtered("records", "Boss"), filtered("items", "Boss")
+EMPLOYED = filtered("items", field="organization", op="is_filled")
 CHAIR, UNREAD = item(role_title="Chair"), item(unknown=["role_title"])
 
 
@@ -65,9 +71,7 @@ def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("Acme", False), ("Other", True)])
 def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out: bool) -> None:
-    of_acme = board(
-        sync_filter={"records": [{"field": "organization", "op": "is", "values": ["Acme"], "labels": ["Acme"]}]}
-    )
+    of_acme = filtered("records", "Acme", field="organization")
     facts = record_facts({"organization": organization(name=name)}, on=of_acme)
     assert bool(filter_record(of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
 
@@ -81,9 +85,8 @@ def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
 
 @pytest.mark.parametrize("left_out", ["", *FilterSide])
 def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out: str) -> None:
-    unmapped = {"field": "nickname", "op": "is", "values": ["Annie"], "labels": ["Annie"]}
     facts = record_facts(sync_state={"left_out": left_out})
-    plan = filter_record(of_pass(board(sync_filter={"records": [unmapped]})), RecordPlan(facts))
+    plan = filter_record(of_pass(filtered("records", "Annie", field="nickname")), RecordPlan(facts))
     assert (bool(plan.left_out), plan.sync_state.left_out) == (bool(left_out), left_out)
 
 

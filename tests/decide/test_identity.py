@@ -11,11 +11,11 @@ from npd.models import Contact
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
-from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts, RecordFacts
+from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
-from tests.decide.builders import an_item, at, board, contact, facts, plain
+from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 
 EMAIL = "ann@example.com"
 BY_EMAIL = board()
@@ -183,11 +183,9 @@ def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> Non
 
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
-    only_boss = {"items": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": []}]}
-    filtered = board(sync_filter=only_boss)
-    [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered)
+    [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered("items", "Boss"))
     assert (plan.is_left_out, plan.creates, plan.item) == (True, False, None)
-    [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered)
+    [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered("items", "Boss"))
     assert (plan.is_left_out, plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
@@ -232,7 +230,10 @@ def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     record, original = ann(monday_id="7", email=""), ann(name="Known")
     record_facts = facts(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
-    plan = with_same_key(record_facts, [record, original], is_unedited=is_unedited)
+    unedited = frozenset({record.pk} if is_unedited else ())
+    identity = IdentityFacts(same_key={EMAIL: [record, original]}, possible_duplicates=unedited)
+    pass_facts = PassFacts(BY_EMAIL, at(0), records=(record_facts,), identity=identity)
+    plan = find_possible_duplicates(pass_facts, Plan({record.pk: RecordPlan(record_facts)}))
     question = plan.records[record.pk].identity.duplicate
     assert bool(question) is is_asked, case
     if question:
@@ -241,15 +242,6 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
             f"{SAME_AS}{original.pk}",
             AnswerKind.TWO_RECORDS,
         ]
-
-
-def with_same_key(record_facts: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
-    """What is asked about a record, where these have the match key of its item."""
-    identity = IdentityFacts(
-        same_key={EMAIL: records}, possible_duplicates=frozenset({record_facts.id} if is_unedited else ())
-    )
-    pass_facts = PassFacts(BY_EMAIL, at(0), records=(record_facts,), identity=identity)
-    return find_possible_duplicates(pass_facts, Plan({record_facts.id: RecordPlan(record_facts)}))
 
 
 # Answers.

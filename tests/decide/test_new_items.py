@@ -21,7 +21,7 @@ from sync.reconcile.field_values import BoardContext, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from tests.decide import builders
-from tests.decide.builders import NOW, an_item, deletion, mapping, plain
+from tests.decide.builders import NOW, an_item, deletion, filtered, mapping, plain
 
 EMAIL = "ann@example.com"
 
@@ -167,16 +167,11 @@ def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, de
     assert short(decide_item(item, board(creates_records=False))) == decision
 
 
-def filtered(side: str, field: str, *values: str) -> BoardContext:
-    condition = {"field": field, "op": "is", "values": list(values), "labels": list(values)}
-    return board(sync_filter={side: [condition]})
-
-
 def test_the_filter_leaves_items_and_records_out() -> None:
-    buyers, sellers = (filtered("items", "role_title", role) for role in ("Boss", "Seller"))
+    buyers, sellers = (filtered("items", role, creates_records=True) for role in ("Boss", "Seller"))
     assert short(decide_item(facts(), buyers)) == (ENDED, CREATE, None)
     assert short(decide_item(facts(), sellers)) == (ENDED, NOTHING, R.LEFT_OUT)
-    of_records = filtered("records", "role_title", "Seller")
+    of_records = filtered("records", "Seller", creates_records=True)
     assert short(decide_item(facts(), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
     assert short(decide_item(facts(matching=(contact(),)), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
     assert short(decide_item(facts(matching=(contact(role_title="Seller"),)), of_records)) == (ENDED, LINK, None)

@@ -14,7 +14,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, mapping, roles
+from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, filtered, mapping, roles
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
@@ -108,8 +108,7 @@ def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
 
 def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
     """Monday gets the value back, and NPD's other edits are sent."""
-    only_with_a_role = {"records": [{"field": "role_title", "op": "is_filled", "values": [], "labels": []}]}
-    fields = field_facts({"notes": "New"}, {"role_title": ""}, on=board(sync_filter=only_with_a_role))
+    fields = field_facts({"notes": "New"}, {"role_title": ""}, on=filtered("records", op="is_filled"))
     facts = replace(fields.of_pass, approvals=approval_facts(request(ApprovalState.REJECTED, kind=NPD)))
     plan = board_filter.keep_only_pulls(facts, replace(fields.plan, plans=decide_fields(*fields)))
     plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].plans

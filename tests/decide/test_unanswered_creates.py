@@ -20,7 +20,7 @@ from sync.reconcile.unanswered_writes import (
     after_search,
     may_link,
 )
-from tests.decide.builders import NOW, board, contact, plain
+from tests.decide.builders import NOW, board, contact, filtered, plain
 
 SETTLE_SECONDS = 60.0
 ANN, BOB = contact(monday_id=None), contact(name="Bob", monday_id=None)
@@ -61,7 +61,7 @@ LOOK_AGAIN, FAIL = ("", Fate.LOOK_AGAIN, SETTLE_SECONDS), ("", Fate.FAIL, SETTLE
 LINK, RESEND, VOID = ("8", Fate.LINK, 0), ("", Fate.RESEND, 0), ("", Fate.VOID, 0)
 
 OFF, PULLED = contact(monday_id=None, sync_enabled=False), contact(monday_id=None, sync_direction="monday_to_npd")
-CHIEFS = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Chief"], "labels": ["Chief"]}]})
+CHIEFS = filtered("records", "Chief")
 
 NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),

@@ -135,7 +135,7 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
     assert Organization.objects.get().billing_contact is None
 
 
-def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_restored(away: Client) -> None:
+def test_a_deletion_leads_to_the_deleted_record_which_offers_its_restore_until_it_is_restored(away: Client) -> None:
     contact = Contact.objects.create(name="Ann Lind")
     deleted = away.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [message, _what_was_deleted] = deleted.context["messages"]
@@ -147,8 +147,7 @@ def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_rest
     assert f'href="{DELETED}{Tombstone.objects.get().pk}/restore/" aria-label="Restore Ann Lind"' in page
     assert "ada" in page[page.index("result_list") :]
     act(away, DELETED, "bring_back", Tombstone.objects.get().pk)
-    assert not away.get(DELETED).context["cl"].result_list
-    assert len(away.get(DELETED, {"q": "Ann"}).context["cl"].result_list) == 1
+    assert 'aria-label="Restore Ann Lind"' not in away.get(DELETED).content.decode()
 
 
 @pytest.mark.django_db
