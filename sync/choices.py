@@ -143,7 +143,6 @@ class Cause(IntFlag):
     SWEEP = 8
     FAILURE = 16
     DEPENDENCY = 32
-    SETUP = 64
 
 
 class SetupState(models.TextChoices):

@@ -41,9 +41,24 @@ class MappingSpec:
     optional: bool = False  # never created: set-up adopts a column of that id or title with a fitting type
     column_types: Mapping[str, str] = field(default_factory=dict)  # the converter by fitting type, the best first
 
+    @property
+    def types(self) -> Mapping[str, str]:
+        """The converter for each type of column that fits, the best first."""
+        return self.column_types or {make_converter(self.converter).column_type: self.converter}
+
+    @property
+    def new_column_type(self) -> str:
+        """The type of column that set-up creates."""
+        return next(column_type for column_type, converter in self.types.items() if converter == self.converter)
+
+    @property
+    def is_name(self) -> bool:
+        """Whether its column is the item's name."""
+        return self.converter == "name"
+
     def converter_for(self, column_type: str) -> str | None:
         """Return the converter for a column of this type, or None if it doesn't fit."""
-        return self.column_types.get(column_type)
+        return self.types.get(column_type)
 
 
 @dataclass(frozen=True)

@@ -126,17 +126,12 @@ class _UndoOffers:
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
-        # The entries that were undone, by an undo that was not undone itself.
         undoable = [row for row in rows if is_undoable(row)]
         stored = Decision.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
-        undos: dict[int, list[int]] = {}
-        for pk, undoes in stored.order_by("pk").values_list("pk", "undoes"):
-            undos.setdefault(undoes or 0, []).append(pk)
-
-        def is_in_force(pk: int) -> bool:
-            return not any(is_in_force(undo) for undo in undos.get(pk, ()))
-
-        self._undone = {row.pk for row in undoable if not is_in_force(row.pk)}
+        undos = list(stored.values_list("pk", "undoes"))
+        taken_back = {undoes for _, undoes in undos}
+        # By an undo that was not undone itself.
+        self._undone = {undoes for undo, undoes in undos if undo not in taken_back}
         # Of what was changed again, there is no value to restore.
         self._superseded = superseded_changes(undoable)
 

@@ -87,7 +87,8 @@ def _step_cells(step: decision_undo.UndoStep) -> tuple[object, ...]:
     if not outcome:
         note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
         outcome = "Deleted" if step.deletes else format_html("{}{}", step.restored_text or "(empty)", note)
-    return admin_base.link_to(url, step.name), step.label, step.current_text or "(empty)", outcome
+    now = step.current_text or ("" if step.refusal or step.deletes else "(empty)")
+    return admin_base.link_to(url, step.name), step.label, now, outcome
 
 
 # With one of these parameters the list includes folded entries.
@@ -105,9 +106,6 @@ class ActivityList(admin_base.PageChangeList):
         self.tabs = activity_tabs(request, ACTIVITY)
         self.mappings = list(edits.board_mappings())
         super().get_results(request)
-        if waiting := self._waiting_rows():
-            self.model_admin.prepare_page(request, waiting)
-            self.result_list = [*waiting, *self.result_list]
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
@@ -135,10 +133,11 @@ class ActivityList(admin_base.PageChangeList):
             return registry.record_url(result.entity_type, result.entity_id)
         return str(super().url_for_result(result))
 
-    def _waiting_rows(self) -> list[Any]:
-        """Return the edits that wait as unsaved entries, on the first page only."""
+    def page_rows(self) -> list[Any]:
+        """Add the edits that wait as unsaved entries, on the first page only."""
+        stored = super().page_rows()
         if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
-            return []
+            return stored
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
@@ -147,8 +146,8 @@ class ActivityList(admin_base.PageChangeList):
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
         rows: list[Any] = [row for row in edits.entries_of(waiting, self.mappings) if row.values.get("unsent")]
         for row in rows:
-            row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
-        return rows
+            row.page_now = stored[0].page_now if stored else sync_now()
+        return rows + stored
 
 
 @admin.register(Decision)
@@ -331,13 +330,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "This list shows the records that somebody deleted in NPD. You can restore them for 30 days."
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows: models.QuerySet[Any] = super().get_queryset(request)
-        # A restored one is a record again, so it is listed only on request.
-        if self.is_list(request) and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
-            rows = rows.exclude(state=TombstoneState.RESTORED)
-        return rows
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.restore_some)

@@ -206,8 +206,12 @@ class PageChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list: list[Any] = list(self.result_list)
+        self.result_list = self.page_rows()
         self.model_admin.prepare_page(request, self.result_list)
+
+    def page_rows(self) -> list[Any]:
+        """Return the rows of the page; a subclass may add unsaved ones."""
+        return list(self.result_list)
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:

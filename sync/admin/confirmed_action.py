@@ -35,22 +35,8 @@ class RecordTable:
         return replace(self, heads=heads, rows=[[row[place] for place in columns] for row in self.rows])
 
     @property
-    def shared(self) -> dict[str, object]:
-        """What is equal in all rows, by its column's head: the page shows it once, above the table."""
-        if not 2 < self.total == len(self.rows):
-            return {}
-        columns = zip(self.heads[1:], zip(*(row[1:] for row in self.rows), strict=True), strict=True)
-        return {head: cells[0] for head, cells in columns if cells[0] and all(cell == cells[0] for cell in cells)}
-
-    @property
-    def shown_heads(self) -> list[str]:
-        return [head for head in self.heads if head not in self.shared]
-
-    @property
     def cells(self) -> list[list[tuple[str, object]]]:
-        shown = self.shown_heads
-        rows = [zip(self.heads, row, strict=True) for row in self.rows]
-        return [[(head, cell) for head, cell in row if head in shown] for row in rows]
+        return [list(zip(self.heads, row, strict=True)) for row in self.rows]
 
     @property
     def rest_text(self) -> str:

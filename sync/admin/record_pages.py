@@ -66,6 +66,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
+        self._state = request.GET.get(admin_base.HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
@@ -81,13 +82,6 @@ class RecordChangeList(admin_base.PageChangeList):
         """Return by what a click on a column's title sorts."""
         field = super().get_ordering_field(field_name)
         return registry.sort_expression(self.model, field) if isinstance(field, str) else field
-
-    @cached_property
-    def _state(self) -> str:
-        """The state, or part of one, by which the list is filtered; empty for all records."""
-        name = admin_base.HealthFilter.parameter_name
-        chosen = self.params.get(name, self.filter_params.get(name, [""]))
-        return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -116,6 +110,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
         models.URLField: {
             "form_class": concurrent_edits.WebAddressField,
+            "assume_scheme": "https",  # as Django 6 does
             "widget": forms.URLInput({"class": " ".join(INPUT_CLASSES)}),
         },
         models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},

@@ -1,13 +1,21 @@
 """The forms of the set-up: boards, fields, and the conditions of the filter."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
 from django import forms
 
 from sync import registry
-from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
+from sync.boards.sync_filter import (
+    GROUP_LABEL,
+    MAX_CONDITIONS,
+    MAX_VALUES,
+    FilterCondition,
+    FilterOp,
+    FilterSide,
+    SyncFilter,
+)
 from sync.choices import SyncDirection
 from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
 from sync.monday.columns import selectable_labels
@@ -36,28 +44,53 @@ class BoardsForm(forms.Form):
             if present:
                 choices = present.get(spec.entity_type)
                 board_id = (choices.board_id or selection.NEW_BOARD) if choices is not None else selection.NO_BOARD
-            boards = [(board.id, f"{board.name} ({board.id})") for board in listed]
+            boards = {board.id: f"{board.name} ({board.id})" for board in listed}
             # A board beyond those that are listed.
-            for other in {board_id, configured} - {selection.NO_BOARD, selection.NEW_BOARD, *dict(boards)}:
-                boards.insert(0, (other, f"board {other}"))
-            none = "Leave it as it is" if link is not None and link.board_id else "Don't set it up now"
-            new = (selection.NEW_BOARD, f"Make a new board “{spec.board_title}”")
+            boards = {other: f"board {other}" for other in (board_id, configured) if other not in boards} | boards
+            boards[selection.NEW_BOARD] = f"Make a new board “{spec.board_title}”"
+            boards[selection.NO_BOARD] = "Leave it as it is" if stored else "Don't set it up now"
             help_text = "Your administrator has set the board on the server." if configured else ""
-            if named and not stored and not configured:
-                help_text = (
-                    f"Monday has a board “{spec.board_title}” already. A new one would be a second of that name."
-                )
             self.fields[spec.entity_type] = forms.ChoiceField(
                 label=f"Board of {spec.board_title}",
-                choices=[new, *boards, (selection.NO_BOARD, none)],
+                choices=boards.items(),
                 initial=board_id,
                 required=False,
                 help_text=help_text,
             )
 
 
+class FieldForm(forms.Form):
+    """The column, direction and rule of one field."""
+
+    column = forms.ChoiceField(required=False)
+    direction = forms.ChoiceField(choices=SyncDirection.choices)
+    rule = forms.ChoiceField()
+
+    def __init__(self, chosen: selection.ChosenBoard, mapping: registry.MappingSpec, data: Any) -> None:
+        choice = chosen.choices.choice_of(mapping)
+        super().__init__(data, initial=asdict(choice), prefix=mapping.key)
+        self.mapping = mapping
+        self.is_match_key = mapping.key == chosen.spec.match_key
+        self.is_synced = choice.is_synced
+        self.lacks_target = chosen.lacks_target(mapping)
+        self._set_choices("column", _offered_columns(chosen, mapping))
+        self._set_choices("rule", [(rule.value, rule.label) for rule in registry.rules_for(chosen.spec.model, mapping)])
+        for name in self.fields:
+            self.fields[name].widget.attrs["aria-label"] = f"{name.capitalize()} of {mapping.label}"
+        self.fields["direction"].widget.attrs["data-column"] = self["column"].id_for_label
+        if mapping.is_name:
+            del self.fields["column"]
+
+    def _set_choices(self, name: str, choices: Sequence[tuple[str, Any]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def choice(self) -> selection.FieldChoice:
+        return selection.FieldChoice(**{"column": NAME_COLUMN} | self.cleaned_data)
+
+
 class FieldsForm(forms.Form):
-    """The column, direction and rule of each field of one type, and what becomes of new and differing values."""
+    """A form for each field of one type (`rows`), what becomes of new values, and the filter (`sides`)."""
 
     creates_records = forms.BooleanField(label="Create records from items that NPD doesn't have", required=False)
     first_match = forms.ChoiceField(
@@ -70,91 +103,49 @@ class FieldsForm(forms.Form):
         initial = {"creates_records": choices.creates_records, "first_match": choices.first_match}
         super().__init__(data, initial=initial, label_suffix="")
         self.chosen = chosen
-        for mappable in chosen.fields:
-            choice = choices.choice_of(mappable)
-            if not mappable.is_name:
-                columns = _offered_columns(chosen, mappable, choice)
-                self.fields[f"column-{mappable.key}"] = _choice_field(
-                    f"Column of {mappable.label}", columns, choice.column, required=False
-                )
-            direction = _choice_field(f"Direction of {mappable.label}", SyncDirection.choices, choice.direction)
-            direction.widget.attrs["data-column"] = f"id_column-{mappable.key}"
-            self.fields[f"direction-{mappable.key}"] = direction
-            rules = [(rule.value, rule.label) for rule in mappable.rules]
-            self.fields[f"rule-{mappable.key}"] = _choice_field(f"Rule of {mappable.label}", rules, choice.rule)
+        self.rows = [FieldForm(chosen, mapping, data) for mapping in chosen.spec.mappings]
+        self.sides = [FilteredSide(chosen, side, data) for side in FilterSide]
 
     def clean(self) -> dict[str, Any]:
-        """Build the choices and check them together."""
-        values = self.cleaned_data
-        if self.errors:
-            return values
-        fields = {}
-        for mappable in self.chosen.fields:
-            column = NAME_COLUMN if mappable.is_name else values[f"column-{mappable.key}"]
-            choice = selection.FieldChoice(column, values[f"direction-{mappable.key}"], values[f"rule-{mappable.key}"])
-            fields[mappable.key] = choice.with_implied_direction()
-        choices = replace(
-            self.chosen.choices,
-            fields=fields,
-            first_match=values["first_match"],
-            creates_records=values["creates_records"],
-            is_mapped=True,
-        )
-        self.chosen = replace(self.chosen, choices=choices)
-        for key, sentences in self.chosen.problems().items():
-            name = f"column-{key}"
-            self.add_error(name if name in self.fields else f"direction-{key}", sentences)
-        return values
-
-    def rows(self) -> Iterable[dict[str, Any]]:
-        """Return the fields of the form, by the field that they map."""
-        for mappable in self.chosen.fields:
-            column = f"column-{mappable.key}"
-            parts = [column] if column in self.fields else []
-            parts += [f"direction-{mappable.key}", f"rule-{mappable.key}"]
-            choice = self.chosen.choices.choice_of(mappable)
-            yield {
-                "field": mappable,
-                "column": self[column] if column in self.fields else None,
-                "direction": self[f"direction-{mappable.key}"],
-                "rule": self[f"rule-{mappable.key}"],
-                "errors": [error for part in parts for error in self.errors.get(part, ())],
-                "is_synced": choice.is_synced,
-                "note": self.chosen.second_column_note(mappable) if choice.column == selection.NEW_COLUMN else "",
-            }
+        """Check the choices together; `chosen` has them then."""
+        if self.errors or not all(row.is_valid() for row in self.rows):
+            raise forms.ValidationError("Check the fields marked below.")
+        fields = {row.mapping.key: row.choice for row in self.rows}
+        choices = replace(self.chosen.choices, fields=fields, is_mapped=True, **self.cleaned_data)
+        chosen = replace(self.chosen, choices=choices)
+        problems = chosen.problems()
+        for row in self.rows:
+            for sentence in problems.get(row.mapping.key, ()):
+                row.add_error(None, sentence)
+        if problems:
+            raise forms.ValidationError("Check the fields marked below.")
+        # Conditions are about the fields as they are mapped now.
+        self.sides = [FilteredSide(chosen, side, self.data) for side in FilterSide]
+        if not all(side.forms.is_valid() for side in self.sides):
+            raise forms.ValidationError("Check the conditions marked below.")
+        sync_filter = SyncFilter(*(side.conditions for side in self.sides)).to_json()
+        self.chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter))
+        return self.cleaned_data
 
 
-def _choice_field(
-    label: str, choices: Iterable[tuple[str, Any]], initial: str, *, required: bool = True
-) -> forms.ChoiceField:
-    widget = forms.Select(attrs={"aria-label": label})
-    return forms.ChoiceField(label=label, choices=list(choices), initial=initial, required=required, widget=widget)
-
-
-def _offered_columns(
-    chosen: selection.ChosenBoard, mappable: selection.MappableField, choice: selection.FieldChoice
-) -> list[tuple[str, str]]:
+def _offered_columns(chosen: selection.ChosenBoard, mapping: registry.MappingSpec) -> list[tuple[str, str]]:
     """Return no column, a new one, and the columns that fit, each as its id and label: “Work phone (Phone)”."""
-    new = f"Create a column “{mappable.label}” ({_type_words(mappable.new_column_type)})"
-    offered = [("", "No column: not synced"), (selection.NEW_COLUMN, new)]
-    for column in chosen.columns.values():
-        fits = column.id != chosen.npd_id_column and not selection.unfit_reason(mappable, column)
-        if fits or column.id == choice.column:
-            offered.append((column.id, f"{column.title} ({_type_words(column.type)})"))
-    if choice.column not in dict(offered):
-        offered.append((choice.column, f"{choice.column}, deleted on the board"))
-    return offered
-
-
-def _type_words(column_type: str) -> str:
-    return column_type.replace("_", " ").capitalize()
+    new = f"Create a column “{mapping.label}” ({selection.type_words(mapping.new_column_type)})"
+    return [("", "No column: not synced"), (selection.NEW_COLUMN, new)] + [
+        (column.id, f"{column.title} ({selection.type_words(column.type)})")
+        for column in chosen.columns.values()
+        if column.id != chosen.npd_id_column and not chosen.unfit_reason(mapping, column)
+    ]
 
 
 class FilteredSide:
     """One side of the filter: the fields that conditions may be about, how they are compared, and with which values."""
 
-    def __init__(self, chosen: selection.ChosenBoard, side: FilterSide) -> None:
+    titles: ClassVar = {FilterSide.RECORD: "Records in NPD", FilterSide.ITEM: "Items on Monday"}
+
+    def __init__(self, chosen: selection.ChosenBoard, side: FilterSide, data: Any = None) -> None:
         self.side = side
+        self.title = self.titles[side]
         self.board = planned_board(chosen)
         self.columns = chosen.columns
         self.mappings = {
@@ -164,11 +155,25 @@ class FilteredSide:
             if side is FilterSide.RECORD or not mapping.column_id.startswith(selection.NEW_COLUMN)
         }
         # The groups' ids by their title; a title that several groups have is followed by the id.
-        titles = [title.casefold() for title in chosen.groups.values()]
+        groups = chosen.board.groups if chosen.board is not None and side is FilterSide.ITEM else {}
+        titles = [title.casefold() for title in groups.values()]
         self.groups = {
             title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
-            for group, title in (chosen.groups.items() if side is FilterSide.ITEM else ())
+            for group, title in groups.items()
         }
+        sync_filter = self.board.sync_filter
+        conditions = sync_filter.records if side is FilterSide.RECORD else sync_filter.items
+        initial = [
+            {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
+            for condition in conditions
+        ]
+        # With data, a form that equals its initial values would count as empty.
+        self.forms = ConditionFormSet(data, initial=None if data else initial, prefix=side, form_kwargs={"side": self})
+
+    @property
+    def conditions(self) -> tuple[FilterCondition, ...]:
+        """The conditions of the valid forms."""
+        return tuple(form.condition for form in self.forms if form.condition)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -215,20 +220,15 @@ class FilteredSide:
                 convert.canonical_local(convert.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))
 
-    def forms(self, data: Any) -> Any:
-        """Return the forms of the conditions, at first those of the filter that was chosen."""
-        conditions = self.board.sync_filter.records if self.side is FilterSide.RECORD else self.board.sync_filter.items
-        initial = [
-            {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
-            for condition in conditions
-        ]
-        return ConditionFormSet(data, initial=initial, prefix=self.side, form_kwargs={"side": self})
-
 
 class ConditionForm(forms.Form):
     """A condition of the filter; without a field it is none."""
 
-    field = forms.ChoiceField(label="Field", required=False)
+    field = forms.ChoiceField(
+        label="Field",
+        required=False,
+        error_messages={"invalid_choice": "This field isn't synced. Choose a column for it, or remove the condition."},
+    )
     op = forms.ChoiceField(label="Comparison", choices=FilterOp.choices, initial=FilterOp.IS)
     text = forms.CharField(label="Value", required=False, max_length=20_000)
 

@@ -4,8 +4,7 @@ A person's choices stay in their session until the set-up starts.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, cast
 
 from django.contrib import messages
@@ -23,9 +22,8 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide
+from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api.callers import monday_throttle_reason
-from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotPossible
@@ -39,25 +37,31 @@ View = Callable[..., HttpResponse]
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
-# The step of the wizard that these pages belong to.
-_SHOWN_AS = {"filter": "fields", "run": "plan"}
 
-
-def step_url(step: str, *args: str) -> str:
+def _step_url(step: str, *args: str) -> str:
     return reverse(f"admin:sync_wizard_{step}", args=args)
 
 
 def _redirect_to(step: str, *args: str) -> HttpResponse:
-    return HttpResponseRedirect(step_url(step, *args))
-
-
-def _back_to_boards(request: HttpRequest, error: Exception) -> HttpResponse:
-    messages.error(request, _sentence(error))
-    return _redirect_to("boards")
+    return HttpResponseRedirect(_step_url(step, *args))
 
 
 def _sentence(error: Exception) -> str:
     return humanize.without_request_id(error.sentence) if isinstance(error, MondayError) else str(error)
+
+
+def _or_boards(view: View) -> View:
+    """Lead back to the boards, with the reason, if the view's choices can't be."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (ActionError, MondayError) as error:
+            messages.error(request, _sentence(error))
+            return _redirect_to("boards")
+
+    return checked
 
 
 def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
@@ -67,16 +71,22 @@ def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
     return {key: selection.Choices.parse(stored[key]) for key in types if key in stored}
 
 
-def keep_choices(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
+def _keep(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
 
 
-def _keep(request: HttpRequest, choices: selection.Choices) -> None:
-    keep_choices(request, choices_in(request) | {choices.entity_type: choices})
+def _next_type(request: HttpRequest, entity_type: str) -> str:
+    """Return the type whose fields come after this one's; empty if the plan comes."""
+    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
+    return next(unmapped, "")
 
 
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
+
+
+def _has_boards() -> bool:
+    return BoardLink.objects.exclude(board_id="").exists()
 
 
 class SetupWizardMixin(PageAdmin):
@@ -100,10 +110,9 @@ class SetupWizardMixin(PageAdmin):
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("token/", "token", may_connect(sensitive_post_parameters()(require_POST(self.wizard_token)))),
-            ("boards/", "boards", may_set_up(self.wizard_boards)),
-            ("fields/<str:entity_type>/", "fields", may_set_up(self.wizard_fields)),
-            ("filter/<str:entity_type>/", "filter", may_set_up(self.wizard_filter)),
-            ("change/<str:entity_type>/", "change", may_set_up(require_POST(self.wizard_change))),
+            ("boards/", "boards", may_set_up(_or_boards(self.wizard_boards))),
+            ("fields/<str:entity_type>/", "fields", may_set_up(_or_boards(self.wizard_fields))),
+            ("change/<str:entity_type>/", "change", may_set_up(require_POST(_or_boards(self.wizard_change)))),
             ("plan/", "plan", may_set_up(self.wizard_plan)),
             ("run/", "run", may_set_up(require_GET(self.wizard_run))),
         ]
@@ -118,12 +127,12 @@ class SetupWizardMixin(PageAdmin):
         first = next(iter(choices_by_type), "")
         is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
-            ("connect", "Token", step_url("connect"), connection_pages.may_see_connection(request.user)),
-            ("boards", "Boards", step_url("boards"), credentials.has_token()),
-            ("fields", "Fields", step_url("fields", first) if first else "", bool(first)),
-            ("plan", "Plan", step_url("plan"), is_mapped),
+            ("connect", "Token", _step_url("connect"), connection_pages.may_see_connection(request.user)),
+            ("boards", "Boards", _step_url("boards"), credentials.has_token()),
+            ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
+            ("plan", "Plan", _step_url("plan"), is_mapped),
         ]
-        here = _SHOWN_AS.get(step, step)
+        here = "plan" if step == "run" else step
         steps = [
             {"label": label, "url": url if is_open and name != step else "", "here": name == here}
             for name, label, url, is_open in rows
@@ -170,7 +179,7 @@ class SetupWizardMixin(PageAdmin):
         user = cast("User", request.user)
         if "remove" in request.POST:
             remove = partial(connection_pages.remove_token, user)
-            return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
+            return run_action(self, request, remove, _step_url("connect"), connection_pages.removal_question)
         try:
             result = connection_pages.test_and_store_token(user, request.POST.get("token", ""))
         except ActionError as refusal:
@@ -190,10 +199,11 @@ class SetupWizardMixin(PageAdmin):
             listed, is_complete = connector(urgent=True).list_boards()
         except MondayError as error:
             return self._page(request, "boards", {"problem": _sentence(error)})
-        form = BoardsForm(listed, choices_in(request), request.POST or None)
-        if form.is_valid():
-            return self._choose(request, form.cleaned_data, choices_in(request))
-        return self._page(request, "boards", {"form": form, "is_complete": is_complete})
+        present = choices_in(request)
+        form = BoardsForm(listed, present, request.POST or None)
+        if not form.is_valid():
+            return self._page(request, "boards", {"form": form, "is_complete": is_complete})
+        return self._choose(request, form.cleaned_data, present)
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
@@ -206,58 +216,27 @@ class SetupWizardMixin(PageAdmin):
     def _choose(
         request: HttpRequest, selected: Mapping[str, str], present: Mapping[str, selection.Choices]
     ) -> HttpResponse:
-        try:
-            chosen = selection.choose_boards(selected, present)
-        except (ActionError, MondayError) as error:
-            return _back_to_boards(request, error)
-        keep_choices(request, chosen)
+        _keep(request, selection.choose_boards(selected, present))
         return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         choices = choices_in(request).get(entity_type)
         if choices is None:
             return _redirect_to("boards")
-        try:
-            form = FieldsForm(_read(request, choices), request.POST or None)
-        except (ActionError, MondayError) as error:
-            return _back_to_boards(request, error)
+        form = FieldsForm(_read(request, choices), request.POST or None)
+        following = _next_type(request, entity_type)
         if form.is_valid():
-            _keep(request, form.chosen.choices)
-            return (
-                _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request, entity_type)
-            )
+            _keep(request, choices_in(request) | {entity_type: form.chosen.choices})
+            return _redirect_to("fields", following) if following else _redirect_to("plan")
         chosen = form.chosen
         context = {
             "form": form,
             "chosen": chosen,
             "choices": chosen.choices,
-            "next_step": _next_step(request, entity_type),
+            "next_step": f"Fields of {registry.entity(following).board_title}" if following else "Plan",
             "npd_id": chosen.columns[chosen.npd_id_column].title if chosen.npd_id_column else "",
-            "unused": [(column.title, selection.unused_reason(chosen.fields, column)) for column in chosen.unused],
         }
         return self._page(request, "fields", context)
-
-    def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        choices = choices_in(request).get(entity_type)
-        if choices is None or not choices.is_mapped:
-            return _redirect_to("fields", entity_type)
-        try:
-            chosen = _read(request, choices)
-        except (ActionError, MondayError) as error:
-            return _back_to_boards(request, error)
-        sides = [FilteredSide(chosen, side) for side in FilterSide]
-        formsets = [side.forms(request.POST or None) for side in sides]
-        if all(formset.is_valid() for formset in formsets):
-            records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
-            _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
-            return _after_fields(request, entity_type)
-        titles = ("Records in NPD", "Items on Monday")
-        context = {
-            "choices": choices,
-            "sides": list(zip(sides, titles, formsets, strict=True)),
-            "next_step": _next_step(request, entity_type),
-        }
-        return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """Show the plan and its share of the quota; on POST, start it or plan again."""
@@ -303,29 +282,8 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "kinds": kinds,
             "busy": SetupState.RUNNING in states,
-            "is_stalled": any(kind["is_stalled"] for kind in kinds),
             "is_done": states == {SetupState.DONE},
             # What an installation without records does next.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],
         }
         return self._page(request, "run", context)
-
-
-def _has_boards() -> bool:
-    return BoardLink.objects.exclude(board_id="").exists()
-
-
-def _next_type(request: HttpRequest, entity_type: str) -> str:
-    """Return the type whose fields come after this one's; empty if the plan comes."""
-    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
-    return next(unmapped, "")
-
-
-def _after_fields(request: HttpRequest, entity_type: str) -> HttpResponse:
-    following = _next_type(request, entity_type)
-    return _redirect_to("fields", following) if following else _redirect_to("plan")
-
-
-def _next_step(request: HttpRequest, entity_type: str) -> str:
-    following = _next_type(request, entity_type)
-    return f"Fields of {registry.entity(following).board_title}" if following else "Plan"

@@ -22,7 +22,6 @@ from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board, ColumnSpec
-from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison, mark_pending
 
@@ -49,11 +48,6 @@ _BLOCK_FIELD = """
       AND sync_state.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
-
-
-def column_type(converter_name: str) -> str:
-    """Return the type of column that a converter is made for."""
-    return make_converter(converter_name).column_type
 
 
 def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:

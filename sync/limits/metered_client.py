@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -59,17 +59,11 @@ _override: ContextVar[MeteredClient | None] = ContextVar("client_override", defa
 
 
 class MeteredClient:
-    """MondayClient's `execute`, metered.
+    """MondayClient's `execute`, metered; `urgent` calls may use the reserve for what people click."""
 
-    `urgent` calls may use the reserve for what people click; `before_call` is called before each call.
-    """
-
-    def __init__(
-        self, inner: MondayClient, *, urgent: bool = False, before_call: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, inner: MondayClient, *, urgent: bool = False) -> None:
         self.inner = inner
         self.urgent = urgent
-        self.before_call = before_call
 
     def __repr__(self) -> str:
         return f"<metered {self.inner!r}>"
@@ -84,8 +78,6 @@ class MeteredClient:
         Raises MondayError. Nothing was sent if its kind is QUOTA_EXHAUSTED, because there is no room, or
         SHUTTING_DOWN, because this process is about to end.
         """
-        if self.before_call is not None:
-            self.before_call()
         if process.is_shutting_down():
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         call = _current_call.get() or CallInfo()
@@ -116,24 +108,19 @@ class MeteredClient:
         return answer
 
 
-def client(
-    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
-) -> MeteredClient:
+def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClient:
     """Return a client for the configured token; inside `client_override`, that client with its own settings.
 
-    `urgent` and `before_call` are those of MeteredClient; `timeout` shortens the usual seconds of a call.
+    `urgent` is that of MeteredClient; `timeout` shortens the usual seconds of a call.
     """
     if (override := _override.get()) is not None:
-        assert before_call is None, "An override's calls would not be preceded by it."
         return override
-    return MeteredClient(_client_of(credentials.api_token(), timeout), urgent=urgent, before_call=before_call)
+    return MeteredClient(_client_of(credentials.api_token(), timeout), urgent=urgent)
 
 
-def connector(
-    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
-) -> MondayConnector:
+def connector(*, urgent: bool = False, timeout: float | None = None) -> MondayConnector:
     """Return the connector whose calls are sent by `client`."""
-    return MondayConnector(client(urgent=urgent, timeout=timeout, before_call=before_call))
+    return MondayConnector(client(urgent=urgent, timeout=timeout))
 
 
 @contextmanager

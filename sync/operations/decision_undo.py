@@ -11,7 +11,7 @@ import pghistory
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
@@ -291,7 +291,11 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     writing = [step for step in steps if not step.refusal and not step.deletes]
     # An import may have thousands of steps, so steps of the same columns are written at once.
     for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
-        _store(group)
+        records = [step.record for step in group if step.record is not None]
+        for record, step in zip(records, group, strict=True):
+            for name, value in field_values.update_values(type(record), step.write).items():
+                setattr(record, name, value)
+        update_many(records, list(group[0].write))
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
     lines = []
@@ -321,23 +325,3 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         type(deleted[0])._default_manager.filter(pk__in=[record.pk for record in deleted]).delete()
     result.undone.extend(undone)
     result.left_alone.extend(step for step in steps if step.refusal)
-
-
-def _store(steps: Sequence[UndoStep]) -> None:
-    """Write steps of the same columns in one statement; if the database rejects it, write them one by one."""
-    records = [step.record for step in steps if step.record is not None]
-    for record, step in zip(records, steps, strict=True):
-        for name, value in field_values.update_values(type(record), step.write).items():
-            setattr(record, name, value)
-    try:
-        with transaction.atomic():
-            update_many(records, list(steps[0].write))
-    except IntegrityError as error:
-        # Nothing was stored.
-        for record in records:
-            record.refresh_from_db()
-        if len(steps) == 1:
-            steps[0].refusal = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
-            return
-        for step in steps:
-            _store([step])

@@ -110,7 +110,6 @@ ASKED_OF_RULES = {
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
     "sync/operations/listing.py": {"changed_records", "item_verdict", "listed_finding"},
     "sync/operations/comparison.py": {"record_verdict"},
-    # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
     # What passes stored.
     "conflicts/case.py": {"base_of"},
     "conflicts/rejections.py": {"base_of", "last_observed"},

@@ -19,7 +19,6 @@ from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
 from sync.admin import handlers
-from sync.admin.confirmed_action import RecordTable
 from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS, APPROVAL_ACTS
@@ -393,14 +392,6 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
-
-
-def test_what_is_equal_in_all_rows_of_a_question_stands_once_above_its_table() -> None:
-    rows = [(name, "Contacts", "") for name in ("Ann", "Ben", "Cem")]
-    table = RecordTable(("Item", "Board", "Notes"), rows, total=3)
-    assert table.shared == {"Board": "Contacts"}
-    assert table.cells[0] == [("Item", "Ann"), ("Notes", "")]
-    assert not RecordTable(table.heads, rows, total=300).shared, "the rows that are not listed may differ"
 
 
 def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(client: Client, db: None) -> None:

@@ -18,7 +18,7 @@ from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
 from sync.operations.setup import selection as setup
-from sync.operations.setup.plan import FILTERED, Planner
+from sync.operations.setup.plan import FILTERED, plan_board
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.people import signed_in
@@ -131,8 +131,8 @@ def the_sync_filter() -> None:
     assert all(form.is_valid() for form in forms)
     sync_filter = SyncFilter(tuple(form.condition for form in forms))
     chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter.to_json()))
-    counts = Planner(chosen, {}, lambda number, total: None).plan().counts
-    assert counts[FILTERED] == (Project.objects.count() - 1)
+    plan, _ = plan_board(chosen)
+    assert plan.counts[FILTERED] == (Project.objects.count() - 1)
 
 
 def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionForm:

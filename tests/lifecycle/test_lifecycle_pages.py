@@ -1,7 +1,6 @@
 """The pages on which a person unlinks, links again, brings back, and considers an item again."""
 
 import re
-import uuid
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +11,9 @@ from django.db.models import QuerySet
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.clock import sync_now
 from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
 from sync.models.decisions import fold_alike
 from sync.records.tombstones import restore_by_person
-from tests.support.rows import queries_of
 
 CONTACTS = "/admin/npd/contact/"
 DELETED = "/admin/sync/tombstone/"
@@ -135,7 +132,7 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
     assert Organization.objects.get().billing_contact is None
 
 
-def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_restored(away: Client) -> None:
+def test_a_deletion_leads_to_the_deleted_record_which_offers_its_restore_until_it_is_restored(away: Client) -> None:
     contact = Contact.objects.create(name="Ann Lind")
     deleted = away.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [message, _what_was_deleted] = deleted.context["messages"]
@@ -147,8 +144,7 @@ def test_a_deletion_leads_to_the_deleted_record_which_is_listed_until_it_is_rest
     assert f'href="{DELETED}{Tombstone.objects.get().pk}/restore/" aria-label="Restore Ann Lind"' in page
     assert "ada" in page[page.index("result_list") :]
     act(away, DELETED, "bring_back", Tombstone.objects.get().pk)
-    assert not away.get(DELETED).context["cl"].result_list
-    assert len(away.get(DELETED, {"q": "Ann"}).context["cl"].result_list) == 1
+    assert 'aria-label="Restore Ann Lind"' not in away.get(DELETED).content.decode()
 
 
 @pytest.mark.django_db
@@ -177,16 +173,6 @@ def test_a_refusal_is_forgotten_and_its_item_asked_for(away: Client, monkeypatch
     with pytest.raises(RuntimeError):
         act(away, REFUSED, "consider_again", refused.pk)
     assert not SyncQueue.objects.filter(remote_id="4711").exists()
-
-
-def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(away: Client) -> None:
-    def queries(rows: int) -> int:
-        for _ in range(rows):
-            Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={}, deleted_at=sync_now())
-        return queries_of(lambda: away.get(DELETED))
-
-    away.get(DELETED)  # a session's first page writes it down
-    assert queries(1) == queries(5)
 
 
 def test_records_that_one_act_restored_are_one_line_of_the_activity(away: Client) -> None:

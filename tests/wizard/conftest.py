@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from npd.models import Contact, Organization
+from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
 from sync.models import BoardLink
 from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
@@ -27,7 +29,7 @@ __all__ = ["monday", "quiet", "receiver"]
 
 START = "/admin/sync/boardlink/set-up/"
 
-ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/"]
+ENDS = ["", "boards/", "fields/contact/", "plan/", "run/"]
 
 Rows = Sequence[tuple[str, str, str]]
 
@@ -64,25 +66,28 @@ class Wizard:
     def boards(self, **choices: str) -> str:
         return self.post("boards/", **choices)
 
-    def fields(self, kind: str = "contact", **changes: str) -> str:
-        """Send the fields as they were suggested, with these changes; `column_email="+"`, `creates_records="on"`."""
+    def fields(
+        self, kind: str = "contact", *, records: Rows | None = None, items: Rows | None = None, **changes: str
+    ) -> str:
+        """Send the fields as they were suggested, with these changes; `column_email="+"`, `creates_records="on"`.
+
+        Conditions of the filter are rows of field, comparison and value.
+        """
         choices = self.choices[kind]
-        form = {"first_match": str(choices.first_match)}
+        form: dict[str, Any] = {"first_match": str(choices.first_match)}
         form |= {"creates_records": "on"} if choices.creates_records else {}
         for key, choice in choices.fields.items():
-            form |= {f"column-{key}": choice.column, f"direction-{key}": choice.direction, f"rule-{key}": choice.rule}
-        options = ("first_match", "creates_records", "filter")
-        form |= {name if name in options else name.replace("_", "-", 1): value for name, value in changes.items()}
-        return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
-
-    def filter(self, *, records: Rows = (), items: Rows = ()) -> str:
-        """Send the filter's page with these conditions: field, comparison, value."""
-        form: dict[str, Any] = {}
-        for side, rows in (("record", records), ("item", items)):
+            form |= {f"{key}-{name}": value for name, value in asdict(choice).items()}
+        for side, given in (("record", records), ("item", items)):
+            stored = choices.sync_filter.get(f"{side}s", [])
+            rows = [(c["field"], c["op"], text_of_values(c["labels"])) for c in stored] if given is None else given
             form |= {f"{side}-TOTAL_FORMS": len(rows), f"{side}-INITIAL_FORMS": 0}
             for number, row in enumerate(rows):
                 form |= dict(zip((f"{side}-{number}-{part}" for part in ("field", "op", "text")), row, strict=True))
-        return self.post("filter/contact/", **form)
+        for name, value in changes.items():
+            part, _, key = name.partition("_")
+            form[f"{key}-{part}" if part in ("column", "direction", "rule") else name] = value
+        return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
 
     def plan(self) -> None:
         """The plan's page is opened, and a worker makes the plan."""
@@ -97,7 +102,7 @@ class Wizard:
         return plan
 
     def board_plan(self, kind: str = "contact") -> BoardPlan:
-        return next(plan for plan in self.stored_plan().boards if plan.entity_type == kind)
+        return next(plan for plan in self.stored_plan().boards if plan.chosen.choices.entity_type == kind)
 
     def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
         """A set-up with this board, with these changes of what is suggested, and its plan."""
@@ -137,20 +142,13 @@ class Wizard:
     def plan_shown(self) -> dict[str, int]:
         """The numbers of the plan's page by their codes."""
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="([\w ]+)">\s*<th[^>]*>\s*([\d,]+) ', html)
+        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 
 def started(kind: str = "contact") -> dict[str, Any]:
     """The set-up of these records that was started last."""
     return BoardLink.objects.get(entity_type=kind).setup
-
-
-def unlock() -> None:
-    """Time enough passes for another worker to take over what a killed one had."""
-    for link in BoardLink.objects.exclude(setup=None):
-        link.setup.pop("until", None)
-        BoardLink.objects.filter(pk=link.pk).update(setup=link.setup)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
-from sync.operations.setup import plan
 from sync.outbox.pauses import pause
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
@@ -92,24 +91,13 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     assert reasons == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
 
 
-@pytest.mark.parametrize("row", ["link", "create"])
-def test_an_item_given_in_an_earlier_chunk_is_taken(wizard: Wizard, monkeypatch: pytest.MonkeyPatch, row: str) -> None:
-    monkeypatch.setattr(plan, "ITEMS_PER_READ", 1)
-    for name in ("Uma", "Will"):
-        Contact.objects.create(name=name, email="twin@x.org")
-    items = [{"name": "Uma", "mail": mail("twin@x.org")}] if row == "link" else []
-    wizard.planned(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
-    assert wizard.plan_shown() == {row: 1, "ask": 1}
-
-
 def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
     Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     planned = wizard.planned(board)
-    assert (wizard.plan_shown()["blocked"], len(planned.attention)) == (1, 1)
-    # Without a number: a record may be in several rows.
+    assert planned.counts["blocked"] == 1
     assert "What needs attention afterwards" in wizard.get("plan/")
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
@@ -120,9 +108,8 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
     Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
     an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
-    planned = wizard.planned(board)
+    wizard.planned(board)
     assert wizard.plan_shown() == {"sync_off": 1, "left as it is": 3}
-    assert not planned.attention
     wizard.apply()
     settle(wizard)
     home = wizard.client.get("/admin/")
@@ -165,7 +152,7 @@ def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard:
     board = connected(wizard, firms)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"), firm={"item_ids": [int(acme)]})
     planned = plan_of_two_boards(wizard, firms, board)
-    assert not planned.attention
+    assert not planned.rows["asked"]
     assert wizard.plan_shown()["pull"] == 1
     wizard.apply()
     settle(wizard)
@@ -179,7 +166,7 @@ def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard:
     planned = plan_of_two_boards(wizard, firms, connected(wizard, firms))
     wizard.apply()
     settle(wizard)
-    assert len(planned.attention) == 1
+    assert planned.counts["blocked"] == 1
     assert names_that_need_attention() == {"Ann"}
 
 
@@ -189,7 +176,7 @@ def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_as
     firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Other"}])
     items = [{"name": "Ann", "mail": mail("ann@x.org"), "firm": "Acme"}]
     planned = plan_of_two_boards(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
-    assert (len(planned.attention), wizard.plan_shown()["conflict"]) == (1, 1)
+    assert planned.counts["conflict"] == 1
     wizard.apply()
     settle(wizard)
     assert Contact.objects.get().sync_status == "conflict"
@@ -215,7 +202,7 @@ def test_organizations_that_items_name_are_created_where_a_person_wants_them(
     planned = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
     numbers = wizard.plan_shown()
     assert (numbers["link"], numbers["create"], numbers["new record"]) == (3, 1, 6)
-    assert len(planned.attention) == 6
+    assert planned.counts["blocked"] == 6
     assert "Create 2 organizations that NPD doesn't have" in wizard.get("plan/")
     wizard.apply(**({"related-contact": "on"} if makes_related else {}))
     later(wizard.monday, 60)
@@ -231,7 +218,7 @@ def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(
     wizard.fields("organization", creates_records="on")
     wizard.fields("contact", creates_records="on")
     wizard.plan()
-    assert not wizard.board_plan().attention
+    assert not wizard.board_plan().rows["asked"]
 
 
 # A board on which nobody can be recognized.
@@ -244,7 +231,7 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     wizard.planned(board, creates_records="on")
     page = wizard.get("plan/")
     assert "is empty for all of them" in page
-    assert "“Email” is new beside “Work”, “Home”, of the same type." in page
+    assert "No field uses “Work” (Email), “Home” (Email) ." in page
     assert "create" not in wizard.plan_shown()
     wizard.apply()
     assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)
@@ -263,7 +250,7 @@ def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wiza
     # With new records an item without a key waits for its key, and then becomes one.
     planned = wizard.planned(board, creates_records="on")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "new record": 1, "waiting": 1}
-    assert planned.figures == "2 created, 1 waiting"
+    assert planned.figures.startswith("items to create on Monday: 1, records to create from items: 1")
     page = wizard.get("plan/")
     assert "What waits" in page
     assert "becomes a contact" in page

@@ -318,7 +318,7 @@ class Command(BaseCommand):
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
-                self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
+                self._say(f"{outcome.link}: {len(outcome.done)} things set up.")
         if Contact.objects.exists() or Organization.objects.exists():
             return
         self._say("Sample data for NPD and the boards …")

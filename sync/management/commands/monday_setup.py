@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
@@ -40,21 +41,22 @@ class Command(BaseCommand):
         if problems := [problem for outcome in outcomes for problem in outcome.problems]:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
-            notify.notify_board(outcome.entity.entity_type)
+            spec = registry.entity(outcome.link.entity_type)
+            notify.notify_board(spec.entity_type)
             if options["print_env"]:
-                self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
+                self.stdout.write(f"{spec.board_setting}={outcome.link.board_id}")
 
     def _print_outcome(self, outcome: SetupOutcome) -> None:
-        board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
+        spec = registry.entity(outcome.link.entity_type)
+        board = f"{spec.board_title} (board {outcome.link.board_id})"
         if not outcome.done and not outcome.problems:
             self.stdout.write(f"{board}: nothing to do.")
-        for words in outcome.done:
-            self.stdout.write(terminal_line(f"{board}: {words}"))
+        for step in outcome.done:
+            self.stdout.write(terminal_line(f"{board}: {step}"))
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
             self.stdout.write(terminal_line(f"{board}: the filter lets through: {line}"))
-        entity_type = outcome.entity.entity_type
-        without_column = [f"{entity_type}.{spec.key}" for spec in outcome.entity.mappings if spec.key not in labels]
+        without_column = [f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.key not in labels]
         if without_column:
             self.stdout.write(
                 f"{board}: not synced for want of a column: {', '.join(without_column)}. Make the column on the board "
