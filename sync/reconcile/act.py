@@ -271,7 +271,7 @@ class Executor:
         for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
-            verdict = Verdict.REFUSED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
+            verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
@@ -348,7 +348,7 @@ class Executor:
                 _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
             if tried.item is None:
                 return self._stop_kind(kind, forbidden)
-        answers = {write.unit: WriteAnswer(Verdict.REFUSED, error.sentence) for write, error in forbidden}
+        answers = {write.unit: WriteAnswer(Verdict.FAILED, error.sentence) for write, error in forbidden}
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             columns = {**_npd_id_again(self.board, write.record_id), **write.columns}
@@ -419,7 +419,7 @@ class Executor:
             if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_bare:
                 return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(Verdict.REFUSED, error.sentence)
+                return WriteAnswer(Verdict.FAILED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
             if not stops.refusal(self.board.link, kind)[0]:
                 stops.stop_board(self.board.link, error, kind)
@@ -429,7 +429,7 @@ class Executor:
             return self._end_rejected_value(kind, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
-        verdict = Verdict.REFUSED
+        verdict = Verdict.FAILED
         if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
             verdict = Verdict.GONE
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
@@ -450,10 +450,10 @@ class Executor:
         remaining = replace(write, fields=fields, is_divided=True)
         if kind is CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
-            verdict = Verdict.REFUSED if is_name else Verdict.NAME_ONLY
+            verdict = Verdict.FAILED if is_name else Verdict.NAME_ONLY
             return WriteAnswer(verdict, error.sentence, rejected=rejected)
         if not write.fields:
-            return WriteAnswer(Verdict.REFUSED, error.sentence)
+            return WriteAnswer(Verdict.FAILED, error.sentence)
         if not (remaining.fields or remaining.columns):
             return WriteAnswer(Verdict.DONE, rejected=rejected)
         answer = self._send_document(kind, [remaining])[write.unit]

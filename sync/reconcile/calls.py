@@ -48,8 +48,7 @@ class Write:
 class Verdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
-    REFUSED = "refused for the unit's own sake"
-    FAILED = "the call failed for the unit's own sake"
+    FAILED = "refused, or the call failed, for the unit's own sake"
     STOPPED = "stopped by account or board"
     HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
     WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"

@@ -373,7 +373,7 @@ def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: call
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        if answer.verdict is calls.Verdict.REFUSED:
+        if answer.verdict is calls.Verdict.FAILED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             plan = replace(plan, reason=problem)
         return replace(plan, ending=ending_after(answer))

@@ -84,7 +84,6 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
 _OUTCOMES = {
     calls.Verdict.DONE: pass_plan.Outcome.OPEN,
     calls.Verdict.GONE: pass_plan.Outcome.FAILED,
-    calls.Verdict.REFUSED: pass_plan.Outcome.FAILED,
     calls.Verdict.FAILED: pass_plan.Outcome.FAILED,
     calls.Verdict.STOPPED: pass_plan.Outcome.RELEASED,
     calls.Verdict.HELD: pass_plan.Outcome.DEFERRED,

@@ -60,7 +60,6 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     [
         (Verdict.DONE, Outcome.OPEN),
         (Verdict.GONE, Outcome.FAILED),
-        (Verdict.REFUSED, Outcome.FAILED),
         (Verdict.FAILED, Outcome.FAILED),
         (Verdict.STOPPED, Outcome.RELEASED),
         (Verdict.HELD, Outcome.DEFERRED),
@@ -77,7 +76,7 @@ def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcom
 
 ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        WriteAnswer(Verdict.REFUSED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
+        WriteAnswer(Verdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
@@ -85,7 +84,7 @@ ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        WriteAnswer(Verdict.REFUSED, "No.", is_bare=True),
+        WriteAnswer(Verdict.FAILED, "No.", is_bare=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (

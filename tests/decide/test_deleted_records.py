@@ -355,7 +355,7 @@ def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.REFUSED, "It can't be archived."))
+    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.FAILED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 

@@ -124,7 +124,7 @@ def test_what_is_said_of_it(row: str) -> None:
         (Verdict.STOPPED, Outcome.RELEASED),
         (Verdict.WITHDRAWN, Outcome.RELEASED),
         (Verdict.HELD, Outcome.DEFERRED),
-        (Verdict.REFUSED, Outcome.FAILED),
+        (Verdict.FAILED, Outcome.FAILED),
     ],
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:

@@ -251,7 +251,7 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
     ("error", "verdict", "failed"),
     [
         (MondayError(ITEM_NOT_FOUND, "no item"), Verdict.GONE, []),
-        (MondayError(RECORD_REJECTED, "no"), Verdict.REFUSED, []),
+        (MondayError(RECORD_REJECTED, "no"), Verdict.FAILED, []),
         (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, [0]),
     ],
 )
@@ -372,5 +372,5 @@ def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday)
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
     answer = executor().create([create("a")])["a"]
-    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], Verdict.REFUSED)
+    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], Verdict.FAILED)
     assert (list(answer.rejected), answer.is_bare) == (["name"], False)
