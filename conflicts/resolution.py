@@ -222,9 +222,6 @@ def record_selection(
     }
 
 
-MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
-
-
 def resolve(
     conflict_id: UUID | str,
     *,
