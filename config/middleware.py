@@ -20,9 +20,7 @@ from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
-from rest_framework.exceptions import NotFound
-from rest_framework.request import Request
-from rest_framework.views import APIView
+from django.views.decorators.csrf import csrf_exempt
 from structlog.contextvars import get_contextvars
 
 from sync.admin.admin_base import own_address
@@ -154,24 +152,11 @@ def _answer(
     return render(request, "plain_page.html", context, status=page.status)
 
 
-class UnknownAddressView(APIView):
-    """Answers programs at unknown addresses. It has no method, so Django calls `http_method_not_allowed` for each."""
-
-    schema = None
-    permission_classes = ()
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Answer in JSON, whatever the caller prefers."""
-        return super().perform_content_negotiation(request, force=True)
-
-    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        # Without the path, because a webhook's may contain a secret.
-        raise NotFound("There is nothing at this address. Check it in /api/v1/docs/ and correct it.")
-
-    options = http_method_not_allowed
-
-
-unknown_address = UnknownAddressView.as_view()
+@csrf_exempt
+def unknown_address(request: HttpRequest) -> HttpResponse:
+    """Answer programs at unknown addresses, in DEBUG too."""
+    # Without the path, because a webhook's may contain a secret.
+    return error_response(404, "not_found", "There is nothing at this address. Correct it by /api/v1/docs/.")
 
 
 class UnreadableTextMiddleware(MiddlewareMixin):

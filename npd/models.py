@@ -21,18 +21,6 @@ __all__ = ["Contact", "Organization"]
 MAX_ALIASES = 100
 
 
-class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """A URL field whose forms assume https if an address has no scheme, as Django 6 does."""
-
-    def formfield(self, **kwargs: Any) -> Any:
-        return super().formfield(**{"assume_scheme": "https"} | kwargs)
-
-    def deconstruct(self) -> Any:
-        """Appear as a plain URLField in migrations."""
-        name, _, args, kwargs = super().deconstruct()
-        return name, "django.db.models.URLField", args, kwargs
-
-
 class Organization(SyncedModel):
     """A company, public body or association."""
 
@@ -46,7 +34,7 @@ class Organization(SyncedModel):
     address_state = models.CharField("state", max_length=255, blank=True, default="", db_default="")
     address_zip = models.CharField("zip code", max_length=255, blank=True, default="", db_default="")
     address_country = models.CharField("country", max_length=255, blank=True, default="", db_default="")
-    inventory_url = WebAddressField("inventory", max_length=500, blank=True, default="", db_default="")
+    inventory_url = models.URLField("inventory", max_length=500, blank=True, default="", db_default="")
     notes = LongTextField(blank=True, default="", db_default="")
 
     class Meta(SyncedModel.Meta):

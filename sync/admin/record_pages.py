@@ -110,6 +110,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
         models.URLField: {
             "form_class": concurrent_edits.WebAddressField,
+            "assume_scheme": "https",  # as Django 6 does
             "widget": forms.URLInput({"class": " ".join(INPUT_CLASSES)}),
         },
         models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},

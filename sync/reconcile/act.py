@@ -322,76 +322,69 @@ class Executor:
                 forbidden.append((write, outcome))
             else:
                 answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
-        return answers | self._end_forbidden(kind, forbidden, is_open=is_written)
+        return answers | self._end_forbidden(kind, forbidden)
 
-    def _end_forbidden(
-        self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], *, is_open: bool
-    ) -> ByUnit:
+    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
         1. A column that an error names is closed.
-        2. Else the board may be closed. It is open if others of the same document were written (`is_open`), or another
-           record's item takes a write that changes nothing.
-        3. On an open board two records are tried with each value alone. If the item takes one, the columns of the
-           refused ones are closed. If it takes none, the item is closed.
-        4. Without another record in sync, only the first one is tried. If its item takes nothing, the second refusal
-           closes the board.
-
-        What is closed for one record is closed for all, so columns and the board aren't tried again for the others.
+        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
+           taken a write of this pass.
+        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
+           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
+           in sync, the second such item closes the board.
         """
-        named_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
-        if named_columns:
-            return self._send_without_columns(kind, forbidden, named_columns)
-        trial = None if is_open or not forbidden else unchanged_write(self.board, forbidden)
+        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        if closed_columns:
+            return self._send_without_columns(kind, forbidden, closed_columns)
+        trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
-            answer = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
-            if answer.intent and answer.verdict is Verdict.DONE:
-                # The trial's record isn't in this pass, so nothing else ends this intent.
-                _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
-            if answer.verdict is not Verdict.DONE:
+            tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
+            if tried.verdict is not Verdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                return {write.unit: replace(answer, intent=None) for write, _ in forbidden}
-            is_open = answer.item is not None
-        answers: ByUnit = {}
-        for number, (write, error) in enumerate(forbidden):
-            if not is_open and (trial is not None or number > 0):
-                stops.stop_board(self.board.link, error, kind)
-                return {other.unit: self._held(kind) for other, _ in forbidden}
-            if number > 1:  # not a call for each, because they could be many
-                answers[write.unit] = WriteAnswer(Verdict.REFUSED, error.sentence)
-                continue
+                return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
+            if tried.intent:
+                # The trial's record isn't in this pass, so nothing else ends this intent.
+                _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
+            if tried.item is None:
+                return self._stop_kind(kind, forbidden)
+        answers = {write.unit: WriteAnswer(Verdict.REFUSED, error.sentence) for write, error in forbidden}
+        for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             columns = {**_npd_id_again(self.board, write.record_id), **write.columns}
-            apart = replace(write, columns=columns, is_divided=True)
-            answer = self._send_document(kind, [apart])[write.unit]
+            answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
-                answer = WriteAnswer(Verdict.REFUSED, error.sentence)
+                if number > 0 and not self.has_written:
+                    return self._stop_kind(kind, forbidden)
+                continue
             answers[write.unit] = answer
-            is_open = is_open or answer.item is not None
             closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
             if closed_columns:
                 return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
         return answers
 
+    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
+        """Have all calls of this kind wait, because the board takes none of them."""
+        stops.stop_board(self.board.link, forbidden[0][1], kind)
+        return {write.unit: self._held(kind) for write, _ in forbidden}
+
     def _send_without_columns(
         self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
     ) -> ByUnit:
-        """Send forbidden writes without the closed columns; those to none of them are forbidden for another reason."""
-        others = [(write, error) for write, error in forbidden if not _writes_to(write, closed_columns)]
+        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
         rejected = {}
         remaining = []
         for write, error in forbidden:
-            if _writes_to(write, closed_columns):
-                rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
-                fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
-                remaining.append(replace(write, fields=fields))
+            rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
+            fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+            remaining.append(replace(write, fields=fields))
         sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
             answer = sent_answers.get(write.unit, NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers | self._end_forbidden(kind, others, is_open=True)
+        return answers
 
     def _held(self, kind: CallKind) -> WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)

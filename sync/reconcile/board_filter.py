@@ -62,7 +62,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     if plan.unlink or not (item or plan.creates) or not _filter_applies(plan.facts):
         return plan
     was_out = bool(plan.sync_state.left_out)
-    verdict = _linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
+    verdict = linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and item and not was_out and plan.sync_state.base:
         return replace(plan, left_out_after_pass=sentence)
@@ -202,22 +202,6 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return MatchingItems(matching, why, is_left_out=unknown is None)
 
 
-def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
-    """Return why a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
-    verdict = record_verdict(board, deleted.record)
-    return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.sync_state.left_out)) else ""
-
-
-def deleted_item_exclusion(facts: PassFacts, deleted: RecordFacts, item: Item) -> str:
-    """Return why the item of a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
-    verdict = _linked_item_verdict(facts, deleted, item)
-    return verdict.sentence if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM) else ""
-
-
-def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
-    return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
-
-
 def record_verdict(
     board: BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
 ) -> FilterVerdict:
@@ -312,7 +296,7 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _linked_item_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
+def linked_item_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches; cells that the removal of another item has emptied count as unknown."""
     verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:

@@ -145,14 +145,17 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         )
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
         ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
-        unlinked = changes.plan.logged(HistoryLine("unlinked", sentence)).with_state(remote_state="")
+        unlinked = removed_items.without_removed_state(changes.plan.logged(HistoryLine("unlinked", sentence)))
+        if removal is not None:
+            result = "The record stays in NPD; its sync is off, and its item was unlinked."
+            unlinked = replace(unlinked, removal=replace(removal, result=result))
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
 
 
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the record's new item, and exclude the items that a person rejected once its own is created."""
-    plan = removed_items.plan_after_unlink(changes.plan)
+    plan = changes.plan
     own_item_id = plan.link_to or plan.record.monday_id
     values = changes.values
     excluded: dict[str, str] = {}
@@ -168,7 +171,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
         excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
-    return replace(changes, plan=plan, values=values, excluded=excluded)
+    return replace(changes, values=values, excluded=excluded)
 
 
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:

@@ -17,12 +17,13 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
+from sync.boards.sync_filter import FilterSide
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan, removed_items
-from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
+from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
@@ -82,8 +83,10 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> p
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
     if not record.may_sync:
         return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
-    if excluded := deleted_record_exclusion(board, facts):
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    # A verdict that isn't known leaves it in or out as it was.
+    verdict = record_verdict(board, record)
+    if verdict.leaves_out(was_out=bool(facts.sync_state.left_out)):
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
         return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
     return plan
@@ -129,8 +132,9 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if deleted.npd_id_record is not None:
         state = choices.TombstoneState.NOTHING_LEFT
         return _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
-    if excluded := deleted_item_exclusion(facts, deleted, item):
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    verdict = linked_item_verdict(facts, deleted, item)
+    if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM):
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
@@ -316,7 +320,8 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS)
-    acts = [(plan.id, "") for plan in planned if wants_approval(plan)]
+    # A person's choice and an unlinking need no approval.
+    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.resolution is None]
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:
@@ -329,11 +334,6 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
             decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind="approval")
         plans.append(replace(decided, approval=approval))
     return plans
-
-
-def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
-    """Whether the item's removal counts towards the limit: not if a person chose it, nor if it is unlinked."""
-    return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
 
 
 def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:

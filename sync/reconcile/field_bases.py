@@ -152,19 +152,9 @@ def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
 
 
 def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether the rule “newest” may decide a field of the record: both sides have changed, or there is no base."""
-    for mapping in board.mapped:
-        if Rule.NEWEST not in (mapping.rule, mapping.first_match):
-            continue
-        base = base_of(facts.sync_state, mapping, item.id)
-        if base is None:
-            return True
-        if base["local"] == field_values.stored_values(facts.record, mapping):
-            continue
-        cell = cell_of(board.converter(mapping), mapping, item)
-        if base.get(AS_SENT) or cell != base["remote"]:
-            return True
-    return False
+    """Whether the rule “newest” may decide a field of the record."""
+    newest = [mapping for mapping in board.mapped if Rule.NEWEST in (mapping.rule, mapping.first_match)]
+    return not all(is_as_agreed(board, facts, mapping, item) for mapping in newest)
 
 
 def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:

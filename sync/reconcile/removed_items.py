@@ -454,7 +454,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
     unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
-    return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
+    return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 
 def plan_after_deletion(
@@ -472,13 +472,6 @@ def plan_after_deletion(
     return replace(plan.logged(line), removal=replace(removed, result=result))
 
 
-def plan_after_unlink(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Answer the question about the removed item of a record that is unlinked."""
-    if plan.removal is None or not plan.unlink or not plan.is_settled:
-        return plan
-    result = "The record stays in NPD; its sync is off, and its item was unlinked."
-    return _without_removed_state(replace(plan, removal=replace(plan.removal, result=result)))
-
-
-def _without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Return it without what passes noted of its removed item."""
     return plan.with_state(remote_state="", removed_since=None, removed_passes=0)

@@ -27,7 +27,7 @@ from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.reconcile import field_bases
-from sync.reconcile.board_filter import may_have_new_item
+from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.calls import is_refused
 from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
@@ -118,7 +118,8 @@ def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
         and record.may_sync
         and record.monday_id is None
         and record.sync_direction != SyncDirection.MONDAY_TO_NPD
-        and may_have_new_item(document.board, record)
+        and record_verdict(document.board, record).holds is True
+        and new_item_verdict(document.board, record).holds is True
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
-from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
+from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
@@ -65,7 +65,6 @@ class World:
     items: Mapping[str, Item] = field(default_factory=dict)
     unmatched: Sequence[str] = ()
     deleted: Sequence[DeletedFacts] = ()
-    tombstones: Sequence[Tombstone] = ()
     related: Sequence[SyncedModel] = ()
     edits: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
     heard: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
@@ -171,7 +170,6 @@ class World:
         npd_id, email = (npd_id_of(self.context, item), _email(item)) if item else ("", "")
         named = next((record for record in records if str(record.pk) == npd_id), None)
         chosen, tombstones = self.jobs.get(key, {}).get(LINK_TO), [facts.tombstone for facts in self.deleted]
-        tombstones += self.tombstones
         return ItemFacts(
             self._claim(key),
             item,

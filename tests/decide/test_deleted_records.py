@@ -21,7 +21,6 @@ from sync.reconcile.deleted_records import (
     item_npd_id,
     lost_edits,
     removal_write,
-    wants_approval,
     with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -278,9 +277,8 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = let_go(ApprovalKind.ITEMS, most=0)
-    assert not wants_approval(decide(deletion(), UNLINK))
-    (plan,) = approved(none, chosen("npd"))
-    assert (plan.item_removal, plan.approval) == (ARCHIVE, None)
+    plans = approve_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
+    assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
-from sync.models import FieldMapping, Intent
+from sync.models import Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
@@ -91,46 +91,37 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
 # Columns.
 
 
-def shown(kind: str = "text", *, column: str = "role_title", **differs: Any) -> Item:
-    cell = Reading(column, kind, text="Boss", known=differs.pop("known", True))
-    return Item("7", "Ann", differs.pop("state", "active"), board_id=BOARD, values={column: cell}, **differs)
+def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:
+    cell = Reading(column, kind, text="Boss", known=known)
+    return Item("7", "Ann", "active", board_id=BOARD, values={column: cell})
 
 
-def role(**differs: Any) -> FieldMapping:
-    return mapping(options={"column_type": "text"}, **differs)
-
-
-@pytest.mark.parametrize(
-    ("case", "item", "is_missing"),
-    [
-        ("its column is shown", shown(), False),
-        ("it is not", shown(column="other"), True),
-        ("it is of another type, which the field can't read", shown("numbers"), True),
-        ("an archived item proves nothing", shown(column="other", state="archived"), False),
-        ("nor does one on another board", replace(shown(column="other"), board_id="9"), False),
-    ],
-)
-def test_a_column_that_no_item_shows_is_missing(case: str, item: Item, is_missing: bool) -> None:
-    field = role()
-    assert column_findings(board(field, only=["role_title"]), [item]) == ((field.key,) if is_missing else (), ()), case
-
-
-def test_one_item_that_shows_the_column_is_enough() -> None:
-    assert column_findings(board(role(), only=["role_title"]), [shown(column="other"), shown()]) == ((), ())
+FINE, LOST = "", "It was deleted."
+ELSEWHERE = shown(column="other")
 
 
 @pytest.mark.parametrize(
-    ("case", "item", "is_healed"),
+    ("case", "problem", "items", "missing", "healed"),
     [
-        ("it is shown again", shown(), True),
-        ("its value can't be read", shown(known=False), False),
-        ("it is of another type", shown("numbers"), False),
-        ("it is still not shown", shown(column="other"), False),
+        ("its column is shown", FINE, [shown()], False, False),
+        ("it is not", FINE, [ELSEWHERE], True, False),
+        ("one item that shows it is enough", FINE, [ELSEWHERE, shown()], False, False),
+        ("it is of another type, which the field can't read", FINE, [shown("numbers")], True, False),
+        ("an archived item proves nothing", FINE, [replace(ELSEWHERE, state="archived")], False, False),
+        ("nor does one on another board", FINE, [replace(ELSEWHERE, board_id="9")], False, False),
+        ("it is shown again", LOST, [shown()], False, True),
+        ("again, but its value can't be read", LOST, [shown(known=False)], False, False),
+        ("again, but of another type", LOST, [shown("numbers")], False, False),
+        ("it is still not shown", LOST, [ELSEWHERE], False, False),
     ],
 )
-def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed: bool) -> None:
-    field = role(problem="It was deleted.", problem_code=ColumnProblem.MISSING)
-    assert column_findings(board(field, only=["role_title"]), [item]) == ((), (field.key,) if is_healed else ()), case
+def test_a_column_that_no_item_shows_is_missing_until_one_does(
+    case: str, problem: str, items: list[Item], missing: bool, healed: bool
+) -> None:
+    code = ColumnProblem.MISSING if problem else ""
+    field = mapping(options={"column_type": "text"}, problem=problem, problem_code=code)
+    expected = (field.key,) * missing, (field.key,) * healed
+    assert column_findings(board(field, only=["role_title"]), items) == expected, case
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,25 @@
 
 import contextlib
 import re
-import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.management.commands.demo import demo_people
 from npd.models import Contact, Organization
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus
-from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
-from sync.operations.worker import drain
+from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
+from sync.models import BoardLink, Intent, SyncQueue, UnmatchedItem
 from sync.outbox.queue_rows import enqueue_unmatched
-from sync.queue import SyncQueueService, retry_all
+from sync.queue import retry_all
 from sync.state import record_view
 from tests.demo.conftest import Played
 from tests.support.clock import move_clock
 from tests.support.people import signed_in
-from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.django_db
 STRANGER = "Somebody met at the fair"
@@ -154,98 +146,3 @@ def a_person_acts(played: Played) -> None:
     played.sandbox.act("edit", item_id=item["id"], column_id="email", text="fair@example.com")
     enqueue_unmatched("contact", [item["id"]], cause=Cause.SWEEP, priority=Priority.SWEEP)
     call_command("sync_drain", stdout=StringIO())
-
-
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-CHANGING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\s")
-
-
-def calls() -> Iterator[tuple[str, str]]:
-    """Each call of curl after a `$`, and the answer below it."""
-    for page in PAGES:
-        for block in BLOCK.findall(page.read_text()):
-            for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command, brace, answer = example.partition("\n{")
-                if command.startswith("curl"):
-                    yield command.strip(), brace + answer
-
-
-@dataclass
-class Play:
-    demo: Played
-    variables: dict[str, str] = field(default_factory=dict)
-
-    def run(self, command: str) -> str:
-        """Do what a shell and curl would, and return what is printed."""
-        words = shlex.split(re.sub(r"\$([A-Z_]+)", lambda match: self.variables[match[1]], command))[1:]
-        method, headers, body, address = "", {}, "", ""
-        while words:
-            word = words.pop(0)
-            if word == "-X":
-                method = words.pop(0)
-            elif word == "-H":
-                name, _, value = words.pop(0).partition(": ")
-                headers[name] = value
-            elif word == "-d":
-                body = words.pop(0)
-            elif not word.startswith("-"):
-                address = word
-        kind = headers.pop("Content-Type", "application/json")
-        verb = method or ("POST" if body else "GET")
-        answer = APIClient(headers=headers).generic(verb, urlsplit(address).path, body, content_type=kind)
-        if answer.status_code == 201:
-            self.variables |= {"ID": answer.json()["id"], "ETAG": answer["ETag"]}
-        return answer.content.decode()
-
-
-def says_the_same(documented: str, printed: str) -> bool:
-    text = CHANGING.sub("", printed)
-    for part in CHANGING.sub("", documented).split("…"):
-        start = text.find(part)
-        if start < 0:
-            return False
-        text = text[start + len(part) :]
-    return True
-
-
-# --- what has to be so before a call is answered as the page says ---
-
-
-def a_person_changed_it(play: Play) -> None:
-    drain()
-    Contact.objects.filter(pk=play.variables["ID"]).update(role_title="Mathematician")
-    drain()
-
-
-def it_is_synced(play: Play) -> None:
-    drain()
-
-
-def the_phone_changed_meanwhile(play: Play) -> None:
-    conflict = SyncConflict.objects.get(resolved_at=None, kind="fields")
-    play.variables["CONFLICT"] = str(conflict.pk)
-    assert conflict.monday_item_id
-    phone = {"phone": "+12025550190", "countryShortName": "US"}
-    play.demo.sandbox.act("edit", item_id=conflict.monday_item_id, column_id="phone", value=phone)
-    heard = {"direction": QueueDirection.TO_NPD, "cause": Cause.WEBHOOK, "priority": Priority.EDIT}
-    SyncQueueService().enqueue("contact", conflict.entity_id, **heard)
-    drain()
-
-
-BEFORE: dict[str, Callable[[Play], None]] = {
-    "If-Match": a_person_changed_it,
-    "/cron/": it_is_synced,
-    "$CONFLICT/resolve": the_phone_changed_meanwhile,
-}
-
-
-def test_what_the_pages_show_is_what_is_answered(spoiled: Played) -> None:
-    admin = get_user_model().objects.get(username="admin")
-    play = Play(spoiled, {"TOKEN": ApiToken.objects.create(admin)[1], "CRON_SECRET": settings.CRON_SECRET})
-    for command, documented in calls():
-        for words, prepare in BEFORE.items():
-            if words in command:
-                prepare(play)
-        printed = play.run(command)
-        assert says_the_same(documented, printed), f"$ {command}\nsays:{documented}\nprints:\n{printed[:1500]}"

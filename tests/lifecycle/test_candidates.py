@@ -12,16 +12,6 @@ from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail, staged
 
 
-def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> None:
-    item = world.add("Ann", email=mail("ann@example.com"))
-    newcomers(world, seconds=5)
-    assert not Contact.objects.exists()
-    newcomers(world, seconds=6)
-    contact = Contact.objects.get()
-    assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", item)
-    assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
-
-
 @staged
 def twins(world: World) -> tuple[Contact, Contact]:
     """A linked record, and one made of an item that got the same email address later."""

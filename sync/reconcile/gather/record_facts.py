@@ -229,7 +229,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 
 
 def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
-    """Read when fields with the rule “newest” were edited, if both sides may have changed, and who created items."""
+    """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unanswered_writes.lacks_base(board, record)]
