@@ -225,7 +225,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     assert re.search(r"Items to update on Monday 1 Ann Ångström Role\b", wizard.get("plan/"))
     assert not wizard.mutations()
     wizard.apply()
-    assert "Role is now in the column position (it was job)" in started()["done"]
+    assert "Role is synced now, with the column “Position held” (position, text)" in started()["done"]
     assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
