@@ -84,9 +84,19 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     actions = ("retry", "cancel", "discard")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out what only the engine reads, and empty texts; an error has the id that Monday's support asks for."""
-        fields = ["state", "about", "direction", "operation", "attempts", "next_try", "why", "queued", "last_try"]
-        return [*fields, *(name for name in ("error_message", "payload") if getattr(obj, name, None))]
+        """Leave out what only the engine reads."""
+        fields = [
+            "state",
+            "about",
+            "direction",
+            "operation",
+            "attempts",
+            "next_try",
+            "why_in_full",
+            "queued",
+            "last_try",
+        ]
+        return [*fields, "payload"] if obj and obj.payload else fields
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""
@@ -133,6 +143,10 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def why(self, job: SyncQueue) -> SafeString | str:
         text = humanize.without_request_id(job.error_message or job.reason)
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
+
+    why_in_full = admin_base.plain_column(
+        "Why", lambda job: admin_base.with_request_id(job.error_message or job.reason) or humanize.DASH
+    )
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return ACTS["retry"].is_allowed(request.user)
