@@ -101,8 +101,9 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     conflict.resolved_at = now
 
 
-def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[reports.FieldConflict]) -> None:
-    conflict.monday_item_id = item_id
+def set_values(conflict: SyncConflict, report: reports.ConflictReport, fields: Sequence[reports.FieldConflict]) -> None:
+    conflict.monday_item_id = report.monday_item_id
+    conflict.about = dict(report.data)
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}
@@ -142,74 +143,19 @@ def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
     return next((option for option in offered_options(conflict) if option.does == act), None)
 
 
-def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) -> None:
-    conflict.about = dict(report.data)
-    set_field_values(conflict, report.monday_item_id, report.fields)
-
-
-def update_record_conflict(
-    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
-) -> None:
-    """Update a conflict about a whole record, whose resolution has the key "record"."""
-    resolution = conflict.stored_resolution
-    if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.applied:
-        selection = resolution.fields[reports.RECORD_KEY]
-        option = chosen_option(conflict, selection)
-        keep_applied(conflict, reports.RECORD_KEY, resolution, report, now)
-        annotate(conflict, reports.RECORD_KEY, label=option.label if option else "")
-        entry = conflict.merge_selections[reports.RECORD_KEY]
-        outcome = str(report.applied[reports.RECORD_KEY] or "")
-        values = {**entry, "result": outcome}
-        history.log("record_applied", conflict, "", values, by=entry["by"], option=entry["label"], outcome=outcome)
-        resolution = resolution.without({reports.RECORD_KEY})
-    if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
-        history.log_rejected(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
-        resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
-    if not has_conflict(report):
-        if reports.RECORD_KEY in resolution.fields:
-            reason = report.closing_reason or OVER_BEFORE
-            history.log_rejected(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
-        if not resolved_by_people(conflict):
-            values = {
-                "npd": conflict.npd_data,
-                "base": conflict.base_data,
-                "monday": conflict.monday_data,
-                "what": conflict.question,
-            }
-            history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
-        close(conflict, report.closing_reason, now)
-        return
-    edited_keys = {field.key for field in report.fields}
-    for key in [key for key in conflict.conflict_fields if key not in edited_keys]:
-        history.log("unedited", conflict, key, conflict.values(key))
-    set_record_values(conflict, report)
-    conflict.resolution = resolution.to_json()
-
-
 def has_conflict(report: reports.ConflictReport) -> bool:
     """Whether the report contains a conflict.
 
     An open conflict over overwritten edits needs none to stay open until a person resolves it (`_remaining_fields`).
     """
-    if report.kind == ConflictKind.IDENTITY:
-        return bool(report.data)
-    if report.kind == ConflictKind.DELETE:
-        return bool(report.data or report.fields)
-    return bool(report.fields or report.undecided)
+    return bool(report.data or report.fields or report.undecided)
 
 
 def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConflict:
     conflict = SyncConflict(
-        id=conflict_id,
-        entity_type=report.entity_type,
-        entity_id=report.entity_id,
-        monday_item_id=report.monday_item_id,
-        kind=report.kind,
+        id=conflict_id, entity_type=report.entity_type, entity_id=report.entity_id, kind=report.kind
     )
-    if conflict.is_about_record:
-        set_record_values(conflict, report)
-    else:
-        set_field_values(conflict, report.monday_item_id, [*report.fields, *_undecided_fields(conflict, report)])
+    set_values(conflict, report, [*report.fields, *_undecided_fields(conflict, report)])
     return conflict
 
 
@@ -217,31 +163,28 @@ def update_conflict(
     conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
 ) -> None:
     """Keep applied resolutions, reject others, set the reported values, and close the conflict if it is over."""
-    if conflict.is_about_record:
-        update_record_conflict(conflict, report, now, history)
-        return
     # An undo request is about fields that left, and `apply_undo_results` handles it.
     undo_request = conflict.resolution if conflict.is_being_undone else None
     resolution = StoredResolution() if undo_request else conflict.stored_resolution
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
         keep_applied(conflict, key, resolution, report, now)
-        entry = {**conflict.merge_selections[key], "result": conflict.resolved_data.get(key)}
-        places = applied_effect(conflict, key).written
-        history.log("applied", conflict, key, entry, by=entry["by"], written=places)
+        _log_applied(conflict, key, history)
     resolution = resolution.without(set(applied))
-    remaining = _remaining_fields(conflict, report, applied)
-    for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
-        why = drop_field(conflict, key, report, now)
-        history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
-        if key in resolution.fields:
-            history.log_rejected(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
-    resolution = resolution.restricted_to(set(remaining))
+    fields = _remaining_fields(conflict, report, applied)
+    waiting = set(fields)
+    if conflict.is_about_record:
+        waiting = {reports.RECORD_KEY} if has_conflict(report) else set()
+    _log_ended(conflict, report, now, history, kept={*waiting, *fields, *applied})
+    for key in [key for key in resolution.fields if key not in waiting]:
+        reason = report.ended.get(key, report.closing_reason) or OVER_BEFORE
+        history.log_rejected(conflict, key, resolution, reason, is_over=True)
+    resolution = resolution.restricted_to(waiting)
     rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
     for key, reason in rejected.items():
         history.log_rejected(conflict, key, resolution, reason)
     resolution = resolution.with_rejected(rejected)
-    if not remaining:
+    if not waiting:
         close(conflict, report.closing_reason, now)
         return
     for field in report.fields if conflict.kind == ConflictKind.OVERWRITTEN else ():
@@ -251,9 +194,42 @@ def update_conflict(
             values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
             history.log("overwritten_again", conflict, field.key, values)
     before = set(conflict.conflict_fields)
-    set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    history.log_new(conflict, [key for key in remaining if key not in before])
+    set_values(conflict, report, list(fields.values()))
+    if not conflict.is_about_record:
+        history.log_new(conflict, [key for key in fields if key not in before])
     conflict.resolution = undo_request or resolution.to_json()
+
+
+def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> None:
+    entry = conflict.merge_selections[key]
+    values = {**entry, "result": conflict.resolved_data[key]}
+    if not conflict.is_about_record:
+        written = applied_effect(conflict, key).written
+        history.log("applied", conflict, key, values, by=entry["by"], written=written)
+        return
+    option = chosen_option(conflict, reports.FieldSelection(entry["choose"], entry["value"]))
+    label = option.label if option else ""
+    annotate(conflict, key, label=label)
+    outcome = str(values["result"] or "")
+    history.log("record_applied", conflict, "", values, by=entry["by"], option=label, outcome=outcome)
+
+
+def _log_ended(
+    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory, *, kept: set[str]
+) -> None:
+    """Keep and log the values of fields that left the conflict by themselves, or the question about the record."""
+    left = [key for key in conflict.conflict_fields if key not in kept]
+    if not conflict.is_about_record:
+        for key in left:
+            why = drop_field(conflict, key, report, now)
+            history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
+    elif has_conflict(report):
+        for key in left:
+            history.log("unedited", conflict, key, conflict.values(key))
+    elif not resolved_by_people(conflict):
+        sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
+        values = {**sides, "what": conflict.question}
+        history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
 
 
 def _because(reason: str) -> str:

@@ -17,7 +17,7 @@ from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncCon
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action
 from sync.admin.admin_base import parse_json
-from sync.admin.handlers import common_type, counted
+from sync.attention import common_type, counted
 from sync.kernel.humanize import count_with_noun, join_first
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.reconcile.field_values import as_uuid

@@ -26,7 +26,7 @@ from conflicts.progress import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, handlers
+from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -157,16 +157,14 @@ def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     place = alike.index(key) if key in alike else -1
     circle = alike[place + 1 :] + alike[: max(place, 0)]
     others = [row.key for row in rows if row.kind != kind]
-    next_key = next(filter(_still_asks, circle), "")
-    ends_kind = not next_key
-    next_key = next_key or next(filter(_still_asks, others), "")
-    previous_key = next(filter(_still_asks, reversed(others if ends_kind else circle)), "")
+    next_key = next(filter(_still_asks, [*circle, *others]), "")
+    previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
-        "ends_kind": ends_kind,
+        "ends_kind": not next_key.startswith(f"{kind}:"),
         "previous_url": _case_url(previous_key),
     }
 
@@ -271,8 +269,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
-            "url": self.url,
-            "entity_type": entity_type,
             "before": before if before and before["url"] != self.url else None,
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
             "may_choose": case_context["is_waiting"] and may_change,
@@ -288,9 +284,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         effects = {name: Effect(None, *sides).where for name, sides in changes.items()}  # for conflict.js
         walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
-        if self.kind is Kind.DUPLICATE and context.get("section"):
-            # The section of the address is Conflicts.
-            context["section"] = replace(context["section"], title=str(self.kind.label))
         return self.render_to_response(context, status=status)
 
     def select(self, fields: Sequence[case.CaseField]) -> None:
@@ -420,10 +413,7 @@ class RejectionView(CaseView):
         field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
         rejection = rejections.Rejection.of(field_ref)
         if rejection is None:
-            entity_type, entity_id, _key = field_ref
-            is_known = registry.is_registered(entity_type)
-            standing = handlers.record_now(entity_type, entity_id) if is_known else "There is no such type of records."
-            raise Http404(f"Nothing is rejected there any more. {standing}")
+            raise Http404("Nothing is rejected there any more.")
         self.rejection = rejection
         self.context = rejection.context
         self.url = rejection_url(field_ref)

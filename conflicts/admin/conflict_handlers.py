@@ -125,10 +125,6 @@ class UseSide(handlers.Handler):
             return f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}…"
         return super().label(entry)
 
-    def effect(self, entry: Entry) -> str:
-        """Return what the choice does with a rejected value; `bulk_question` says it of conflicts."""
-        return "" if self.emptied(entry) else super().effect(entry)
-
     def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
 

@@ -5,7 +5,7 @@ A handler does one act with entries of some kinds. The engine's handlers are in 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,7 +78,8 @@ class Handler:
         """Return the act with its number, which is that of the entries unless `number` says it."""
         act = entries[0].act(self.code)
         number = number or humanize.count_with_noun(len(entries), "entry", "entries")
-        return counted(act.many or f"{act.label}: {{number}}", len(entries), common_type(entries), number=number)
+        label = act.many or f"{act.label}: {{number}}"
+        return attention.counted(label, len(entries), attention.common_type(entries), number=number)
 
     def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
         act = entries[0].act(self.code)
@@ -90,7 +91,7 @@ class Handler:
         button = Button(self.label(entries[0]), self.code, key=self.key, takes_away=any(map(self.takes_away, entries)))
         if group.number == 1:
             return button
-        label = counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+        label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
         if self.is_asked(entries, is_all=True):
             label = f"{label}…"
         words = "the selected"
@@ -101,13 +102,9 @@ class Handler:
         act = entries[0].act(self.code)
         title = self.title(entries)
         effects = [*map(self.effect, entries), act.way_back, UNDO_SENTENCE if act.undo else ""]
-        return confirmed_action.Question(
-            f"{title}?",
-            list(dict.fromkeys(filter(None, effects))),
-            title,
-            [_table(entries).without_empty_columns()],
-            deletes=act.deletes,
-        )
+        table = _table(entries).without_empty_columns()
+        effects = list(dict.fromkeys(filter(None, effects)))
+        return confirmed_action.Question(f"{title}?", effects, title, [table], deletes=act.deletes)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         """Do the act; `shown` has the values that each row showed, by the entry's key."""
@@ -117,7 +114,7 @@ class Handler:
         """Return the sentence that reports the act on this number of the entries."""
         act = entries[0].act(self.code)
         subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
-        return counted(act.done or f"{act.many}.", number, common_type(entries), number=subject)
+        return attention.counted(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
 
     def report(self, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> confirmed_action.Report:
         """Report what the next sync does, and why that waits."""
@@ -136,29 +133,15 @@ def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
     """Return the entries of a question, with what tells their records from namesakes."""
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
         happened = "" if sides else entry.sentence
-        rows.append((entry.name, entry.board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
+        board = "" if is_of_one_board else entry.board
+        rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
     return confirmed_action.RecordTable(heads, rows, len(entries))
-
-
-def common_type(rows: Iterable[Any]) -> str:
-    """Return the one type of records that all rows are about; empty if there are several."""
-    types = {row.entity_type for row in rows}
-    return types.pop() if len(types) == 1 else ""
-
-
-def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
-    """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
-    return label.format(
-        number=number or f"{count:,}",
-        records=registry.count_of_type(count, entity_type),
-        items=humanize.count_with_noun(count, "item"),
-        fields=humanize.count_with_noun(count, "field"),
-    )
 
 
 # By the entry's kind and the act's code.
@@ -218,6 +201,11 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     return f"“{record}” {words}: {view.reason}" if view.reason else f"“{record}” {words}."
 
 
+def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
+    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
+    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
+
+
 def _ended_sentence(user: Any, key: str) -> str:
     """Say that an entry doesn't wait any more, how its record stands, and the last that its activity says of it.
 
@@ -242,11 +230,6 @@ def _ended_sentence(user: Any, key: str) -> str:
     return f"Nothing was done. {record_now(entity_type, entity_id)} {humanize.without_request_id(latest)}".rstrip()
 
 
-def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
-    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
-    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
-
-
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
     """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`)."""
@@ -265,8 +248,10 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 
 def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: QuerySet[Any]) -> HttpResponse:
     """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
-    keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)[:MOST_TICKED]]
-    return _act(request, code, keys, "", request.get_full_path())
+    keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
+    if len(keys) > MOST_TICKED:
+        messages.info(request, f"At most {MOST_TICKED} are done at once, the oldest first. Repeat it for the rest.")
+    return _act(request, code, keys[:MOST_TICKED], "", request.get_full_path())
 
 
 def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:

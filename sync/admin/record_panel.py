@@ -33,9 +33,8 @@ STATE_BADGES = {
 
 
 def state_badge(view: record_view.RecordView) -> SafeString:
-    reason = _reason_text(view)
     icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label), title=reason)
+    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label))
 
 
 def reason_of(view: record_view.RecordView) -> str:

@@ -249,7 +249,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
             rows = queryset[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in rows]
             table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, queryset.count())
-            title = handlers.counted(act.many, table.total, "")
+            title = attention.counted(act.many, table.total, "")
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden)
 
         @transaction.atomic
@@ -257,7 +257,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
             rows = confirmed_action.confirmed_rows(request, queryset)
             log_action_many(request.user, rows, "To be considered again.", flag=DELETION)
             number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=rows.values("pk")))
-            return handlers.counted(act.done, number, "")
+            return attention.counted(act.done, number, "")
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 

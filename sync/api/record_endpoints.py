@@ -29,6 +29,7 @@ from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, Refused
 from sync.choices import RecordSyncStatus
+from sync.kernel.messages import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.operations.person_requests import PUSH_REASONS, push_record
@@ -266,7 +267,6 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         throttle_classes=[*views.ApiView.throttle_classes, SyncNowThrottle],
     )
     def push(self, request: Request, pk: str) -> Response:
-        """Push the record now, this once even if its sync is off."""
         record: SyncedModel = self.get_object()
         before = record.monday_id
         answer = push_record(record, by=request.user.get_username())
@@ -314,7 +314,8 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "ordering_fields": [name for name in serializer.Meta.fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
-    described = extend_schema_view(push=extend_schema(request=None, responses=push))
+    push_schema = extend_schema(request=None, responses=push, description=ACTS["sync_now"].effect)
+    described = extend_schema_view(push=push_schema)
     return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
 
 

@@ -33,9 +33,10 @@ from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
-    "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
-    "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do", "offered_acts",
-    "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys", "without_notices",
+    "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
+    "counted", "counts", "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
+    "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
+    "without_notices",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -252,6 +253,22 @@ class Group:
         if self.kind is Kind.UNMATCHED:
             return humanize.count_with_noun(self.number, "item")
         return registry.count_of_type(self.records, self.entity_type) if self.entity_type else f"{self.number:,}"
+
+
+def common_type(rows: Iterable[Any]) -> str:
+    """Return the one type of records that all rows are about; empty if there are several."""
+    types = {row.entity_type for row in rows}
+    return types.pop() if len(types) == 1 else ""
+
+
+def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
+    """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
+    return label.format(
+        number=number or f"{count:,}",
+        records=registry.count_of_type(count, entity_type),
+        items=humanize.count_with_noun(count, "item"),
+        fields=humanize.count_with_noun(count, "field"),
+    )
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,6 @@ class BoardAvailability:
         return self.link is not None and self.link.has_board
 
     @property
-    def is_stopped(self) -> bool:
-        """Whether a board that was set up is blocked, other than by a pause or until there is quota again."""
-        return self.is_chosen and not (self.is_available or self.is_paused or self.waits_for_quota)
-
-    @property
     def waits_for_quota(self) -> bool:
         """Whether it goes on by itself once there is quota; a person's click goes through meanwhile."""
         return self.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)

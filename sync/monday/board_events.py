@@ -463,12 +463,6 @@ def changes_without_values(entry: ActivityEntry) -> bool:
     return entry.event in _WITHOUT_VALUES
 
 
-def concerns_items(entry: ActivityEntry) -> bool:
-    """Return whether the row is about values that a record could have."""
-    is_move = _EVENT_KINDS.get(entry.event) is EventKind.MOVED
-    return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
-
-
 # The webhook's type for each kind of row; None where it is the same.
 _WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "archive_group_pulse": "archive_pulse",

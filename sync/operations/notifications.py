@@ -19,7 +19,7 @@ from sync import attention
 from sync.attention import Entry, Kind
 from sync.clock import sync_now
 from sync.kernel import grouped
-from sync.kernel.humanize import count_with_noun, one_line, shorten
+from sync.kernel.humanize import count_with_noun, one_line, shorten, within_sentence
 from sync.kernel.mails import NotSent, send_email
 from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
@@ -210,6 +210,10 @@ def _headline(group: Sequence[Entry]) -> str:
     first = group[0]
     if first.kind is Kind.STOP:
         return _short(availability.stop_headline([thing.board for thing in group], first.title_sentence))
+    if first.kind is Kind.APPROVAL:
+        approve = first.act("approve")
+        label = attention.counted(approve.many, len(group), attention.common_type(group))
+        return _short(f"{approve.label}: {within_sentence(label)}")
     if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.name}: {first.title}")
     return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.title}")

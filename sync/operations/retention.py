@@ -27,21 +27,10 @@ _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed
 # Rows per transaction, few enough that nobody waits long for their locks.
 BATCH_SIZE = 1_000
 
-# A sweep needs the deliveries of up to 20 minutes before its cursor to recognize what no webhook reported (its OVERLAP
-# and CLOCKS_DIFFER).
-SWEEP_MARGIN = "1 hour"
-
 # An expired or revoked token is listed this much longer, so that its refusal can give the reason.
 ENDED_TOKEN_DAYS = 90
 
-# If sweeps make no progress, rows are kept no longer than this; Monday's own log isn't either.
-SWEEP_MAX_AGE = "30 days"
-
 _AGE = "sync_now() - make_interval(days => %(days)s)"
-
-_JOURNAL_AGE = f"""least({_AGE}, (
-    SELECT min(greatest(link.swept_to - interval '{SWEEP_MARGIN}', sync_now() - interval '{SWEEP_MAX_AGE}'))
-    FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 
 # Only literals of this module and names of our own tables are formatted in; values are parameters.
 _DELETE = """
@@ -92,7 +81,7 @@ def _rules() -> Iterator[Rule]:
     history = settings.HISTORY_DAYS
     journal = settings.JOURNAL_DAYS
     yield "activity", "sync_decisions", "id", history, f"old.at < {_AGE}"
-    is_processed = f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}"
+    is_processed = f"old.processed_at IS NOT NULL AND old.received_at < {_AGE}"
     yield "deliveries", "sync_webhook_events", "id", journal, is_processed
     # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
     # create go alone, under its own key.
@@ -102,8 +91,7 @@ def _rules() -> Iterator[Rule]:
         for spec in registry.entities()
     )
     is_settled = f"""
-        old.state <> 'open' AND old.created_at < {_JOURNAL_AGE}
-        AND coalesce(old.settled_at, old.created_at) < {_AGE}
+        old.state <> 'open' AND coalesce(old.settled_at, old.created_at) < {_AGE}
         AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
             WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
         AND (old.state <> 'void' OR old.item_id <> '' OR NOT old.was_searched OR ({with_items or "true"}))

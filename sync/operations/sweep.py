@@ -47,12 +47,6 @@ QUOTA_SHARE = 0.05
 # Log entries come late and out of order. Longer than GRACE, because the cursor moves past what GRACE leaves.
 OVERLAP = timedelta(minutes=10)
 
-# No log entry is this late, and no clock this wrong.
-CURSOR_MAX_AGE = timedelta(days=1)
-
-# API version 2027-01 returns no entries at all if they are requested from more than 90 days ago.
-LOG_DAYS = timedelta(days=89)
-
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
 
@@ -61,9 +55,6 @@ SAME_MOMENT = timedelta(seconds=30)
 
 # Our clock and Monday's differ by at most this much.
 CLOCKS_DIFFER = timedelta(minutes=10)
-
-# The type of the row of an old entry, which has no values.
-ITEM_UPDATED = "touched"
 
 # An event's item, column and type.
 EventKey = tuple[str | None, str | None, str]
@@ -160,8 +151,7 @@ def _store_changes(link: BoardLink, grace: timedelta) -> int:
         for entries in chain([changes.log], monday.log_pages(link.board_id, begin, changes)):
             cursor = max([cursor, *(entry.at for entry in entries)])
             rows += replay_entries(link, [entry for entry in entries if entry.at <= now - grace])
-    # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
-    link.swept_to = max(cursor, now - CURSOR_MAX_AGE)
+    link.swept_to = cursor
     link.sweep_problem = changes.log_problem
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=link.swept_to, swept_at=SyncNow(), sweep_problem=link.sweep_problem
@@ -172,8 +162,12 @@ def _store_changes(link: BoardLink, grace: timedelta) -> int:
 
 
 def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
-    """Return from when on the log is read; what is older than the log is left to the comparison."""
-    return max(cursor - OVERLAP, now - LOG_DAYS)
+    """Return from when on the log is read.
+
+    Older changes are left to the comparison: they can't be checked for lost updates, because our writes of that time
+    are pruned, and what webhooks reported then isn't known any more.
+    """
+    return max(cursor - OVERLAP, now - timedelta(days=settings.JOURNAL_DAYS - 1))
 
 
 def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
@@ -181,10 +175,7 @@ def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry
 
     `entries` begin with the newest, as in the log; they are stored from the oldest on.
     """
-    # Older entries can't be checked for lost updates, because our writes of that time are pruned.
-    checkable_since = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
-    recent = [entry for entry in entries if entry.at >= checkable_since]
-    bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
+    bodies = [body for entry in reversed(entries) for body in board_events.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
         # Without a group filter, a move between groups changes nothing.
@@ -203,27 +194,21 @@ def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry
         for body, event in events
         if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
     ]
-    for entry in entries:
-        has_no_values = board_events.changes_without_values(entry)
-        if has_no_values or (entry.at < checkable_since and board_events.concerns_items(entry)):
-            # The row of an old entry has no values either, so its type must be one without values.
-            event_type = entry.event if has_no_values else ITEM_UPDATED
-            trigger_id = f"{LOG_PREFIX}{entry.id}"
-            rows += [valueless_event_row(link, trigger_id, item_id, event_type) for item_id in entry.item_ids]
+    rows += [
+        {
+            "trigger_id": f"{LOG_PREFIX}{entry.id}",
+            "board_id": link.board_id,
+            "item_id": item_id,
+            "column_id": None,
+            "type": entry.event,
+            "body": board_events.change_body(entry.event, link.board_id, item_id),
+            "outcome": FOUND_BY_SWEEP,  # without values it only causes a pass of its item
+        }
+        for entry in entries
+        if board_events.changes_without_values(entry)
+        for item_id in entry.item_ids
+    ]
     return store_events(link, rows)
-
-
-def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, event_type: str) -> dict[str, Any]:
-    """Return an inbox row without a value, which only causes a pass of its item."""
-    return {
-        "trigger_id": trigger_id,
-        "board_id": link.board_id,
-        "item_id": item_id,
-        "column_id": None,
-        "type": event_type,
-        "body": board_events.change_body(event_type, link.board_id, item_id),
-        "outcome": FOUND_BY_SWEEP,
-    }
 
 
 def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -21,6 +21,7 @@ from django.core.exceptions import ValidationError
 
 from sync import registry
 from sync.choices import SyncDirection, TombstoneState
+from sync.kernel.humanize import time_span
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.monday.board_items import Item
@@ -247,7 +248,10 @@ class _ItemRule:
         if self.match_key or until <= self.now or self.facts.may_create:
             return None
         words = _type_words(self.board)
-        then = f"Without one it soon becomes a {words['type']}." if self.board.link.creates_records else ""
+        then = ""
+        if self.board.link.creates_records:
+            after = time_span(wait.total_seconds())
+            then = f"Without one it becomes a {words['type']} {after} after it appeared."
         return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property

@@ -11,7 +11,7 @@ from django.core.cache import cache
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import BoardLink, CacheEntry, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
+from sync.models import CacheEntry, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
@@ -29,10 +29,8 @@ def later(transactional_db: None) -> Iterator[Callable[[int], None]]:
     reset_clock()
 
 
-def delivery(board_id: str = "1", **values: Any) -> WebhookEvent:
-    return WebhookEvent.objects.create(
-        trigger_id=uuid.uuid4().hex, board_id=board_id, type="update_name", body={}, **values
-    )
+def delivery(**values: Any) -> WebhookEvent:
+    return WebhookEvent.objects.create(trigger_id=uuid.uuid4().hex, board_id="1", type="update_name", body={}, **values)
 
 
 def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(world: World, run: Run) -> None:
@@ -104,18 +102,6 @@ def test_a_file_whose_import_nobody_confirmed_is_forgotten(run: Run) -> None:
     cache.set("chosen", b"Bob", timeout=60 * 60)
     run("sync_prune")
     assert [entry.cache_key for entry in CacheEntry.objects.all()] == [cache.make_key("chosen")]
-
-
-def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(later: Later, run: Run) -> None:
-    BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", swept_to=sync_now())
-    newest = delivery("1", processed_at=sync_now())
-    delivery("other", processed_at=sync_now())
-    later(20)
-    run("sync_prune")
-    assert list(WebhookEvent.objects.all()) == [newest]
-    later(32)
-    run("sync_prune")
-    assert not WebhookEvent.objects.exists()
 
 
 def test_a_records_newest_old_change_is_kept(later: Later, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """The pages on which a person unlinks, links again, brings back, and considers an item again."""
 
 import re
-import uuid
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +11,9 @@ from django.db.models import QuerySet
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.clock import sync_now
 from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
 from sync.models.decisions import fold_alike
 from sync.records.tombstones import restore_by_person
-from tests.support.rows import queries_of
 
 CONTACTS = "/admin/npd/contact/"
 DELETED = "/admin/sync/tombstone/"
@@ -176,16 +173,6 @@ def test_a_refusal_is_forgotten_and_its_item_asked_for(away: Client, monkeypatch
     with pytest.raises(RuntimeError):
         act(away, REFUSED, "consider_again", refused.pk)
     assert not SyncQueue.objects.filter(remote_id="4711").exists()
-
-
-def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(away: Client) -> None:
-    def queries(rows: int) -> int:
-        for _ in range(rows):
-            Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={}, deleted_at=sync_now())
-        return queries_of(lambda: away.get(DELETED))
-
-    away.get(DELETED)  # a session's first page writes it down
-    assert queries(1) == queries(5)
 
 
 def test_records_that_one_act_restored_are_one_line_of_the_activity(away: Client) -> None:

@@ -15,7 +15,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApiQuota, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import ApiQuota, ApprovalRequest, BoardLink, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
@@ -126,19 +126,6 @@ def after(**span: float) -> datetime:
     return sync_now() + timedelta(**span)
 
 
-def spent(**limits: Any) -> ApiQuota:
-    return ApiQuota.objects.create(id=1, **limits)
-
-
-def minute_has_points_for_others_only(link: BoardLink) -> None:
-    """There would be room for this board, but one that has waited longer wants what is left of the minute."""
-    now = sync_now()
-    BoardLink.objects.update(last_pass_at=now)
-    board("organization", last_pass_at=now - timedelta(hours=1))
-    row(entity_type="organization")
-    ApiQuota.objects.create(id=1, points_limit=1_000_000, points=850_000, points_end=now + timedelta(seconds=40))
-
-
 def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
@@ -147,19 +134,9 @@ def changes_are_gathered(link: BoardLink) -> None:
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "the board can be worked": (lambda link: None, ""),
-    "the account paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(minutes=3)), "account"),
-    "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
     "the board is blocked": (lambda link: stop_board("contact", after(minutes=3)), "blocked"),
-    "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
     "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
-    "the board is paused": (lambda link: pauses.pause("mary", entity_type="contact"), "paused"),
     "another is paused": (lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")), ""),
-    "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "quota"),
-    "no minute left": (
-        lambda link: spent(points_limit=100_000, points=99_000, points_end=after(seconds=40)),
-        "batching",
-    ),
-    "the minute has points for others only": (minute_has_points_for_others_only, "batching"),
     "changes are gathered": (changes_are_gathered, "batching"),
 }
 

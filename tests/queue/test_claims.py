@@ -12,7 +12,6 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
@@ -135,24 +134,18 @@ def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLin
         assert finish.complete(new.rows, second.token) == 1
 
 
-def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(link: BoardLink, clock: Any) -> None:
-    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
-    claim(lease_of(link), 100)
-    clock(61)
-    alone = claim(lease_of(link), 100)
-    assert len(alone) == 1
-    assert [row.attempts for row in alone[0].rows] == [1]
-    assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
-
-
 def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, clock: Any) -> None:
     """A kill is seldom a record's doing, and each part costs calls (bench/first_load.py)."""
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
     sizes = []
     for n in range(5):
         clock(n * 61)
-        sizes.append(len(claim(lease_of(link), 100)))
+        claimed = claim(lease_of(link), 100)
+        sizes.append(len(claimed))
     assert sizes == [40, 40, 10, 2, 1]
+    # Only the attempt that is under way counts.
+    assert [row.attempts for row in claimed[0].rows] == [1]
+    assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
 
 
 def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: BoardLink, clock: Any) -> None:
@@ -287,25 +280,6 @@ def test_records_are_claimed_by_name_with_what_is_open_of_them(link: BoardLink) 
     bare, waiting = claim_records(lease_of(link), [first.pk, second.pk])
     assert (bare.entity_id, list(bare.rows)) == (first.pk, [])
     assert [(row.entity_id, row.attempts, row.claim_size) for row in waiting.rows] == [(second.pk, 0, 2)]
-
-
-def given_back(link: BoardLink, records: int) -> int:
-    """How many queries it takes to give so many records back."""
-    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(records)])
-    lease = lease_of(link)
-    rows = [row for record in claim(lease, 100) for row in record.rows]
-    with CaptureQueriesContext(connection) as queries, lease.transaction():
-        finish.release(rows, lease.token, "Monday is away.")
-    lease.release()
-    returned = SyncQueue.objects.filter(status="pending", attempts=0, lease_token=None, reason="Monday is away.")
-    assert returned.count() == records
-    return len(queries)
-
-
-def test_a_batch_is_given_back_in_as_many_queries_as_one_row(link: BoardLink) -> None:
-    alone = given_back(link, 1)
-    SyncQueue.objects.all().delete()
-    assert given_back(link, 50) == alone
 
 
 @contextmanager

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync import limits, registry
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
-from sync.operations.setup.board_setup import set_up
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.lookups import load_board
 from tests.files.conftest import confirm, preview
@@ -152,22 +150,6 @@ def test_a_number_in_two_forms_comes_to_rest(world: World) -> None:
     assert world.status(ann) == "synced"
     assert phone.canonical_local({"phone": ann.phone}) == phone.canonical_local({"phone": edited})
     assert phone.canonical_local({"phone": world.values(ann)["phone"]}) == phone.canonical_local({"phone": edited})
-
-
-def test_a_link_in_two_forms_comes_to_rest(world: World) -> None:
-    ours, theirs = ("https://München.de:443/a b", "https://xn--mnchen-3ya.de/a%20b")
-    world.sandbox.add_column(world.board_id("organization"), "inventory_url", "Inventory", "link")
-    set_up(registry.entity("organization"), limits.connector())
-    firm = Organization.objects.create(name="Firm", inventory_url=ours)
-    world.hear(minutes=3)
-    world.hear(minutes=3)
-    assert (world.status(firm), world.values(firm)["inventory_url"].count(" ")) == ("synced", 0)
-    world.edit(firm, "inventory_url", {"url": theirs, "text": theirs})
-    world.hear(firm, minutes=3)
-    assert (world.status(firm), firm.inventory_url) == ("synced", ours), world.sync_state(firm).note
-    world.edit(firm, "inventory_url", {"url": "https://example.org/other page", "text": "Other"})
-    world.hear(firm, minutes=3)
-    assert (world.status(firm), firm.inventory_url) == ("synced", "https://example.org/other%20page")
 
 
 @each_mark

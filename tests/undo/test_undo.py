@@ -15,7 +15,6 @@ from sync.models import Decision, FieldMapping
 from sync.operations.decision_undo import NO_EARLIER_VALUE, decisions_of_batch, plan_decision_undo, undo_decisions
 from tests.admin import states
 from tests.engine.test_relations import adopt_column, choose_on_board
-from tests.support.rows import queries_of
 from tests.support.world import World
 
 Line = Callable[..., Decision]
@@ -224,15 +223,3 @@ def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
     admin_client.post(url, {"confirmed": "yes"})
     assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
-
-
-def test_deleted_records_of_a_batch_are_named_in_one_query_however_many(pull: Decision, admin_client: Client) -> None:
-    batch, counts = uuid4(), []
-    for name in ("Two", "Three", "Four"):
-        states.decided(states.synced(name, name, role_title="Chair"), "Chair.", key="role_title", values=MOVED)
-    Decision.objects.update(batch_id=batch)
-    for name in ("Two", "Three", "Four"):
-        Contact.objects.get(name=name).delete()
-        counts.append(queries_of(lambda: admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/")))
-    assert "Three (deleted)" in admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/").content.decode()
-    assert counts[1] == counts[2]
