@@ -350,11 +350,6 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
         yield from _record_changes(record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
-    # Jobs that can't be carried out, with the reason, and items without a record.
-    for claim, ended in plan.other_jobs:
-        if claim.remote_id:
-            title = f"item {claim.remote_id}"
-            yield PlannedChange(ChangeKind.LEFT, entity_type, title, None, claim.remote_id, reason=ended.detail)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
         if item_plan.act in _NEW_ITEM_KINDS:

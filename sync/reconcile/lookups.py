@@ -18,19 +18,14 @@ from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field
 
 
-def load_board(
-    link: BoardLink,
-    mappings: Sequence[FieldMapping] | None = None,
-    pass_settings: field_values.PassSettings | None = None,
-) -> BoardContext:
-    """Return the board with its mappings and settings; without `mappings`, these and the link are read again.
+def load_board(link: BoardLink, pass_settings: field_values.PassSettings | None = None) -> BoardContext:
+    """Read the board with its mappings and, unless they are passed in, its settings.
 
     The link is read with its mappings, in one query, because a worker keeps a link for minutes. A board without
     mappings keeps the link that was passed in; nothing of it is synced.
     """
-    if mappings is None:
-        mappings = list(FieldMapping.objects.filter(link=link.pk).select_related("link"))
-        link = registry.with_configured_board(mappings[0].link) if mappings else link
+    mappings = list(FieldMapping.objects.filter(link=link.pk).select_related("link"))
+    link = registry.with_configured_board(mappings[0].link) if mappings else link
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, pass_settings or load_settings())
 
 

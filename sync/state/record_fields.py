@@ -1,7 +1,6 @@
 """A record's fields outside a pass: displayed on pages, typed by people, and compared with files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from django.db.models import prefetch_related_objects
@@ -25,11 +24,12 @@ class FieldDisplay:
         records: Sequence[SyncedModel],
         pass_settings: field_values.PassSettings | None = None,
     ) -> None:
-        board = lookups.load_board(link, mappings, pass_settings)
         # The names of related records by item. The board's cached converters have this dict, too, so they display
         # names that are added later.
         self._names = dict[str, str]()
-        self.board = replace(board, item_names=self._names)
+        model = registry.entity(link.entity_type).model
+        used_settings = pass_settings or lookups.load_settings()
+        self.board = field_values.BoardContext(link, mappings, model, used_settings, item_names=self._names)
         prefetch_related_objects(list(records), *self.board.joined_relations)
         for mapping, _relation in self.board.relations:
             for record in records:

@@ -34,16 +34,13 @@ NO_ITEM = "1"
 
 
 class Gatherer:
-    """Reads the facts of one pass and counts its calls to Monday.
+    """Reads the facts of one pass and counts its calls to Monday."""
 
-    `read_request` is Monday's id of the call that read the items. `planned_requests` are the requests for approval that
-    earlier passes of a dry run would have stored.
-    """
-
-    def __init__(self, planned_requests: Sequence[ApprovalRequest] = ()) -> None:
-        self.planned_requests = planned_requests
+    def __init__(self) -> None:
         self.calls = 0
-        self.read_request = ""
+        self.read_request = ""  # Monday's id of the call that read the items
+        # Requests for approval that earlier passes of a dry run would have stored.
+        self.planned_requests: Sequence[ApprovalRequest] = ()
 
     def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
         """Return the complete facts and the plan.
