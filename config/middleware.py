@@ -42,55 +42,47 @@ class ErrorPage:
     """An error page: in the admin's frame for signed-in users, otherwise on its own."""
 
     status: int
-    frame_title: str
     heading: str
     sentence: str
 
 
 UNREADABLE = ErrorPage(
     400,
-    "Not readable",
     "This address can't be read",
     "Nothing was done. A value in the address or the form is not possible. Open the page again from the menu and "
     "choose again.",
 )
 REFUSED = ErrorPage(
     403,
-    "No access",
     "You don't have access",
     "Nothing was done. Your account has no permission for this page; an administrator can give you one, under Users or "
     "Groups.",
 )
 EXPIRED = ErrorPage(
     403,
-    "No access",
     "This form has expired",
     "Nothing was done. The page was open for too long, or you have signed in again since. Open the page again and send "
     "the form once more. Your browser must accept cookies from this site.",
 )
 MISSING = ErrorPage(
     404,
-    "Not found",
     "There is no such page",
     "The address leads nowhere: a record may have been deleted since, or the address was cut off.",
 )
 NO_PAGE = ErrorPage(
     405,
-    "Nothing done",
     "Nothing was done",
     "This address belongs to a button and has no page of its own. Go back to the page with the button, and press it "
     "there.",
 )
 FAILED = ErrorPage(
     500,
-    "Out of order",
     "Something went wrong here",
     "The error is on the server and is in its log. Your last action may not have been done: open the page again and "
     "check before you repeat it.",
 )
 BUSY = ErrorPage(
     503,
-    "Try again",
     "This could not be done now",
     "Somebody else, or the sync, is changing the same thing and takes long. Go back and send it again in a few "
     "seconds: what you typed is still there.",
@@ -145,7 +137,7 @@ def _answer(
     try:
         is_framed = is_framed and not request.path_info.startswith(WITHOUT_FRAME)
         if is_framed and user is not None and user.is_active and user.is_staff:
-            framed = admin.site.each_context(request) | {"page_name": page.frame_title} | context
+            framed = admin.site.each_context(request) | {"page_name": page.heading} | context
             return render(request, "framed_page.html", framed, status=page.status)
     except Exception:  # an error page must appear whatever the frame lacks
         log.exception("an error page could not be framed", heading=page.heading)

@@ -343,7 +343,6 @@ SPECTACULAR_SETTINGS = {
         "JobPriorityEnum": "sync.choices.Priority",
         "SyncStateResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
-        "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
         "SelectionChooseEnum": "conflicts.models.SELECTABLE",
     },
     "OAS_VERSION": "3.1.1",

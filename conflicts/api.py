@@ -17,13 +17,11 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from conflicts import progress, resolution
-from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, SyncConflict
+from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
-
-OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
 
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
@@ -101,7 +99,7 @@ class SeenSerializer(serializers.Serializer[Any]):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
-MANUAL_CHOICES = [(kind.value, kind.label) for kind in resolution.MANUAL_TYPES]
+MANUAL_CHOICES = [choice for choice in ResolutionType.choices if choice[0] != ResolutionType.AUTO]
 
 
 class ResolveSerializer(serializers.Serializer[Any]):

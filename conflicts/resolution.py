@@ -14,7 +14,7 @@ from conflicts import effects, lifecycle
 from conflicts.case import RecordContext
 from conflicts.history import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection
+from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
@@ -195,10 +195,10 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     return ""
 
 
-def record_selection(
+def selected_option(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen_values: SeenValues
-) -> dict[str, FieldSelection]:
-    """Return the choice of an offered option for the whole record; raises NotAsSeen or InvalidResolution."""
+) -> Option:
+    """Return the offered option that was chosen for the whole record; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option = lifecycle.side_option(conflict, side)
     elif set(selections) == {RECORD_KEY}:
@@ -212,17 +212,7 @@ def record_selection(
     # API callers may leave out a delete's question, but not its edited fields.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
     _check_seen(conflict, required | set(seen_values), seen_values)
-    return {
-        RECORD_KEY: FieldSelection(
-            choose=option.choose,
-            value=option.value or None,
-            npd=conflict.question,
-            seen={key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields},
-        )
-    }
-
-
-MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
+    return option
 
 
 def resolve(
@@ -257,18 +247,14 @@ def resolve(
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")
         history = ConflictHistory()
         if conflict.is_about_record:
-            chosen = record_selection(conflict, resolution_type, selections, seen)
-            selection = chosen[RECORD_KEY]
-            option = lifecycle.chosen_option(conflict, selection)
-            assert option is not None
+            option = selected_option(conflict, resolution_type, selections, seen)
             if option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
-            values = {
-                "what": selection.npd,
-                "choose": selection.choose,
-                "value": selection.value,
-                "seen": dict(selection.seen),
+            sides = {key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields}
+            chosen = {
+                RECORD_KEY: FieldSelection(option.choose, option.value or None, npd=conflict.question, seen=sides)
             }
+            values = {"what": conflict.question, "choose": option.choose, "value": option.value or None, "seen": sides}
             history.log("record_chosen", conflict, "", values, actor=authors.full_name(by), option=option.label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")

@@ -144,7 +144,11 @@ class RequireTwoFactorMiddleware(MiddlewareMixin):
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         # Webhooks, cron and probes are called by machines.
         is_browser_path = request.path_info.startswith(("/admin/", "/accounts/", "/api/", "/go/"))
-        if not settings.REQUIRE_TWO_FACTOR or not is_browser_path or not must_enroll(request.user):
+        if not settings.REQUIRE_TWO_FACTOR or not is_browser_path:
+            return None
+        user = request.user
+        factors = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+        if not user.is_authenticated or not user.is_staff or is_mfa_enabled(user, factors):
             return None
         match = request.resolver_match
         if match and match.view_name.startswith(VIEWS_ALLOWED_WITHOUT_2FA):
@@ -152,11 +156,6 @@ class RequireTwoFactorMiddleware(MiddlewareMixin):
         if request.path_info.startswith("/api/"):
             return error_response(403, "second_factor", NOT_SET_UP)
         return redirect("mfa_activate_totp")
-
-
-def must_enroll(user: Any) -> bool:
-    types = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
-    return bool(user.is_authenticated and user.is_staff and not is_mfa_enabled(user, types))
 
 
 def remove_second_factor(user: User, *, by: User) -> bool:

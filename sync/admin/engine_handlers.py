@@ -34,8 +34,7 @@ class Retry(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Shown) -> Report:
         jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
-        result = queue_pages.act_on_jobs(request, self.code, jobs)
-        return self.report(entries, result.changed, queue_pages.left_alone(result, self.code))
+        return queue_pages.act_on_jobs(request, self.code, jobs)
 
 
 class RetryField(handlers.Handler):
@@ -70,8 +69,7 @@ class Discard(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Shown) -> Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.source) for entry in entries])
-        ended = queue_pages.act_on_jobs(request, self.code, jobs).changed
-        return Report(self.done(entries, ended) if ended else "")
+        return queue_pages.act_on_jobs(request, self.code, jobs)
 
 
 class CheckColumn(handlers.Handler):

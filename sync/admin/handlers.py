@@ -201,6 +201,11 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
     return f"“{record}” {words}: {view.reason}" if view.reason else f"“{record}” {words}."
 
 
+def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
+    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
+    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
+
+
 def _ended_sentence(user: Any, key: str) -> str:
     """Say that an entry doesn't wait any more, how its record stands, and the last that its activity says of it.
 
@@ -223,11 +228,6 @@ def _ended_sentence(user: Any, key: str) -> str:
     last = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
     latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
     return f"Nothing was done. {record_now(entity_type, entity_id)} {humanize.without_request_id(latest)}".rstrip()
-
-
-def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
-    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
-    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
 
 
 @require_POST

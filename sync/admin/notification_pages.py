@@ -54,18 +54,12 @@ class MailForm(forms.Form):
         return frequency
 
 
-class AddressInput(forms.PasswordInput):
-    """An input for a secret address, whose value never comes back to the page."""
-
-    input_type = "url"
-
-
 class ChatForm(forms.Form):
     name = forms.CharField(max_length=60, help_text="What you call it, like “Slack, channel sync”.")
     address = forms.CharField(
         label="Webhook address",
         max_length=2000,
-        widget=AddressInput(attrs={"autocomplete": "off", "placeholder": "https://…", "spellcheck": "false"}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "placeholder": "https://…"}),
         help_text="Of Slack, Microsoft Teams, Discord or Google Chat; of Telegram tgram://bot token/chat ID. Stored "
         "encrypted and never shown again.",
     )

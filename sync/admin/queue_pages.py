@@ -1,7 +1,7 @@
 """The list of jobs with its actions, and the pages of pauses."""
 
-from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -22,7 +22,6 @@ from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
 from sync.models import SyncQueue
 from sync.outbox import operate, pauses
-from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
 from sync.records import authors
 from sync.records.availability import resume_sentence, wait_sentence
@@ -44,24 +43,24 @@ OTHERS = {"retry": "done already", "cancel": "not pending", "discard": "not fail
 _STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
-def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> BulkResult:
-    """Retry, cancel or discard jobs, and log it."""
+def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> confirmed_action.Report:
+    """Retry, cancel or discard jobs, log it, and report why they wait and which jobs were left alone."""
+    jobs = jobs.order_by()
+    # Read before, because afterwards the rows may not match any more.
+    types = set(jobs.values_list("entity_type", flat=True).distinct())
     run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
-    result = run(jobs.order_by(), request.user.get_username())
-    if result.changed:
-        number = humanize.count_with_noun(result.changed, "job")
-        authors.log_model_action(request.user, SyncQueue, f"{ACTS[code].label}: {number}.")
-    return result
-
-
-def left_alone(result: BulkResult, code: str) -> list[str]:
-    """Return sentences about the jobs that an act left alone."""
-    lines = []
+    result = run(jobs, request.user.get_username())
+    problems = []
     if result.in_flight:
-        lines.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
+        problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
     if result.unsuited:
-        lines.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {OTHERS[code]}.")
-    return lines
+        problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {OTHERS[code]}.")
+    if not result.changed:
+        return confirmed_action.Report(problems=problems)
+    number = humanize.count_with_noun(result.changed, "job")
+    authors.log_model_action(request.user, SyncQueue, f"{ACTS[code].label}: {number}.")
+    wait = wait_sentence(result.changed, types) if code == "retry" else ""
+    return confirmed_action.Report(f"{ACTS[code].done.format(number=number)} {wait}".rstrip(), problems)
 
 
 def next_attempt(job: SyncQueue, now: datetime) -> str:
@@ -159,11 +158,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        types = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
-
-        def run() -> confirmed_action.Report:
-            return self._report("retry", act_on_jobs(request, "retry", queryset), types)
-
+        run = partial(act_on_jobs, request, "retry", queryset)
         return confirmed_action.run_action(self, request, run, request.get_full_path())
 
     @admin.action(description=ACTS["cancel"].button, permissions=["cancel"])
@@ -191,19 +186,9 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:
-            rows = confirmed_action.confirmed_rows(request, jobs)
-            return self._report(act.code, act_on_jobs(request, act.code, rows))
+            return act_on_jobs(request, act.code, confirmed_action.confirmed_rows(request, jobs))
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
-
-    @staticmethod
-    def _report(code: str, result: BulkResult, types: Collection[str] = ()) -> confirmed_action.Report:
-        """Report the jobs that were changed, why those of these types wait, and the jobs that were left alone."""
-        sentence = ""
-        if result.changed:
-            done = ACTS[code].done.format(number=humanize.count_with_noun(result.changed, "job"))
-            sentence = f"{done} {wait_sentence(result.changed, types)}".rstrip()
-        return confirmed_action.Report(sentence, left_alone(result, code))
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
         """Pause one board, or all without an `entity_type`, after a question."""

@@ -1,7 +1,7 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -258,10 +258,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
-            return (
-                f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
-                f"{record_panel.DIRECTION_EFFECTS[direction]}"
-            )
+            effect = record_panel.DIRECTION_EFFECTS[direction]
+            return f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. {effect}"
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
 
@@ -363,8 +361,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def question() -> confirmed_action.Question:
-            return self._question(request, ACTS["turn_sync_off"], queryset)
+        question = partial(self._question, request, ACTS["turn_sync_off"], queryset)
 
         def run() -> str:
             number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
@@ -374,8 +371,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     @admin.action(description=ACTS["unlink"].button, permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def question() -> confirmed_action.Question:
-            return self._question(request, ACTS["unlink"], queryset, "monday_id")
+        question = partial(self._question, request, ACTS["unlink"], queryset, "monday_id")
 
         def run() -> str:
             records = confirmed_action.confirmed_rows(request, queryset, "monday_id").exclude(monday_id=None)

@@ -154,13 +154,7 @@ class FilteredSide:
             # A new column is empty in every item.
             if side is FilterSide.RECORD or not mapping.column_id.startswith(selection.NEW_COLUMN)
         }
-        # The groups' ids by their title; a title that several groups have is followed by the id.
-        groups = chosen.board.groups if chosen.board is not None and side is FilterSide.ITEM else {}
-        titles = [title.casefold() for title in groups.values()]
-        self.groups = {
-            title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
-            for group, title in groups.items()
-        }
+        self.groups = chosen.board.groups if chosen.board is not None and side is FilterSide.ITEM else {}
         sync_filter = self.board.sync_filter
         conditions = sync_filter.records if side is FilterSide.RECORD else sync_filter.items
         initial = [
@@ -183,7 +177,7 @@ class FilteredSide:
 
     def values(self) -> dict[str, list[str]]:
         """Return the values that a page offers for each field, as a person types them."""
-        values = {GROUP: [*self.groups]}
+        values = {GROUP: list(dict.fromkeys(self.groups.values()))}
         for key, mapping in self.mappings.items():
             column = self.columns.get(mapping.column_id)
             labels = selectable_labels(column.type, column.settings) if column is not None else None
@@ -206,12 +200,14 @@ class FilteredSide:
     def condition(self, key: str, op: FilterOp, texts: Sequence[str]) -> FilterCondition:
         """Return the condition; raises ValueError or UnknownValue if the field can't have one of the values."""
         if key == GROUP:
-            ids = {title.casefold(): group for title, group in self.groups.items()}
-            for text in texts:
-                if text.casefold() not in ids:
-                    titles = ", ".join(self.groups)
-                    raise ValueError(f"The board has no group “{text}”. Choose one of its groups: {titles}.")
-            return FilterCondition(key, op, tuple(ids[text.casefold()] for text in texts), tuple(texts))
+            titles = {title.casefold() for title in self.groups.values()}
+            if wrong := [text for text in texts if text.casefold() not in titles]:
+                offered = ", ".join(self.groups.values())
+                raise ValueError(f"The board has no group “{wrong[0]}”. Choose one of its groups: {offered}.")
+            # Of several groups with one title, all.
+            chosen = {text.casefold() for text in texts}
+            ids = [group for group, title in self.groups.items() if title.casefold() in chosen]
+            return FilterCondition(key, op, tuple(ids), tuple(texts))
         mapping = self.mappings[key]
         if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
             convert = self.board.converter(mapping)

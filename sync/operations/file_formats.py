@@ -48,10 +48,6 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
-def is_workbook(content: bytes) -> bool:
-    return content.startswith(b"PK\x03\x04")
-
-
 def plain_text(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
@@ -94,7 +90,8 @@ class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
     def create_dataset(self, in_stream: bytes) -> Any:
         """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
         dataset = None
-        read_rows = _workbook_rows if is_workbook(in_stream) else _csv_rows
+        is_workbook = in_stream.startswith(b"PK\x03\x04")
+        read_rows = _workbook_rows if is_workbook else _csv_rows
         for number, cells in enumerate(read_rows(in_stream), start=1):
             if number > MAX_SHEET_ROWS:
                 raise FileError(f"A file may have {MAX_SHEET_ROWS:,} lines, blank ones too; this one has more.")

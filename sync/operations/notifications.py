@@ -5,7 +5,6 @@ worker is killed in between, the message is sent twice, and nothing is lost. No 
 receiver's `due_at` reserves it for some minutes.
 """
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,9 +44,6 @@ MAX_INTERRUPTION = timedelta(minutes=10)
 
 # Some things often end within this time: the minute's quota was used up, a person undid it, or an item was matched.
 BRIEF = timedelta(minutes=2)
-
-# A run begins no message after this time; the next run sends the rest.
-RUN_SECONDS = 120
 
 # A failing receiver is left out, because its messages don't arrive, and so are a board's problems: its page shows them.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
@@ -93,10 +89,7 @@ def notify_people() -> None:
     rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
     rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
     rows.filter(gone_at__lte=now - MAX_INTERRUPTION).delete()
-    end = time.monotonic() + RUN_SECONDS
     for receiver in due:
-        if time.monotonic() > end:
-            return
         kinds = kinds_for(receiver.user)
         notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
         news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]

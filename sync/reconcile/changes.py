@@ -63,8 +63,18 @@ class RecordChanges:
 
     def after_deletion(self, needed: str) -> RecordChanges:
         """Return the changes after the deletion; `needed` is why the record could not be deleted."""
-        assert self.plan.removal is not None
-        return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
+        removal = self.plan.removal
+        assert removal is not None
+        if needed:
+            # The person is asked again, and reads why the choice can't be carried out.
+            options = tuple(option for option in removal.options if option.choose != removed_items.DELETE_OPTION)
+            problem = needed if removal.is_chosen else ""
+            open_removal = replace(removal, act=None, options=options, problem=problem)
+            reason = f"{removal.sentence} It can't be deleted in NPD: {needed}"
+            return replace(self, plan=replace(self.plan, removal=open_removal, reason=reason))
+        result = f"{removal.sentence} So it was deleted in NPD too, {removal.decided_by}."
+        line = HistoryLine("delete", result, values={"reason": removal.state})
+        return replace(self, plan=replace(self.plan.logged(line), removal=replace(removal, result=result)))
 
 
 def record_changes(

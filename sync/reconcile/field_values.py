@@ -133,19 +133,6 @@ class PassSettings:
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users, by id
 
 
-def converter_options(
-    mapping: FieldMapping, model: type[models.Model], region: str, settings: PassSettings, items: Mapping[str, str]
-) -> conversion.ConverterOptions:
-    """Return what a mapping's converter needs besides the value; `items` has the names of related records, by item."""
-    return conversion.ConverterOptions(
-        region=region or settings.region,
-        time_zone=settings.time_zone,
-        column_settings=mapping.options.get("settings") or {},
-        items=items,
-        choices=registry.choices_of(model, mapping.fields),
-    )
-
-
 @dataclass(frozen=True)
 class BoardContext:
     """A board link with its mappings, as a pass uses them."""
@@ -211,8 +198,15 @@ class BoardContext:
         by_key = {mapping.key: mapping for mapping in self.mappings}
 
         def make(key: str, region: str) -> conversion.Converter:
-            options = converter_options(by_key[key], self.model, region, self.settings, self.item_names)
-            return make_converter(by_key[key].converter, options)
+            mapping = by_key[key]
+            options = conversion.ConverterOptions(
+                region=region or self.settings.region,
+                time_zone=self.settings.time_zone,
+                column_settings=mapping.options.get("settings") or {},
+                items=self.item_names,
+                choices=registry.choices_of(self.model, mapping.fields),
+            )
+            return make_converter(mapping.converter, options)
 
         # Cached, because making a converter costs ten times as much as using it.
         return lru_cache(maxsize=None)(make)

@@ -457,21 +457,6 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 
-def plan_after_deletion(
-    plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem, needed: str
-) -> pass_plan.RecordPlan:
-    """Return the plan of a record that was deleted because its item was removed; `needed` is why it could not be."""
-    if needed:
-        # The person is asked again, and reads why the choice can't be carried out.
-        options = tuple(option for option in removed.options if option.choose != DELETE_OPTION)
-        problem = needed if removed.is_chosen else ""
-        open_removal = replace(removed, act=None, options=options, problem=problem)
-        return replace(plan, removal=open_removal, reason=f"{removed.sentence} It can't be deleted in NPD: {needed}")
-    result = f"{removed.sentence} So it was deleted in NPD too, {removed.decided_by}."
-    line = HistoryLine("delete", result, values={"reason": removed.state})
-    return replace(plan.logged(line), removal=replace(removed, result=result))
-
-
 def without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Return it without what passes noted of its removed item."""
     return plan.with_state(remote_state="", removed_since=None, removed_passes=0)

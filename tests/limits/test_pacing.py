@@ -1,6 +1,5 @@
 """Pacing over simulated days: the allowance lasts until midnight, and nobody waits without a need."""
 
-import random
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -75,14 +74,6 @@ def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(limit: int, 
     assert day.remaining < limit * 0.05
 
 
-def test_on_a_quiet_day_nobody_waits() -> None:
-    chance = random.Random(3)
-    moments = {board: _office_hours(chance, 50) for board in (0, 1)}
-    day = Simulated(1_000, lambda now, board: now in moments[board]).run()
-    assert len(day.waits) > 90
-    assert max(day.waits) == 0
-
-
 def test_after_a_burst_the_window_closes_again() -> None:
     def edited(now: int, board: int) -> bool:
         return 9 * 3_600 <= now < 10 * 3_600 or now == 15 * 3_600
@@ -91,10 +82,6 @@ def test_after_a_burst_the_window_closes_again() -> None:
     assert max(day.waits) > 60
     assert day.waits[-2:] == [0, 0]
     assert day.remaining > 400
-
-
-def _office_hours(chance: random.Random, edits: int) -> set[int]:
-    return {chance.randrange(8 * 3_600, 18 * 3_600) // STEP * STEP for _ in range(edits)}
 
 
 days = (st.integers(10, 25_000), st.floats(0, 0.95), st.floats(1, DAY - 1), st.integers(0, 20))

@@ -362,22 +362,15 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
         mapping.save()
         before = stored.get(mapping.key)
         column = setup.columns.get(mapping.key)
-        was_synced = before is not None and before.direction != SyncDirection.NONE
-        needs_pass |= (before.direction if before else SyncDirection.NONE) != mapping.direction
-        if column is not None and not was_synced and not is_first:
+        direction_before = before.direction if before is not None else SyncDirection.NONE
+        is_moved = before is not None and (
+            (before.column_id, before.converter) != (mapping.column_id, mapping.converter)
+        )
+        # With a usable column again, the blocked records need a pass.
+        is_changed = before is not None and (before.rule, before.problem) != (mapping.rule, mapping.problem)
+        needs_pass |= is_moved or is_changed or direction_before != mapping.direction
+        if column is not None and not is_first and (is_moved or direction_before == SyncDirection.NONE):
             outcome.done.append(
                 f"{mapping.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
-            )
-        if before is None:
-            continue
-        is_moved = before.column_id != mapping.column_id
-        is_converted = before.converter != mapping.converter
-        # With a usable column again, the blocked records need a pass.
-        needs_pass |= is_moved or is_converted or before.rule != mapping.rule or before.problem != mapping.problem
-        if before.column_id and is_moved:
-            outcome.done.append(f"{mapping.label} is now in the column {mapping.column_id} (it was {before.column_id})")
-        elif before.column_id and is_converted and column is not None:
-            outcome.done.append(
-                f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so"
             )
     return needs_pass

@@ -11,6 +11,7 @@ or the `problem` that stopped or delayed it.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -130,7 +131,7 @@ def advance_setups() -> None:
         lease = acquire(link, LEASE_SECONDS)
         if lease is None:
             return
-        with lease:
+        with suppress(LeaseLost), lease:
             # Another worker may have finished it meanwhile.
             link.refresh_from_db(fields=["setup"])
             if selection.is_running(link):
@@ -145,10 +146,8 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
     """Set the board up; store how that ended."""
     try:
         outcome = _set_up(spec, lease)
-    except LeaseLost:
-        log.info("a set-up is another worker's by now", board=spec.entity_type)
-    except SoftTimeLimitExceeded:
-        # The task ran out of time, which isn't the set-up's failure: a later run continues it.
+    except (LeaseLost, SoftTimeLimitExceeded):
+        # Not the set-up's failure: another worker or a later run continues it.
         raise
     except ActionError as why:
         _store(lease, state=SetupState.STOPPED, problem=str(why))

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from sync import limits, registry
@@ -287,36 +288,27 @@ class ChosenBoard:
         titled = [column for column in self.unused if fold_title(column.title) == title]
         return next((column for column in titled if not self.unfit_reason(mapping, column)), None)
 
-    def suggested_columns(self, mappings: Iterable[MappingSpec]) -> dict[str, str]:
-        """Return the likely column of each field, no column twice; a new one for required fields without one.
-
-        In this order: the id that set-up gives the column, the field's own title, other titles for it, the board's only
-        column of the type.
-        """
-        free = self.unused
+    def suggested_columns(self, mappings: Sequence[MappingSpec]) -> dict[str, str]:
+        """Return the likely column of each field, no column twice; a new one for required fields without one."""
         mappings = [mapping for mapping in mappings if not self.lacks_target(mapping)]
         suggestions = {mapping.key: NAME_COLUMN for mapping in mappings if mapping.is_name}
-        by_likelihood = (self._has_own_id, self._has_own_title, self._has_other_title, self._is_only_one)
-        for is_likely in by_likelihood:
-            for mapping in mappings:
-                taken = set(suggestions.values())
-                for column in free:
-                    is_free = column.id not in taken and mapping.key not in suggestions
-                    if is_free and is_likely(mapping, column) and not self.unfit_reason(mapping, column):
-                        suggestions[mapping.key] = column.id
+        for is_likely in (self._is_own, self._is_titled, self._is_only_one):
+            for mapping, column in product(mappings, self.unused):
+                is_free = mapping.key not in suggestions and column.id not in suggestions.values()
+                if is_free and is_likely(mapping, column) and not self.unfit_reason(mapping, column):
+                    suggestions[mapping.key] = column.id
         return {mapping.key: NEW_COLUMN for mapping in mappings if not mapping.optional} | suggestions
 
-    def _has_own_id(self, mapping: MappingSpec, column: BoardColumn) -> bool:
-        return column.id == mapping.column_id
+    def _is_own(self, mapping: MappingSpec, column: BoardColumn) -> bool:
+        """Whether it has the id that set-up gives the column, or the field's title."""
+        return column.id == mapping.column_id or fold_title(column.title) == fold_title(mapping.label)
 
-    def _has_own_title(self, mapping: MappingSpec, column: BoardColumn) -> bool:
-        return fold_title(column.title) == fold_title(mapping.label)
-
-    def _has_other_title(self, mapping: MappingSpec, column: BoardColumn) -> bool:
+    def _is_titled(self, mapping: MappingSpec, column: BoardColumn) -> bool:
+        """Whether it has another title that people give the field."""
         return fold_title(column.title) in map(fold_title, self.spec.titles.get(mapping.key, ()))
 
     def _is_only_one(self, mapping: MappingSpec, column: BoardColumn) -> bool:
-        """Whether it is the only column of its type, and not named like another field."""
+        """Whether it is the only column of its type, and not titled like another field."""
         if [other.type for other in self.unused].count(column.type) > 1:
             return False
         if mapping.optional and column.type not in _DISTINCTIVE_TYPES:
