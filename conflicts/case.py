@@ -158,8 +158,8 @@ class CaseField:
     def sides(self) -> list[dict[str, Any]]:
         """The sides to choose from, in the order of the page."""
         headings = LOST_SIDES if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
-        npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
-        monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
+        npd = self._side(NPD, headings[0], self.npd, self._marked_parts(self.npd, self.monday))
+        monday = self._side(MONDAY, headings[1], self.monday, self._marked_parts(self.monday, self.npd))
         if self.kind == REJECTED:
             npd["hint"] = "Leave both as they are"
             npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
@@ -189,7 +189,7 @@ class CaseField:
             "before": before,
         }
 
-    def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
+    def _marked_parts(self, value: str | None, other: str | None) -> list[TextPart]:
         base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.

@@ -70,7 +70,7 @@ class ConcurrentForm(_ModelForm):
         if self.is_bound:
             self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
-        self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
+        self.stored_texts = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.changed_names: list[str] = []
         self.unchanged_names: set[str] = set()
 
@@ -79,8 +79,8 @@ class ConcurrentForm(_ModelForm):
         return not self.instance._state.adding
 
     @property
-    def shown_value(self) -> str:
-        return json.dumps(self.stored_values)
+    def shown_json(self) -> str:
+        return json.dumps(self.stored_texts)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -144,7 +144,7 @@ class ConcurrentForm(_ModelForm):
         # A field that the page didn't have was not emptied.
         if not widget.value_omitted_from_data(self.data, self.files, key):
             submitted = self._text(name, widget.value_from_datadict(self.data, self.files, key))
-        stored = self.stored_values[name]
+        stored = self.stored_texts[name]
         shown_value = shown.get(name)
         unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
         if submitted is None or unchanged or self._is_same(name, submitted, stored):
@@ -172,8 +172,8 @@ class ConcurrentForm(_ModelForm):
         message = format_html(
             "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
             str(self.fields[name].label or name).capitalize(),
-            self._readable(name, stored),
-            self._readable(name, submitted),
+            self._quoted(name, stored),
+            self._quoted(name, submitted),
             button,
         )
         self.add_error(name, ValidationError(message, code="changed_meanwhile"))
@@ -208,7 +208,7 @@ class ConcurrentForm(_ModelForm):
         one_line = not isinstance(field.widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
 
-    def _readable(self, name: str, text: str) -> str:
+    def _quoted(self, name: str, text: str) -> str:
         words = self.words_of(name, text)
         return words if isinstance(self.fields[name], forms.BooleanField) else humanize.quote(words, 200)
 

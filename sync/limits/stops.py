@@ -116,7 +116,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
     before = link.stop_of(kind)
     since = before.since if before else None
-    wait = max(error.wait_seconds or 0, wait_for_person(since))
+    wait = max(error.wait_seconds or 0, seconds_until_retry(since))
     if kind == ALL_CALLS and error.kind is INVALID_DOCUMENT:
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
@@ -169,7 +169,7 @@ def _store_stop(link: BoardLink, kind: str, entry: dict[str, str] | None) -> Non
     link.stops = others | changed
 
 
-def wait_for_person(since: datetime | None) -> float:
+def seconds_until_retry(since: datetime | None) -> float:
     """Return the seconds until the next attempt of a call that was refused since then.
 
     They are more on plans where probes would use over a tenth of the day's calls.
@@ -269,7 +269,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
     With `others_written`, the same pass has written other records.
     """
     if others_written:
-        write_succeeded(monday_account())
+        resume_writes(monday_account())
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account = locked_account()
@@ -291,7 +291,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
         else:
             [record_id] = document.records
             is_again = others_written or failures[record_id].is_at_fault_again
-            wait = wait_for_turn(place) if is_again else max(ALONE_WAIT, wait_for_turn(place))
+            wait = seconds_until_turn(place) if is_again else max(ALONE_WAIT, seconds_until_turn(place))
             judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, waits_for=choices.WaitsFor.TURN))
             place += 1
     return judgements
@@ -320,7 +320,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         account.failed_record = ""
         stops_all = True
     account.write_failed_at = sync_now()
-    wait = wait_after(account.write_failures - 1)
+    wait = seconds_until_probe(account.write_failures - 1)
     if stops_all:
         _stop_all_writes(account, error, wait)
     account.save()
@@ -333,11 +333,11 @@ def stop_writes(error: MondayError) -> None:
         account = locked_account()
         account.write_failures = max(account.write_failures, 1)
         account.write_failed_at = sync_now()
-        _stop_all_writes(account, error, wait_for_person(account.stopped_since))
+        _stop_all_writes(account, error, seconds_until_retry(account.stopped_since))
         account.save()
 
 
-def wait_after(failures: int) -> float:
+def seconds_until_probe(failures: int) -> float:
     """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WRITE_WAITS[min(max(failures, 1), len(WRITE_WAITS)) - 1]
     return max(wait, api_quota.seconds_between_probes()) if failures >= len(WRITE_WAITS) - 1 else wait
@@ -356,7 +356,7 @@ def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) ->
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-def write_succeeded(account: MondayAccount) -> None:
+def resume_writes(account: MondayAccount) -> None:
     """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
     if not account.write_failures:
         return
@@ -376,7 +376,7 @@ def repeats_left() -> Repeats:
     if account.are_only_writes_stopped:
         return Repeats(BURST, BURST, is_quiet=False)
     now = sync_now()
-    refill = max(REFILL_SECONDS, turn_seconds() / 2)
+    refill = max(REFILL_SECONDS, seconds_between_turns() / 2)
     limit = api_quota.read_quota().day_limit
     # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
@@ -395,20 +395,20 @@ def repeats_left() -> Repeats:
     failed_at = failure_times[-1] if failure_times else since
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
+    is_quiet = not failure_times or (now - failed_at).total_seconds() > seconds_between_turns()
     burst_late = max(1, int(burst * LATE_SHARE))
     return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
 
 
-def turn_seconds() -> float:
+def seconds_between_turns() -> float:
     """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
     return max(MIN_TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
 
 
-def wait_for_turn(place: int) -> float:
+def seconds_until_turn(place: int) -> float:
     """Return the seconds until the turn after all waiting records, plus `place` turns."""
     turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
-    return (turns.count() + place) * turn_seconds()
+    return (turns.count() + place) * seconds_between_turns()
 
 
 def make_turns_due(number: int = 1) -> None:

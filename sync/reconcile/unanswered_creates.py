@@ -161,7 +161,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unanswered_writes.
         with lease.transaction():
             for place, claim in enumerate(claims):
                 if claim.entity_id and claim.rows:
-                    wait = stops.wait_for_turn(place)
+                    wait = stops.seconds_until_turn(place)
                     finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()
