@@ -99,21 +99,21 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 
-# Replaces a conflict's kind for a value that Monday rejected.
+# The kind of a field that is in no conflict: Monday rejected its value.
 REJECTED = "rejected"
 
-# Replaces a choice for a field that has moved to another conflict.
+# The choice shown for a field that left this conflict because another one asks about it.
 ASKED_AGAIN = "anew"
 
 CHOICE_LABELS = {
-    "npd": "NPD's value",
-    "base": "the last synced value",
-    "monday": "Monday's value",
-    "custom": "a typed value",
+    NPD: "NPD's value",
+    BASE: "the last synced value",
+    MONDAY: "Monday's value",
+    CUSTOM: "a typed value",
     "auto": "closed by itself",
     ASKED_AGAIN: "now a question of its own",
 }
-LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
+LOST_CHOICE_LABELS = {**CHOICE_LABELS, NPD: "the value on both sides", MONDAY: "the lost value"}
 
 # The headings of the two sides if an edit was overwritten.
 LOST_SIDES = ("Now", "Lost on Monday")
@@ -123,16 +123,13 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice.
-
-    None is an empty value; of the base, that there is none.
-    """
+    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
 
     key: str
     label: str
     npd: str | None
     monday: str | None
-    base: str | None = None
+    base: str | None = None  # None also if there is none
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
     note: str = ""
@@ -235,14 +232,14 @@ class CaseField:
 
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields in conflict, with their editors if a person has to choose."""
-    by_field = conflict.is_open and not conflict.is_about_record
-    fields = [_field(conflict, context, key) for key in conflict.conflict_fields]
+    keys = conflict.conflict_fields
+    fields = [_field(conflict, context, key) for key in keys]
     if conflict.is_about_record:
         for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-    if not by_field or conflict.is_being_applied:
         return fields
-    keys = conflict.conflict_fields
+    if not conflict.is_open or conflict.is_being_applied:
+        return fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
     columns = {mapping.column_id: mapping.key for mapping in context.mappings if mapping.key in keys}
     model = registry.entity(conflict.entity_type).model
@@ -293,18 +290,19 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
 def problem_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
     """Return sentences about the record's other fields that are blocked, or that Monday stores in another form."""
     problems = _problem_fields(context)
-    others = [mapping for key, mapping in context.mapped.items() if key in problems.keys() - conflict.conflict_fields]
-    return [f"{mapping.label}: {problems[mapping.key]['reason']}" for mapping in others]
+    keys = problems.keys() - conflict.conflict_fields
+    return [f"{mapping.label}: {problems[key]['reason']}" for key, mapping in context.mapped.items() if key in keys]
 
 
 def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[str, str]]:
     """Return the labels and values of the record's fields that are the same on both sides."""
-    left_out = {*conflict.conflict_fields, *_problem_fields(context)}
-    others = [mapping for mapping in context.mappings if mapping.key not in left_out]
-    if context.record is None or context.link is None or context.sync_state is None or not others:
+    if context.record is None or context.link is None or context.sync_state is None:
         return []
+    unequal = {*conflict.conflict_fields, *_problem_fields(context)}
     equal = []
-    for mapping in others:
+    for mapping in context.mappings:
+        if mapping.key in unequal:
+            continue
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
             local = context.display.current(context.record, mapping)

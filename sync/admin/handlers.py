@@ -34,14 +34,9 @@ from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-# An act takes this many rows that somebody selected, at most.
-MOST_TICKED = 300
-
-# The session key of the last act, for its undo.
-LAST_ACT = "home_act"
-
-# The form field with the values that a row showed: this prefix and the entry's key.
-SEEN_PREFIX = "seen:"
+MOST_TICKED = 300  # an act takes so many selected rows, at most
+LAST_ACT = "home_act"  # the session key of the last act, for its undo
+SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
 
 UNDO_SENTENCE = "You can undo it on Home."
 
@@ -74,10 +69,10 @@ class Handler:
         """Whether the act deletes a record, an item or a value; its button is then red and never the first."""
         return entry.act(self.code).deletes
 
-    def title(self, entries: Sequence[Entry], number: str = "") -> str:
-        """Return the act with its number, which is that of the entries unless `number` says it."""
+    def title(self, entries: Sequence[Entry]) -> str:
+        """Return the act with the number of entries."""
         act = entries[0].act(self.code)
-        number = number or humanize.count_with_noun(len(entries), "entry", "entries")
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
         label = act.many or f"{act.label}: {{number}}"
         return attention.counted(label, len(entries), attention.common_type(entries), number=number)
 

@@ -1,10 +1,10 @@
-"""Stops as they are stored: the account's (breaker.py decides), a board's, its calls', and that of all writes.
+"""Stores all stops, and decides when writes stop, and which failed ones are repeated when.
 
-While writes are stopped reads go on, until a write has succeeded.
+A stop is of the account (breaker.py decides on it), a board, one kind of a board's calls, or all writes. While writes
+are stopped reads go on. They don't prove that writes work, so the probe is a waiting write.
 
-Reads don't prove that writes work, so the probe is a waiting write. If other writes succeed, the failing record is at
-fault and nothing stops: a failed batch is split, and a record that fails alone waits for its turn (one record every 20
-minutes or more).
+If other writes succeed, the failing record is at fault and nothing stops: a failed batch is split (by act.py), and a
+record that fails alone waits for its turn (one record every 20 minutes or more).
 
     what fails                                    what happens                     constants
     a batch, while other writes succeed           it is split and repeated         PARTS, FEW
@@ -53,7 +53,7 @@ NO_STOP: Mapping[str, Any] = {
     "failures": 0,
 }
 
-# Seconds between two attempts while a person has to act; the waits grow.
+# Seconds between two attempts of a call that Monday refused until a person acts; the waits grow.
 PERSON_WAITS = (60, 300, 900, 3_600)
 
 # An invalid read stays invalid until NPD Sync or the version of Monday's API changes.
@@ -175,12 +175,12 @@ def seconds_until_retry(since: datetime | None) -> float:
     They are more on plans where probes would use over a tenth of the day's calls.
     """
     elapsed = (sync_now() - since).total_seconds() if since else 0
-    spent = 0
+    next_attempt = 0
     for wait in PERSON_WAITS:
-        spent += wait
-        if elapsed < spent:
+        next_attempt += wait
+        if elapsed < next_attempt:
             return wait
-    # They share that tenth, so each waits longer.
+    # All stops share that tenth, so each waits longer.
     stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
     return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.PROBE_CALLS * max(1, stops)))
 
@@ -189,7 +189,7 @@ def make_waiting_writes_due() -> None:
     """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-    # A create that isn't found after this time never took effect.
+    # A create that was sent before this time and isn't found never took effect.
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
     if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
@@ -231,7 +231,7 @@ class FailedDocument:
 class Judgement:
     """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
-    is_at_fault: bool = False  # its records are; for a single one this counts as an attempt
+    is_at_fault: bool = False  # its records are; if it has only one, this counts as an attempt
     wait_seconds: float = 0
     ends_pass: bool = False  # nothing more is sent in this pass
     waits_for: choices.WaitsFor = choices.WaitsFor.WRITES
@@ -264,7 +264,7 @@ def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
 
 
 def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
-    """Judge the failed documents of one pass, and stop all writes if no other write succeeded in between.
+    """Judge each failed document of one pass, and stop all writes if no other write succeeded in between.
 
     With `others_written`, the same pass has written other records.
     """
@@ -280,7 +280,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
             at_fault = [document for document in failed if document.records <= records_at_fault]
         unexplained = [document for document in failed if document not in at_fault]
         outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
-    # The only failed record may have the next turn; of several, each waits for one of its own.
+    # A single failed record gets the next free turn, which may be now; of several, the first gets the turn after it.
     place = 0 if len(failed) == 1 else 1
     judgements = []
     for document in failed:
@@ -314,7 +314,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         # A record that fails again is at fault if Monday's error names it.
         is_at_fault = bool(only_record) and (is_first or error.path_alias is not None)
     else:
-        # A stop begins with the shortest wait, unless an outage of everything interrupted it.
+        # Without `failed_record`, several failures were a stop, which goes on; a new one begins with the shortest wait.
         was_stopped = account.write_failures > 1 and not account.failed_record
         account.write_failures = account.write_failures + 1 if was_stopped else 2
         account.failed_record = ""
@@ -357,7 +357,7 @@ def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) ->
 
 
 def resume_writes(account: MondayAccount) -> None:
-    """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
+    """After a successful write, end the stop, wake the jobs that waited for it, and forget the failures."""
     if not account.write_failures:
         return
     if account.are_only_writes_stopped:

@@ -201,8 +201,7 @@ def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *
     if lost_updates.has_news(settled):
         settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))
     after = sync_state_after(settled, before, facts.now)
-    compared = after.keys() - {"seen", "sync_direction"}
-    if any(after[name] != getattr(before, name) for name in compared):
+    if any(after[name] != getattr(before, name) for name in after.keys() - {"seen", "sync_direction"}):
         return False
     # Dropping expired entries is no reason for a pass, so only the newest values are compared.
     is_seen = all(
@@ -359,10 +358,10 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     for item_id, question in questions.items():
         yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
     for conflict in plan.facts.conflicts:
-        is_answered = reports.RECORD_KEY in conflict.resolutions
         if conflict.kind != ConflictKind.IDENTITY or conflict.monday_item_id in questions:
             continue
-        if wants_new_item(plan.facts) and is_answered and not plan.left_out:
+        is_answered = reports.RECORD_KEY in conflict.resolutions
+        if is_answered and wants_new_item(plan.facts) and not plan.left_out:
             # The answer “none of them” is applied once the record has its own item.
             if plan.link_to is not None or _has_read_own_item(plan):
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
