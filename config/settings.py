@@ -283,7 +283,7 @@ if DEMO and not EMAIL_HOST:
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
-GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
+REMOVED_ITEM_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
 # A person deletes fewer records in an hour than these; a script or a wrong filter deletes more.
 GUARD_RECORDS = env("SYNC_GUARD_RECORDS")
 GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
@@ -403,7 +403,7 @@ SCHEDULE = (
     Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
-    # Once a night (sync/operations/comparison.py); the task runs often, in case Monday is away.
+    # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
     Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
     Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),

@@ -88,7 +88,7 @@ _AFTER_QUIET_TIME = {
 def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
     """Return what will happen, and when, to records whose items were archived, deleted or moved."""
     # The quiet time: who removed items by mistake can restore them before anything follows.
-    until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
+    until = noticed + timedelta(seconds=settings.REMOVED_ITEM_QUIET_SECONDS) if noticed else now
     if until <= now or link is None:
         return "Nothing is synced until somebody chooses here, or restores the item on Monday."
     # The board's setting doesn't cover moved items: a person decides.

@@ -23,6 +23,7 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
+from sync.operations.setup.selection import is_running
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
 from sync.reconcile import reconcile
@@ -124,7 +125,8 @@ class _Run:
             return
         while True:
             board = grant(entity_type)
-            if not board.is_available or board.link is None:
+            # A running set-up needs the board's lease, and enqueues what it changes.
+            if not board.is_available or board.link is None or is_running(board.link):
                 self._notify_after_batching(board)
                 return
             board_lease = acquire(board.link)
@@ -185,7 +187,7 @@ class _Run:
                 # sweep takes the rest.
                 return bool(claimed)
             board = grant(entity_type)
-            if not board.is_available:
+            if not board.is_available or is_running(board.link):
                 self._notify_after_batching(board)
                 return False
         return True

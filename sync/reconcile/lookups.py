@@ -40,7 +40,7 @@ def settings_with(account: MondayAccount | None) -> field_values.PassSettings:
     return field_values.PassSettings(
         region=(account.phone_region if account else "") or settings.DEFAULT_PHONE_REGION,
         time_zone=(account.time_zone if account else "") or "UTC",
-        gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
+        removed_item_quiet_seconds=float(settings.REMOVED_ITEM_QUIET_SECONDS),
         tombstone_days=settings.TOMBSTONE_DAYS,
         loop_times=settings.LOOP_TIMES,
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
