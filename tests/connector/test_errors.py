@@ -15,9 +15,9 @@ SANDBOX = ROOT / "sandbox"
 
 
 @pytest.mark.parametrize("kind", errors.KINDS.values(), ids=str)
-def test_what_may_have_been_applied_may_be_tried_again_and_everybody_is_told_what_to_do(kind: ErrorKind) -> None:
+def test_what_may_have_been_applied_keeps_mondays_wait_and_everybody_is_told_what_to_do(kind: ErrorKind) -> None:
     assert kind.outcome_unknown is (kind.scope is Scope.TRANSPORT)
-    assert kind.retry or not kind.outcome_unknown
+    assert kind.keeps_wait or not kind.outcome_unknown
     assert kind.advice.endswith(".")
 
 
