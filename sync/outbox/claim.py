@@ -307,8 +307,8 @@ def claim(
     """Claim up to `size` records with a due row; raises LeaseLost.
 
     `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, `skip_saves`
-    those of saves, unless their record has another one. Records with an open intent are left out until its deadline, with an unanswered create until
-    its outcome is known.
+    those of saves, unless their record has another one. Records with an open intent are left out until its deadline,
+    with an unanswered create until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size}
