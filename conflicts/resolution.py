@@ -20,7 +20,7 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
-from sync.outbox.queue_rows import enqueue
+from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.records import authors
 from sync.state.record_fields import typed_value

@@ -87,7 +87,7 @@ class BoardLink(models.Model):
     )
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
-    # Its members are listed in operations/setup/run.py.
+    # Its members are listed in operations/setup/__init__.py.
     setup: models.JSONField[Any, Any] = models.JSONField(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
