@@ -258,21 +258,19 @@ class Control:
         return self._api.limits.to_json()
 
     def change_plan(
-        self, used: int | None = None, others: int = 0, lag: int | None = None, headers: bool | None = None, **plan: Any
+        self, used: int | None = None, others: int = 0, lag: int | None = None, **plan: Any
     ) -> dict[str, Any]:
-        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?, headers?}`.
+        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?}`.
 
         Without a `plan` (null) nothing is refused; single limits replace the plan's own. `used` sets the calls of
         today; `others` adds calls of the account's other tokens; `lag` is the age of `platform_api`'s figures in
-        seconds; `headers` switches the RateLimit headers of answers.
+        seconds.
         """
         limits = self._api.limits
         # Before `used` and `others`, because a new plan begins new windows and keeps the day's calls.
         if plan:
             name = plan.pop("plan", limits.plan.name if limits.plan else None)
             limits.set_plan(api_limits.plan_from(name, plan))
-        if headers is not None:
-            limits.shows_headers = headers
         if lag is not None:
             limits.set_lag(lag)
         if used is not None:
