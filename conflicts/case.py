@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from conflicts.effects import Effect, Sides, effect_of, same_text
+from conflicts.lifecycle import Effect, Sides, effect_of, same_text
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
 from conflicts.text_diff import TextPart, both_texts, diff_parts

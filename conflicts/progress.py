@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from conflicts.effects import applied_effect, selection_effect
 from conflicts.history import quote_value
-from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts
+from conflicts.lifecycle import CLOSING_NOTE, applied_effect, chosen_option, resolved_parts, selection_effect
 from conflicts.models import CLOSED_ITSELF, SyncConflict
 from conflicts.reports import RECORD_KEY
 from sync.kernel import grouped, humanize

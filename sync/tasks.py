@@ -9,8 +9,8 @@ from sync.limits import breaker
 from sync.operations.comparison import compare_due_boards
 from sync.operations.notifications import notify_people
 from sync.operations.retention import prune
+from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import make_plan
-from sync.operations.setup.run import advance_setups
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete

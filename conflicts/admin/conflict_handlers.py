@@ -13,7 +13,7 @@ from conflicts import rejections, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import sides_seen, undo_choice
 from conflicts.case import LOST_SIDES
-from conflicts.effects import Sides, effect_of
+from conflicts.lifecycle import Sides, effect_of
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, ConflictKind
 from conflicts.text_diff import excerpts

@@ -19,6 +19,7 @@ from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, Sy
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
+from sync.models.state import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
 from sync.reconcile.facts import PassFacts, RecordFacts
@@ -26,7 +27,6 @@ from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_diffe
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import ended_requests
-from sync.records import blocked_fields
 
 
 def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def sync_status(
         return RecordSyncStatus.CONFLICT
     if not plan.is_settled or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
-    if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, sync_state["blocked_fields"].values())):
+    if has_open_work or plan.reason or any(map(is_blocking, sync_state["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in sync_state["altered"].items() if not entry.get("lossless")}
@@ -144,7 +144,7 @@ def sync_status(
         field_plan.decision.action is not Action.NOTHING and key not in sync_state["base"]
         for key, field_plan in plan.plans.items()
         if field_plan.mapping.column_id and not field_plan.is_relation_skipped
-        if blocked_fields.KEPT_BY not in sync_state["blocked_fields"].get(key, {})
+        if KEPT_BY not in sync_state["blocked_fields"].get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 

@@ -27,9 +27,8 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox import finish, notify
+from sync.outbox import finish, mark_pending_with_jobs, notify
 from sync.outbox.pauses import locked_pause
-from sync.outbox.queue_rows import mark_pending_with_jobs
 from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
