@@ -433,7 +433,7 @@ _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
     WHERE job.status = 'pending' AND link.board_id <> ''
       AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
-      AND job.waits_for = %(writes)s
+      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for = %(writes)s)
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
@@ -472,6 +472,15 @@ def begin_probe() -> bool:
     now = sync_now()
     until = now + timedelta(seconds=PROBE_SECONDS)
     return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
+
+
+def release_unused_probe() -> bool:
+    """Make the next probe due now if this one's record needed no write; return whether that was so.
+
+    A write that failed has set both times again, and one that succeeded has ended the stop.
+    """
+    began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
+    return bool(_stopped_account().filter(write_failed_at=began_at).update(stopped_until=SyncNow()))
 
 
 def _account_to_probe() -> models.QuerySet[MondayAccount]:
