@@ -33,9 +33,9 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"

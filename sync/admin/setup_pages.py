@@ -23,7 +23,7 @@ from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
 from sync.admin.setup_forms import BoardsForm, FieldsForm
-from sync.api.callers import monday_throttle_reason
+from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotPossible
