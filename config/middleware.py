@@ -32,9 +32,11 @@ log = structlog.get_logger(__name__)
 # The addresses that programs call begin with these.
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 
-# Here, and on the pages for signing in, no page has the admin's frame, whose scripts the security policy of these
-# addresses stops.
-WITHOUT_FRAME = (*FOR_PROGRAMS, "/accounts/")
+# The pages for signing in.
+SIGN_IN = "/accounts/"
+
+# Here no page has the admin's frame, whose scripts the security policy of these addresses stops.
+WITHOUT_FRAME = (*FOR_PROGRAMS, SIGN_IN)
 
 
 @dataclass(frozen=True)
@@ -215,11 +217,17 @@ IMPOSSIBLE_VALUE = (
     OverflowError,
 )
 
+# Raised by allauth if a passkey's answer wasn't written by a browser.
+MALFORMED_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 class ImpossibleValueMiddleware(MiddlewareMixin):
     """Answers 400 instead of 500 if a request has a value that Python or the database can't read."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if request.path_info.startswith(SIGN_IN):
+            is_malformed = "credential" in request.POST and isinstance(exception, MALFORMED_PASSKEY)
+            return bad_request(request) if is_malformed else None
         if not request.path_info.startswith("/admin/"):
             return None
         errors: tuple[type[Exception], ...] = IMPOSSIBLE_VALUE

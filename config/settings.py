@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,6 @@ from config import environment
 from config.environment import env, load_or_create_secrets
 from config.logs import logging_config, scrubbed_event
 from config.navigation import UNFOLD  # noqa: F401 - a setting
-from sync.kernel.scheduled_jobs import Job
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -283,7 +283,7 @@ if DEMO and not EMAIL_HOST:
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
-GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
+REMOVED_ITEM_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
 # A person deletes fewer records in an hour than these; a script or a wrong filter deletes more.
 GUARD_RECORDS = env("SYNC_GUARD_RECORDS")
 GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
@@ -303,7 +303,7 @@ SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.errors.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "sync.api.callers.ApiTokenAuthentication",
+        "sync.api.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -331,7 +331,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.reports.ConflictKind",
-        "ConflictStateEnum": "conflicts.progress.STATES",
+        "ConflictStateEnum": "conflicts.case.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "SyncStateStatusEnum": "sync.choices.SyncStatus",
@@ -395,6 +395,18 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
+
+@dataclass(frozen=True)
+class Job:
+    """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
+
+    name: str
+    task: str
+    description: str
+    every: tuple[int, str] | None = None
+    at: tuple[int, int] | None = None
+
+
 # The initial schedule. Administrators change it on the page “Schedule”.
 SCHEDULE = (
     Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
@@ -403,7 +415,7 @@ SCHEDULE = (
     Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
-    # Once a night (sync/operations/comparison.py); the task runs often, in case Monday is away.
+    # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
     Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
     Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),

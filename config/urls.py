@@ -1,16 +1,23 @@
 """The site's URLs."""
 
+from collections.abc import Callable
+
+import structlog
 import unfold.sites
 from allauth.account import views as account
 from allauth.account.decorators import reauthentication_required, secure_admin_login
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.helpers import render_authentication_error
 from allauth.socialaccount.providers.openid_connect import views as provider
 from allauth.socialaccount.views import login_cancelled
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
+from requests import RequestException
 
 from config import help_pages, middleware
 from config.navigation import settings_page
@@ -20,9 +27,27 @@ from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 
+log = structlog.get_logger(__name__)
+
+
 sign_in = account.LoginView.as_view(
     extra_context={"is_demo": lambda: settings.DEMO, "has_accounts": User.objects.exists}
 )
+
+
+def with_provider_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Show allauth's error page if the identity provider doesn't answer the view, or answers with nonsense."""
+
+    def wrapped(request: HttpRequest, provider_id: str) -> HttpResponse:
+        try:
+            return view(request, provider_id)
+        except (RequestException, AttributeError, LookupError, TypeError, ValueError) as error:
+            log.warning("the identity provider can't be asked", error=type(error).__name__)
+            app = get_adapter().get_provider(request, provider_id)
+            answer: HttpResponse = render_authentication_error(request, app, exception=error)
+            return answer
+
+    return wrapped
 
 
 # Unfold would keep search results for five minutes, even after a permission was removed or a person was erased.
@@ -44,8 +69,12 @@ ACCOUNT_ADDRESSES = [
     path("password/set/", reauthentication_required(account.password_set), name="account_set_password"),
     path("sessions/", include("allauth.usersessions.urls")),
     path("2fa/", include("allauth.mfa.urls")),
-    path("oidc/<str:provider_id>/login/", provider.login, name="openid_connect_login"),
-    path("oidc/<str:provider_id>/login/callback/", provider.callback, name="openid_connect_callback"),
+    path("oidc/<str:provider_id>/login/", with_provider_errors(provider.login), name="openid_connect_login"),
+    path(
+        "oidc/<str:provider_id>/login/callback/",
+        with_provider_errors(provider.callback),
+        name="openid_connect_callback",
+    ),
     path("oidc/cancelled/", login_cancelled, name="socialaccount_login_cancelled"),
 ]
 

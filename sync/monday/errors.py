@@ -39,7 +39,7 @@ class ErrorKind:
     code: str
     scope: Scope
     advice: str  # what to do next, for people
-    retry: bool = False  # whether the same call may succeed later
+    keeps_wait: bool = False  # whether the wait that Monday named counts; stops and jobs decide what is tried again
     words: str = ""  # replaces Monday's own message where that doesn't help people
     # What only the server's administrator can do: for logs, commands and the fold of that name, on no page.
     for_administrator: str = ""
@@ -126,7 +126,10 @@ BOARD_FORBIDDEN = ErrorKind(
 )
 BOARD_FULL = ErrorKind("board_full", Scope.BOARD, "Archive items on the board, or ask Monday for a higher limit.")
 BOARD_LOCKED = ErrorKind(
-    "board_locked", Scope.BOARD, "Something else is changing the board. NPD Sync tries again by itself.", retry=True
+    "board_locked",
+    Scope.BOARD,
+    "Something else is changing the board. NPD Sync tries again by itself.",
+    keeps_wait=True,
 )
 GROUP_NOT_FOUND = ErrorKind(
     "group_not_found",  # the group for new items, so none can be created
@@ -181,7 +184,7 @@ ACCOUNT_BLOCKED = ErrorKind(
     "account_blocked",
     Scope.ACCOUNT,
     "Monday has blocked the API for a while. NPD Sync tries again by itself.",
-    retry=True,
+    keeps_wait=True,
 )
 VERSION_REJECTED = ErrorKind(
     "version_rejected",
@@ -221,39 +224,41 @@ CURSOR_EXPIRED = ErrorKind(
     "cursor_expired",  # a page's cursor is older than an hour
     Scope.DOCUMENT,
     "NPD Sync lists the board again from the first page.",
-    retry=True,
+    keeps_wait=True,
 )
 
 # A limit was reached, and nothing was carried out.
 
 # Of the minute's requests, of those at a time, or of our network address. If it left out one field of an answer, that
 # field's null says nothing about the value.
-LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, retry=True)
-COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, retry=True)  # the minute's points
+LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, keeps_wait=True)
+COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, keeps_wait=True)  # the minute's points
 DAILY_LIMIT_REACHED = ErrorKind(
     "daily_limit_reached",  # until 00:00 UTC
     Scope.LIMIT,
     "Sync goes on by itself at midnight UTC.",
-    retry=True,
+    keeps_wait=True,
     words="Today's calls to Monday are used up",
 )
 # Never sent, because our own quota is used up. The message is whole sentences: which limit, until when.
 QUOTA_EXHAUSTED = ErrorKind(
-    "quota_exhausted", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", retry=True
+    "quota_exhausted", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", keeps_wait=True
 )
 # Never sent, because our process is shutting down; another process makes the call.
-SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", retry=True)
+SHUTTING_DOWN = ErrorKind(
+    "shutting_down", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", keeps_wait=True
+)
 NEVER_SENT = (QUOTA_EXHAUSTED, SHUTTING_DOWN)
 
 # The outcome of the request is unknown.
 
-TIMED_OUT = ErrorKind("timed_out", Scope.TRANSPORT, _READS_FIRST, retry=True)
-CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, retry=True)  # after it was made
+TIMED_OUT = ErrorKind("timed_out", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True)
+CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True)  # after it was made
 SERVER_FAILED = ErrorKind(
     "server_failed",  # HTTP 5xx, or an internal error in the answer
     Scope.TRANSPORT,
     "Nothing is lost. NPD Sync tries again by itself.",
-    retry=True,
+    keeps_wait=True,
 )
 FIREWALL_REJECTED = ErrorKind(
     # HTTP 403 with a page instead of JSON, from a firewall before the API that may object to a single value. Monday's
@@ -262,27 +267,29 @@ FIREWALL_REJECTED = ErrorKind(
     "firewall_rejected",
     Scope.TRANSPORT,
     "NPD Sync tries again by itself, in smaller parts. “Jobs” names a record that Monday refuses alone.",
-    retry=True,
+    keeps_wait=True,
 )
-STILL_RUNNING = ErrorKind("still_running", Scope.TRANSPORT, _READS_FIRST, retry=True)  # under the same key
-UNREADABLE_ANSWER = ErrorKind("unreadable_answer", Scope.TRANSPORT, _READS_FIRST, retry=True)  # 200, but no GraphQL
+STILL_RUNNING = ErrorKind("still_running", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True)  # under the same key
+UNREADABLE_ANSWER = ErrorKind(
+    "unreadable_answer", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True
+)  # 200, but no GraphQL
 LOG_SHAPE_CHANGED = ErrorKind(
     "log_shape_changed",  # an activity log of another API version
     Scope.TRANSPORT,
     "Until an administrator sets another version of Monday's API, what webhooks missed is found at night, and an edit "
     "that was overwritten is not noticed.",
-    retry=True,
+    keeps_wait=True,
     for_administrator="Set MONDAY_API_VERSION to 2026-10, or update NPD Sync.",
 )
 # A mutation was answered by errors without `data`; its successful parts stay, but aren't listed. Reported for several
 # aliased mutations in one request (community topic 109452, 2025-02).
-ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, retry=True)
+ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True)
 
 UNREACHABLE = ErrorKind(
     "unreachable",
     Scope.UNREACHABLE,
     "NPD Sync tries again by itself.",
-    retry=True,
+    keeps_wait=True,
     for_administrator="Check the network and MONDAY_API_URL.",
 )
 
@@ -529,7 +536,7 @@ def translate_error(
         code=details.code,
         request_id=request_id,
         http_status=http_status,
-        wait_seconds=wait if kind.retry else None,
+        wait_seconds=wait if kind.keeps_wait else None,
         path=details.path,
         column_id="name" if kind is NAME_REJECTED else _text(column_id),
         columns=details.broken if kind is RULES_BROKEN else None,

@@ -20,6 +20,8 @@ MAX_ROWS = 5_000
 MAX_COLUMNS = 200
 # Bytes of an XLSX file's parts once unpacked.
 MAX_UNPACKED = 50_000_000
+# XML tags of an XLSX file's parts: reading one takes up to 500 bytes of memory, however short it is.
+MAX_TAGS = 2_500_000
 # Excel's own limit; a larger number of a row is made up, and the rows before it would be filled in.
 MAX_SHEET_ROWS = 1_048_576
 
@@ -155,8 +157,7 @@ def _workbook_rows(content: bytes) -> Iterator[list[str]]:
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-                raise FileError("The workbook is too large once unpacked. Copy the rows into a new file, or split it.")
+            _check_parts(packed)
         # Read row by row and in these columns only, so that a cell far out takes no memory.
         book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
@@ -170,6 +171,22 @@ def _workbook_rows(content: bytes) -> Iterator[list[str]]:
         raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
 
 
+def _check_parts(packed: zipfile.ZipFile) -> None:
+    """Raise FileError if reading a workbook's parts would take much memory or time."""
+    too_large = FileError("The workbook is too large once unpacked. Copy the rows into a new file, or split it.")
+    if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
+        raise too_large
+    tags = 0
+    for part in packed.infolist():
+        text = packed.read(part).replace(b"\0", b"")  # UTF-16 has a NUL beside each letter of a tag
+        # Office programs write none (ECMA-376, part 2). Its entities could make a file a hundred times as long.
+        if b"<!DOCTYPE" in text:
+            raise FileError("The workbook has a DOCTYPE, which no spreadsheet program writes. Save it again.")
+        tags += text.count(b"<")
+    if tags > MAX_TAGS:
+        raise too_large
+
+
 def _cell_text(value: Any) -> str:
     """Return a cell's value as text: whole numbers without a point, dates as 2026-11-20."""
     if value is None:
@@ -178,5 +195,6 @@ def _cell_text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
-    # Excel escapes characters that XML can't hold, as _x0000_, which PostgreSQL can't store.
-    return str(unescape(str(value))).replace("\0", "")
+    # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character, nor half of one.
+    text = str(unescape(str(value))).replace("\0", "")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -23,6 +23,7 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
+from sync.operations.setup.selection import is_running
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
 from sync.reconcile import reconcile
@@ -124,7 +125,8 @@ class _Run:
             return
         while True:
             board = grant(entity_type)
-            if not board.is_available or board.link is None:
+            # A running set-up needs the board's lease, and enqueues what it changes.
+            if not board.is_available or board.link is None or is_running(board.link):
                 self._notify_after_batching(board)
                 return
             board_lease = acquire(board.link)
@@ -159,6 +161,8 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
+        # While writes are stopped, saves only wait to be a probe each, so that none costs a read of its own.
+        reads_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
@@ -173,19 +177,23 @@ class _Run:
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
-                probe = _claim_probe(board_lease, only_urgent=only_urgent) if board.are_writes_stopped else []
+                is_stopped = board.are_writes_stopped
+                may_probe = is_stopped and not reads_saves
+                probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
-                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=board.are_writes_stopped
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=is_stopped, skip_saves=may_probe
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
+            # If the probe's record needed no write, others may not either: one pass reads them all.
+            reads_saves = bool(probe) and stops.release_unused_probe()
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
                 return bool(claimed)
             board = grant(entity_type)
-            if not board.is_available:
+            if not board.is_available or is_running(board.link):
                 self._notify_after_batching(board)
                 return False
         return True

@@ -145,7 +145,7 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     """Defer a deleted record with a missing item until the quiet time is over, then end it."""
     since = plan.facts.sync_state.removed_since or now
     plan = plan.with_state(removed_since=since)
-    seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
+    seconds = settings.removed_item_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)

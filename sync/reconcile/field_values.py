@@ -124,7 +124,7 @@ class PassSettings:
 
     region: str = "US"  # the country of phone numbers without a country code
     time_zone: str = "UTC"  # that of the token's user, in which times are converted to days
-    gone_quiet_seconds: float = 600
+    removed_item_quiet_seconds: float = 600
     tombstone_days: int = 30
     loop_times: int = 5
     new_item_wait_seconds: float = 300

@@ -219,9 +219,9 @@ def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now
 def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
     """Return how long the record still waits; a missing item has to be missed by several passes."""
     since, passes = _seen_removed(facts, now)
-    wait = settings.gone_quiet_seconds - (now - since).total_seconds()
+    wait = settings.removed_item_quiet_seconds - (now - since).total_seconds()
     if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
-        wait = max(wait, settings.gone_quiet_seconds)
+        wait = max(wait, settings.removed_item_quiet_seconds)
     return wait
 
 

@@ -33,8 +33,7 @@ from sync.monday.board_events import (
     parse_event,
     verify_jwt,
 )
-from sync.outbox import notify
-from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
+from sync.outbox import ITEM_UPSERT, RECORD_UPSERT, mark_pending, notify
 from sync.registry import configured_board_id
 
 log = structlog.get_logger(__name__)
@@ -52,7 +51,7 @@ DUPLICATE = "again"
 NO_BOARD = "no board link: no record type is linked to this board"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
 
-# The quiet time before an unmatched item's pass: people fill in a row cell by cell.
+# The wait before an unmatched item's pass: people fill in a row cell by cell.
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 
 # Deliveries a minute for one item that wake its record at once. Each further one delays the next pass by a second, up

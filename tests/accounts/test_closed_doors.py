@@ -97,6 +97,13 @@ def test_only_who_is_signed_in_gets_pages_that_may(admin_client: Client) -> None
     assert scripts(admin_client.post("/admin/logout/")) == "'self'"
 
 
+@pytest.mark.parametrize("credential", ['{"id": "x"}', "[" * 5_000])
+def test_what_no_browser_wrote_as_a_passkey_is_no_failure_of_ours(client: Client, db: None, credential: str) -> None:
+    passkey = "/accounts/2fa/webauthn/login/"
+    client.get(passkey, headers={"X-Requested-With": "XMLHttpRequest"})
+    assert client.post(passkey, {"credential": credential}).status_code == 400
+
+
 @pytest.mark.parametrize("address", ["/accounts/login/", "/admin/", "/api/v1/contacts/"])
 def test_a_session_that_no_database_can_hold_is_no_failure_of_ours(client: Client, db: None, address: str) -> None:
     assert client.get(address, headers={"Cookie": 'sessionid="abcdefghij\\000k"'}).status_code == 400

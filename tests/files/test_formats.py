@@ -11,7 +11,15 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.operations.file_formats import MAX_ROWS, MAX_UNPACKED, AnyFile, FileError, escape_formula, unescape_formula
+from sync.operations.file_formats import (
+    MAX_ROWS,
+    MAX_TAGS,
+    MAX_UNPACKED,
+    AnyFile,
+    FileError,
+    escape_formula,
+    unescape_formula,
+)
 from tests.files.conftest import counts, exported, preview
 from tests.support.people import staff_who_may
 
@@ -87,6 +95,12 @@ def test_a_workbook_is_read_as_a_person_sees_it() -> None:
     assert (row["Name"], row["A"]) == ("Ann", "7")
 
 
+def test_half_a_character_in_a_workbook_is_replaced(browser: Client) -> None:
+    content = changed(sheet(["Name", "Notes"], ["Ann", "a HALF b BOTH"]), "xl/sharedStrings.xml", b"HALF", b"_xD800_")
+    content = changed(content, "xl/sharedStrings.xml", b"BOTH", b"_xD83D__xDE00_")
+    assert "a \ufffd b \U0001f600" in preview(browser, content).content.decode()
+
+
 def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
@@ -99,8 +113,12 @@ def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
 PART = "xl/worksheets/sheet1.xml"
 
 
-def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
-    end = b"</sheetData>" + b" " * 50_000_001
+@pytest.mark.parametrize(
+    "end",
+    [b"</sheetData>" + b" " * 50_000_001, b"<row>" + b"<c/>" * 2_500_000 + b"</row></sheetData>"],
+    ids=["white space without end", "countless short tags"],
+)
+def test_a_workbook_that_would_fill_the_memory_is_refused(end: bytes) -> None:
     with pytest.raises(FileError, match="too large once unpacked"):
         AnyFile().create_dataset(changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", end))
 
@@ -108,7 +126,20 @@ def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
 def test_a_workbook_of_as_many_rows_as_may_be_and_many_full_columns_is_far_from_too_large() -> None:
     rows = [[f"{row}-{column}" for column in range(60)] for row in range(MAX_ROWS // 10)]
     packed = zipfile.ZipFile(io.BytesIO(sheet(*rows)))
-    assert 10 * sum(part.file_size for part in packed.infolist()) < MAX_UNPACKED / 2
+    unpacked = [packed.read(name) for name in packed.namelist()]
+    assert 10 * sum(map(len, unpacked)) < MAX_UNPACKED / 2
+    assert 10 * sum(part.count(b"<") for part in unpacked) < MAX_TAGS
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("entity", ["'Ann'", "SYSTEM 'file:///etc/passwd'"])
+def test_a_workbook_that_defines_entities_is_refused(encoding: str, entity: str) -> None:
+    content = sheet(["Name"], ["Ann"])
+    part = zipfile.ZipFile(io.BytesIO(content)).read(PART).decode()
+    head = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE x [<!ENTITY a {entity}>]>"
+    _, _, body = part.partition("?>")
+    with pytest.raises(FileError, match="DOCTYPE"):
+        AnyFile().create_dataset(changed(content, PART, part.encode(), (head + body).encode(encoding)))
 
 
 @pytest.mark.parametrize("place", [b"XFD3", b"XFD1048576", b"A999999999999"])

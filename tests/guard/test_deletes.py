@@ -38,7 +38,7 @@ def archived(world: World, settings: Any) -> list[Contact]:
     for contact in contacts:
         world.sandbox.act("archive", item_id=contact.monday_id)
     world.hear()
-    world.work(seconds=settings.GONE_QUIET_SECONDS + 60)
+    world.work(seconds=settings.REMOVED_ITEM_QUIET_SECONDS + 60)
     return contacts
 
 

@@ -4,8 +4,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.operations import worker
 from sync.operations.setup.board_setup import set_up_all
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_key
@@ -61,6 +63,19 @@ def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizar
     assert "Changed mappings: Phone, Role." in wizard.get("plan/")
     wizard.apply()
     assert FieldMapping.objects.get(key="role_title").rule == "ask"
+
+
+def test_a_started_set_up_gets_the_board_before_the_jobs_that_wait(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.apply()
+    worker.work()
+    Contact.objects.update(role_title="Chair")
+    wizard.change(rule_phone="npd_wins")
+    wizard.start()
+    assert worker.work().checked == 0
+    wizard.work()
+    assert started()["state"] == "done"
+    assert worker.work().checked
 
 
 def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: Wizard) -> None:
@@ -124,7 +139,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     for step in (
         "sync.operations.setup.board_setup.board_columns.inspect_board",
         "sync.operations.setup.board_setup.register_webhooks",
-        "sync.operations.setup.run.enqueue_items",
+        "sync.operations.setup.enqueue_items",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(step, dies)
