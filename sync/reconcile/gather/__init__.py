@@ -14,7 +14,7 @@ from uuid import UUID
 from sync import choices
 from sync.boards import board_columns
 from sync.limits import board_call, connector
-from sync.models import ApprovalRequest
+from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
@@ -176,8 +176,11 @@ class Gatherer:
     def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
-        items = self.items_by_id(board, sorted(expected))
-        removed = set[str]()
+        # What a pass has found removed isn't asked for with each pass of a record that names it.
+        states = SyncMetadata.objects.filter(remote_id__in=list(expected))
+        known = states.exclude(remote_state__in=("", field_values.ACTIVE)).values_list("remote_id", flat=True)
+        removed = {str(item_id) for item_id in known}
+        items = self.items_by_id(board, sorted(expected.keys() - removed))
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
