@@ -278,7 +278,9 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if entry not in fitting
     ]
     # One button never does both deletions and emptied fields.
-    fitting = [entry for entry in fitting if entry.act(code) == fitting[0].act(code)]
+    others = [entry for entry in fitting if entry.act(code) != fitting[0].act(code)]
+    left_alone += [f"“{entry.name}” is left alone: it asks something else. Choose it by itself." for entry in others]
+    fitting = [entry for entry in fitting if entry not in others]
     waiting = len(fitting)
     fitting = fitting[: ACTS[code].max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
@@ -291,7 +293,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
 
     def question() -> confirmed_action.Question:
         page = handler.question(request, fitting)
-        effects = list(page.effects)
+        effects = [*page.effects, *humanize.first_few(left_alone)]
         if waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{waiting:,} wait. {limit}")
