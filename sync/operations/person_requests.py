@@ -13,8 +13,7 @@ from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.operations.setup import board_setup
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue, enqueue_comparison
+from sync.outbox import enqueue, enqueue_comparison, notify
 from sync.records import authors, availability
 from sync.registry import link_of
 
