@@ -18,8 +18,8 @@ from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
 from conflicts.case import RecordContext
-from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
+from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.reports import ConflictKind
 from sync import registry
@@ -28,13 +28,14 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
+from sync.models.state import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.reconcile.lost_updates import last_observed
-from sync.records import authors, blocked_fields
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
+from sync.records import authors
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
@@ -52,14 +53,14 @@ class Rejection:
         self.sync_state = context.sync_state
 
     @classmethod
-    def of(cls, field_ref: blocked_fields.FieldRef) -> Rejection | None:
+    def of(cls, field_ref: FieldRef) -> Rejection | None:
         """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
         context = RecordContext(entity_type, entity_id)
         return cls(context, key) if key in context.mapped and context.record is not None else None
 
     @property
-    def field_ref(self) -> blocked_fields.FieldRef:
+    def field_ref(self) -> FieldRef:
         return self.context.entity_type, self.context.entity_id, self.key
 
     @property
@@ -67,7 +68,7 @@ class Rejection:
         """The sync state's entry of the rejection; empty if the value or the column has changed since."""
         entry = self.sync_state.blocked_fields.get(self.key) if self.sync_state else None
         # An entry without a value is about no value.
-        if not entry or not blocked_fields.is_rejected(entry) or not entry.get("local"):
+        if not entry or not is_rejected(entry) or not entry.get("local"):
             return {}
         is_current = field_values.still_holds(self.record, entry["local"]) and self.field.is_current(entry)
         return dict(entry) if is_current else {}
@@ -80,7 +81,7 @@ class Rejection:
     @property
     def kept_by(self) -> Mapping[str, Any]:
         """Who kept the value different, and when; empty if nobody did."""
-        return dict(self.entry.get(blocked_fields.KEPT_BY, {}))
+        return dict(self.entry.get(KEPT_BY, {}))
 
     @property
     def needs_answer(self) -> bool:
@@ -144,7 +145,7 @@ class Rejection:
             raise ActionError(f"NPD rejects Monday's value: {why}") from invalid
 
 
-def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
+def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
     """Return the rejections of these fields that exist, with a few queries for each type of records.
 
     `mappings` are those of all boards, with their links.
@@ -170,7 +171,7 @@ def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Seque
     return rejections
 
 
-def last_answer(field_ref: blocked_fields.FieldRef) -> Decision | None:
+def last_answer(field_ref: FieldRef) -> Decision | None:
     """Return the last answer about this field, unless it was undone."""
     entity_type, entity_id, key = field_ref
     answers = Decision.objects.filter(kind=DECISION_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
@@ -182,16 +183,16 @@ def last_answer(field_ref: blocked_fields.FieldRef) -> Decision | None:
 
 def can_undo(answer: Decision) -> bool:
     """Whether the answer changed a value or keeps a difference; `undo_answer` checks the rest."""
-    return "raw_before" in answer.values or blocked_fields.KEPT_BY in answer.values
+    return "raw_before" in answer.values or KEPT_BY in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
     """Whether this answer, and no later one, keeps the value different."""
-    mark = answer.values[blocked_fields.KEPT_BY]
+    mark = answer.values[KEPT_BY]
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
 
 
-def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
+def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
     """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
@@ -226,7 +227,7 @@ def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: st
 
 def undo_answer(answer: Decision, *, by: User) -> None:
     """Undo an answer; raises an ActionError with the reason."""
-    if blocked_fields.KEPT_BY not in answer.values:
+    if KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
             raise resolution.InvalidResolution(left_alone[0].refusal)
         return
@@ -236,7 +237,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        blocked_fields.mark_kept_different(rejection.sync_state, rejection.key, None)
+        mark_kept_different(rejection.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -244,12 +245,12 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         resolution.request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
 
 
-def field_ref_of(answer: Decision) -> blocked_fields.FieldRef:
+def field_ref_of(answer: Decision) -> FieldRef:
     assert answer.entity_id is not None
     return answer.entity_type, answer.entity_id, answer.key
 
 
-def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
+def _lock_rejection(field_ref: FieldRef) -> Rejection:
     """Lock the record, then its sync state, and return the rejection."""
     entity_type, entity_id, _key = field_ref
     model = registry.entity(entity_type).model
@@ -266,13 +267,13 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = last_observed(rejection.sync_state, rejection.key)
-    cell = {} if last_read is UNREAD else {blocked_fields.KEPT_REMOTE: last_read}
-    blocked_fields.mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
+    cell = {} if last_read is UNREAD else {KEPT_REMOTE: last_read}
+    mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
     )
-    return _save_answer(rejection, by, sentence, {"choose": NPD, blocked_fields.KEPT_BY: mark})
+    return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
 
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import effects, lifecycle
+from conflicts import lifecycle
 from conflicts.case import RecordContext
 from conflicts.history import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
@@ -20,10 +20,10 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
-from sync.outbox.queue_rows import enqueue
+from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
+from sync.reconcile.lookups import typed_value
 from sync.records import authors
-from sync.state.record_fields import typed_value
 
 
 class InvalidResolution(ActionError):
@@ -38,7 +38,7 @@ class InvalidResolution(ActionError):
 class DecidedTooLate(NotPossible):
     """Nothing was stored because the conflict has changed; `current` has its values by field."""
 
-    def __init__(self, sentence: str, current: Mapping[str, effects.Sides]) -> None:
+    def __init__(self, sentence: str, current: Mapping[str, lifecycle.Sides]) -> None:
         super().__init__(sentence)
         self.current = dict(current)
 
@@ -46,7 +46,7 @@ class DecidedTooLate(NotPossible):
 class NotAsSeen(DecidedTooLate):
     default_code = "stale"
 
-    def __init__(self, labels: str, current: Mapping[str, effects.Sides]) -> None:
+    def __init__(self, labels: str, current: Mapping[str, lifecycle.Sides]) -> None:
         advice = "Check the current values, then choose again."
         super().__init__(f"{labels} changed while you were deciding. {advice}", current)
 
@@ -56,7 +56,7 @@ class NotOpen(DecidedTooLate):
 
 
 Selections = Mapping[str, FieldSelection]
-SeenValues = Mapping[str, effects.Sides]
+SeenValues = Mapping[str, lifecycle.Sides]
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
 
 
@@ -112,9 +112,9 @@ def _empty_problem(context: RecordContext, mapping: FieldMapping) -> str:
     return f"{mapping.label} of {context.name} can't be empty. Choose a side that has a value, or type one."
 
 
-def current_values(conflict: SyncConflict) -> dict[str, effects.Sides]:
+def current_values(conflict: SyncConflict) -> dict[str, lifecycle.Sides]:
     """Return the values of the fields in conflict, and the question about the record under its key."""
-    values: dict[str, effects.Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
+    values: dict[str, lifecycle.Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
     if conflict.is_about_record:
         values[RECORD_KEY] = {"npd": conflict.question, "monday": None}
     return values
@@ -126,7 +126,7 @@ def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen_values or key not in now or not effects.is_same(seen_values[key], now[key])
+        if key not in seen_values or key not in now or not lifecycle.is_same(seen_values[key], now[key])
     ]
     if changed:
         raise NotAsSeen(", ".join(changed), now)
@@ -155,7 +155,7 @@ def field_selections(
     chosen = {
         key: FieldSelection(
             choose=selection.choose,
-            value=effects.normalize_text(selection.value) if selection.choose == CUSTOM else None,
+            value=lifecycle.normalize_text(selection.value) if selection.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
@@ -183,7 +183,7 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     mapping = context.mapped.get(key)
     if mapping is None or context.record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
-    if mapping.required and effects.selection_effect(conflict, key, selection).value is None:
+    if mapping.required and lifecycle.selection_effect(conflict, key, selection).value is None:
         return _empty_problem(context, mapping)
     # Neither side has the lost value of an overwritten edit, so it is checked like a typed one.
     is_lost = selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN
@@ -263,7 +263,7 @@ def resolve(
                 check_may_type(by, conflict.entity_type)
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
-                effect = effects.selection_effect(conflict, key, selection)
+                effect = lifecycle.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
                 history.log("chosen", conflict, key, values, actor=authors.full_name(by), where=effect.where)
         store_resolution(conflict, resolution_type, chosen, history, by=by)

@@ -176,12 +176,9 @@ class Api:
                 # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
                     self.limits.reduce_call()
-                return self._with_limit_headers(response)
+                return response
         except RequestError as refusal:
-            return self._with_limit_headers(self._rejection_response(refusal, call))
-
-    def _with_limit_headers(self, response: web.Response) -> web.Response:
-        return replace(response, headers=response.headers | self.limits.headers())
+            return self._rejection_response(refusal, call)
 
     def _answer(self, request: web.Request, call: Call) -> web.Response:
         api_request = self._parse_request(request, call)
@@ -232,7 +229,7 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = graph.prepare(document["query"], name, version.era)
+        operation = graph.prepare(document["query"], name)
         # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
         key = request.header("Idempotency-Key") if operation.is_mutation else None
         return ApiRequest(request, operation, variables or {}, version, key)

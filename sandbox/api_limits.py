@@ -147,11 +147,7 @@ class Window:
 
     def seconds_left(self, now: float) -> int:
         """Return the seconds until its end, at least 1; its whole length before its first use."""
-        return max(1, math.ceil(self._ends - now)) if self.is_open else self._seconds
-
-    @property
-    def is_open(self) -> bool:
-        return self._ends > 0
+        return max(1, math.ceil(self._ends - now)) if self._ends else self._seconds
 
 
 class Limits:
@@ -162,7 +158,6 @@ class Limits:
         self._lock = threading.Lock()
         self._first_plan = plan
         self.plan = plan
-        self.shows_headers = False
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
         self._running = 0
@@ -181,7 +176,6 @@ class Limits:
     def reset(self) -> None:
         with self._lock:
             self.plan = self._first_plan
-            self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
             self._start_windows()
@@ -267,30 +261,6 @@ class Limits:
     def figures(self) -> Iterator[Usage]:
         with self._lock:
             yield self.usage
-
-    def headers(self) -> dict[str, str]:
-        """Return RateLimit-Policy and RateLimit as Monday's rate-limits page shows them, if `shows_headers`.
-
-        No recorded answer up to 2025-11 has them (github.com/sanifhimani/monday_ruby), so they are off by default.
-        """
-        with self._lock:
-            if self.plan is None or not self.shows_headers:
-                return {}
-            now = self._clock.time()
-            plan = self.plan
-            minute = self._minute.roll(now)
-            points = self._points.roll(now)
-            remaining = [max(0, number) for number in (plan.minute - minute.used, plan.points - points.used)]
-            minute_end = f";t={minute.seconds_left(now)}" if remaining[0] == 0 else ""
-            points_end = f";t={points.seconds_left(now)}" if points.is_open else ""
-            free = max(0, plan.concurrent - self._running)
-        return {
-            "RateLimit-Policy": f'"minuteRate";q={plan.minute};w={MINUTE_SECONDS}, '
-            f'"concurrency";q={plan.concurrent};qu="concurrent-requests", '
-            f'"complexityMinute";q={plan.points};w={MINUTE_SECONDS};qu="content-bytes"',
-            "RateLimit": f'"minuteRate";r={remaining[0]}{minute_end}, "concurrency";r={free}, '
-            f'"complexityMinute";r={remaining[1]}{points_end}',
-        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan, its limits, and how much of them is used."""

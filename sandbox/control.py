@@ -110,13 +110,15 @@ class Control:
             ]
 
     def change_board(
-        self, board_id: int, items_limit: int | None = None, state: str | None = None
+        self, board_id: int, items_limit: int | None = None, state: str | None = None, name: str = ""
     ) -> dict[str, str | int]:
-        """Set how many items a board may hold, or whether it is archived, deleted or active."""
+        """Set how many items a board may hold, its name, or whether it is archived, deleted or active."""
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
                 operations.set_board_state(self._world, model.MAYA_ID, board.id, web.one_of(STATES, state))
+            if name:
+                operations.rename_board(self._world, model.MAYA_ID, board.id, name)
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)
@@ -258,21 +260,19 @@ class Control:
         return self._api.limits.to_json()
 
     def change_plan(
-        self, used: int | None = None, others: int = 0, lag: int | None = None, headers: bool | None = None, **plan: Any
+        self, used: int | None = None, others: int = 0, lag: int | None = None, **plan: Any
     ) -> dict[str, Any]:
-        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?, headers?}`.
+        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?}`.
 
         Without a `plan` (null) nothing is refused; single limits replace the plan's own. `used` sets the calls of
         today; `others` adds calls of the account's other tokens; `lag` is the age of `platform_api`'s figures in
-        seconds; `headers` switches the RateLimit headers of answers.
+        seconds.
         """
         limits = self._api.limits
         # Before `used` and `others`, because a new plan begins new windows and keeps the day's calls.
         if plan:
             name = plan.pop("plan", limits.plan.name if limits.plan else None)
             limits.set_plan(api_limits.plan_from(name, plan))
-        if headers is not None:
-            limits.shows_headers = headers
         if lag is not None:
             limits.set_lag(lag)
         if used is not None:

@@ -12,9 +12,8 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker
 from sync.models import SyncQueue
 from sync.operations.worker import WorkSummary, work
-from sync.outbox import operate, pauses
+from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 
 

@@ -11,8 +11,7 @@ from django.utils.html import format_html
 from conflicts import resolution
 from conflicts.admin.case_screen import screen_url
 from conflicts.case import names_of
-from conflicts.effects import Sides, effect_of
-from conflicts.lifecycle import act_option, side_option
+from conflicts.lifecycle import Sides, act_option, effect_of, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import confirmed_action

@@ -20,9 +20,9 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import case, lifecycle, rejections, resolution
-from conflicts.effects import Effect, Sides
+from conflicts.case import SETTLED, Progress, conflict_progress
+from conflicts.lifecycle import Effect, Sides
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
-from conflicts.progress import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import both_texts
 from sync import attention, registry
@@ -32,8 +32,8 @@ from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 from sync.models import Decision
+from sync.models.state import FieldRef
 from sync.reconcile.field_values import as_uuid
-from sync.records.blocked_fields import FieldRef
 
 URL_NAME = "admin:conflicts_syncconflict"
 

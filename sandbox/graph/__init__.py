@@ -8,7 +8,7 @@ import functools
 import re
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,15 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     InlineFragmentNode,
-    build_ast_schema,
+    build_schema,
     execute_sync,
     parse,
     validate,
     value_from_ast_untyped,
 )
 from graphql.language import (
-    DefinitionNode,
     DocumentNode,
     FragmentDefinitionNode,
-    ObjectTypeDefinitionNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -39,42 +37,24 @@ from sandbox import api_errors
 from sandbox.graph import resolvers
 from sandbox.graph.resolvers import Context
 
-# Of the version 2026-10; a file named after an era holds the types and fields that other versions have instead.
+# Of the version 2026-10.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 
 
 @functools.cache
-def schema(era: str = "") -> GraphQLSchema:
-    """Return the executable part of Monday's schema that the sandbox plays, for an era of API versions."""
-    built = build_ast_schema(_with_changes(era) if era else parse(SCHEMA_FILE.read_text(encoding="utf-8")))
+def schema() -> GraphQLSchema:
+    """Return the executable part of Monday's schema that the sandbox plays."""
+    built = build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     types: dict[str, Any] = dict(built.type_map)
     for name, field in types["Query"].fields.items():
         field.resolve = getattr(resolvers, name)
     # `complexity` is a root field of both.
     for name, field in types["Mutation"].fields.items():
         field.resolve = resolvers.complexity if name == "complexity" else resolvers.mutation_resolver(name)
-    changed = resolvers.CHANGED_FIELDS.get(era, {})
-    for type_name, fields in [*resolvers.FIELDS.items(), *changed.items()]:
+    for type_name, fields in resolvers.FIELDS.items():
         for name, resolve in fields.items():
             types[type_name].fields[name].resolve = resolve
     return built
-
-
-def _with_changes(era: str) -> DocumentNode:
-    """Return the schema with the era's types, and with its fields instead of those with the same name."""
-    changed = parse(SCHEMA_FILE.with_name(f"{era}.graphql").read_text(encoding="utf-8"))
-    changes = {node.name.value: node for node in changed.definitions if isinstance(node, ObjectTypeDefinitionNode)}
-    document = parse(SCHEMA_FILE.read_text(encoding="utf-8"))
-    definitions = list[DefinitionNode]()
-    for node in document.definitions:
-        # What is left of `changes` in the end are new types.
-        change = changes.pop(node.name.value, None) if isinstance(node, ObjectTypeDefinitionNode) else None
-        if isinstance(node, ObjectTypeDefinitionNode) and change is not None:
-            fields = {field.name.value: field for field in (*(node.fields or ()), *(change.fields or ()))}
-            definitions.append(replace(node, fields=tuple(fields.values())))
-        else:
-            definitions.append(node)
-    return replace(document, definitions=(*definitions, *changes.values()))
 
 
 FREE = ("complexity", "__typename")
@@ -84,7 +64,7 @@ MUTATION_POINTS = 10_000  # of a mutation that nobody has measured
 # community.monday.com 36629). Similar mutations of items are assumed to cost the same. Monday's
 # docs/development-best-practices say 10,000 for create_item.
 ITEM_MUTATION_POINTS = 30_000
-ITEM_MUTATIONS = ("archive_item", "change_column_value", "change_multiple_column_values", "create_item", "delete_item")
+ITEM_MUTATIONS = ("archive_item", "change_multiple_column_values", "create_item", "delete_item")
 
 # The smallest reads cost 23 (the same source), larger ones more.
 READ_POINTS = 22
@@ -98,7 +78,6 @@ class Operation:
     document: DocumentNode
     node: OperationDefinitionNode
     fragments: Fragments
-    schema: GraphQLSchema
 
     @property
     def is_mutation(self) -> bool:
@@ -140,14 +119,14 @@ class Operation:
 
 # For a document with 25 aliases parsing took 3.4 ms and validating 5.4, while executing it took 0.5.
 @functools.lru_cache(maxsize=1024)
-def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
+def prepare(query: str, operation_name: str | None) -> Operation:
     """Return the operation to run; raises RequestError when the document doesn't parse or validate."""
     try:
         document = parse(query)
     except GraphQLError as error:
         message = error.message.removeprefix("Syntax Error: ")
         raise api_errors.unparsable_document(message, list(error.formatted.get("locations", []))) from None
-    if errors := validate(schema(era), document):
+    if errors := validate(schema(), document):
         raise _invalid(errors)
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     matching = [node for node in nodes if operation_name is None or (node.name and node.name.value == operation_name)]
@@ -155,13 +134,13 @@ def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
     if len(matching) != 1:
         raise api_errors.RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    return Operation(document, matching[0], fragments, schema(era))
+    return Operation(document, matching[0], fragments)
 
 
 def run(operation: Operation, variables: dict[str, Any], context: Context, *middleware: Any) -> dict[str, Any]:
     """Return `data`, and `errors` where fields failed; raises RequestError when the variables don't fit."""
     result = execute_sync(
-        operation.schema,
+        schema(),
         operation.document,
         context_value=context,
         variable_values=variables,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import dropwhile, islice
+from itertools import islice
 from typing import Any, TypeVar
 
 from sandbox import api_errors, model, operations
@@ -39,12 +39,6 @@ class Version:
     kind: str
     display_name: str
 
-    @property
-    def era(self) -> str:
-        """The name of the schema file with the differences from the current version, if there are any."""
-        # “dev” sorts after every date.
-        return "2027-01" if self.value > CURRENT else ""
-
 
 VERSIONS = (
     Version("2025-01", "deprecated", "Deprecated"),
@@ -53,8 +47,6 @@ VERSIONS = (
     Version("2026-04", "previous_maintenance", "Previous maintenance"),
     Version(MAINTENANCE, "maintenance", "Maintenance"),
     Version(CURRENT, "current", "Current"),
-    Version("2027-01", "release_candidate", "Release candidate"),
-    Version("dev", "dev", "Development"),
 )
 
 
@@ -64,7 +56,7 @@ def served_version(header: str | None) -> Version:
     # So what a client without a version gets changes every quarter.
     if not header:
         return by_value[CURRENT]
-    if header != "dev" and not re.fullmatch(r"\d{4}-\d{2}", header):
+    if not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
     # The answer to a version that has ended is no error, so only its `API-Version` tells.
     is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
@@ -195,35 +187,12 @@ LOG_LIMIT = 10_000
 TICKS_PER_SECOND = 10**7
 
 
-# Since 2027-01: how far back `from` may reach, and the rows of a page, assumed to be as in users' logs.
-LOG_DAYS = 90
-LOG_PAGE_LIMIT = 200
-
-
 def activity_logs(board: model.Board, info: Any, **arguments: Any) -> list[dict[str, str]]:
     """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
     start, end = page_bounds(arguments)
     if end - start > LOG_LIMIT:
         start, end = page_bounds(arguments | {"limit": LOG_LIMIT})
     return [_log_row(row) for row in islice(_logged(board, info, arguments), start, end)]
-
-
-def activity_log_page(board: model.Board, info: Any, **arguments: Any) -> dict[str, Any]:
-    """Return a page of rows of the last 90 days with a cursor, as since 2027-01."""
-    since = _ticks(arguments.get("from"))
-    now = context_of(info).world.clock.time()
-    if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS_PER_SECOND:
-        raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
-    rows = _logged(board, info, arguments)
-    # The cursor is the last row of the page before; new rows come in front of it and move nothing.
-    if cursor := arguments.get("cursor"):
-        rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
-    _, requested_limit = page_bounds({"limit": arguments.get("limit")})
-    limit = min(requested_limit, LOG_PAGE_LIMIT)
-    # A row more than the page shows whether another page follows.
-    page_rows = list(islice(rows, limit + 1))
-    page = page_rows[:limit]
-    return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(page_rows) > len(page) else None}
 
 
 def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterator[model.Activity]:
@@ -498,9 +467,6 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "Column": {"settings": lambda column, info: settings_json(column)},
 }
 
-# By era and type: the fields that differ from the current version.
-CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {"2027-01": {"Board": {"activity_logs": activity_log_page}}}
-
 
 # Mutations.
 
@@ -525,22 +491,14 @@ def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any
     return operation(context.world, context.user.id, **arguments)
 
 
-def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> model.Item:
-    return _change(context, _values(column_values), **where)
-
-
-def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> model.Item:
-    return _change(context, {column_id: json_in(value)}, **where)
-
-
-def _change(
+def change_multiple_column_values(
     context: Context,
-    values: dict[str, Any],
-    *,
+    column_values: Any,
     board_id: int,
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> model.Item:
+    values = _values(column_values)
     board = context.world.board(board_id)
     item = context.world.item(item_id)
     if item.board_id != board.id:
@@ -589,15 +547,6 @@ def create_board(context: Context, board_name: str, **arguments: Any) -> model.B
     return operations.create_board(context.world, context.user.id, board_name)
 
 
-def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
-    """Rename a board; answer how to undo it, as JSON in a string."""
-    if board_attribute != "name":
-        raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
-    before = operations.rename_board(context.world, context.user.id, board_id, new_value)
-    undo = {"undo_record_id": None, "action_type": "modify_name", "previous_value": before}
-    return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
-
-
 def create_group(context: Context, board_id: int, group_name: str, **arguments: Any) -> model.Group:
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
@@ -630,12 +579,10 @@ MUTATIONS: dict[str, Resolver] = {
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
-    "change_column_value": change_column_value,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,
     "create_board": create_board,
-    "update_board": update_board,
     "create_group": create_group,
     "create_column": create_column,
 }

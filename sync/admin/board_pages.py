@@ -21,7 +21,7 @@ from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_button
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
-from sync.api.callers import monday_throttle_reason
+from sync.api import monday_throttle_reason
 from sync.boards.board_columns import column_label, set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode

@@ -232,7 +232,7 @@ class Row:
     def buttons(self) -> list[Button]:
         """The acts with a key on the keyboard; the other acts are buttons of the group alone."""
         return [
-            Button(handler.label(self.entry), handler.code, key=handler.key, takes_away=handler.takes_away(self.entry))
+            Button(handler.label(self.entry), handler.code, key=handler.key, deletes=handler.deletes(self.entry))
             for handler in self.acts
             if handler.key
         ]
@@ -367,7 +367,7 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         if is_possible and (group.number == 1 or entries[0].act(handler.code).many):
             buttons.append(handler.group_button(group, entries))
     # A deletion is never the first choice.
-    return sorted(buttons, key=lambda button: button.takes_away)
+    return sorted(buttons, key=lambda button: button.deletes)
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:

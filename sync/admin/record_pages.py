@@ -33,6 +33,7 @@ from sync.choices import SyncDirection
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel
+from sync.monday.texts import unix_lines
 from sync.operations import person_requests
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
@@ -224,7 +225,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             raise PermissionDenied
         record = self.get_queryset(request).filter(pk=record_id).first()
         if record is None:
-            raise Http404(f"Nothing was done. {handlers.record_now(self.model.entity_type(), record_id)}")
+            raise Http404(f"Nothing was done. {handlers.describe_record_now(self.model.entity_type(), record_id)}")
         return cast("SyncedModel", record)
 
     def change_direction(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
@@ -308,9 +309,22 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Return who deleted the record, if that is known, and where deleted records are."""
         words = super().missing_words(request, object_id)
         if admin_base.is_valid_key(self.model, object_id):
-            words = handlers.record_now(self.model.entity_type(), UUID(object_id))
+            words = handlers.describe_record_now(self.model.entity_type(), UUID(object_id))
+        if typed := self._typed_texts(request):
+            words = f"{words} What you typed was not saved: {typed}."
         link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
         return format_html("{} {}", words, link)
+
+    def _typed_texts(self, request: HttpRequest) -> str:
+        """Return what a person changed in the form of a record that is gone, so that they don't lose it."""
+        shown = admin_base.parse_json(request.POST.get(concurrent_edits.SHOWN_KEY, ""))
+        texts = []
+        for field in registry.own_fields(self.model) if isinstance(shown, dict) else ():
+            before = str(shown.get(field.name, ""))
+            typed = unix_lines(request.POST.get(field.name, before))
+            if typed.strip() != before.strip() and not field.is_relation:
+                texts.append(f"{capfirst(str(field.verbose_name))} “{typed}”")
+        return ", ".join(texts)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -336,6 +350,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
             "sync_removal": record_panel.removal_of(record, view),
+            "sync_turned_off": {} if record.sync_enabled else person_requests.sync_turned_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_acts(record) if may_change else [],
@@ -455,13 +470,17 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
 
 def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart."""
+    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
         model_admin = admin.site.get_model_admin(spec.model)
         if not model_admin.has_view_permission(request):
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
+        if spec.name_field:
+            # Who only works at a company of that name must not crowd them out.
+            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
+            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = admin_base.describe(record) or registry.type_label(spec.entity_type)

@@ -23,14 +23,15 @@ from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin, records_url
 from sync.admin.confirmed_action import run_action
 from sync.admin.setup_forms import BoardsForm, FieldsForm
-from sync.api.callers import monday_throttle_reason
+from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import connector, credentials
 from sync.models import BoardLink
 from sync.monday.errors import MondayError
-from sync.operations.setup import plan, run, selection
+from sync.operations import setup
+from sync.operations.setup import plan, selection
 
 View = Callable[..., HttpResponse]
 
@@ -266,7 +267,7 @@ class SetupWizardMixin(PageAdmin):
                 )
             boards = [_read(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
-            run.start(cast("User", request.user), boards, shown_plan, creating_related)
+            setup.start(cast("User", request.user), boards, shown_plan, creating_related)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
             return _redirect_to("plan")
@@ -274,7 +275,7 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("run")
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        kinds = run.setup_progress()
+        kinds = setup.setup_progress()
         if not kinds:
             return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}

@@ -23,7 +23,7 @@ from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board, ColumnSpec
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue_comparison, mark_pending
+from sync.outbox import enqueue_comparison, mark_pending
 
 log = structlog.get_logger(__name__)
 

@@ -367,10 +367,9 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
         else:
             quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, former_day_limit, day_limit)
             quota.points_limit = _updated_limit(quota.points_limit, former_points_limit, points_limit)
-        # Without a figure, Monday's answer itself says that the day isn't used up. Calls since Monday counted are taken
-        # from the others', until the next report.
+        # Monday's figure may be old, and then lacks calls of ours. The others' never become fewer during a day.
         used = info.usage_by_day.get(day_of(quota.now).isoformat(), 0)
-        quota.others_calls = max(0, used - quota.day_calls)
+        quota.others_calls = max(quota.others_calls, used - quota.day_calls)
 
 
 def _published_limits(tier: str) -> tuple[int | None, int | None]:

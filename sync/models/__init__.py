@@ -1,14 +1,21 @@
 """The engine's tables."""
 
 from sync.models.attention import Attention, Notification, NotificationReceiver
-from sync.models.boards_and_account import ApiQuota, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.boards_and_account import (
+    ApiQuota,
+    ApiToken,
+    BoardLease,
+    BoardLink,
+    CacheEntry,
+    FieldMapping,
+    MondayAccount,
+    StoredSecret,
+)
 from sync.models.decisions import Decision
 from sync.models.items_without_record import IgnoredItem, Tombstone, UnmatchedItem
-from sync.models.jobs import SyncQueue
-from sync.models.journal import Intent, IntentState, WebhookEvent
+from sync.models.jobs import Intent, IntentState, SyncQueue, WebhookEvent
 from sync.models.state import ApprovalRequest, AwaitedRelation, SyncMetadata, SyncState, WriteLoop
 from sync.models.synced_model import LongTextField, SyncedModel, history_of, track_history
-from sync.models.tokens_and_cache import ApiToken, CacheEntry
 
 __all__ = [
     "ApiQuota", "ApiToken", "ApprovalRequest", "Attention", "AwaitedRelation",

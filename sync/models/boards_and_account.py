@@ -1,4 +1,4 @@
-"""Boards with their mappings and leases; the account with its quota and its stored secrets."""
+"""Boards with their mappings and leases; the account with its quota; stored secrets, the API's tokens, the cache."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from knox.models import AuthToken
 
 from sync import choices
 from sync.clock import SyncNow
@@ -86,7 +87,7 @@ class BoardLink(models.Model):
     )
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
-    # Its members are listed in operations/setup/run.py.
+    # Its members are listed in operations/setup/__init__.py.
     setup: models.JSONField[Any, Any] = models.JSONField(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
@@ -309,3 +310,31 @@ class ApiQuota(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day_calls} of {self.day_limit or 'unknown'} calls today"
+
+
+class ApiToken(AuthToken):  # type: ignore[misc]  # knox has no types
+    """A token of knox, which stores a hash of it, with the names of our pages."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "API token"
+        # Everybody manages their own, administrators see all, without a permission.
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.token_key}…"
+
+
+class CacheEntry(models.Model):
+    """The table of Django's cache in the database (settings.CACHES)."""
+
+    cache_key = models.CharField(primary_key=True, max_length=255)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "sync_cache"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.cache_key

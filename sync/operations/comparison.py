@@ -24,8 +24,8 @@ from sync.monday import errors
 from sync.operations import worker
 from sync.operations.listing import BoardListing, ListedPage, readable_boards, records_with_jobs, records_without_item
 from sync.operations.sweep import sweep_board
+from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue_comparison, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import record_verdict
 from sync.reconcile.facts import RecordFacts

@@ -11,21 +11,21 @@ import pghistory
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection, common_direction
 from sync.kernel import grouped
 from sync.kernel.db import update_many
+from sync.kernel.messages import NotPossible
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import read_related
+from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records import authors
 from sync.records.tombstones import deleted_names
-from sync.state.record_fields import FieldDisplay
 
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=IMPORT_KIND, entity_id=None)
@@ -295,7 +295,11 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         for record, step in zip(records, group, strict=True):
             for name, value in field_values.update_values(type(record), step.write).items():
                 setattr(record, name, value)
-        update_many(records, list(group[0].write))
+        try:
+            update_many(records, list(group[0].write))
+        except IntegrityError as error:
+            # Such as a former value that another record has by now; the caller's transaction ends.
+            raise NotPossible("Nothing was undone: a record can't have its former value any more.") from error
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
     lines = []

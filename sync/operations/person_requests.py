@@ -13,13 +13,15 @@ from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.operations.setup import board_setup
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue, enqueue_comparison
+from sync.outbox import enqueue, enqueue_comparison, notify
 from sync.records import authors, availability
 from sync.registry import link_of
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")
+
+# Who turned a record's sync off is searched among this many changes.
+MAX_CHANGES = 500
 
 # States of an item, in the sync state, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
@@ -79,7 +81,7 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 def sync_turned_off(record: SyncedModel) -> dict[str, str]:
     """Return who turned a record's sync off (`by`); empty if its newest changes don't tell."""
-    history = authors.latest_events(type(record), [record.pk]).get(record.pk, [])
+    history = authors.latest_events(type(record), [record.pk], limit=MAX_CHANGES).get(record.pk, [])
     edit = authors.last_edit(history, ["sync_enabled"], authors.users_of(history))
     return {"by": edit.who} if edit else {}
 

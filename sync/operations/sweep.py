@@ -29,7 +29,7 @@ from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.operations.listing import readable_boards
-from sync.outbox.queue_rows import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 

@@ -161,6 +161,8 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
+        # While writes are stopped, saves only wait to be a probe each, so that none costs a read of its own.
+        reads_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
@@ -175,12 +177,16 @@ class _Run:
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
-                probe = _claim_probe(board_lease, only_urgent=only_urgent) if board.are_writes_stopped else []
+                is_stopped = board.are_writes_stopped
+                may_probe = is_stopped and not reads_saves
+                probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
-                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=board.are_writes_stopped
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=is_stopped, skip_saves=may_probe
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
+            # If the probe's record needed no write, others may not either: one pass reads them all.
+            reads_saves = bool(probe) and stops.release_unused_probe()
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the

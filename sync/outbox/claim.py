@@ -201,6 +201,7 @@ _DUE = f"""
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(skip_isolated)s)
           AND NOT (%(skip_held)s AND row.waits_for = 'writes')
+          AND NOT (%(skip_saves)s AND row.direction = 'to_monday' AND row.causes & {int(Cause.PERSON)} = 0)
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
             WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
@@ -300,15 +301,18 @@ def has_due_or_claimed_rows(entity_type: str) -> bool:
     )
 
 
-def claim(lease: Lease, size: int, *, only_urgent: bool = False, skip_held: bool = False) -> list[Claim]:
+def claim(
+    lease: Lease, size: int, *, only_urgent: bool = False, skip_held: bool = False, skip_saves: bool = False
+) -> list[Claim]:
     """Claim up to `size` records with a due row; raises LeaseLost.
 
-    `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, unless their
-    record has another one. Records with an open intent are left out until its deadline, with an unanswered create until
-    its outcome is known.
+    `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, `skip_saves`
+    those of saves, unless their record has another one. Records with an open intent are left out until its deadline,
+    with an unanswered create until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
-    params = {"priorities": [int(priority) for priority in priorities], "size": size, "skip_held": skip_held}
+    params = {"priorities": [int(priority) for priority in priorities], "size": size}
+    params |= {"skip_held": skip_held, "skip_saves": skip_saves}
     return _group_by_record(db.retry_on_lock_timeout(_claim_rows)(lease, params))
 
 

@@ -182,7 +182,7 @@ class Executor:
                 answers |= self._send_document(kind, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
-                wait = stops.wait_for_turn(place)
+                wait = stops.seconds_until_turn(place)
                 turn = WaitsFor.TURN
                 answer = WriteAnswer(Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}

@@ -21,12 +21,12 @@ from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.models import FieldMapping, SyncMetadata
+from sync.models.state import KEPT_BY, KEPT_REMOTE, is_rejected
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_bases, field_values, resolutions
 from sync.reconcile.facts import PassFacts, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
-from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
 
 
@@ -431,7 +431,7 @@ def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     if not entry or entry["code"] != BlockedCode.REJECTED or not _is_same_value(entry, field_plan):
         return ""
     is_requested = bool(facts.causes & Cause.PERSON)
-    if blocked_fields.KEPT_BY in entry:
+    if KEPT_BY in entry:
         is_requested = is_requested or bool(field_plan.choice)
         is_requested = is_requested and not _is_monday_unchanged(entry, facts.item, field_plan)
     return "" if is_requested else str(entry["reason"])
@@ -441,7 +441,7 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
     """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
     entry = facts.sync_state.blocked_fields.get(field_plan.key, {})
     return (
-        blocked_fields.KEPT_BY in entry
+        KEPT_BY in entry
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
         and _is_same_value(entry, field_plan)
         and _is_monday_unchanged(entry, facts.item, field_plan)
@@ -452,16 +452,16 @@ def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mappi
     """Return the fields that a pass found blocked, with the marks of those in `before` that a person keeps."""
     for key, entry in blocked.items():
         kept = before.get(key, {})
-        if blocked_fields.KEPT_BY not in kept or not blocked_fields.is_rejected(entry):
+        if KEPT_BY not in kept or not is_rejected(entry):
             continue
         field_plan = plan.plans[key]
         if _is_same_value(kept, field_plan) and _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = dict(kept[blocked_fields.KEPT_BY])
+            mark = dict(kept[KEPT_BY])
             if plan.item:
-                mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)
+                mark.setdefault(KEPT_REMOTE, field_plan.remote_raw)
             else:
-                mark.pop(blocked_fields.KEPT_REMOTE, None)
-            entry[blocked_fields.KEPT_BY] = mark
+                mark.pop(KEPT_REMOTE, None)
+            entry[KEPT_BY] = mark
     return blocked
 
 
@@ -471,13 +471,11 @@ def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
 
 def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
     """Whether Monday shows the same value as when the person kept NPD's; true for a new item."""
-    mark = kept[blocked_fields.KEPT_BY]
-    if item is None or blocked_fields.KEPT_REMOTE not in mark:
+    mark = kept[KEPT_BY]
+    if item is None or KEPT_REMOTE not in mark:
         return True
     convert = field_plan.convert
     try:
-        return convert.canonical_remote(mark[blocked_fields.KEPT_REMOTE]) == convert.canonical_remote(
-            field_plan.remote_raw
-        )
+        return convert.canonical_remote(mark[KEPT_REMOTE]) == convert.canonical_remote(field_plan.remote_raw)
     except conversion.UnknownValue:
         return False

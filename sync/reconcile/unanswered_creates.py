@@ -23,10 +23,9 @@ from sync.limits import breaker, stops
 from sync.models import Intent, IntentState, SyncQueue
 from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
-from sync.outbox import finish
+from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
-from sync.outbox.queue_rows import enqueue
 from sync.reconcile import unanswered_writes
 from sync.reconcile.act import Executor
 from sync.reconcile.field_values import BoardContext
@@ -160,7 +159,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> No
         with lease.transaction():
             for place, claim in enumerate(claims):
                 if claim.entity_id and claim.rows:
-                    wait = stops.wait_for_turn(place)
+                    wait = stops.seconds_until_turn(place)
                     finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()

@@ -33,8 +33,7 @@ from sync.monday.board_events import (
     parse_event,
     verify_jwt,
 )
-from sync.outbox import notify
-from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
+from sync.outbox import ITEM_UPSERT, RECORD_UPSERT, mark_pending, notify
 from sync.registry import configured_board_id
 
 log = structlog.get_logger(__name__)

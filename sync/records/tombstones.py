@@ -17,7 +17,7 @@ from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.decisions import fold_alike
-from sync.outbox.queue_rows import enqueue
+from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import person_line
 from sync.records.item_links import RECORD_RESTORED_KEY

@@ -91,6 +91,14 @@ def test_email_and_organization_tell_two_of_one_name_apart(browser: Client) -> N
     assert {about for _, about in results(browser, "ann")} == {"ann@x.org · Acme", "ann@y.org · Zeta"}
 
 
+def test_who_is_named_so_comes_before_who_only_works_there(browser: Client) -> None:
+    organization = Organization.objects.create(name="Parks-Adams")
+    for number in range(COMMAND_RESULTS):
+        states.contact(f"Ann {number:02}", organization=organization)
+    states.contact("Mrs. Jennifer Adams")
+    assert titles(browser, "adams")[:2] == ["Mrs. Jennifer Adams", "Ann 00"]
+
+
 def test_of_each_list_twenty_records_are_shown(browser: Client) -> None:
     for number in range(31):
         states.contact(f"Berg {number}")

@@ -135,7 +135,7 @@ def test_only_the_fields_that_differ_stand_beside_each_other(browser: Client, wo
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sync_enabled": False}, "Sync off Edits on both sides are kept."),
+        ({"sync_enabled": False}, "Sync off Turned off by a script. Edits on both sides are kept."),
         ({"sync_direction": "none"}, "Sync off Its direction is “Sync off”."),
     ],
 )
@@ -143,6 +143,8 @@ def test_a_record_with_its_sync_off_says_so_once(
     browser: Client, world: dict[str, Any], change: dict[str, Any], words: str
 ) -> None:
     Contact.objects.filter(pk=world["synced"].pk).update(**change, sync_status="disabled")
+    for number in range(60):  # more than the activity shows
+        Contact.objects.filter(pk=world["synced"].pk).update(notes=str(number))
     html = browser.get(change_page(world["synced"])).content.decode()
     state = html.split("data-live-status>")[1].split("</div>")[0]
     assert words_of(state).strip().startswith(words)

@@ -204,8 +204,9 @@ def test_the_address_of_a_deleted_record_and_an_open_form_of_it_lead_to_the_list
     browser.get(reverse("admin:npd_contact_changelist"))
     answer = browser.get(change_page(ann), follow=True)
     assert f"“Ann” was deleted in NPD by {person.username}." in words_of(answer.content.decode())
-    answer = browser.post(change_page(ann), form | {"_save": "Save"}, follow=True)
-    assert f"“Ann” was deleted in NPD by {person.username}." in words_of(answer.content.decode())
+    answer = browser.post(change_page(ann), form | {"role_title": "Head", "_save": "Save"}, follow=True)
+    typed = "What you typed was not saved: Role “Head”."
+    assert f"“Ann” was deleted in NPD by {person.username}. {typed}" in words_of(answer.content.decode())
     assert not Contact.objects.exists()
 
 

@@ -32,7 +32,7 @@ PURE = [
 ]
 # The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
 # "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
-KNOWN_TO_A_PASS = {"reports", "models", "effects", "history", "lifecycle", "store"}
+KNOWN_TO_A_PASS = {"reports", "models", "history", "lifecycle", "store"}
 FLOORS = (
     *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *(

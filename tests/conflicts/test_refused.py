@@ -18,7 +18,7 @@ from sync.attention import Kind
 from sync.choices import Cause
 from sync.kernel.messages import NotAllowed
 from sync.models import SyncQueue
-from sync.records import blocked_fields
+from sync.models.state import FieldRef
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
 from tests.support.people import staff_who_may
@@ -39,7 +39,7 @@ def choose(contact: Contact, by: User, choose: str, value: str = "", sides: Any 
     return answer_rejection(named(contact), by=by, choose=choose, value=value, seen=sides or SEEN)
 
 
-def named(contact: Contact, key: str = "email") -> blocked_fields.FieldRef:
+def named(contact: Contact, key: str = "email") -> FieldRef:
     return "contact", contact.pk, key
 
 

@@ -5,21 +5,27 @@ beside it.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graphql import GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse, validate
 from graphql.execution.values import get_variable_values
 
 from sandbox import graph
-from sandbox.graph.resolvers import CURRENT, VERSIONS
+from sandbox.graph.resolvers import CURRENT, MAINTENANCE
 from sync.monday import board_events, board_items, connection, items, probe
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
-SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
-"""The versions of which Monday says that it serves them and will go on to."""
+SERVED = (MAINTENANCE, CURRENT, board_events.CURSOR_PAGES_SINCE)
+"""The versions that Monday serves and will go on to."""
+
+# Of the log since 2027-01 (developer.monday.com/api-reference/changelog, the page
+# board-activity-logs-cursor-pagination-and-90-day-limit); the sandbox plays 2026-10.
+LOG_IN_PAGES = "  activity_logs(cursor: String, from: String, limit: Int, to: String): BoardActivityLogsPage"
+LOG_PAGE = "type BoardActivityLogsPage { cursor: String logs: [ActivityLogType!] }"
 
 COLUMNS = ["npd_id", "email_1"]
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
@@ -84,7 +90,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
         )
     yield "greeting", Document(connection.ACCOUNT_INFO, {})
     yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
-    yield "users", Document(connection.USERS, {"page": 2, "limit": 500})
+    yield "users", Document(connection.USERS, {})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
@@ -96,8 +102,11 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 
 def our_schema(version: str) -> GraphQLSchema:
-    """What the sandbox plays of a version."""
-    return graph.schema(next(row.era for row in VERSIONS if row.value == version))
+    """What the sandbox plays, with a version's own log."""
+    text = graph.SCHEMA_FILE.read_text(encoding="utf-8")
+    if version >= board_events.CURSOR_PAGES_SINCE:
+        text = re.sub(r"(?m)^  activity_logs\(.*$", LOG_IN_PAGES, text) + LOG_PAGE
+    return build_schema(text)
 
 
 def official_schemas() -> dict[str, Path]:

@@ -15,7 +15,7 @@ from npd.management.commands.demo import demo_people
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, Intent, SyncQueue, UnmatchedItem
-from sync.outbox.queue_rows import enqueue_unmatched
+from sync.outbox import enqueue_unmatched
 from sync.queue import retry_all
 from sync.state import record_view
 from tests.demo.conftest import Played

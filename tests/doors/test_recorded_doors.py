@@ -21,9 +21,9 @@ from django_celery_beat.models import PeriodicTask
 from prometheus_client import Metric
 
 from sync.clock import SyncNow
-from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import BoardLink
 from sync.outbox import pauses
+from sync.tasks import make_missing_jobs
 from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight

@@ -8,7 +8,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from sync.models import BoardLink, FieldMapping
-from sync.operations.setup import run, selection
+from sync.operations import setup
+from sync.operations.setup import selection
 from sync.operations.setup.plan import make_plan, request_plan, stored_plan
 from sync.operations.sweep import sweep_board
 from sync.registry import entity
@@ -53,8 +54,8 @@ class Owner:
         plan = stored_plan(plan_key)
         assert plan is not None
         user = get_user_model().objects.get(username=by)
-        run.start(user, [selection.read_board(choices, {})], plan)
-        run.advance_setups()
+        setup.start(user, [selection.read_board(choices, {})], plan)
+        setup.advance_setups()
         assert self.world.link().setup["state"] == "done", self.world.link().setup
 
 

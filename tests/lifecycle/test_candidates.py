@@ -7,7 +7,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
-from sync.outbox.queue_rows import enqueue_unmatched
+from sync.outbox import enqueue_unmatched
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail, staged
 

@@ -19,8 +19,7 @@ from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.operations.setup.board_setup import switch_board
 from sync.operations.sweep import enqueue_items
-from sync.outbox import pauses
-from sync.outbox.queue_rows import enqueue_unmatched
+from sync.outbox import enqueue_unmatched, pauses
 from sync.records.item_links import (
     AS_NEW,
     UnmatchedFinding,

@@ -215,5 +215,10 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
 def test_what_monday_counts_beyond_our_calls_is_the_other_tokens(used: int, others: int) -> None:
     today = api_quota.day_of(sync_now())
     ApiQuota.objects.create(id=1, day=today, day_calls=90)
-    apply_account_info(AccountInfo(day_limit=400, usage_by_day={today.isoformat(): used}), "")
+    info = AccountInfo(day_limit=400, usage_by_day={today.isoformat(): used})
+    apply_account_info(info, "")
+    assert ApiQuota.objects.get().others_calls == others
+    # Monday's figure is still the same, though we have made calls since.
+    ApiQuota.objects.update(day_calls=150)
+    apply_account_info(info, "")
     assert ApiQuota.objects.get().others_calls == others

@@ -17,9 +17,8 @@ from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox import finish
+from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
-from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for

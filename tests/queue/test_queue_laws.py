@@ -16,10 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.models import BoardLease, BoardLink, MondayAccount, SyncQueue
-from sync.outbox import finish, operate, pauses
+from sync.outbox import enqueue, finish, operate, pauses
 from sync.outbox.claim import Claim, Lease, acquire, claim
 from sync.outbox.pauses import pause
-from sync.outbox.queue_rows import enqueue
 from sync.queue import SyncQueueService, resume, retry_all
 from tests.support.clock import move_clock, reset_clock
 

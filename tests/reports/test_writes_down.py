@@ -184,6 +184,21 @@ def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> 
     assert MondayAccount.objects.get().are_only_writes_stopped
 
 
+@pytest.mark.parametrize("are_new", [True, False])
+def test_what_is_saved_one_by_one_meanwhile_costs_no_read_each(world: World, are_new: bool) -> None:
+    synced_contacts(world, 0 if are_new else 30)
+    writes_stopped(world)
+    ids = list(Contact.objects.exclude(monday_id=None).values_list("pk", flat=True))
+    before = world.calls()
+    for number in range(30):
+        if are_new:
+            Contact.objects.create(name=f"X{number}", email=f"x{number}@example.com")
+        else:
+            Contact.objects.filter(pk=ids[number]).update(role_title="New")
+        world.work(minutes=2)
+    assert world.calls() - before <= 20
+
+
 def test_many_edits_on_the_board_cost_as_few_calls_as_one_while_writes_fail(world: World) -> None:
     synced_contacts(world, 21)
     writes_stopped(world)

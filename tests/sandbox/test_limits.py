@@ -45,14 +45,13 @@ def code(answer: requests.Response) -> str:
 
 
 def test_a_minutes_calls_count_from_its_first(simulator: Simulator, limited: Callable[..., Any]) -> None:
-    limited(minute=3, headers=True)
+    limited(minute=3)
     assert [simulator.post(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
     refused = simulator.post(ME)
     assert code(refused) == "MINUTE_RATE_LIMIT_EXCEEDED"
     wait = int(refused.headers["Retry-After"])
     assert refused.json()["errors"][0]["extensions"]["retry_in_seconds"] == wait
     assert 50 < wait <= 60
-    assert f'"minuteRate";r=0;t={wait}' in refused.headers["RateLimit"]
     pass_time(simulator, wait)
     assert simulator.post(ME).ok
 

@@ -13,7 +13,7 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
-from sync.outbox.queue_rows import enqueue
+from sync.outbox import enqueue
 from tests.engine.test_relations import connected
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post

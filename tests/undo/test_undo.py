@@ -7,6 +7,7 @@ from uuid import uuid4
 import pghistory.models
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from conflicts.models import SyncConflict
@@ -188,6 +189,18 @@ def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> N
 def browser_of(dora: User, client: Client) -> Client:
     client.force_login(dora)
     return client
+
+
+@pytest.mark.django_db
+def test_a_value_that_the_database_refuses_undoes_nothing_and_says_so(pull: Decision, admin_client: Client) -> None:
+    states.synced("Ben", "2", role_title="Boss")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("CREATE UNIQUE INDEX only_one_boss ON contacts (role_title)")
+    answer = admin_client.post(f"/admin/sync/decision/{pull.pk}/undo/", {"confirmed": "yes"}, follow=True)
+    assert "Nothing was undone: a record can&#x27;t have its former value any more." in answer.content.decode()
+    assert admin_client.post(f"/api/v1/sync/activity/{pull.pk}/undo/").status_code == 409
+    assert Contact.objects.get(name="Ann").role_title == "Chair"
 
 
 def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World, browser_of: Client) -> None:

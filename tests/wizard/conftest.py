@@ -15,8 +15,8 @@ from npd.models import Contact, Organization
 from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
 from sync.models import BoardLink
+from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
-from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_key
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of

@@ -139,7 +139,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     for step in (
         "sync.operations.setup.board_setup.board_columns.inspect_board",
         "sync.operations.setup.board_setup.register_webhooks",
-        "sync.operations.setup.run.enqueue_items",
+        "sync.operations.setup.enqueue_items",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(step, dies)

@@ -28,7 +28,7 @@ from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all
 from sync.operations.worker import drain
-from sync.outbox.queue_rows import enqueue_unmatched
+from sync.outbox import enqueue_unmatched
 from sync.reconcile.field_values import stored_values
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of

@@ -1,1 +1,204 @@
-"""Set-up by a person: the choices (selection), the plan of their effects (plan), and the run that applies them."""
+"""Set-up by a person: the choices (selection.py), the plan of their effects (plan.py), and here the run.
+
+It is stored on its board's row and carried out by a worker; each step is safe to repeat.
+
+1. `start` checks the choices again and stores them, for all boards or none.
+2. `advance_setups`, a periodic task, takes the board's lease and sets it up as `monday_setup` does (board_setup.py),
+   with the person's choices instead of the suggested ones.
+3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
+
+`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the `items_to_check` of the plan, and
+its figures in words as `planned`; `made_board` once a worker has created the board; in the end `done` and `problems`,
+or the `problem` that stopped or delayed it.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from sync import limits, registry
+from sync.choices import Cause, SetupState
+from sync.clock import sync_now
+from sync.kernel import process
+from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.messages import ActionError, NotPossible
+from sync.limits import breaker, monday_account
+from sync.models import BoardLink
+from sync.monday.errors import PASSING_SCOPES, MondayError
+from sync.operations.setup import board_setup, selection
+from sync.operations.setup.plan import PLAN_DONE, BoardPlan, SetupPlan, named_records
+from sync.operations.sweep import enqueue_items
+from sync.outbox import notify
+from sync.outbox.claim import Lease, LeaseLost, acquire
+from sync.records import authors
+
+log = structlog.get_logger(__name__)
+
+# Longer than a set-up takes: it may list a board's items. A killed worker's lease ends at once.
+LEASE_SECONDS = 600
+
+
+def start(
+    user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
+) -> None:
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, NotPossible.
+
+    For the types in `creating_related`, create the related records that items name and NPD lacks.
+    """
+    if plan.state != PLAN_DONE or plan.is_old:
+        raise NotPossible("The plan isn't ready yet, or it is too old. Look at it again.")
+    with transaction.atomic():
+        # A row that doesn't exist can't be locked.
+        for spec in registry.entities():
+            BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
+        links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
+        for chosen, board_plan in zip(boards, plan.boards, strict=True):
+            entity_type = chosen.choices.entity_type
+            _start_board(links[entity_type], user, chosen, board_plan)
+            sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
+            if chosen.changed_labels:
+                sentences.append(f"Changed mappings: {', '.join(chosen.changed_labels)}.")
+            for related_type, names in board_plan.missing.items() if entity_type in creating_related else ():
+                model = registry.entity(related_type).model
+                records = model._default_manager.bulk_create(named_records(model, names))
+                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
+            _log_setup(user, chosen.spec, " ".join(sentences))
+        transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
+
+
+def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
+    """Check the choices again, because they were read before the lock, and store them."""
+    choices = chosen.choices
+    title = chosen.spec.board_title
+    if selection.is_running(link):
+        raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
+    if plan.settings != selection.board_settings(choices.link):
+        raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
+    if problems := chosen.problem_text:
+        raise NotPossible(f"{title}: {problems}")
+    selection.check_board(choices.entity_type, choices.board_id)
+    link.setup = {
+        "state": SetupState.RUNNING,
+        "by": user.get_username(),
+        "started": sync_now().isoformat(),
+        "choices": choices.to_json(),
+        "items_to_check": plan.items_to_check,
+        "planned": plan.figures,
+    }
+    link.save(update_fields=["setup"])
+
+
+def _log_setup(user: User, spec: registry.EntitySpec, sentence: str) -> None:
+    """Write a line in the admin log, under the board's name."""
+    authors.log_model_action(user, BoardLink, sentence, name=spec.board_title)
+
+
+def setup_progress() -> list[dict[str, Any]]:
+    """Return each started set-up with its board's title, its steps and its problems so far."""
+    setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
+    rows = []
+    for spec in registry.entities():
+        if (setup := setups.get(spec.entity_type)) is None:
+            continue
+        rows.append(
+            setup
+            | {
+                "title": spec.board_title,
+                "state": SetupState(setup["state"]),
+                "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem")])],
+            }
+        )
+    return rows
+
+
+# A worker.
+
+
+def advance_setups() -> None:
+    """Continue the started set-ups, one after another, in the order in which types are registered."""
+    for spec in registry.entities():
+        link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
+        if not selection.is_running(link):
+            continue
+        stopped_until = monday_account().stopped_until
+        if process.is_shutting_down() or (stopped_until is not None and stopped_until > sync_now()):
+            return
+        assert link is not None
+        lease = acquire(link, LEASE_SECONDS)
+        if lease is None:
+            return
+        with suppress(LeaseLost), lease:
+            # Another worker may have finished it meanwhile.
+            link.refresh_from_db(fields=["setup"])
+            if selection.is_running(link):
+                _advance(spec, lease)
+        link.refresh_from_db(fields=["setup"])
+        # A type with a relation comes after the type that it points at, and waits until that type's board exists.
+        if selection.is_running(link):
+            return
+
+
+def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
+    """Set the board up; store how that ended."""
+    try:
+        outcome = _set_up(spec, lease)
+    except (LeaseLost, SoftTimeLimitExceeded):
+        # Not the set-up's failure: another worker or a later run continues it.
+        raise
+    except ActionError as why:
+        _store(lease, state=SetupState.STOPPED, problem=str(why))
+    except MondayError as error:
+        if error.scope in PASSING_SCOPES:
+            breaker.stop_account(error)
+            _store(lease, problem=f"{error.sentence} The set-up goes on by itself.")
+        else:
+            _store(lease, state=SetupState.STOPPED, problem=error.sentence)
+    except Exception:  # an unknown error of one type must not delay the others
+        log.exception("a set-up could not be continued", board=spec.entity_type)
+        problem = "NPD Sync itself failed. Please report it with the worker's log."
+        _store(lease, state=SetupState.STOPPED, problem=problem)
+    else:
+        setup = _store(lease, state=SetupState.DONE, done=outcome.done, problems=outcome.problems)
+        person = User.objects.filter(username=setup["by"]).first()
+        if person is not None:
+            _log_setup(person, spec, "Set-up done.")
+
+
+def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome:
+    """Set the board up as chosen and enqueue its items; raises ActionError, MondayError, LeaseLost."""
+    setup = lease.link.setup
+    choices = selection.Choices.parse(setup["choices"])
+    is_new = setup.get("made_board", False) or not choices.board_id
+    connector = limits.connector(urgent=True)
+
+    def store_new_board(board_id: str) -> None:
+        _store(lease, choices=replace(choices, board_id=board_id).to_json(), made_board=True)
+
+    board = board_setup.open_board(connector, spec, choices.board_id, store_new_board)
+    chosen = selection.ChosenBoard(replace(choices, board_id=board.id), board)
+    outcome = board_setup.set_up_board(chosen, connector, is_new=is_new, by=setup["by"])
+    link = BoardLink.objects.get(pk=lease.link.pk)
+    items = setup["items_to_check"]
+    enqueue_items(link, items.keys(), cause=Cause.SWEEP, names=items)
+    return outcome
+
+
+@retry_on_lock_timeout
+def _store(lease: Lease, **values: Any) -> dict[str, Any]:
+    """Store values of the set-up unless another worker has the board's lease, and return all; raises LeaseLost."""
+    dropped = {"problem"}
+    if values.get("state") == SetupState.DONE:
+        # Names of people, which an erasure wouldn't find here.
+        dropped |= {"choices", "items_to_check"}
+    with lease.transaction():
+        link = BoardLink.objects.select_for_update().get(pk=lease.link.pk)
+        kept = {key: value for key, value in link.setup.items() if key not in dropped}
+        link.setup = {**kept, **values}
+        link.save(update_fields=["setup"])
+    return dict(link.setup)

@@ -30,7 +30,7 @@ from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.outbox.queue_rows import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 

@@ -27,9 +27,8 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox import finish, notify
+from sync.outbox import finish, mark_pending_with_jobs, notify
 from sync.outbox.pauses import locked_pause
-from sync.outbox.queue_rows import mark_pending_with_jobs
 from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
@@ -222,7 +221,7 @@ def _store_sync_states(
     rows = []
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        values[record_plan.id] = settlement.sync_state_values(record_plan, before, facts.now) | of_pass
+        values[record_plan.id] = settlement.sync_state_after(record_plan, before, facts.now) | of_pass
         rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
         db.update_many(rows, sorted(values[existing[0].id]))

@@ -27,9 +27,8 @@ from sync.models import (
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.state import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
-from sync.outbox import finish
+from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
-from sync.outbox.queue_rows import enqueue, enqueue_unmatched
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
