@@ -59,7 +59,8 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     steps = sorted(decision_undo.plan_decision_undo(rows), key=lambda step: bool(step.refusal))
     values = [step for step in steps if not step.refusal and not step.deletes]
     deleted = [step.record for step in steps if not step.refusal and step.deletes and step.record]
-    effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
+    # The table shows what a value was and becomes.
+    effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 and not values else []
     button = ""
     if values:
         records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
@@ -78,7 +79,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if left_alone := len(steps) - len(values) - len(deleted):
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
     cells = [_step_cells(step) for step in steps[: confirmed_action.MAX_ROWS_SHOWN]]
-    table = confirmed_action.RecordTable(("Record", "Field", "Now", "Then"), cells, len(steps))
+    table = confirmed_action.RecordTable(("Record", "Field", "Now", "After"), cells, len(steps))
     return confirmed_action.Question(title, effects, button, [table.without_empty_columns()])
 
 

@@ -57,16 +57,10 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
-        """Return the field's label and its column's problem."""
+        """Return the field's label, and whether its column can't be used; a card above the mappings says why."""
         if not mapping.problem:
             return mapping.label
-        blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
-        return format_html(
-            '{} {}<p class="npd-column-problem">{}</p>',
-            mapping.label,
-            blocked_badge,
-            humanize.without_request_id(mapping.problem),
-        )
+        return format_html("{} {}", mapping.label, admin_base.badge("warn", "view_column", "Blocked"))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

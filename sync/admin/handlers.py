@@ -126,18 +126,18 @@ class Handler:
 
 
 def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
-    """Return the entries of a question, with what tells their records from namesakes."""
+    """Return the entries of a question, which have one cause, with what tells their records from namesakes."""
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-        happened = "" if sides else entry.sentence
+        happened = "" if sides else entry.own_detail
         board = "" if is_of_one_board else entry.board
         rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
-    return confirmed_action.RecordTable(heads, rows, len(entries))
+    return confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title)
 
 
 # By the entry's kind and the act's code.
