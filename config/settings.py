@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,6 @@ from config import environment
 from config.environment import env, load_or_create_secrets
 from config.logs import logging_config, scrubbed_event
 from config.navigation import UNFOLD  # noqa: F401 - a setting
-from sync.kernel.scheduled_jobs import Job
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -303,7 +303,7 @@ SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.errors.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "sync.api.callers.ApiTokenAuthentication",
+        "sync.api.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -331,7 +331,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.reports.ConflictKind",
-        "ConflictStateEnum": "conflicts.progress.STATES",
+        "ConflictStateEnum": "conflicts.case.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "SyncStateStatusEnum": "sync.choices.SyncStatus",
@@ -394,6 +394,18 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
+
+    name: str
+    task: str
+    description: str
+    every: tuple[int, str] | None = None
+    at: tuple[int, int] | None = None
+
 
 # The initial schedule. Administrators change it on the page “Schedule”.
 SCHEDULE = (

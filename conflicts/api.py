@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts import progress, resolution
+from conflicts import case, resolution
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.errors import ErrorSerializer, error_body
@@ -55,9 +55,9 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         ]
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField(choices=progress.STATES))
+    @extend_schema_field(serializers.ChoiceField(choices=case.STATES))
     def get_state(self, conflict: SyncConflict) -> str:
-        return progress.state_of(conflict)
+        return case.state_of(conflict)
 
 
 class ResolvedSerializer(SyncConflictResponseSerializer):
@@ -71,7 +71,7 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         read_only_fields = fields
 
     def get_message(self, conflict: SyncConflict) -> str:
-        return progress.conflict_progress(conflict).sentence
+        return case.conflict_progress(conflict).sentence
 
 
 class SelectionSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""The content of a conflict's page: its fields with both sides, and the possible duplicates of a record or item."""
+"""A conflict as its page shows it: its state, its fields with both sides, possible duplicates of a record or item."""
 
 from __future__ import annotations
 
@@ -9,18 +9,125 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from conflicts.lifecycle import Effect, Sides, effect_of, same_text
-from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
-from conflicts.reports import ConflictKind, FieldSelection
+from conflicts.history import quote_value
+from conflicts.lifecycle import (
+    CLOSING_NOTE,
+    Effect,
+    Sides,
+    applied_effect,
+    chosen_option,
+    effect_of,
+    resolved_parts,
+    same_text,
+    selection_effect,
+)
+from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
+from sync.kernel import grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
-from sync.records import authors
+from sync.reconcile.lookups import FieldDisplay
+from sync.records import authors, availability
 from sync.records.tombstones import deleted_names, tombstones_of
-from sync.state.record_fields import FieldDisplay
+
+OPEN = "open"
+APPLYING = "applying"
+HANDED_BACK = "handed_back"
+PARTLY = "partly"
+SETTLED = "settled"
+UNDOING = "undoing"
+
+STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
+
+
+@dataclass(frozen=True)
+class Progress:
+    state: str  # one of STATES
+    sentence: str
+    delay_reason: str = ""  # why it takes longer
+    is_undoable: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the state no longer changes by itself."""
+        return self.state not in (APPLYING, UNDOING)
+
+
+def state_of(conflict: SyncConflict) -> str:
+    """Return the state, without a query."""
+    if conflict.is_being_undone:
+        return UNDOING
+    if not conflict.is_open:
+        return SETTLED
+    if conflict.is_being_applied:
+        return APPLYING
+    if conflict.stored_resolution.handed_back:
+        return HANDED_BACK
+    return PARTLY if resolved_parts(conflict) else OPEN
+
+
+def conflict_progress(conflict: SyncConflict) -> Progress:
+    """Return the state with its sentence."""
+    state = state_of(conflict)
+    if state == SETTLED:
+        return Progress(state, _resolved_sentence(conflict), is_undoable=True)
+    if state in (UNDOING, APPLYING):
+        chosen = conflict.stored_resolution.fields
+        if state == UNDOING:
+            labels = conflict.labels(chosen)
+            sentence = f"Undoing: {labels}. The next sync first checks that neither side has changed."
+        elif conflict.is_about_record:
+            option = chosen_option(conflict, chosen[RECORD_KEY])
+            choice = f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
+            sentence = f"Saving: {choice}"
+        else:
+            values = [
+                f"{conflict.label(key)} = {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
+                for key in conflict.in_order(chosen)
+            ]
+            sentence = f"Saving: {'; '.join(values)}."
+        # Why no pass can apply the choice now.
+        reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
+        return Progress(state, sentence, reason)
+    has_parts = bool(resolved_parts(conflict))
+    if state == HANDED_BACK:
+        sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
+        return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
+    if conflict.is_about_record:
+        return Progress(state, f"Still open: {conflict.question}")
+    still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
+
+
+def _resolved_sentence(conflict: SyncConflict) -> str:
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    entries = conflict.merge_selections
+    sentences = [_applied_sentence(conflict)]
+    if not entries:
+        sentences.append(f"It closed by itself. {note}".strip())
+    closed = [key for key in conflict.in_order(entries) if entries[key]["choose"] == CLOSED_ITSELF]
+    for reason, keys in grouped(closed, lambda key: str(entries[key].get("why", note))).items():
+        sentences.append(f"{conflict.labels(keys)}: closed by itself. {reason}".strip())
+    for key, entry in entries.items():
+        if entry.get("undo"):
+            sentences.append(f"Undo of {conflict.label(key)}: {entry['undo']}")
+    return " ".join(filter(None, sentences))
+
+
+def _applied_sentence(conflict: SyncConflict) -> str:
+    if conflict.is_about_record:
+        entry = conflict.merge_selections.get(RECORD_KEY, {})
+        label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
+        return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
+    phrases = []
+    for key in resolved_parts(conflict):
+        result = quote_value(conflict.resolved_data.get(key))
+        phrases.append(f"{conflict.label(key)} is {result}, {applied_effect(conflict, key).written}")
+    return f"Resolved: {'; '.join(phrases)}." if phrases else ""
 
 
 class RecordContext:
@@ -99,21 +206,21 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 
-# Replaces a conflict's kind for a value that Monday rejected.
+# The kind of a field that is in no conflict: Monday rejected its value.
 REJECTED = "rejected"
 
-# Replaces a choice for a field that has moved to another conflict.
+# The choice shown for a field that left this conflict because another one asks about it.
 ASKED_AGAIN = "anew"
 
 CHOICE_LABELS = {
-    "npd": "NPD's value",
-    "base": "the last synced value",
-    "monday": "Monday's value",
-    "custom": "a typed value",
+    NPD: "NPD's value",
+    BASE: "the last synced value",
+    MONDAY: "Monday's value",
+    CUSTOM: "a typed value",
     "auto": "closed by itself",
     ASKED_AGAIN: "now a question of its own",
 }
-LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
+LOST_CHOICE_LABELS = {**CHOICE_LABELS, NPD: "the value on both sides", MONDAY: "the lost value"}
 
 # The headings of the two sides if an edit was overwritten.
 LOST_SIDES = ("Now", "Lost on Monday")
@@ -123,16 +230,13 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice.
-
-    None is an empty value; of the base, that there is none.
-    """
+    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
 
     key: str
     label: str
     npd: str | None
     monday: str | None
-    base: str | None = None
+    base: str | None = None  # None also if there is none
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
     note: str = ""
@@ -158,8 +262,8 @@ class CaseField:
     def sides(self) -> list[dict[str, Any]]:
         """The sides to choose from, in the order of the page."""
         headings = LOST_SIDES if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
-        npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
-        monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
+        npd = self._side(NPD, headings[0], self.npd, self._marked_parts(self.npd, self.monday))
+        monday = self._side(MONDAY, headings[1], self.monday, self._marked_parts(self.monday, self.npd))
         if self.kind == REJECTED:
             npd["hint"] = "Leave both as they are"
             npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
@@ -189,7 +293,7 @@ class CaseField:
             "before": before,
         }
 
-    def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
+    def _marked_parts(self, value: str | None, other: str | None) -> list[TextPart]:
         base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.
@@ -235,14 +339,14 @@ class CaseField:
 
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
     """Return the fields in conflict, with their editors if a person has to choose."""
-    by_field = conflict.is_open and not conflict.is_about_record
-    fields = [_field(conflict, context, key) for key in conflict.conflict_fields]
+    keys = conflict.conflict_fields
+    fields = [_field(conflict, context, key) for key in keys]
     if conflict.is_about_record:
         for row in fields:
             row.removed_side = NPD if context.record is None else MONDAY
-    if not by_field or conflict.is_being_applied:
         return fields
-    keys = conflict.conflict_fields
+    if not conflict.is_open or conflict.is_being_applied:
+        return fields
     names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
     columns = {mapping.column_id: mapping.key for mapping in context.mappings if mapping.key in keys}
     model = registry.entity(conflict.entity_type).model
@@ -293,18 +397,19 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
 def problem_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
     """Return sentences about the record's other fields that are blocked, or that Monday stores in another form."""
     problems = _problem_fields(context)
-    others = [mapping for key, mapping in context.mapped.items() if key in problems.keys() - conflict.conflict_fields]
-    return [f"{mapping.label}: {problems[mapping.key]['reason']}" for mapping in others]
+    keys = problems.keys() - conflict.conflict_fields
+    return [f"{mapping.label}: {problems[key]['reason']}" for key, mapping in context.mapped.items() if key in keys]
 
 
 def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[str, str]]:
     """Return the labels and values of the record's fields that are the same on both sides."""
-    left_out = {*conflict.conflict_fields, *_problem_fields(context)}
-    others = [mapping for mapping in context.mappings if mapping.key not in left_out]
-    if context.record is None or context.link is None or context.sync_state is None or not others:
+    if context.record is None or context.link is None or context.sync_state is None:
         return []
+    unequal = {*conflict.conflict_fields, *_problem_fields(context)}
     equal = []
-    for mapping in others:
+    for mapping in context.mappings:
+        if mapping.key in unequal:
+            continue
         base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
             local = context.display.current(context.record, mapping)

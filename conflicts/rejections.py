@@ -33,9 +33,9 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
@@ -129,13 +129,13 @@ class Rejection:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
-        present = field_values.stored_values(self.record, self.field)
+        stored = field_values.stored_values(self.record, self.field)
         converter = self.context.display.board.converter(self.field, self.record)
         try:
             try:
-                local = converter.to_local(self.monday_raw, present)
+                local = converter.to_local(self.monday_raw, stored)
             except AmbiguousSplit:
-                local = converter.from_text(self.sides[MONDAY] or "", present)
+                local = converter.from_text(self.sides[MONDAY] or "", stored)
             raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:

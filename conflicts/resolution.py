@@ -22,8 +22,8 @@ from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
+from sync.reconcile.lookups import typed_value
 from sync.records import authors
-from sync.state.record_fields import typed_value
 
 
 class InvalidResolution(ActionError):

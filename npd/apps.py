@@ -12,8 +12,8 @@ class NpdConfig(AppConfig):
         from django.contrib.sessions.backends.db import SessionStore
 
         from npd import groups, models, sign_in  # noqa: F401 - sign_in connects its signals
-        from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
+        from sync.tasks import make_missing_jobs
 
         models.register()
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")

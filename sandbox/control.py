@@ -110,13 +110,15 @@ class Control:
             ]
 
     def change_board(
-        self, board_id: int, items_limit: int | None = None, state: str | None = None
+        self, board_id: int, items_limit: int | None = None, state: str | None = None, name: str = ""
     ) -> dict[str, str | int]:
-        """Set how many items a board may hold, or whether it is archived, deleted or active."""
+        """Set how many items a board may hold, its name, or whether it is archived, deleted or active."""
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
                 operations.set_board_state(self._world, model.MAYA_ID, board.id, web.one_of(STATES, state))
+            if name:
+                operations.rename_board(self._world, model.MAYA_ID, board.id, name)
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)

@@ -227,16 +227,13 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> mo
         return board
 
 
-def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
-    """Rename a board; return its old name."""
+def rename_board(world: World, user_id: int, board_id: int, name: str) -> None:
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A board's name", name)
-        previous = board.name
+        log_board(world, "update_board_name", board, user_id, previous_value=board.name, value=name)
         board.name = name
-        log_board(world, "update_board_name", board, user_id, previous_value=previous, value=name)
         world.put_board(board)
-        return previous
 
 
 # Items.

@@ -1,9 +1,13 @@
-"""Celery tasks: wake-ups without state; the rows are the truth.
+"""Celery tasks, and their schedule as rows. Tasks are wake-ups without state; the rows of jobs are the truth.
 
 Each ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
 """
 
+from typing import Any
+
 from celery import shared_task
+from django.conf import settings
+from django.db import connection
 
 from sync.limits import breaker
 from sync.operations.comparison import compare_due_boards
@@ -18,6 +22,9 @@ from sync.records.approvals import release_obsolete
 # The time limit of tasks that read whole boards, because a board of 100,000 items takes 200 calls. The others have
 # CELERY_TASK_TIME_LIMIT.
 LONG_SECONDS = 3_600
+
+# Messages of scheduled tasks expire, so that a worker that was away for a day finds only an hour's.
+EXPIRES_SECONDS = 3_600
 
 
 @shared_task(name="sync.work_board")
@@ -78,3 +85,29 @@ def plan_set_up(key: str) -> None:
 def notify() -> None:
     """Notify people of entries that need attention, as each of them chose."""
     notify_people()
+
+
+def make_missing_jobs(**kwargs: object) -> None:
+    """Create missing rows of the schedule after migrate; from then on only administrators change them."""
+    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+    # There is no table if the app's migrations were undone.
+    if PeriodicTask._meta.db_table not in connection.introspection.table_names():
+        return
+    every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
+    for job in settings.SCHEDULE:
+        if PeriodicTask.objects.filter(name=job.name).exists():
+            continue
+        values = {"task": job.task, "description": job.description, "expire_seconds": EXPIRES_SECONDS}
+        if job.every:
+            number, period = job.every
+            values["interval"] = _row(IntervalSchedule, every=number, period=period)
+        elif job.at:
+            hour, minute = job.at
+            values["crontab"] = _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
+        PeriodicTask.objects.get_or_create(name=job.name, defaults=values)
+
+
+def _row(model: Any, **values: Any) -> Any:
+    # An administrator may have added an equal row.
+    return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import bulk_resolution, case_screen, conflict_handlers  # noqa: F401 - registers Home's buttons
+from conflicts.case import APPLYING, OPEN, SETTLED
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
-from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError
@@ -30,7 +30,7 @@ BADGES = {
 
 
 def list_state(conflict: SyncConflict) -> str:
-    """Return one of three states, so that the filter can be a query; `progress.state_of` has more."""
+    """Return one of three states, so that the filter can be a query; `state_of` of case.py has more."""
     if not conflict.is_open:
         return SETTLED
     return APPLYING if conflict.is_being_applied else OPEN

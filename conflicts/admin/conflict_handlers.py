@@ -117,7 +117,7 @@ class UseSide(handlers.Handler):
         is_allowed = super().fits(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
         return bool(entry.values) and is_allowed
 
-    def takes_away(self, entry: Entry) -> bool:
+    def deletes(self, entry: Entry) -> bool:
         return bool(self.emptied(entry))
 
     def label(self, entry: Entry) -> str:
@@ -125,8 +125,8 @@ class UseSide(handlers.Handler):
             return f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}…"
         return super().label(entry)
 
-    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
-        return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
+    def needs_question(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+        return super().needs_question(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
         if all(entry.kind is Kind.CONFLICT for entry in entries):
@@ -164,7 +164,7 @@ class UseSide(handlers.Handler):
             else:
                 undo.append(f"answer:{answer.pk}")
                 answered.append(entry)
-        sentences = [report.sentence, self.done(answered, len(answered)) if answered else ""]
+        sentences = [report.sentence, self.done_sentence(answered, len(answered)) if answered else ""]
         return Report(" ".join(filter(None, sentences)), problems, undo)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
@@ -189,5 +189,5 @@ class UseSide(handlers.Handler):
         return Report(f"Undone. {then}" if undone else "", problems)
 
 
-handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
+handlers.VALUE_LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
 handlers.register(*map(UseSide, CHOICES), *map(ChooseOption, OPTION_ACTS))

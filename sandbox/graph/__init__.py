@@ -64,7 +64,7 @@ MUTATION_POINTS = 10_000  # of a mutation that nobody has measured
 # community.monday.com 36629). Similar mutations of items are assumed to cost the same. Monday's
 # docs/development-best-practices say 10,000 for create_item.
 ITEM_MUTATION_POINTS = 30_000
-ITEM_MUTATIONS = ("archive_item", "change_column_value", "change_multiple_column_values", "create_item", "delete_item")
+ITEM_MUTATIONS = ("archive_item", "change_multiple_column_values", "create_item", "delete_item")
 
 # The smallest reads cost 23 (the same source), larger ones more.
 READ_POINTS = 22

@@ -491,22 +491,14 @@ def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any
     return operation(context.world, context.user.id, **arguments)
 
 
-def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> model.Item:
-    return _change(context, _values(column_values), **where)
-
-
-def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> model.Item:
-    return _change(context, {column_id: json_in(value)}, **where)
-
-
-def _change(
+def change_multiple_column_values(
     context: Context,
-    values: dict[str, Any],
-    *,
+    column_values: Any,
     board_id: int,
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> model.Item:
+    values = _values(column_values)
     board = context.world.board(board_id)
     item = context.world.item(item_id)
     if item.board_id != board.id:
@@ -555,15 +547,6 @@ def create_board(context: Context, board_name: str, **arguments: Any) -> model.B
     return operations.create_board(context.world, context.user.id, board_name)
 
 
-def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
-    """Rename a board; answer how to undo it, as JSON in a string."""
-    if board_attribute != "name":
-        raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
-    before = operations.rename_board(context.world, context.user.id, board_id, new_value)
-    undo = {"undo_record_id": None, "action_type": "modify_name", "previous_value": before}
-    return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
-
-
 def create_group(context: Context, board_id: int, group_name: str, **arguments: Any) -> model.Group:
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
@@ -596,12 +579,10 @@ MUTATIONS: dict[str, Resolver] = {
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
-    "change_column_value": change_column_value,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,
     "create_board": create_board,
-    "update_board": update_board,
     "create_group": create_group,
     "create_column": create_column,
 }

@@ -149,7 +149,7 @@ def render_admin_page(
 def overview_of(request: HttpRequest) -> availability.Overview:
     """Return the boards' overview, read once a request."""
     if not hasattr(request, "page_overview"):
-        request.page_overview = availability.overview()  # type: ignore[attr-defined]
+        request.page_overview = availability.read_overview()  # type: ignore[attr-defined]
     overview: availability.Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
 
@@ -179,7 +179,7 @@ class Button:
     hidden: Mapping[str, object] = field(default_factory=dict)
     icon: str = ""
     key: str = ""  # of the keyboard
-    takes_away: bool = False  # whether its act deletes something
+    deletes: bool = False  # whether its act deletes something
     is_on_monday: bool = False  # whether the page opens in a new tab
     label_if_selected: str = ""  # instead of `label` while rows are selected; empty if that is the same
 

@@ -21,7 +21,7 @@ from sync.admin.confirmed_action import run_action
 from sync.admin.queue_pages import pause_button
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
-from sync.api.callers import monday_throttle_reason
+from sync.api import monday_throttle_reason
 from sync.boards.board_columns import column_label, set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode
@@ -57,16 +57,10 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
-        """Return the field's label and its column's problem."""
+        """Return the field's label, and whether its column can't be used; a card above the mappings says why."""
         if not mapping.problem:
             return mapping.label
-        blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
-        return format_html(
-            '{} {}<p class="npd-column-problem">{}</p>',
-            mapping.label,
-            blocked_badge,
-            humanize.without_request_id(mapping.problem),
-        )
+        return format_html("{} {}", mapping.label, admin_base.badge("warn", "view_column", "Blocked"))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -166,7 +160,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         super().prepare_page(request, rows)
         overview = admin_base.overview_of(request)
         for link in rows:
-            link.page_board = overview.by_type[link.entity_type]
+            link.page_board = overview.displayed_by_type[link.entity_type]
             link.page_blocked = [mapping for mapping in link.mappings.all() if mapping.is_blocked]
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:

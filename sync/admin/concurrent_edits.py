@@ -1,7 +1,7 @@
-"""Forms that don't overwrite what somebody else has changed meanwhile.
+"""Forms that don't overwrite what somebody else has changed meanwhile, and form fields for them.
 
 The form carries the values that it showed. Saving compares, field by field, the shown value, the stored value (read
-under the row's lock), and the submitted value.
+under the row's lock), and the submitted value, each as the text that the form field shows.
 """
 
 import json
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-SHOWN_KEY = "_shown"
-ANYWAY_KEY = "_anyway"
+SHOWN_KEY = "_shown"  # of the hidden input with the values that the form showed
+ANYWAY_KEY = "_anyway"  # of the checkbox by which a person saves a text that another record has
 
 
 class EmailAddressField(forms.EmailField):
@@ -70,7 +70,7 @@ class ConcurrentForm(_ModelForm):
         if self.is_bound:
             self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
-        self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
+        self.stored_texts = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.changed_names: list[str] = []
         self.unchanged_names: set[str] = set()
 
@@ -79,8 +79,8 @@ class ConcurrentForm(_ModelForm):
         return not self.instance._state.adding
 
     @property
-    def shown_value(self) -> str:
-        return json.dumps(self.stored_values)
+    def shown_json(self) -> str:
+        return json.dumps(self.stored_texts)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -137,17 +137,15 @@ class ConcurrentForm(_ModelForm):
             return True
         return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
 
-    def _merge_field(self, name: str, shown: Mapping[str, str]) -> None:
+    def _merge_field(self, name: str, shown_texts: Mapping[str, str]) -> None:
         widget = self.fields[name].widget
         key = self.add_prefix(name)
-        submitted: str | None = None
-        # A field that the page didn't have was not emptied.
+        stored = self.stored_texts[name]
+        submitted = stored  # a field that the page didn't have was not emptied
         if not widget.value_omitted_from_data(self.data, self.files, key):
             submitted = self._text(name, widget.value_from_datadict(self.data, self.files, key))
-        stored = self.stored_values[name]
-        shown_value = shown.get(name)
-        unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
-        if submitted is None or unchanged or self._is_same(name, submitted, stored):
+        shown = shown_texts.get(name)
+        if self._is_same(name, submitted, stored) or (shown is not None and self._is_same(name, submitted, shown)):
             # It stays unchanged, also in the form if that is shown again.
             self.unchanged_names.add(name)
             self.errors.pop(name, None)
@@ -159,21 +157,20 @@ class ConcurrentForm(_ModelForm):
             self.data = data
             return
         self.changed_names.append(name)
-        is_stale = shown_value is None or not self._is_same(name, shown_value, stored)
-        if not shown or not is_stale:
-            return
+        if not shown_texts or (shown is not None and self._is_same(name, shown, stored)):
+            return  # `clean` has asked about the whole form, or nobody else changed it
         button = format_html(
-            '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
+            '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">'
+            "take the new one</button>",
             self[name].auto_id,
             stored,
             self.words_of(name, stored),
-            "take the new one",
         )
         message = format_html(
             "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
             str(self.fields[name].label or name).capitalize(),
-            self._readable(name, stored),
-            self._readable(name, submitted),
+            self._quoted(name, stored),
+            self._quoted(name, submitted),
             button,
         )
         self.add_error(name, ValidationError(message, code="changed_meanwhile"))
@@ -208,7 +205,7 @@ class ConcurrentForm(_ModelForm):
         one_line = not isinstance(field.widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
 
-    def _readable(self, name: str, text: str) -> str:
+    def _quoted(self, name: str, text: str) -> str:
         words = self.words_of(name, text)
         return words if isinstance(self.fields[name], forms.BooleanField) else humanize.quote(words, 200)
 

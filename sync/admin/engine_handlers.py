@@ -146,7 +146,7 @@ class Ignore(handlers.Handler):
         keys = [str(item.pk) for item in items]
         number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
         authors.log_action_many(request.user, items, "Ignored.")
-        return Report(self.done(entries, number) if number else "", problems, undo=keys)
+        return Report(self.done_sentence(entries, number) if number else "", problems, undo=keys)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
@@ -239,7 +239,7 @@ class DeleteRecord(handlers.Handler):
             return Report(problems=problems)
         # No undo: a restored record gets a new item on Monday, which is asked about there.
         link = deleted_records_link(request.user, "Restore under Deleted records")
-        return Report(format_html("{} {}", self.done(entries, deleted), link), problems)
+        return Report(format_html("{} {}", self.done_sentence(entries, deleted), link), problems)
 
 
 handlers.register(

@@ -34,14 +34,9 @@ from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-# An act takes this many rows that somebody selected, at most.
-MOST_TICKED = 300
-
-# The session key of the last act, for its undo.
-LAST_ACT = "home_act"
-
-# The form field with the values that a row showed: this prefix and the entry's key.
-SEEN_PREFIX = "seen:"
+MAX_TICKED = 300  # an act takes so many selected rows, at most
+LAST_ACT = "home_act"  # the session key of the last act, for its undo
+SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
 
 UNDO_SENTENCE = "You can undo it on Home."
 
@@ -70,29 +65,30 @@ class Handler:
     def effect(self, entry: Entry) -> str:
         return entry.act(self.code).effect
 
-    def takes_away(self, entry: Entry) -> bool:
+    def deletes(self, entry: Entry) -> bool:
         """Whether the act deletes a record, an item or a value; its button is then red and never the first."""
         return entry.act(self.code).deletes
 
-    def title(self, entries: Sequence[Entry], number: str = "") -> str:
-        """Return the act with its number, which is that of the entries unless `number` says it."""
+    def title(self, entries: Sequence[Entry]) -> str:
+        """Return the act with the number of entries."""
         act = entries[0].act(self.code)
-        number = number or humanize.count_with_noun(len(entries), "entry", "entries")
+        number = humanize.count_with_noun(len(entries), "entry", "entries")
         label = act.many or f"{act.label}: {{number}}"
         return attention.counted(label, len(entries), attention.common_type(entries), number=number)
 
-    def is_asked(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+    def needs_question(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
+        """Whether a person has to confirm the act; `is_all` if it is on all of a group, shown or not."""
         act = entries[0].act(self.code)
         return act.asks or (is_all and len(entries) > 1 and act.asks_about_several)
 
     def group_button(self, group: attention.Group, entries: Sequence[Entry]) -> Button:
         """Return the button for a whole group; `entries` are those of the group that the page shows."""
         act = entries[0].act(self.code)
-        button = Button(self.label(entries[0]), self.code, key=self.key, takes_away=any(map(self.takes_away, entries)))
+        button = Button(self.label(entries[0]), self.code, key=self.key, deletes=any(map(self.deletes, entries)))
         if group.number == 1:
             return button
         label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
-        if self.is_asked(entries, is_all=True):
+        if self.needs_question(entries, is_all=True):
             label = f"{label}…"
         words = "the selected"
         selected = act.many.format(number=words, records=words, items=words, fields=words)
@@ -110,7 +106,7 @@ class Handler:
         """Do the act; `shown` has the values that each row showed, by the entry's key."""
         raise NotImplementedError
 
-    def done(self, entries: Sequence[Entry], number: int) -> str:
+    def done_sentence(self, entries: Sequence[Entry], number: int) -> str:
         """Return the sentence that reports the act on this number of the entries."""
         act = entries[0].act(self.code)
         subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
@@ -122,7 +118,7 @@ class Handler:
             return confirmed_action.Report(problems=problems)
         types = {entry.entity_type for entry in entries}
         then = wait_sentence(number, types) or "The next sync does it, within seconds."
-        return confirmed_action.Report(f"{self.done(entries, number)} {then}", problems)
+        return confirmed_action.Report(f"{self.done_sentence(entries, number)} {then}", problems)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         """Undo the act by the `undo` of its report."""
@@ -130,18 +126,18 @@ class Handler:
 
 
 def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
-    """Return the entries of a question, with what tells their records from namesakes."""
+    """Return the entries of a question, which have one cause, with what tells their records from namesakes."""
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-        happened = "" if sides else entry.sentence
+        happened = "" if sides else entry.own_detail
         board = "" if is_of_one_board else entry.board
         rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
-    return confirmed_action.RecordTable(heads, rows, len(entries))
+    return confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title)
 
 
 # By the entry's kind and the act's code.
@@ -164,22 +160,22 @@ def offered_to(user: Any, entry: Entry) -> list[Handler]:
 
 ValuesLoader = Callable[[Sequence[Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]]
 # For some kinds, the function that loads both sides' values of entries, by their keys.
-VALUES: dict[Kind, ValuesLoader] = {}
+VALUE_LOADERS: dict[Kind, ValuesLoader] = {}
 
 
 def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[Entry]:
     """Return the entries with both sides' values."""
     values: dict[str, Sequence[attention.SideValues]] = {}
-    for kind, load in VALUES.items():
+    for kind, load in VALUE_LOADERS.items():
         values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
 
 
 # An answer says of this many entries what became of them, since each takes a few queries.
-MOST_ENDED = 10
+MAX_ENDED = 10
 
 
-def record_now(entity_type: str, entity_id: UUID) -> str:
+def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Say how a record stands, where something of it doesn't wait any more."""
     record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
     if record is None:
@@ -203,7 +199,7 @@ def record_now(entity_type: str, entity_id: UUID) -> str:
 
 def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
     """Return a sentence for each of the first entries that don't wait any more, by their keys."""
-    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
+    return [_ended_sentence(user, key) for key in keys[:MAX_ENDED]]
 
 
 def _ended_sentence(user: Any, key: str) -> str:
@@ -227,17 +223,21 @@ def _ended_sentence(user: Any, key: str) -> str:
         return sentence
     last = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
     latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
-    return f"Nothing was done. {record_now(entity_type, entity_id)} {humanize.without_request_id(latest)}".rstrip()
+    now = describe_record_now(entity_type, entity_id)
+    return f"Nothing was done. {now} {humanize.without_request_id(latest)}".rstrip()
 
 
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
-    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`)."""
+    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
+
+    `one` is the act's code and the row's key; else `action` is the code, and `only` the row of a group that has one.
+    """
     code, _, key = request.POST.get("one", "").partition(" ")
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
     # PostgreSQL stores no NUL, so no key has one.
-    ticked = request.POST.getlist("key")[:MOST_TICKED] or request.POST.getlist("only")
+    ticked = request.POST.getlist("key")[:MAX_TICKED] or request.POST.getlist("only")
     keys = [text for text in ([key] if key else ticked) if "\0" not in text]
     back_url = _back_url(request)
     if not keys and (not cause or "\0" in cause):
@@ -249,9 +249,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: QuerySet[Any]) -> HttpResponse:
     """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
     keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
-    if len(keys) > MOST_TICKED:
-        messages.info(request, f"At most {MOST_TICKED} are done at once, the oldest first. Repeat it for the rest.")
-    return _act(request, code, keys[:MOST_TICKED], "", request.get_full_path())
+    if len(keys) > MAX_TICKED:
+        messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
+    return _act(request, code, keys[:MAX_TICKED], "", request.get_full_path())
 
 
 def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:
@@ -265,9 +265,10 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     ended = sorted(set(keys) - {entry.key for entry in entries})
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
-        is_over = "Nothing was done, because nothing of this group waits any more."
-        otherwise = "Nothing was done: it is not possible for what you chose." if entries else is_over
-        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [otherwise]:
+        default = "Nothing was done, because nothing of this group waits any more."
+        if entries:
+            default = "Nothing was done: it is not possible for what you chose."
+        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [default]:
             messages.warning(request, sentence)
         return see_other(back_url)
     entries = with_values(entries, attention.Wording.of_boards())
@@ -278,8 +279,10 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if entry not in fitting
     ]
     # One button never does both deletions and emptied fields.
-    fitting = [entry for entry in fitting if entry.act(code) == fitting[0].act(code)]
-    waiting = len(fitting)
+    others = [entry for entry in fitting if entry.act(code) != fitting[0].act(code)]
+    left_alone += [f"“{entry.name}” is left alone: it asks something else. Choose it by itself." for entry in others]
+    fitting = [entry for entry in fitting if entry not in others]
+    number_waiting = len(fitting)
     fitting = fitting[: ACTS[code].max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
     shown = _shown_values(request, () if keys else fitting)
@@ -287,19 +290,20 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
     hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", digest)]
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
-    asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
+    needs_question = bool(fitting) and handler.needs_question(fitting, is_all=not keys)
 
     def question() -> confirmed_action.Question:
         page = handler.question(request, fitting)
-        effects = list(page.effects)
-        if waiting > len(fitting):
+        effects = [*page.effects, *humanize.first_few(left_alone)]
+        if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
-            effects.insert(0, f"{waiting:,} wait. {limit}")
+            effects.insert(0, f"{number_waiting:,} wait. {limit}")
         hidden_fields = [*page.hidden, *hidden]
         return replace(page, effects=effects, hidden=hidden_fields, target=reverse("npd-home-act"))
 
     def run() -> confirmed_action.Report:
-        if asks and not keys and request.POST.get("asked") != digest:
+        # The group has changed since the question listed its entries.
+        if needs_question and not keys and request.POST.get("asked") != digest:
             raise CountChanged(confirmed_action.expected_count(request), len(fitting))
         report = handler.run(request, fitting, shown) if fitting else confirmed_action.Report()
         problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]
@@ -319,15 +323,15 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
         return confirmed_action.Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
 
-    return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
+    return confirmed_action.run_action(_page_admin(), request, run, back_url, question if needs_question else None)
 
 
 def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, Any]:
     """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
-    present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
+    values_now = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
     shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
-    return {key: values for key, values in present.items() if values} | shown
+    return {key: values for key, values in values_now.items() if values} | shown
 
 
 def _back_url(request: HttpRequest) -> str:

@@ -234,10 +234,10 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     if offered and link is not None and entry.kind is attention.Kind.REMOVED:
         yield replace(restore_button(link, entry.cause_code), code="restore")
     act_url = reverse("npd-home-act")
-    for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
+    for handler in sorted(offered, key=lambda handler: handler.deletes(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
         label = handler.label(entry)
-        yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
+        yield Button(label, handler.code, post_to=act_url, hidden=hidden, deletes=handler.deletes(entry))
 
 
 def restore_button(link: BoardLink, cause_code: str) -> Button:

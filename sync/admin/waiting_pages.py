@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, handlers
 from sync.admin.record_panel import buttons_of_entry
-from sync.api.callers import monday_throttle_reason
+from sync.api import monday_throttle_reason
 from sync.choices import ApprovalState
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, NotPossible

@@ -100,7 +100,7 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 class ApiTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
     """The authentication by token, for the schema."""
 
-    target_class = "sync.api.callers.ApiTokenAuthentication"
+    target_class = "sync.api.ApiTokenAuthentication"
     name = "apiToken"
 
 

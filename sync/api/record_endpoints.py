@@ -25,8 +25,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import registry
-from sync.api import views
-from sync.api.callers import SyncNowThrottle
+from sync.api import SyncNowThrottle, views
 from sync.api.errors import CHANGED_SINCE, Refused
 from sync.choices import RecordSyncStatus
 from sync.kernel.messages import ACTS

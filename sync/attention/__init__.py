@@ -190,8 +190,9 @@ class Entry:
 
     @property
     def own_detail(self) -> str:
-        """Its reason without its title, which is shown above it."""
-        return self.detail.replace(self.title, "", 1).lstrip(" .").rstrip()
+        """Its reason without what its title says, which is shown above it."""
+        reason = self.detail.removeprefix("Monday rejected ") if self.kind is Kind.REJECTED else self.detail
+        return reason.replace(self.title, "", 1).lstrip(" .").rstrip()
 
 
 @dataclass(frozen=True)

@@ -353,4 +353,4 @@ def pass_succeeded(*, has_written: bool) -> None:
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        stops.write_succeeded(row)
+        stops.resume_writes(row)

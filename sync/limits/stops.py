@@ -1,10 +1,10 @@
-"""Stops as they are stored: the account's (breaker.py decides), a board's, its calls', and that of all writes.
+"""Stores all stops, and decides when writes stop, and which failed ones are repeated when.
 
-While writes are stopped reads go on, until a write has succeeded.
+A stop is of the account (breaker.py decides on it), a board, one kind of a board's calls, or all writes. While writes
+are stopped reads go on. They don't prove that writes work, so the probe is a waiting write.
 
-Reads don't prove that writes work, so the probe is a waiting write. If other writes succeed, the failing record is at
-fault and nothing stops: a failed batch is split, and a record that fails alone waits for its turn (one record every 20
-minutes or more).
+If other writes succeed, the failing record is at fault and nothing stops: a failed batch is split (by act.py), and a
+record that fails alone waits for its turn (one record every 20 minutes or more).
 
     what fails                                    what happens                     constants
     a batch, while other writes succeed           it is split and repeated         PARTS, FEW
@@ -53,7 +53,7 @@ NO_STOP: Mapping[str, Any] = {
     "failures": 0,
 }
 
-# Seconds between two attempts while a person has to act; the waits grow.
+# Seconds between two attempts of a call that Monday refused until a person acts; the waits grow.
 PERSON_WAITS = (60, 300, 900, 3_600)
 
 # An invalid read stays invalid until NPD Sync or the version of Monday's API changes.
@@ -116,7 +116,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
     before = link.stop_of(kind)
     since = before.since if before else None
-    wait = max(error.wait_seconds or 0, wait_for_person(since))
+    wait = max(error.wait_seconds or 0, seconds_until_retry(since))
     if kind == ALL_CALLS and error.kind is INVALID_DOCUMENT:
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
@@ -169,18 +169,18 @@ def _store_stop(link: BoardLink, kind: str, entry: dict[str, str] | None) -> Non
     link.stops = others | changed
 
 
-def wait_for_person(since: datetime | None) -> float:
+def seconds_until_retry(since: datetime | None) -> float:
     """Return the seconds until the next attempt of a call that was refused since then.
 
     They are more on plans where probes would use over a tenth of the day's calls.
     """
     elapsed = (sync_now() - since).total_seconds() if since else 0
-    spent = 0
+    next_attempt = 0
     for wait in PERSON_WAITS:
-        spent += wait
-        if elapsed < spent:
+        next_attempt += wait
+        if elapsed < next_attempt:
             return wait
-    # They share that tenth, so each waits longer.
+    # All stops share that tenth, so each waits longer.
     stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
     return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.PROBE_CALLS * max(1, stops)))
 
@@ -189,7 +189,7 @@ def make_waiting_writes_due() -> None:
     """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-    # A create that isn't found after this time never took effect.
+    # A create that was sent before this time and isn't found never took effect.
     settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
     if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
@@ -221,7 +221,7 @@ class Repeats:
 
 @dataclass(frozen=True)
 class FailedDocument:
-    """A document without a known outcome."""
+    """A document that failed as a whole."""
 
     error: MondayError
     records: frozenset[UUID]
@@ -231,7 +231,7 @@ class FailedDocument:
 class Judgement:
     """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
-    is_at_fault: bool = False  # its records are; for a single one this counts as an attempt
+    is_at_fault: bool = False  # its records are; if it has only one, this counts as an attempt
     wait_seconds: float = 0
     ends_pass: bool = False  # nothing more is sent in this pass
     waits_for: choices.WaitsFor = choices.WaitsFor.WRITES
@@ -264,12 +264,12 @@ def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
 
 
 def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
-    """Judge the failed documents of one pass, and stop all writes if no other write succeeded in between.
+    """Judge each failed document of one pass, and stop all writes if no other write succeeded in between.
 
     With `others_written`, the same pass has written other records.
     """
     if others_written:
-        write_succeeded(monday_account())
+        resume_writes(monday_account())
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account = locked_account()
@@ -280,7 +280,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
             at_fault = [document for document in failed if document.records <= records_at_fault]
         unexplained = [document for document in failed if document not in at_fault]
         outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
-    # The only failed record may have the next turn; of several, each waits for one of its own.
+    # A single failed record gets the next free turn, which may be now; of several, the first gets the turn after it.
     place = 0 if len(failed) == 1 else 1
     judgements = []
     for document in failed:
@@ -291,7 +291,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
         else:
             [record_id] = document.records
             is_again = others_written or failures[record_id].is_at_fault_again
-            wait = wait_for_turn(place) if is_again else max(ALONE_WAIT, wait_for_turn(place))
+            wait = seconds_until_turn(place) if is_again else max(ALONE_WAIT, seconds_until_turn(place))
             judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, waits_for=choices.WaitsFor.TURN))
             place += 1
     return judgements
@@ -314,13 +314,13 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         # A record that fails again is at fault if Monday's error names it.
         is_at_fault = bool(only_record) and (is_first or error.path_alias is not None)
     else:
-        # A stop begins with the shortest wait, unless an outage of everything interrupted it.
+        # Without `failed_record`, several failures were a stop, which goes on; a new one begins with the shortest wait.
         was_stopped = account.write_failures > 1 and not account.failed_record
         account.write_failures = account.write_failures + 1 if was_stopped else 2
         account.failed_record = ""
         stops_all = True
     account.write_failed_at = sync_now()
-    wait = wait_after(account.write_failures - 1)
+    wait = seconds_until_probe(account.write_failures - 1)
     if stops_all:
         _stop_all_writes(account, error, wait)
     account.save()
@@ -333,11 +333,11 @@ def stop_writes(error: MondayError) -> None:
         account = locked_account()
         account.write_failures = max(account.write_failures, 1)
         account.write_failed_at = sync_now()
-        _stop_all_writes(account, error, wait_for_person(account.stopped_since))
+        _stop_all_writes(account, error, seconds_until_retry(account.stopped_since))
         account.save()
 
 
-def wait_after(failures: int) -> float:
+def seconds_until_probe(failures: int) -> float:
     """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WRITE_WAITS[min(max(failures, 1), len(WRITE_WAITS)) - 1]
     return max(wait, api_quota.seconds_between_probes()) if failures >= len(WRITE_WAITS) - 1 else wait
@@ -356,8 +356,8 @@ def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) ->
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-def write_succeeded(account: MondayAccount) -> None:
-    """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
+def resume_writes(account: MondayAccount) -> None:
+    """After a successful write, end the stop, wake the jobs that waited for it, and forget the failures."""
     if not account.write_failures:
         return
     if account.are_only_writes_stopped:
@@ -376,7 +376,7 @@ def repeats_left() -> Repeats:
     if account.are_only_writes_stopped:
         return Repeats(BURST, BURST, is_quiet=False)
     now = sync_now()
-    refill = max(REFILL_SECONDS, turn_seconds() / 2)
+    refill = max(REFILL_SECONDS, seconds_between_turns() / 2)
     limit = api_quota.read_quota().day_limit
     # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
@@ -395,20 +395,20 @@ def repeats_left() -> Repeats:
     failed_at = failure_times[-1] if failure_times else since
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
+    is_quiet = not failure_times or (now - failed_at).total_seconds() > seconds_between_turns()
     burst_late = max(1, int(burst * LATE_SHARE))
     return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
 
 
-def turn_seconds() -> float:
+def seconds_between_turns() -> float:
     """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
     return max(MIN_TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
 
 
-def wait_for_turn(place: int) -> float:
+def seconds_until_turn(place: int) -> float:
     """Return the seconds until the turn after all waiting records, plus `place` turns."""
     turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
-    return (turns.count() + place) * turn_seconds()
+    return (turns.count() + place) * seconds_between_turns()
 
 
 def make_turns_due(number: int = 1) -> None:

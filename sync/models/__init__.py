@@ -13,8 +13,7 @@ from sync.models.boards_and_account import (
 )
 from sync.models.decisions import Decision
 from sync.models.items_without_record import IgnoredItem, Tombstone, UnmatchedItem
-from sync.models.jobs import SyncQueue
-from sync.models.journal import Intent, IntentState, WebhookEvent
+from sync.models.jobs import Intent, IntentState, SyncQueue, WebhookEvent
 from sync.models.state import ApprovalRequest, AwaitedRelation, SyncMetadata, SyncState, WriteLoop
 from sync.models.synced_model import LongTextField, SyncedModel, history_of, track_history
 

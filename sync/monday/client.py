@@ -11,8 +11,6 @@ import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -117,9 +115,9 @@ class MondayClient:
         # A mutation was executed, so its answer counts; the next query stops the account.
         if is_other and not is_mutation:
             message = f"API version {self.version} was asked for, {served} answered"
-            wrong = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
-            wrong.answer = answer
-            raise wrong
+            fault = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
+            fault.answer = answer
+            raise fault
         return answer
 
     def close(self) -> None:
@@ -325,19 +323,6 @@ def request_id_of(headers: Mapping[str, str], payload: Mapping[str, Any] | None 
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait by Retry-After, which Monday gives as a number."""
     text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return float(text)
-    until = _parse_http_date(text)
-    now = _parse_http_date(headers.get("Date", ""))
-    # From the server's Date header, because our clock may differ.
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
-
-
-def _parse_http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() else None

@@ -31,10 +31,10 @@ PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
 # For tokens that may not read everything, so that Monday rejects the first query as a whole.
 SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
-# Former users too, because their edits still name them.
-USERS = f"""query Users($page: Int!, $limit: Int!) {{
+# Former users too, because their edits still name them; 1,000 is the most of a page.
+USERS = f"""query Users {{
   {graphql.COMPLEXITY}
-  users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
+  users(limit: 1000, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
 
 
@@ -86,10 +86,9 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
 
 
 def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
-    """Parse a page of users: name and email address by user id.
+    """Parse the users: name and email address by user id.
 
-    Raises its error, or UNREADABLE_ANSWER, also for a page without one of its users: it would look like the last page,
-    and the user like one who has left.
+    Raises their error, or UNREADABLE_ANSWER, also where one of them was left out, who would look like one who has left.
     """
     nodes = (answer.data or {}).get("users")
     if isinstance(nodes, list) and None not in nodes:

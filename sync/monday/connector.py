@@ -14,9 +14,6 @@ from sync.monday.errors import MondayError
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
-USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
-MAX_USERS = 20_000
-
 _SCOPES_OF_A_COLUMN = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
 
 # Our webhooks by id: its event, and the fingerprint of its address, which Monday doesn't return.
@@ -315,12 +312,5 @@ class MondayConnector:
             return replace(info, field_errors=(*info.field_errors, error))
 
     def users(self) -> dict[str, dict[str, str]]:
-        """Return name and email address of up to 20,000 users by id, one request for each page."""
-        users: dict[str, dict[str, str]] = {}
-        for number in range(1, MAX_USERS // USERS_PER_PAGE + 1):
-            answer = self.api.execute(connection.USERS, {"page": number, "limit": USERS_PER_PAGE})
-            page = connection.parse_users(answer)
-            users |= page
-            if len(page) < USERS_PER_PAGE:
-                break
-        return users
+        """Return name and email address of up to 1,000 users by id."""
+        return connection.parse_users(self.api.execute(connection.USERS, {}))

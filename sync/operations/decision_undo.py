@@ -23,10 +23,9 @@ from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import read_related
+from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records import authors
 from sync.records.tombstones import deleted_names
-from sync.state.record_fields import FieldDisplay
 
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=IMPORT_KIND, entity_id=None)

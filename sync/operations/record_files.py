@@ -34,9 +34,8 @@ from sync.monday.texts import fold_title, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
 from sync.outbox import notify
 from sync.reconcile import field_values
-from sync.reconcile.lookups import match_key_sql, phone_region
+from sync.reconcile.lookups import canonical_value, match_key_sql, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
-from sync.state.record_fields import canonical_value
 
 NPD_ID = "NPD ID"
 # Cells without a value, as spreadsheets and databases write them. “Null” is a name.

@@ -1,6 +1,6 @@
 """A record's sync state, status and conflict reports after a pass, and whether they differ from what is stored.
 
-If its sync is off, or the filter leaves it out (`is_synced`), all its open conflicts close with that reason
+If its sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that reason
 (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
 
 Implements “What sync_status may say” of docs/reference/merge.md.
@@ -29,7 +29,7 @@ from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import ended_requests
 
 
-def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
     sync_state = plan.sync_state
     conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
@@ -48,6 +48,11 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
     elif plan.outcome is pass_plan.Outcome.SETTLED:
         error_count = 0
         last_error = ""
+    is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
+    is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
+    direction = SyncStateDirection.BIDIRECTIONAL
+    if is_sent is not is_taken:
+        direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
     return {
         "base": sync_state.base,
         "altered": sync_state.altered,
@@ -63,17 +68,8 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
         "left_out": sync_state.left_out,
         "error_count": error_count,
         "last_error": last_error,
+        "sync_direction": direction,  # in which this pass transferred values
     }
-
-
-def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return the new values of the sync state's row; `before` is the stored one."""
-    is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
-    is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
-    direction = SyncStateDirection.BIDIRECTIONAL
-    if is_sent is not is_taken:
-        direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
-    return {**state_after(plan, before, now), "sync_direction": direction}
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -101,26 +97,27 @@ def _comparable(value: Any) -> Any:
 
 
 def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the record's open conflicts: by kind, the keys of its fields, or the question about the record."""
     if not plan.is_synced:
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
-    kinds = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
+    conflicts = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
     if plan.removal is not None:
         # Only the question about the record is decided again; conflicts about fields stay.
-        kinds.pop(ConflictKind.DELETE, None)
+        conflicts.pop(ConflictKind.DELETE, None)
         if plan.removal.needs_answer:
-            kinds[ConflictKind.DELETE] = [plan.removal.sentence]
+            conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
     else:
         if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
-            kinds = {}
+            conflicts = {}  # this pass compared the fields, or searched for the item
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
-            kinds[ConflictKind.FIELDS] = fields
+            conflicts[ConflictKind.FIELDS] = fields
         if plan.identity.question:
-            kinds[ConflictKind.IDENTITY] = [plan.identity.question["what"]]
+            conflicts[ConflictKind.IDENTITY] = [plan.identity.question["what"]]
     if lost_fields:
-        kinds[ConflictKind.OVERWRITTEN] = lost_fields
-    return kinds
+        conflicts[ConflictKind.OVERWRITTEN] = lost_fields
+    return conflicts
 
 
 def sync_status(
@@ -176,16 +173,16 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     return frozenset(changed)
 
 
-def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
+def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would send, log or end anything for a record; a waiting job's events and intents don't count."""
     facts = plan.facts
     field_plans = plan.plans.values()
-    has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
+    ends_rows = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
         or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
-        or (has_ends and not has_job)
+        or (ends_rows and not has_job)
         # A person's decision waits to be applied.
         or any(conflict.resolutions or conflict.kind == reports.KIND_UNDO for conflict in facts.conflicts)
         or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
@@ -195,7 +192,7 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
 def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
     """Whether the pass would leave this record exactly as it is stored."""
     settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
-    if not settled.is_settled or _acts(plan, has_job=has_job):
+    if not settled.is_settled or _has_work(plan, has_job=has_job):
         return False
     changes = field_changes(settled, plan.record, facts.now)
     settled = changes.plan
@@ -203,8 +200,8 @@ def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *
         return False
     if lost_updates.has_news(settled):
         settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))
-    after = state_after(settled, before, facts.now)
-    if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
+    after = sync_state_after(settled, before, facts.now)
+    if any(after[name] != getattr(before, name) for name in after.keys() - {"seen", "sync_direction"}):
         return False
     # Dropping expired entries is no reason for a pass, so only the newest values are compared.
     is_seen = all(
@@ -266,15 +263,15 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
                 )
         return
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
-    reason = _why_not_asked(plan) if question else ""
+    reason = _why_question_ended(plan) if question else ""
     if question and reason:
         is_chosen = removal is not None and removal.result and removal.is_chosen
         applied = {reports.RECORD_KEY: reason} if is_chosen else {}
         yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
-def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
-    """Return why the question about the record is closed; empty if it stays open or isn't decided yet."""
+def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
+    """Return why the question about the record is closed; empty if it stays open."""
     if plan.removal is not None and plan.removal.result:
         return plan.removal.result
     if plan.unlink:
@@ -291,30 +288,36 @@ def _field_reports(
     conflicts = () if plan.left_out else fields_in_conflict(plan)
     applied = plan.applied_choices(ConflictKind.FIELDS)
     undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)
-    was_open = plan.facts.open_fields(ConflictKind.FIELDS)
-    if not (conflicts or undo_results or (was_open and (plan.plans or not plan.is_synced))):
+    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
+    if not (conflicts or undo_results or (open_keys and (plan.plans or not plan.is_synced))):
         return
-    # The reason is about fields whose conflict ended without a person.
-    ended_keys = [key for key in was_open if key not in applied] or was_open
-    decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
-    reasons = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-    unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
-    sentences = [f"It was resolved: {'; '.join(dict.fromkeys(reasons))}."] if reasons else []
-    sentences += [f"{capfirst(why)}." for why in dict.fromkeys(unsynced)]
-    reason = " ".join(sentences) or "Both sides say the same now."
-    if replaced:
-        reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
+    if not plan.is_synced:
+        closing_reason = plan.off_reason
+    elif replaced:
+        closing_reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
+    else:
+        # It is about fields whose conflict ended without a person.
+        closing_reason = _why_resolved(plan, [key for key in open_keys if key not in applied] or open_keys)
     yield plan.conflict_report(
         ConflictKind.FIELDS,
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
         rejected=plan.rejected_choices(ConflictKind.FIELDS),
-        closing_reason=reason if plan.is_synced else plan.off_reason,
+        closing_reason=closing_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undo_results=undo_results,
         moved_to=dict.fromkeys((conflict.key for conflict in replaced), ConflictKind.OVERWRITTEN),
     )
+
+
+def _why_resolved(plan: pass_plan.RecordPlan, keys: Sequence[str]) -> str:
+    decisions = [plan.plans[key].decision for key in keys if key in plan.plans]
+    synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
+    unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
+    sentences = [f"It was resolved: {'; '.join(dict.fromkeys(synced))}."] if synced else []
+    sentences += [f"{capfirst(reason)}." for reason in dict.fromkeys(unsynced)]
+    return " ".join(sentences) or "Both sides say the same now."
 
 
 def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
@@ -330,16 +333,16 @@ def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflic
 
 def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     """Return the fields in conflict that this pass could not decide; their conflicts and choices stay."""
-    if not (was_open := plan.facts.open_fields(ConflictKind.FIELDS)):  # nearly all records
-        return ()
-    decided = {conflict.key for conflict in fields_in_conflict(plan)}
-    return tuple(
-        key
-        for key in was_open
-        if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or field_plan.decision.is_left_out
-        if not is_kept_different(plan, field_plan)
-    )
+    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
+    decided = {conflict.key for conflict in fields_in_conflict(plan)} if open_keys else set()
+    undecided = []
+    for key in open_keys:
+        field_plan = plan.plans.get(key)
+        if field_plan is None or key in decided or is_kept_different(plan, field_plan):
+            continue
+        if field_plan.blocked_reason or field_plan.decision.is_left_out:
+            undecided.append(key)
+    return tuple(undecided)
 
 
 def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
@@ -355,14 +358,14 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     for item_id, question in questions.items():
         yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
     for conflict in plan.facts.conflicts:
-        is_answered = reports.RECORD_KEY in conflict.resolutions
         if conflict.kind != ConflictKind.IDENTITY or conflict.monday_item_id in questions:
             continue
-        if wants_new_item(plan.facts) and is_answered and not plan.left_out:
+        is_answered = reports.RECORD_KEY in conflict.resolutions
+        if is_answered and wants_new_item(plan.facts) and not plan.left_out:
             # The answer “none of them” is applied once the record has its own item.
             if plan.link_to is not None or _has_read_own_item(plan):
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
-        elif _is_identity_known(plan, conflict):
+        elif _is_question_over(plan, conflict):
             reason = plan.left_out or "It is now known which item it is."
             yield plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, closing_reason=reason)
 
@@ -373,8 +376,8 @@ def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, 
     return plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
 
 
-def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
-    """Whether the item's record is known by now, or this record no longer needs an item."""
+def _is_question_over(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
+    """Whether the item's record is known by now, or this record has, gets or asks for another item, or needs none."""
     if not plan.is_synced or conflict.monday_item_id in plan.facts.owned_items:
         return True
     if plan.link_to is not None or plan.creates or plan.identity.question is not None:

@@ -21,7 +21,7 @@ from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
 from sync.kernel.messages import NotPossible, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
-from sync.models.journal import event_item_name
+from sync.models.jobs import event_item_name
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
 

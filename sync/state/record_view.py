@@ -24,10 +24,9 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.state import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.reconcile.lookups import settings_with
+from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.records.availability import Overview
 from sync.registry import item_url
-from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
 
 class RecordState(models.TextChoices):

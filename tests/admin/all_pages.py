@@ -22,9 +22,9 @@ from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from sync import attention, models
 from sync.clock import sync_now
-from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.outbox import pauses
 from sync.records.authors import log_action
+from sync.tasks import make_missing_jobs
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too

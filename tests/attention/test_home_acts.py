@@ -221,7 +221,7 @@ def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Clien
 def acts_of(client: Client) -> list[tuple[str, str, bool]]:
     """The acts of the only group: name, label, and whether it takes something away."""
     [box] = client.get(HOME).context["boxes"]
-    return [(button.code, button.label, button.takes_away) for button in box.buttons if button.code]
+    return [(button.code, button.label, button.deletes) for button in box.buttons if button.code]
 
 
 def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Client, rejected_email: Contact) -> None:

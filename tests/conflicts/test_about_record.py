@@ -7,9 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from conflicts.case import RecordContext
+from conflicts.case import RecordContext, conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.progress import conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts

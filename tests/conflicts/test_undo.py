@@ -6,9 +6,8 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import RecordContext, fields_in_conflict
+from conflicts.case import RecordContext, conflict_progress, fields_in_conflict
 from conflicts.models import SyncConflict
-from conflicts.progress import conflict_progress
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact
 from sync.models import Decision

@@ -90,7 +90,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
         )
     yield "greeting", Document(connection.ACCOUNT_INFO, {})
     yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
-    yield "users", Document(connection.USERS, {"page": 2, "limit": 500})
+    yield "users", Document(connection.USERS, {})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)

@@ -143,22 +143,18 @@ def test_one_alias_error_leaves_others_unknown(client: MondayClient, status: int
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("header", "seconds"),
     [
-        ({"Retry-After": "22"}, 22.0),
-        ({"Retry-After": "1.5"}, 1.5),
-        ({"Retry-After": "rubbish"}, None),
-        ({"Retry-After": "²"}, None),
-        ({"Retry-After": ""}, None),
-        ({"Retry-After": "9" * 400}, 86_400.0),
-        ({"Retry-After": "Fri, 01 Jan 2027 00:00:00 +99999999999999"}, None),
-        ({"Retry-After": "Wed, 21 Oct 2015 07:28:42 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 42),
+        ("22", 22.0),
+        ("1.5", 1.5),
+        ("Wed, 21 Oct 2026 07:28:42 GMT", None),
+        ("²", None),
+        ("", None),
+        ("9" * 400, 86_400.0),
     ],
 )
-def test_the_wait_is_the_header_s_by_the_server_s_clock(
-    client: MondayClient, headers: dict[str, str], seconds: float | None
-) -> None:
-    responses.post(URL, status=429, body="<html>slow down</html>", headers=headers)
+def test_the_wait_is_the_header_s(client: MondayClient, header: str, seconds: float | None) -> None:
+    responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
     with refusal(errors.LIMIT_REACHED) as caught:
         client.execute(QUERY, {})
     assert caught.value.wait_seconds == seconds

@@ -1,13 +1,12 @@
 """What Monday says of the account: read whole, read in part, and where it refuses to tell."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import responses
 
-from sync.monday import connector, errors
+from sync.monday import errors
 from sync.monday.client import MondayClient
 from sync.monday.connection import AccountInfo, parse_account_info, parse_users
 from sync.monday.connector import MondayConnector
@@ -96,19 +95,6 @@ def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayC
     with pytest.raises(errors.MondayError):
         MondayConnector(client).account_info()
     assert len(responses.calls) == 1
-
-
-def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "USERS_PER_PAGE", 2)
-    pages = [["1", "2"], ["3"]]
-    for page in pages:
-        users = [{"id": key, "name": f"N{key}", "email": f"{key}@x.test"} for key in page]
-        responses.post(URL, json={"data": {"users": users}})
-    assert MondayConnector(client).users() == {
-        key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")
-    }
-    variables = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
-    assert variables == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
 
 
 def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:

@@ -1,4 +1,4 @@
-"""The probe of an account, against the simulator as it is, and as it isn't."""
+"""The probe of an account where something fails; its questions are asked in tests/setup/test_probe_command.py."""
 
 import json
 from collections.abc import Callable
@@ -64,21 +64,6 @@ def _on_their_way(simulator: Simulator) -> bool:
 
 def nothing_is_left(simulator: Simulator) -> bool:
     return all(board["state"] == "deleted" for board in simulator.read("boards"))
-
-
-def test_against_the_simulator_nothing_differs_and_nothing_is_left(simulator: Simulator, account: Account) -> None:
-    findings = account.findings()
-    assert list(findings) == [assumption.key for assumption in ASSUMPTIONS]
-    assert {key: entry.answer or entry.reason for key, entry in findings.items() if entry.differs or entry.reason} == {}
-    assert nothing_is_left(simulator)
-    assert account.probe.leftovers == []
-
-
-def test_what_an_account_does_otherwise_is_found(simulator: Simulator, account: Account) -> None:
-    simulator.control("faults", {"drops": "board_relation", "on": "create_item", "count": 50})
-    findings = account.findings()
-    assert {key for key, entry in findings.items() if entry.differs} == {"create-relation", "archived-in-relation"}
-    assert findings["create-relation"].answer == "dropped"
 
 
 def test_where_monday_does_not_reach_this_site_all_else_is_asked(simulator: Simulator, account: Account) -> None:

@@ -94,7 +94,7 @@ class Monday:
     def repeats_left(self) -> Repeats:
         return self.repeats
 
-    def wait_for_turn(self, place: int) -> float:
+    def seconds_until_turn(self, place: int) -> float:
         return place * 1_200
 
     def make_turns_due(self, number: int) -> None:

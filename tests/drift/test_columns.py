@@ -110,10 +110,7 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world
 
 def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
-    world.sandbox.query(
-        'mutation ($b: ID!) { update_board(board_id: $b, board_attribute: name, new_value: "People") }',
-        b=world.board_id(),
-    )
+    world.sandbox.control("boards", board_id=world.board_id(), name="People")
     world.edit(contact, "role_title", "Countess")
     world.hear()
     owner.sweep()

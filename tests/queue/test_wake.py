@@ -12,8 +12,8 @@ from django_celery_beat.schedulers import ModelEntry
 from kombu import Connection
 
 from npd.models import Contact
-from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.outbox import notify
+from sync.tasks import make_missing_jobs
 from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
 

@@ -1,4 +1,4 @@
-"""Filters and pages, and the version that answers. What tests/connector/test_probe.py asks is not asked again."""
+"""Filters and pages, and the version that answers. What tests/setup/test_probe_command.py asks is not asked again."""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
 """What a restart keeps."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,10 @@ def test_a_restart_keeps_boards_and_webhooks(start: Callable[..., Process], rece
 
 def a_batch_is_killed_right_after_its_answer(sandbox: Process, board: str, item: str) -> None:
     changes = " ".join(f'r{n}: create_item(board_id: "{board}", item_name: "x{n}") {{ id }}' for n in range(20))
-    refused = 'bad: change_column_value(board_id: "%s", item_id: "%s", column_id: "site", value: "\\"x\\"") { id }'
-    renamed = 'good: change_column_value(board_id: "%s", item_id: "%s", column_id: "role", value: "\\"y\\"") { id }'
-    answer = sandbox.ask(f"mutation {{ {changes} {refused % (board, item)} {renamed % (board, item)} }}")
+    change = 'change_multiple_column_values(board_id: "%s", item_id: "%s", column_values: $%s) { id }'
+    refused, renamed = f"bad: {change % (board, item, 'bad')}", f"good: {change % (board, item, 'good')}"
+    values = {"bad": json.dumps({"site": "x"}), "good": json.dumps({"role": "y"})}
+    answer = sandbox.ask(f"mutation ($bad: JSON!, $good: JSON!) {{ {changes} {refused} {renamed} }}", **values)
     assert [error["path"] for error in answer["errors"]] == [["bad"]]
     before = sandbox.read("boards")
     assert len(before[0]["items"]) == 23

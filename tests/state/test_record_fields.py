@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink, FieldMapping
-from sync.state.record_fields import FieldDisplay
+from sync.reconcile.lookups import FieldDisplay
 
 pytestmark = pytest.mark.django_db
 

@@ -221,7 +221,7 @@ def _store_sync_states(
     rows = []
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        values[record_plan.id] = settlement.sync_state_values(record_plan, before, facts.now) | of_pass
+        values[record_plan.id] = settlement.sync_state_after(record_plan, before, facts.now) | of_pass
         rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
         db.update_many(rows, sorted(values[existing[0].id]))

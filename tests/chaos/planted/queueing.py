@@ -109,6 +109,6 @@ asked_on_and_on = bug(
 )
 
 
-@instead_of(asked_on_and_on, "sync.limits.stops:wait_after")
+@instead_of(asked_on_and_on, "sync.limits.stops:seconds_until_probe")
 def _waits_for_nothing(right: Wrong, *args: Any) -> float:
     return 1.0
