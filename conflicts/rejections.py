@@ -129,13 +129,13 @@ class Rejection:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
-        present = field_values.stored_values(self.record, self.field)
+        stored = field_values.stored_values(self.record, self.field)
         converter = self.context.display.board.converter(self.field, self.record)
         try:
             try:
-                local = converter.to_local(self.monday_raw, present)
+                local = converter.to_local(self.monday_raw, stored)
             except AmbiguousSplit:
-                local = converter.from_text(self.sides[MONDAY] or "", present)
+                local = converter.from_text(self.sides[MONDAY] or "", stored)
             raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:

@@ -16,8 +16,8 @@ MIN_SIMILARITY = 0.35
 EXCERPT_BEFORE = 30
 EXCERPT_LENGTH = 120
 
-# A separator or a word, with the space behind it. Words take all other characters, so that accents and joined emoji
-# stay with their letters.
+# A separator, a word or the text's beginning, with the space behind it. Words take all other characters, so that
+# accents and joined emoji stay with their letters.
 _WORD = re.compile(r'(?:[.,;:!?()"@/<>-]|[^\s.,;:!?()"@/<>-]+|^)\s*')
 
 # A line or a sentence, with the space behind it.
@@ -40,11 +40,12 @@ def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
         if mine == theirs:  # only spaces and line ends differ
             mine = words
             theirs = other_words
-        # From 200 words on, difflib's autojunk skips the most frequent words; without it this could take minutes.
+        # From 200 words on, difflib's autojunk skips the most frequent words; without autojunk this could take minutes.
         matcher = SequenceMatcher(None, mine, theirs)
         if matcher.ratio() >= MIN_SIMILARITY:
             for tag, start, end, _, _ in matcher.get_opcodes():
-                differing.update(range(start, end) if tag != "equal" else ())
+                if tag != "equal":
+                    differing.update(range(start, end))
     parts = []
     for is_marked, group in groupby(enumerate(words), key=lambda word: word[0] in differing):
         block = "".join(word for _, word in group)
@@ -57,10 +58,10 @@ def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
 def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
     """Return one-line excerpts of both texts around their first difference, marked."""
     lines = [" ".join((side or "").split()) for side in (text, other)]
-    differs = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
-    begin = max(0, differs - EXCERPT_BEFORE)
+    diff_start = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
+    begin = max(0, diff_start - EXCERPT_BEFORE)
     word_start = lines[0].rfind(" ", 0, begin) + 1
-    # Some languages have no spaces.
+    # In a language without spaces, the last space may be far away, so the excerpt begins within a word.
     begin = word_start if begin - word_start <= EXCERPT_BEFORE else begin
     end = begin + EXCERPT_LENGTH
     both = []

@@ -40,7 +40,7 @@ const keepFolds = (part, placed) => {
 };
 
 // Listeners keep replaced rows in memory, so the page is reloaded after this many refreshes.
-const MOST_PLACINGS = 200;
+const MAX_PLACINGS = 200;
 let placings = 0;
 const placedHtml = new WeakMap();
 const place = (fresh) => {
@@ -60,7 +60,7 @@ const place = (fresh) => {
     placings += 1;
     announce(placed);
   }
-  if (placings > MOST_PLACINGS && !shownOf(document) && !parts().some(atWork)) location.reload();
+  if (placings > MAX_PLACINGS && !shownOf(document) && !parts().some(atWork)) location.reload();
 };
 
 // Announces a changed line of state to screen readers, only if it is new.

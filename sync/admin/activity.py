@@ -19,7 +19,7 @@ from sync.operations import decision_undo
 from sync.operations.decision_undo import is_undoable, may_undo_decisions, superseded_changes
 from sync.records import authors
 
-MOST_ENTRIES = 50
+MAX_ENTRIES = 50
 # A value's characters on a line.
 MAX_SHOWN = 80
 
@@ -258,11 +258,11 @@ def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
     mappings = list(edits.board_mappings().filter(link__entity_type=record.entity_type()))
     # A choice that a later entry about its result replaces is folded without a fold_id.
     stored = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-    newest = list(stored.exclude(folded=True, fold_id=None)[:MOST_ENTRIES])
-    rows = edits.with_edits(record, newest, mappings, limit=MOST_ENTRIES)
+    newest = list(stored.exclude(folded=True, fold_id=None)[:MAX_ENTRIES])
+    rows = edits.with_edits(record, newest, mappings, limit=MAX_ENTRIES)
     rows.sort(key=lambda row: row.happened_at, reverse=True)
     list_url = reverse("admin:sync_decision_changelist", query={"q": record.pk})
     return {
-        "acts": acts_of(rows, labels_of(mappings), request)[:MOST_ENTRIES],
+        "acts": acts_of(rows, labels_of(mappings), request)[:MAX_ENTRIES],
         "all_url": list_url if request.user.has_perm("sync.view_decision") else "",
     }

@@ -34,11 +34,14 @@ from sync.records import authors, tombstones
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
 
+# The deleted records' restore has the words of Home's act.
+RESTORE = ACTS["restore_record"]
+
 # One address undoes this many changes, or restores this many deleted records, at most.
-MOST_UNDONE = 100
+MAX_UNDONE = 100
 
 # Their keys in the address, separated by commas. 18 digits fit into a bigint.
-KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
+KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
 
 
 def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
@@ -93,10 +96,10 @@ def _step_cells(step: decision_undo.UndoStep) -> tuple[object, ...]:
 
 
 # With one of these parameters the list includes folded entries.
-UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
+SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
 # The list shows the waiting edits of this many records at most; all of them are on the records' pages.
-MOST_WAITING = 20
+MAX_WAITING = 20
 
 
 class ActivityList(admin_base.PageChangeList):
@@ -117,9 +120,9 @@ class ActivityList(admin_base.PageChangeList):
             # What takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
             if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
-                deleted = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
-                keys = deleted if row.page_folded_count else [row.entity_id]
-                url = restore_url(request.user, row.entity_type, keys, back_url)
+                act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
+                record_ids = act_ids if row.page_folded_count else [row.entity_id]
+                url = restore_url(request.user, row.entity_type, record_ids, back_url)
                 row.page_offer = activity.UndoOffer(url, RESTORE.button)
             elif row.page_folded_count and row.kind in decisions.BATCH_KINDS:
                 row.page_offer = activity.batch_offer(row, request.user, back_url)
@@ -143,7 +146,7 @@ class ActivityList(admin_base.PageChangeList):
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
         types = self.params.get(admin_base.EntityFilter.parameter_name)
-        waiting = edits.waiting_edits(ids, limit=MOST_WAITING)
+        waiting = edits.waiting_edits(ids, limit=MAX_WAITING)
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
         rows: list[Any] = [row for row in edits.entries_of(waiting, self.mappings) if row.values.get("unsent")]
         for row in rows:
@@ -169,11 +172,11 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
-            # The record's page lists the values with which an item was created.
+            # The values that created an item are many; the record's page lists them.
             rows = rows.exclude(cause__has_key="made", kind="push")
-        if request.GET.keys().isdisjoint(UNFOLDING_PARAMETERS):
+        if request.GET.keys().isdisjoint(SHOW_FOLDED_PARAMETERS):
             return rows.filter(folded=False)
-        # The entry about an applied choice replaces the entry about the choice.
+        # An entry that is folded without an act repeats another one, such as a choice that was applied since.
         return rows.exclude(folded=True, fold_id=None)
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
@@ -282,28 +285,24 @@ def deleted_records_link(user: Any, label: str) -> SafeString | str:
     return admin_base.link_to(reverse(DELETED), label)
 
 
-def restore_url(user: Any, entity_type: str, keys: Iterable[Any], back_url: str) -> str:
+def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url: str) -> str:
     """Return the page that restores these deleted records, and then goes back to `back_url`.
 
     It is empty for users who may not, and where none or too many can be restored.
     """
     if not user.has_perm("sync.view_tombstone") or not registry.may_act(user, "add", entity_type):
         return ""
-    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).exclude(_NOT_RESTORABLE)
-    pks = [str(key) for key in rows.order_by("pk").values_list("pk", flat=True)[: MOST_UNDONE + 1]]
-    if not pks or len(pks) > MOST_UNDONE:
+    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=record_ids).exclude(_NOT_RESTORABLE)
+    pks = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)[: MAX_UNDONE + 1]]
+    if not pks or len(pks) > MAX_UNDONE:
         return ""
     return reverse("admin:sync_tombstone_restore", args=[",".join(pks)], query={"next": back_url})
 
 
-def restored_item(row: Tombstone) -> str:
+def item_after_restore(row: Tombstone) -> str:
     """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
     is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
     return "New item" if is_gone else "Linked again"
-
-
-# As it is also an answer to a conflict about a deleted record.
-RESTORE = ACTS["restore_record"]
 
 
 class DeletedList(admin_base.PageChangeList):
@@ -422,7 +421,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection(request, "bring_back", queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
+            cells = [(self.name(row), registry.type_label(row.entity_type), item_after_restore(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])

@@ -160,7 +160,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         super().prepare_page(request, rows)
         overview = admin_base.overview_of(request)
         for link in rows:
-            link.page_board = overview.by_type[link.entity_type]
+            link.page_board = overview.displayed_by_type[link.entity_type]
             link.page_blocked = [mapping for mapping in link.mappings.all() if mapping.is_blocked]
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:

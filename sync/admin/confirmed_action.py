@@ -152,11 +152,11 @@ def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str
 
     Raises CountChanged if “all”, or the fields of ticked rows in `shown_fields`, are others than in the question.
     """
-    present = list(rows.values_list("pk", *shown_fields))
-    is_same = request.POST.get("asked") == digest_of_rows(present)
+    current_rows = list(rows.values_list("pk", *shown_fields))
+    is_same = request.POST.get("asked") == digest_of_rows(current_rows)
     if not is_same and (shown_fields or request.POST.get("select_across") == "1"):
-        raise CountChanged(expected_count(request), len(present))
-    return rows.filter(pk__in=[key for key, *_ in present])
+        raise CountChanged(expected_count(request), len(current_rows))
+    return rows.filter(pk__in=[key for key, *_ in current_rows])
 
 
 def digest_of_rows(rows: Iterable[object]) -> str:

@@ -34,7 +34,7 @@ from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-MOST_TICKED = 300  # an act takes so many selected rows, at most
+MAX_TICKED = 300  # an act takes so many selected rows, at most
 LAST_ACT = "home_act"  # the session key of the last act, for its undo
 SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
 
@@ -172,7 +172,7 @@ def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[En
 
 
 # An answer says of this many entries what became of them, since each takes a few queries.
-MOST_ENDED = 10
+MAX_ENDED = 10
 
 
 def describe_record_now(entity_type: str, entity_id: UUID) -> str:
@@ -199,7 +199,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
 
 def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
     """Return a sentence for each of the first entries that don't wait any more, by their keys."""
-    return [_ended_sentence(user, key) for key in keys[:MOST_ENDED]]
+    return [_ended_sentence(user, key) for key in keys[:MAX_ENDED]]
 
 
 def _ended_sentence(user: Any, key: str) -> str:
@@ -237,7 +237,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
     # PostgreSQL stores no NUL, so no key has one.
-    ticked = request.POST.getlist("key")[:MOST_TICKED] or request.POST.getlist("only")
+    ticked = request.POST.getlist("key")[:MAX_TICKED] or request.POST.getlist("only")
     keys = [text for text in ([key] if key else ticked) if "\0" not in text]
     back_url = _back_url(request)
     if not keys and (not cause or "\0" in cause):
@@ -249,9 +249,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: QuerySet[Any]) -> HttpResponse:
     """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
     keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
-    if len(keys) > MOST_TICKED:
-        messages.info(request, f"At most {MOST_TICKED} are done at once, the oldest first. Repeat it for the rest.")
-    return _act(request, code, keys[:MOST_TICKED], "", request.get_full_path())
+    if len(keys) > MAX_TICKED:
+        messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
+    return _act(request, code, keys[:MAX_TICKED], "", request.get_full_path())
 
 
 def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:
@@ -279,7 +279,9 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if entry not in fitting
     ]
     # One button never does both deletions and emptied fields.
-    fitting = [entry for entry in fitting if entry.act(code) == fitting[0].act(code)]
+    others = [entry for entry in fitting if entry.act(code) != fitting[0].act(code)]
+    left_alone += [f"“{entry.name}” is left alone: it asks something else. Choose it by itself." for entry in others]
+    fitting = [entry for entry in fitting if entry not in others]
     number_waiting = len(fitting)
     fitting = fitting[: ACTS[code].max_per_request or None]
     # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
@@ -292,7 +294,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
 
     def question() -> confirmed_action.Question:
         page = handler.question(request, fitting)
-        effects = list(page.effects)
+        effects = [*page.effects, *humanize.first_few(left_alone)]
         if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{number_waiting:,} wait. {limit}")
@@ -326,10 +328,10 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
 
 def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, Any]:
     """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
-    present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
+    values_now = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
     shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
-    return {key: values for key, values in present.items() if values} | shown
+    return {key: values for key, values in values_now.items() if values} | shown
 
 
 def _back_url(request: HttpRequest) -> str:

@@ -28,7 +28,7 @@ from sync.operations.setup.selection import is_running, may_set_up
 from sync.records import authors, availability, item_links
 from sync.state import record_view
 
-MOST_GROUPS = 50
+MAX_GROUPS = 50
 ROWS_ON_A_PAGE = 50
 
 # A group with more rows is folded.
@@ -276,12 +276,12 @@ def _boxes(
     request: HttpRequest, shown: attention.ShownKinds, opened: Collection[str], wording: attention.Wording
 ) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
-    groups = attention.groups(attention.waiting(shown), limit=MOST_GROUPS, wording=wording)
+    groups = attention.groups(attention.waiting(shown), limit=MAX_GROUPS, wording=wording)
     if not groups:
         return []
     waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
     first_rows = attention.oldest_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
-    entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
+    entries = attention.entries(first_rows, limit=MAX_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
@@ -439,7 +439,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boxes": boxes,
         # The keys of the keyboard that act on a row.
         "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
-        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MOST_GROUPS else 0,
+        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only and bool(boxes),
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",

@@ -31,31 +31,32 @@ _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
 
 
 class BoardsForm(forms.Form):
-    """The board of each type of records."""
+    """The board of each type of records; `previous` has the choices that the session holds."""
 
-    def __init__(self, listed: Sequence[BoardSummary], present: Mapping[str, selection.Choices], data: Any) -> None:
+    def __init__(self, boards: Sequence[BoardSummary], previous: Mapping[str, selection.Choices], data: Any) -> None:
         super().__init__(data, label_suffix="")
         for spec in registry.entities():
             link = registry.link_of(spec.entity_type)
-            configured = registry.configured_board_id(spec.entity_type)
-            named = [board.id for board in listed if board.name.strip().casefold() == spec.board_title.casefold()]
             stored = link.board_id if link is not None else ""
-            board_id = stored or configured or next(iter(named), selection.NEW_BOARD)
-            if present:
-                choices = present.get(spec.entity_type)
-                board_id = (choices.board_id or selection.NEW_BOARD) if choices is not None else selection.NO_BOARD
-            boards = {board.id: f"{board.name} ({board.id})" for board in listed}
-            # A board beyond those that are listed.
-            boards = {other: f"board {other}" for other in (board_id, configured) if other not in boards} | boards
-            boards[selection.NEW_BOARD] = f"Make a new board “{spec.board_title}”"
-            boards[selection.NO_BOARD] = "Leave it as it is" if stored else "Don't set it up now"
-            help_text = "Your administrator has set the board on the server." if configured else ""
+            configured = registry.configured_board_id(spec.entity_type)
+            if spec.entity_type in previous:
+                board_id = previous[spec.entity_type].board_id or selection.NEW_BOARD
+            elif previous:  # the person has left this type out
+                board_id = selection.NO_BOARD
+            else:
+                titled = [board.id for board in boards if board.name.strip().casefold() == spec.board_title.casefold()]
+                board_id = stored or configured or next(iter(titled), selection.NEW_BOARD)
+            labels = {board.id: f"{board.name} ({board.id})" for board in boards}
+            # Monday may not list the stored or the configured board.
+            labels = {other: f"board {other}" for other in (board_id, configured) if other not in labels} | labels
+            labels[selection.NEW_BOARD] = f"Make a new board “{spec.board_title}”"
+            labels[selection.NO_BOARD] = "Leave it as it is" if stored else "Don't set it up now"
             self.fields[spec.entity_type] = forms.ChoiceField(
                 label=f"Board of {spec.board_title}",
-                choices=boards.items(),
+                choices=labels.items(),
                 initial=board_id,
                 required=False,
-                help_text=help_text,
+                help_text="Your administrator has set the board on the server." if configured else "",
             )
 
 
@@ -73,19 +74,18 @@ class FieldForm(forms.Form):
         self.is_match_key = mapping.key == chosen.spec.match_key
         self.is_synced = choice.is_synced
         self.lacks_target = chosen.lacks_target(mapping)
-        self._set_choices("column", _offered_columns(chosen, mapping))
-        self._set_choices("rule", [(rule.value, rule.label) for rule in registry.rules_for(chosen.spec.model, mapping)])
+        rules = registry.rules_for(chosen.spec.model, mapping)
+        self.fields["rule"].choices = [(rule.value, rule.label) for rule in rules]  # type: ignore[attr-defined]
+        self.fields["column"].choices = _offered_columns(chosen, mapping)  # type: ignore[attr-defined]
         for name in self.fields:
             self.fields[name].widget.attrs["aria-label"] = f"{name.capitalize()} of {mapping.label}"
         self.fields["direction"].widget.attrs["data-column"] = self["column"].id_for_label
         if mapping.is_name:
             del self.fields["column"]
 
-    def _set_choices(self, name: str, choices: Sequence[tuple[str, Any]]) -> None:
-        self.fields[name].choices = choices  # type: ignore[attr-defined]
-
     @property
     def choice(self) -> selection.FieldChoice:
+        # The record's name has no choice of a column: it is always the item's name.
         return selection.FieldChoice(**{"column": NAME_COLUMN} | self.cleaned_data)
 
 
@@ -107,7 +107,7 @@ class FieldsForm(forms.Form):
         self.sides = [FilteredSide(chosen, side, data) for side in FilterSide]
 
     def clean(self) -> dict[str, Any]:
-        """Check the choices together; `chosen` has them then."""
+        """Check the choices together, and put them into `chosen`."""
         if self.errors or not all(row.is_valid() for row in self.rows):
             raise forms.ValidationError("Check the fields marked below.")
         fields = {row.mapping.key: row.choice for row in self.rows}
@@ -162,7 +162,9 @@ class FilteredSide:
             for condition in conditions
         ]
         # With data, a form that equals its initial values would count as empty.
-        self.forms = ConditionFormSet(data, initial=None if data else initial, prefix=side, form_kwargs={"side": self})
+        self.forms = ConditionFormSet(
+            data, initial=None if data else initial, prefix=side, form_kwargs={"filtered_side": self}
+        )
 
     @property
     def conditions(self) -> tuple[FilterCondition, ...]:
@@ -175,7 +177,7 @@ class FilteredSide:
         labels = {key: mapping.label for key, mapping in self.mappings.items()}
         return labels | ({GROUP: GROUP_LABEL} if self.groups else {})
 
-    def values(self) -> dict[str, list[str]]:
+    def offered_values(self) -> dict[str, list[str]]:
         """Return the values that a page offers for each field, as a person types them."""
         values = {GROUP: list(dict.fromkeys(self.groups.values()))}
         for key, mapping in self.mappings.items():
@@ -184,7 +186,7 @@ class FilteredSide:
             values[key] = list(registry.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
         return {key: [text_of_values([value]) for value in texts] for key, texts in values.items() if texts}
 
-    def ops(self, key: str) -> Sequence[FilterOp]:
+    def allowed_ops(self, key: str) -> Sequence[FilterOp]:
         """Return how a field can be compared."""
         if key == GROUP:
             return (FilterOp.IS, FilterOp.IS_NOT)
@@ -197,14 +199,14 @@ class FilteredSide:
             return (FilterOp.CONTAINS, *_FILLED_OPS)
         return tuple(FilterOp)
 
-    def condition(self, key: str, op: FilterOp, texts: Sequence[str]) -> FilterCondition:
+    def parse_condition(self, key: str, op: FilterOp, texts: Sequence[str]) -> FilterCondition:
         """Return the condition; raises ValueError or UnknownValue if the field can't have one of the values."""
         if key == GROUP:
             titles = {title.casefold() for title in self.groups.values()}
-            if wrong := [text for text in texts if text.casefold() not in titles]:
+            if unknown := [text for text in texts if text.casefold() not in titles]:
                 offered = ", ".join(self.groups.values())
-                raise ValueError(f"The board has no group “{wrong[0]}”. Choose one of its groups: {offered}.")
-            # Of several groups with one title, all.
+                raise ValueError(f"The board has no group “{unknown[0]}”. Choose one of its groups: {offered}.")
+            # A title stands for all groups that have it.
             chosen = {text.casefold() for text in texts}
             ids = [group for group, title in self.groups.items() if title.casefold() in chosen]
             return FilterCondition(key, op, tuple(ids), tuple(texts))
@@ -212,13 +214,13 @@ class FilteredSide:
         if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
             convert = self.board.converter(mapping)
             empty = stored_values(self.board.model(), mapping)
-            for text in texts:
+            for text in texts:  # raises if the field can't have it
                 convert.canonical_local(convert.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))
 
 
 class ConditionForm(forms.Form):
-    """A condition of the filter; without a field it is none."""
+    """A condition of the filter; a form without a field is ignored."""
 
     field = forms.ChoiceField(
         label="Field",
@@ -228,13 +230,13 @@ class ConditionForm(forms.Form):
     op = forms.ChoiceField(label="Comparison", choices=FilterOp.choices, initial=FilterOp.IS)
     text = forms.CharField(label="Value", required=False, max_length=20_000)
 
-    def __init__(self, *args: Any, side: FilteredSide, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, filtered_side: FilteredSide, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        self.side = side
-        self.fields["field"].choices = [("", "No condition"), *side.labels.items()]  # type: ignore[attr-defined]
+        self.filtered_side = filtered_side
+        self.fields["field"].choices = [("", "No condition"), *filtered_side.labels.items()]  # type: ignore[attr-defined]
         self.fields["field"].widget.attrs = {
-            "data-lists": f"npd-filter-{side.side}-values-",
+            "data-lists": f"npd-filter-{filtered_side.side}-values-",
             "data-text": self["text"].id_for_label,
             "data-op": self["op"].id_for_label,
         }
@@ -249,17 +251,17 @@ class ConditionForm(forms.Form):
         if not key or self.errors:
             return values
         op = FilterOp(values["op"])
-        ops = self.side.ops(key)
-        if op not in ops:
-            allowed = ", ".join(f"“{other.label}”" for other in ops)
+        allowed_ops = self.filtered_side.allowed_ops(key)
+        if op not in allowed_ops:
+            allowed = ", ".join(f"“{other.label}”" for other in allowed_ops)
             raise forms.ValidationError(f"This field can be compared by {allowed} only. Choose one of them.")
         texts = values_of_text(values["text"]) if op.takes_values else []
         if op.takes_values and not 0 < len(texts) <= MAX_VALUES:
             raise forms.ValidationError(f"Type a value, or {MAX_VALUES} at most.")
         try:
-            self.condition = self.side.condition(key, op, texts)
-        except (UnknownValue, ValueError) as wrong:
-            self.add_error("text", str(wrong))
+            self.condition = self.filtered_side.parse_condition(key, op, texts)
+        except (UnknownValue, ValueError) as error:
+            self.add_error("text", str(error))
         return values
 
 

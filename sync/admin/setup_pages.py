@@ -197,14 +197,14 @@ class SetupWizardMixin(PageAdmin):
             return _redirect_to("connect")
         try:
             # Urgent, because a person waits: the call may use the quota's reserve.
-            listed, is_complete = connector(urgent=True).list_boards()
+            boards, is_complete = connector(urgent=True).list_boards()
         except MondayError as error:
             return self._page(request, "boards", {"problem": _sentence(error)})
-        present = choices_in(request)
-        form = BoardsForm(listed, present, request.POST or None)
+        previous = choices_in(request)
+        form = BoardsForm(boards, previous, request.POST or None)
         if not form.is_valid():
             return self._page(request, "boards", {"form": form, "is_complete": is_complete})
-        return self._choose(request, form.cleaned_data, present)
+        return self._choose(request, form.cleaned_data, previous)
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
@@ -215,9 +215,9 @@ class SetupWizardMixin(PageAdmin):
 
     @staticmethod
     def _choose(
-        request: HttpRequest, selected: Mapping[str, str], present: Mapping[str, selection.Choices]
+        request: HttpRequest, selected: Mapping[str, str], previous: Mapping[str, selection.Choices]
     ) -> HttpResponse:
-        _keep(request, selection.choose_boards(selected, present))
+        _keep(request, selection.choose_boards(selected, previous))
         return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:

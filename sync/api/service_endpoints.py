@@ -211,8 +211,8 @@ class InstallationCollector(Collector):
     """Reads the gauges from the database at each scrape, so that every web process answers the same."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        status = availability.overview()
-        samples = queue_samples(status) | board_samples(status) | account_samples(status) | record_samples()
+        overview = availability.read_overview()
+        samples = queue_samples(overview) | board_samples(overview) | account_samples(overview) | record_samples()
         for name, (labels, meaning) in GAUGES.items():
             family = GaugeMetricFamily(f"{PREFIX}{name}", meaning, labels=labels)
             for values, number in samples[name].items():
@@ -220,33 +220,33 @@ class InstallationCollector(Collector):
             yield family
 
 
-def queue_samples(status: availability.Overview) -> Samples:
+def queue_samples(overview: availability.Overview) -> Samples:
     # Without finished jobs, because counting them would read all of them.
     statuses = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)
-    boards = [board for board in status.boards if board.link is not None]
+    boards = [board for board in overview.boards if board.link is not None]
     # With zeros, because a series that begins at its first event hides that event from an alert.
     numbers = {(board.entity_type, job_status.value): 0 for board, job_status in product(boards, statuses)}
     for board in boards:
-        for job in status.jobs(board.entity_type):
+        for job in overview.jobs(board.entity_type):
             numbers[board.entity_type, job.status] += job.number
 
     def age(since: datetime | None) -> float:
-        return (status.now - since).total_seconds() if since else 0
+        return (overview.now - since).total_seconds() if since else 0
 
     return {
         "jobs": numbers,
-        "jobs_due": {(board.entity_type,): status.number_due(board) for board in boards},
-        "oldest_due_seconds": {(board.entity_type,): age(status.due_since(board)) for board in boards},
-        "oldest_claim_seconds": {(board.entity_type,): age(status.claimed_since(board)) for board in boards},
+        "jobs_due": {(board.entity_type,): overview.number_due(board) for board in boards},
+        "oldest_due_seconds": {(board.entity_type,): age(overview.due_since(board)) for board in boards},
+        "oldest_claim_seconds": {(board.entity_type,): age(overview.claimed_since(board)) for board in boards},
     }
 
 
-def board_samples(status: availability.Overview) -> Samples:
-    links = status.links.items()
+def board_samples(overview: availability.Overview) -> Samples:
+    links = overview.links.items()
     return {
         "board_waits": {
             (board.entity_type, kind.value): kind is board.reason_code
-            for board, kind in product(status.boards, BlockedKind)
+            for board, kind in product(overview.boards, BlockedKind)
         },
         "last_pass_timestamp_seconds": {
             (entity_type,): link.last_pass_at.timestamp() for entity_type, link in links if link.last_pass_at
@@ -262,11 +262,11 @@ def board_samples(status: availability.Overview) -> Samples:
     }
 
 
-def account_samples(status: availability.Overview) -> Samples:
-    limit = status.quota.day_limit
+def account_samples(overview: availability.Overview) -> Samples:
+    limit = overview.quota.day_limit
     return {
         "account_stopped": {(): attention.waiting(kinds=[Kind.STOP]).filter(entity_type="").exists()},
-        "api_calls_today": {(): float(status.quota.used_today)},
+        "api_calls_today": {(): float(overview.quota.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }
 

@@ -204,7 +204,7 @@ class SyncStatsView(views.ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """Return the figures for SyncStatsSerializer."""
-    boards = availability.overview()
+    overview = availability.read_overview()
     records = dict[str, dict[str, Any]]()
     for spec in registry.entities():
         by_status = spec.model._default_manager.order_by().values_list("sync_status")
@@ -214,10 +214,10 @@ def sync_stats() -> dict[str, Any]:
             **{status: number for status, number, _ in rows},
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
-            "board": boards.by_type[spec.entity_type].detail,
+            "board": overview.displayed_by_type[spec.entity_type].detail,
         }
-    account = boards.account
-    until = account.stopped_until if account.waits_at(boards.now) else None
+    account = overview.account
+    until = account.stopped_until if account.waits_at(overview.now) else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),

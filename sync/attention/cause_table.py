@@ -41,7 +41,7 @@ class KindFacts:
     button: str  # the label of the link to its page, for people who may act
     model: str  # people who may view this model see the entries
     permission: str  # people who have it may act on the entries, whatever the type of the record
-    record_rights: tuple[str, ...] = ()  # each of these rights on records of a type permits acting on their entries too
+    record_rights: tuple[str, ...] = ()  # or any of these rights on records of the entry's type
     acts: tuple[str, ...] = ()  # codes of acts (kernel/messages.py), the main one first
     is_solved_on_page: bool = False  # its main button is the link to its page, not the first act
 
@@ -103,7 +103,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
 }  # fmt: skip
 
-# The kinds about a board or the account, not about a record or item.
+# The kinds about the account or a board as a whole.
 OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 
 
@@ -111,8 +111,8 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 class CauseFacts:
     """The texts of a cause, and where it differs from its kind."""
 
-    title: str = ""  # filled in by `Wording.title`; a row with a text of its own shows that instead
-    sentence: str = ""  # what it means; filled in by `Group.sentence`
+    title: str = ""  # filled in by `Wording.title` (__init__.py); an entry with a text of its own shows that instead
+    sentence: str = ""  # what it means; filled in by `Group.sentence` (__init__.py)
     severity: Severity | None = None
     icon: str = ""
     acts: tuple[str, ...] | None = None
@@ -120,7 +120,7 @@ class CauseFacts:
 
 _TOO_MANY = "Together with the hour before, that is more than usual, so it waits until somebody approves it."
 _OTHERS_SYNCED = "All other fields are synced."
-_RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
+_ACTS_ON_DELETED_RECORD = ("restore_record", "unlink", "archive_item", "delete_item")
 
 # The codes of entries about conflicts where they say more than the conflict's kind: fields that differ since the first
 # match, so that nobody changed them; a record deleted in NPD whose item is still, or again, on the board.
@@ -175,13 +175,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Deleted in NPD, still on Monday",
         "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
         "items.",
-        acts=_RECORD_GONE,
+        acts=_ACTS_ON_DELETED_RECORD,
     ),
     (Kind.CONFLICT, CODE_RESTORED_ITEM): CauseFacts(
         "Deleted in NPD, and the item was restored on Monday",
         "The items had left the board with their records, and somebody restored them there. Nothing is changed until "
         "somebody chooses: restore the records, too, or remove or unlink the items.",
-        acts=_RECORD_GONE,
+        acts=_ACTS_ON_DELETED_RECORD,
     ),
     (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
@@ -203,7 +203,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
         "{field} is in an update loop",
         "Each time NPD Sync writes this field, somebody or an automation writes another value on the board. So it "
-        "waits before it writes again. All other fields are synced. Stop the automation, then press “Retry”.",
+        f"waits before it writes again. {_OTHERS_SYNCED} Stop the automation, then press “Retry”.",
     ),
     (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field} isn't sent, because of its direction"),
     (Kind.BOARD, "npd_id"): CauseFacts("Nothing new is created, because the NPD ID column is missing", icon="key_off"),

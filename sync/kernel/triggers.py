@@ -1,4 +1,7 @@
-"""The triggers of a synced table: bookkeeping before a write, outbox and tombstones after."""
+"""The triggers of synced tables: bookkeeping before a write; jobs and tombstones after it; and jobs for other records.
+
+Names in braces are filled in by pgtrigger, such as __TABLE__ by `_fill`. The SQL stands in migrations, too.
+"""
 
 from typing import Any
 
@@ -32,10 +35,10 @@ _BOOKKEEPING_BEFORE_UPDATE = """
 
 # DO UPDATE and never DO NOTHING: it locks the pending row until the save commits, so that a claim (SKIP LOCKED) can't
 # take it before the save is visible. Sorted, so that bulk updates of the same records lock them in the same order.
-_UPSERT = """
+_ENQUEUE = """
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes)
-    SELECT '{meta.model_name}', changed.id, 'to_monday', '__OPERATION__', __PAYLOAD__, __EDIT__, __SAVE__
-    FROM (__CHANGED__) AS changed
+    SELECT '{meta.model_name}', changed.id, 'to_monday', '__OPERATION__', __PAYLOAD__, __PRIORITY__, __CAUSES__
+    FROM (__ROWS__) AS changed
     WHERE NOT changed.id::text = ANY (__SETTLING__)
     ORDER BY changed.id
     ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
@@ -57,24 +60,24 @@ _TOMBSTONES = """
 """
 
 
-def _upsert(operation: str, changed: str, payload: str = "'{{}}'::jsonb", replace: str = "") -> str:
-    return _fill(
-        _UPSERT,
-        OPERATION=operation,
-        CHANGED=changed,
-        PAYLOAD=payload,
-        REPLACE=replace,
-        EDIT=int(Priority.EDIT),
-        SAVE=int(Cause.SAVE),
-        SETTLING=SETTLING_IDS,
-    )
-
-
 def _fill(sql: str, **values: object) -> str:
-    """Replace placeholders such as __TABLE__; those in braces stay, because pgtrigger fills them in."""
     for name, value in values.items():
         sql = sql.replace(f"__{name}__", str(value))
     return sql
+
+
+def _enqueue(operation: str, rows: str, payload: str = "'{{}}'::jsonb", replace: str = "") -> str:
+    """Return SQL that enqueues the selected rows; `replace` is what else it changes in a job that already waits."""
+    return _fill(
+        _ENQUEUE,
+        OPERATION=operation,
+        ROWS=rows,
+        PAYLOAD=payload,
+        REPLACE=replace,
+        PRIORITY=int(Priority.EDIT),
+        CAUSES=int(Cause.SAVE),
+        SETTLING=SETTLING_IDS,
+    )
 
 
 class _Statement(pgtrigger.Composer):
@@ -84,24 +87,21 @@ class _Statement(pgtrigger.Composer):
     when = pgtrigger.After
 
 
-# A column other than the bookkeeping ones changed.
-_CHANGED = pgtrigger.AnyChange(exclude=list(BOOKKEEPING))
-
-
-ON_INSERT = _upsert("create", "SELECT id FROM new_values")
-
-ON_DELETE = _TOMBSTONES + _upsert(
-    "delete",
-    "SELECT id, monday_id FROM old_values",
-    payload="jsonb_build_object('monday_id', changed.monday_id)",
-    replace=", operation = excluded.operation, payload = sync_queue.payload || excluded.payload",
-)
-
-ON_UPDATE = _upsert("update", "SELECT new_values.id FROM {cond_joined_values}")
+def _function(statements: str) -> pgtrigger.Func:
+    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
 
 
 def synced_triggers() -> list[pgtrigger.Trigger]:
     """Return the triggers that every synced table has."""
+    record_changed = pgtrigger.AnyChange(exclude=list(BOOKKEEPING))
+    enqueue_new = _enqueue("create", "SELECT id FROM new_values")
+    enqueue_changed = _enqueue("update", "SELECT new_values.id FROM {cond_joined_values}")
+    enqueue_deleted = _enqueue(
+        "delete",
+        "SELECT id, monday_id FROM old_values",
+        payload="jsonb_build_object('monday_id', changed.monday_id)",
+        replace=", operation = excluded.operation, payload = sync_queue.payload || excluded.payload",
+    )
     return [
         pgtrigger.Trigger(
             name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
@@ -110,18 +110,21 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
             name="sync_bookkeeping",
             when=pgtrigger.Before,
             operation=pgtrigger.Update,
-            condition=_CHANGED,
+            condition=record_changed,
             func=_BOOKKEEPING_BEFORE_UPDATE,
         ),
-        _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(ON_INSERT)),
+        _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(enqueue_new)),
         _Statement(
-            name="sync_outbox_update", operation=pgtrigger.Update, condition=_CHANGED, func=_function(ON_UPDATE)
+            name="sync_outbox_update",
+            operation=pgtrigger.Update,
+            condition=record_changed,
+            func=_function(enqueue_changed),
         ),
         _Statement(
             name="sync_outbox_delete",
             operation=pgtrigger.Delete,
             declare=[("deletion", "uuid")],
-            func=_function(ON_DELETE),
+            func=_function(_TOMBSTONES + enqueue_deleted),
         ),
         # A row trigger, because with a condition it costs a bulk insert nothing.
         pgtrigger.Trigger(
@@ -134,11 +137,8 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
     ]
 
 
-def _function(statements: str) -> pgtrigger.Func:
-    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
-
-
-# Only if a mapped column shows the relation, by its item or as text by its name, or if the filter asks for its name.
+# Finds the records that point at a changed row, if a mapped column shows the relation (by its item, or as text by its
+# name) or the filter asks for its name.
 _FIND_DEPENDENTS = """
     SELECT array_agg(DISTINCT pointing.id) INTO woken
     FROM (
@@ -156,15 +156,15 @@ _FIND_DEPENDENTS = """
     );
 """
 
-# Lock order: records by id, then queue rows.
-_ENQUEUE_DEPENDENTS = """
+# Enqueues the records in `woken`. Lock order: records by id, then queue rows.
+_ENQUEUE_WOKEN = """
     IF woken IS NOT NULL THEN
         UPDATE __TABLE__ AS pointing SET sync_status = 'pending'
         FROM (SELECT id FROM __TABLE__ WHERE id = ANY (woken) AND sync_status = 'synced'
               ORDER BY id FOR NO KEY UPDATE) AS locked
         WHERE pointing.id = locked.id;
         INSERT INTO sync_queue (entity_type, entity_id, direction, operation, priority, causes)
-        SELECT '__TYPE__', id, 'to_monday', 'update', __SWEEP__, __DEPENDENCY__ FROM unnest(woken) AS id
+        SELECT '__TYPE__', id, 'to_monday', 'update', __PRIORITY__, __CAUSES__ FROM unnest(woken) AS id
         ORDER BY id
         ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
         DO UPDATE SET
@@ -174,6 +174,7 @@ _ENQUEUE_DEPENDENTS = """
     END IF;
 """
 
+# Finds and enqueues the records that wait for a row.
 _ENQUEUE_AWAITING = (
     """
     IF EXISTS (SELECT 1 FROM sync_awaited_relations WHERE entity_type = '__TYPE__') THEN
@@ -183,19 +184,19 @@ _ENQUEUE_AWAITING = (
         ) AS come ON come.target = awaiting.target
         WHERE awaiting.entity_type = '__TYPE__' AND awaiting.target_type = '{meta.model_name}';
 """
-    + _ENQUEUE_DEPENDENTS.replace("\n    ", "\n        ")
+    + _ENQUEUE_WOKEN.replace("\n    ", "\n        ")
     + """
     END IF;
 """
 )
 
 
-def _enqueue_awaiting(*values: str, name: str) -> str:
-    """Return SQL that enqueues records waiting for these rows, named as in `AwaitedRelation.target`."""
+def _enqueue_awaiting(*tables: str, name: str) -> str:
+    """Return SQL that enqueues records waiting for a row of these tables, as `AwaitedRelation.target` names it."""
     targets = [
-        f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
-        f" UNION SELECT 'name ' || {_fill(MATCH_KEY_SQL, TEXT=name)} FROM {rows}"
-        for rows in values
+        f"SELECT 'item ' || monday_id AS target FROM {table} WHERE monday_id IS NOT NULL"
+        f" UNION SELECT 'name ' || {_fill(MATCH_KEY_SQL, TEXT=name)} FROM {table}"
+        for table in tables
     ]
     return _fill(_ENQUEUE_AWAITING, TARGETS=" UNION ".join(targets))
 
@@ -217,8 +218,8 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
             COLUMN=f"{field}_id",
             FIELD=field,
             NAME=name,
-            SWEEP=int(Priority.SWEEP),
-            DEPENDENCY=int(Cause.DEPENDENCY),
+            PRIORITY=int(Priority.SWEEP),
+            CAUSES=int(Cause.DEPENDENCY),
         )
         return _Statement(
             name=f"wake_{entity_type}_{field}_{when}",
@@ -230,7 +231,7 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
 
     relevant_change = pgtrigger.AnyChange(name, "monday_id", "sync_enabled", "sync_direction")
     both_sides = [f"(SELECT {side}.* FROM {{cond_joined_values}}) AS {side}" for side in ("old_values", "new_values")]
-    changed = _FIND_DEPENDENTS + _ENQUEUE_DEPENDENTS + _enqueue_awaiting(*both_sides, name=name)
+    changed = _FIND_DEPENDENTS + _ENQUEUE_WOKEN + _enqueue_awaiting(*both_sides, name=name)
     return [
         build_trigger("new", pgtrigger.Insert, _enqueue_awaiting("new_values", name=name)),
         build_trigger("changed", pgtrigger.Update, changed, relevant_change),

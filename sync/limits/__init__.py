@@ -44,7 +44,7 @@ class BoardAvailability:
     reason_code: BlockedKind | None = None
     detail: str = ""  # the reason as a sentence
     until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
-    since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
+    free_since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
     pause: Pause | None = None  # a person's, also if it isn't the reason
     writes_wait_seconds: float = 0  # if writes are stopped and only reads go on: until writes are tried again
 
@@ -222,7 +222,7 @@ class LimitFacts:
             ends_of_waits.append(api_quota.midnight_after(self.now) - timedelta(days=1))
             # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
             ends_of_waits.append(self._end_of_gathering(link))
-        return replace(board, since=max((end for end in ends_of_waits if end is not None), default=None))
+        return replace(board, free_since=max((end for end in ends_of_waits if end is not None), default=None))
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
         """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `of`.

@@ -221,7 +221,7 @@ class Repeats:
 
 @dataclass(frozen=True)
 class FailedDocument:
-    """A document without a known outcome."""
+    """A document that failed as a whole."""
 
     error: MondayError
     records: frozenset[UUID]

@@ -115,9 +115,9 @@ class MondayClient:
         # A mutation was executed, so its answer counts; the next query stops the account.
         if is_other and not is_mutation:
             message = f"API version {self.version} was asked for, {served} answered"
-            wrong = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
-            wrong.answer = answer
-            raise wrong
+            fault = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
+            fault.answer = answer
+            raise fault
         return answer
 
     def close(self) -> None:

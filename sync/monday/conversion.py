@@ -237,10 +237,10 @@ class ListConverter(Converter):
             return {name: current}
         new_keys = {self.key(element) for element in new_elements}
         elements = [element for element in current_elements if self.key(element) in new_keys]
-        present = {self.key(element) for element in elements}
+        keys = {self.key(element) for element in elements}
         for element in new_elements:
-            if self.key(element) not in present:
-                present.add(self.key(element))
+            if self.key(element) not in keys:
+                keys.add(self.key(element))
                 elements.append(element)
         return {name: self.like_current(elements, current)}
 

@@ -89,7 +89,7 @@ class _ListedItems(Gatherer):
         self.items = items
         self.unread = set[str]()
 
-    def board_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
+    def find_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
         return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -102,9 +102,9 @@ class _ListedItems(Gatherer):
         return removed
 
     def inspect(
-        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
+        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, InspectedColumns]:
-        self.unread |= set(self.items) if missing else set()
+        self.unread |= set(self.items) if suspect else set()
         return super().inspect(board, (), healed) if healed else (board, InspectedColumns())
 
 

@@ -21,7 +21,7 @@ from sync.registry import link_of
 PUSH_REASONS = ("direction", "item_removed", "board")
 
 # Who turned a record's sync off is searched among this many changes.
-MOST_CHANGES = 500
+MAX_CHANGES = 500
 
 # States of an item, in the sync state, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
@@ -81,7 +81,7 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 def sync_turned_off(record: SyncedModel) -> dict[str, str]:
     """Return who turned a record's sync off (`by`); empty if its newest changes don't tell."""
-    history = authors.latest_events(type(record), [record.pk], limit=MOST_CHANGES).get(record.pk, [])
+    history = authors.latest_events(type(record), [record.pk], limit=MAX_CHANGES).get(record.pk, [])
     edit = authors.last_edit(history, ["sync_enabled"], authors.users_of(history))
     return {"by": edit.who} if edit else {}
 

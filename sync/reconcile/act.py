@@ -1,6 +1,7 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-Nothing else under sync/ calls a mutation. record_writes.py and the rules decide what is sent and what an answer means.
+It begins with `send`, at the end. Nothing else under sync/ calls a mutation. record_writes.py and the rules decide what
+is sent and what an answer means.
 """
 
 import math
@@ -38,6 +39,11 @@ INTENT_SECONDS = 10
 PASS_SECONDS = 60
 
 log = structlog.get_logger(__name__)
+
+ByUnit = dict[str, WriteAnswer]
+
+# A write with its committed intent.
+Announced = tuple[Write, Intent]
 
 
 def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
@@ -88,12 +94,6 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
     return outdated
 
 
-ByUnit = dict[str, WriteAnswer]
-
-# A write with its committed intent.
-Announced = tuple[Write, Intent]
-
-
 def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return the refused values by the columns that Monday names, or the only value that was sent."""
     columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
@@ -106,10 +106,6 @@ def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
     return any(value.column_id in columns for value in write.fields)
 
 
-def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
-    return {board.link.npd_id_column: str(record_id)}
-
-
 def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
@@ -117,7 +113,7 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None
-    columns = _npd_id_again(board, record.pk)
+    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
     return Write(
         str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=record_writes.settings_of(record)
     )
@@ -130,16 +126,16 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures
     such as probes, are sent together.
     """
     documents = [[write for write in writes if write.record_id not in failures]]
-    groups: dict[tuple[bool, str], list[Write]] = {}
+    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
     for write in writes:
         failure = failures.get(write.record_id)
         if failure is not None:
             is_probe = failure.size == 1 and not failure.is_at_fault
             groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
-    for (_, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
+    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
         size = failures[group[0].record_id].size
         part = 1
-        if not key:
+        if not failed_document:
             part = len(group)
         elif size > stops.FEW:
             part = math.ceil(size / stops.PARTS)
@@ -161,9 +157,9 @@ class Executor:
         self.began_at = time.monotonic()
         self.intended_at = 0.0  # when the intents of the present call were committed, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
-        # Documents without a known outcome, and how many there were in former calls of this pass.
-        self.failed: list[tuple[MondayError, Sequence[Write]]] = []
-        self.failed_before = 0
+        # Failed documents that `send` still has to judge, and how many it has judged before.
+        self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
+        self.judged = 0
         self.repeats: stops.Repeats | None = None  # how many were allowed when the pass began
 
     def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
@@ -191,27 +187,28 @@ class Executor:
                 answers |= sent
                 if failure.is_late or failure.size == 1:
                     repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
-        if repeated and self.repeats is not None and self.repeats.is_quiet and not self.failed:
+        if repeated and self.repeats is not None and self.repeats.is_quiet and not self.unjudged:
             stops.make_turns_due(2 * repeated)
-        return answers | self._judge_failed(answers)
+        return answers | self._judge(answers)
 
     def _repeats_left(self, failure: stops.Failures) -> int:
         # Read once, because the writes of this pass aren't settled before its end.
         if self.repeats is None:
             self.repeats = stops.repeats_left()
         remaining = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
-        return remaining - self.failed_before - len(self.failed)
+        return remaining - self.judged - len(self.unjudged)
 
-    def _judge_failed(self, answers: ByUnit) -> ByUnit:
+    def _judge(self, answers: ByUnit) -> ByUnit:
         """Return the final answers for the records of failed documents."""
-        if not self.failed:
+        if not self.unjudged:
             return {}
         documents = [
-            stops.FailedDocument(error, frozenset(write.record_id for write in writes)) for error, writes in self.failed
+            stops.FailedDocument(error, frozenset(write.record_id for write in writes))
+            for error, writes in self.unjudged
         ]
-        judged: ByUnit = {}
+        final_answers: ByUnit = {}
         judgements = stops.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), judgement in zip(self.failed, judgements, strict=True):
+        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
@@ -224,21 +221,21 @@ class Executor:
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
                     continue
-                judged[write.unit] = replace(
+                final_answers[write.unit] = replace(
                     answers[write.unit],
                     verdict=verdict,
                     detail=detail,
                     wait_seconds=judgement.wait_seconds,
                     waits_for=judgement.waits_for,
                 )
-        self.failed_before += len(self.failed)
-        self.failed = []
-        return judged
+        self.judged += len(self.unjudged)
+        self.unjudged = []
+        return final_answers
 
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.failed) >= stops.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= stops.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync goes on with it."
@@ -256,7 +253,7 @@ class Executor:
             if error.scope is not Scope.BOARD:
                 return answers | self.end_failed_document(kind, announced, error)
             result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self.confirm(kind, announced, result)
+        return answers | self._read_answers(kind, announced, result)
 
     def create(self, writes: Sequence[Write]) -> ByUnit:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
@@ -266,9 +263,9 @@ class Executor:
             if answers[write.unit].verdict is Verdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 bare.append(replace(write, fields=name))
-        existing = self._existing_items(bare) if bare and not self.stop_reason else {}
-        sent = self.send(CallKind.CREATE, [write for write in bare if write.unit not in existing])
-        for unit, answer in (existing | sent).items():
+        searched = self._search_items(bare) if bare and not self.stop_reason else {}
+        sent = self.send(CallKind.CREATE, [write for write in bare if write.unit not in searched])
+        for unit, answer in (searched | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
             verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
@@ -303,7 +300,7 @@ class Executor:
         self.has_written |= _has_item(result) and not result.replayed
         return result
 
-    def confirm(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
+    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
         """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
         is_written = _has_item(result)
         self.has_written |= is_written
@@ -314,7 +311,7 @@ class Executor:
         for number, (write, intent) in enumerate(announced):
             intent.request_id = result.request_id
             if write.is_divided:
-                answers[write.unit] = self._confirm_values((write, intent), result, kind)
+                answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
                 answers[write.unit] = WriteAnswer(Verdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
@@ -351,7 +348,7 @@ class Executor:
         answers = {write.unit: WriteAnswer(Verdict.FAILED, error.sentence) for write, error in forbidden}
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            columns = {**_npd_id_again(self.board, write.record_id), **write.columns}
+            columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
             answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
@@ -376,7 +373,7 @@ class Executor:
         rejected = {}
         remaining = []
         for write, error in forbidden:
-            rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
+            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in closed_columns}
             fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
             remaining.append(replace(write, fields=fields))
         sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
@@ -387,10 +384,13 @@ class Executor:
         return answers
 
     def _held(self, kind: CallKind) -> WriteAnswer:
+        """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
         reason, seconds = stops.refusal(self.board.link, kind)
         return WriteAnswer(Verdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
-    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, kind: CallKind) -> WriteAnswer:
+    def _read_answers_to_values(
+        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
+    ) -> WriteAnswer:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
@@ -468,7 +468,7 @@ class Executor:
         if len(writes) == 1 and error.scope is Scope.DOCUMENT:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
-            self.failed.append((error, writes))
+            self.unjudged.append((error, writes))
             return {writes[0].unit: WriteAnswer(Verdict.STOPPED, error.sentence)}
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
@@ -486,7 +486,7 @@ class Executor:
         elif not error.outcome_unknown:
             _close_intents([intent for _, intent in announced], IntentState.REJECTED)
         if error.scope is Scope.TRANSPORT:
-            self.failed.append((error, [write for write, _ in announced]))
+            self.unjudged.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
         return {
@@ -501,7 +501,7 @@ class Executor:
         """
         self._stop(error)
         is_transport = error.scope is Scope.TRANSPORT
-        # One of them may be at fault, so they are read again in parts; the one that fails alone again is.
+        # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
         at_most = max(1, number // 4) if is_transport else 0
         counts_attempt = is_transport and number == 1 and self.lease.was_isolated
         verdict = Verdict.FAILED if counts_attempt else Verdict.STOPPED
@@ -520,8 +520,8 @@ class Executor:
         self.stop_reason = error.sentence
         breaker.stop_board_or_account(self.board.link, error)
 
-    def _existing_items(self, writes: Sequence[Write]) -> ByUnit:
-        """Search for the items before a second create, because Monday may refuse a value of an item it created."""
+    def _search_items(self, writes: Sequence[Write]) -> ByUnit:
+        """Return the answers of writes not to send again: Monday has the item, though refused, or can't be searched."""
         self.calls += 1
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
@@ -544,7 +544,7 @@ class Executor:
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
-        # If none of its parts has a known outcome, the whole call has failed.
+        # If no part of the call has a known outcome, the whole call has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
         return result

@@ -7,7 +7,7 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 - *unlinked by policy or a person*: if the record syncs again, a person is asked whether it gets back its item.
 - people's answers to these questions
 
-`Gatherer.board_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
+`Gatherer.find_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -31,6 +31,7 @@ from sync.reconcile.act import Executor
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
+from sync.reconcile.unanswered_writes import CreatePlan, Fate, UnansweredDocument
 from sync.records.tombstones import set_late_item
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
@@ -48,9 +49,9 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     if lease.link.npd_id_problem:
         return ""
     unanswered = Intent.objects.filter(entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="")
-    due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
+    due_keys = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
     # Also the document's other creates, because they are sent again together.
-    intents_due = unanswered.filter(idempotency_key__in=due).order_by("pk")
+    intents_due = unanswered.filter(idempotency_key__in=due_keys).order_by("pk")
     documents = grouped(intents_due, lambda intent: intent.idempotency_key).values()
     if not documents:
         return ""
@@ -70,9 +71,8 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            fate = unanswered_writes.Fate.FAIL
-            wait = FAULT_WAIT_SECONDS
-            plans = [unanswered_writes.CreatePlan(intent, fate, None, wait, own_fault(error)) for intent in intents]
+            detail = own_fault(error)
+            plans = [CreatePlan(intent, Fate.FAIL, None, FAULT_WAIT_SECONDS, detail) for intent in intents]
             _store(lease, board, plans)
     # A stop of writes doesn't end the reads, so the caller goes on.
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
@@ -86,11 +86,11 @@ def _confirm_document(
     plans = unanswered_writes.after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
-    wants_resend = any(plan.fate is unanswered_writes.Fate.RESEND for plan in plans)  # all or none of a document
+    wants_resend = any(plan.fate is Fate.RESEND for plan in plans)  # all or none of a document
     if wants_resend and stop_reason:
-        # The next search voids it: while writes are stopped, only the probe may write.
+        # Only the probe may write now. A document that was searched for isn't sent again: the next search voids it.
         wait = document.wait_seconds
-        plans = [replace(plan, fate=unanswered_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+        plans = [replace(plan, fate=Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
         executor = Executor(lease, board)
         answer = executor.resend(intents)
@@ -106,23 +106,22 @@ def _confirm_document(
 
 def _read_document(
     board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
-) -> unanswered_writes.UnansweredDocument:
+) -> UnansweredDocument:
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
-    siblings = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
-    is_due = models.Q(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()) | models.Q(
-        status=choices.QueueStatus.IN_PROGRESS
-    )
-    due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return unanswered_writes.UnansweredDocument(
+    pending = models.Q(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow())
+    abandoned = models.Q(status=choices.QueueStatus.IN_PROGRESS)
+    due_jobs = SyncQueue.objects.filter(pending | abandoned, entity_id__in=ids)
+    due_ids = due_jobs.values_list("entity_id", flat=True)
+    return UnansweredDocument(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
-        sent=siblings.count(),
+        size=Intent.objects.filter(idempotency_key=first.idempotency_key).count(),
         records=board.model._default_manager.in_bulk(ids),
-        due=frozenset(key for key in due if key),
+        due=frozenset(record_id for record_id in due_ids if record_id),
         is_paused=active_pause(board.link.entity_type) is not None,
         was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, was_searched=True).exists(),
         others_answered=others.exists(),
@@ -131,24 +130,24 @@ def _read_document(
     )
 
 
-def _store(lease: Lease, board: BoardContext, plans: Sequence[unanswered_writes.CreatePlan]) -> None:
+def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Store the decisions about one document's creates, and count failed attempts; raises LeaseLost."""
 
     @retry_on_lock_timeout
     def attempt() -> None:
         with lease.transaction():
-            _link_created(board, [plan for plan in plans if plan.fate is unanswered_writes.Fate.LINK])
-            for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
-                intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
-                if fate is unanswered_writes.Fate.VOID:
-                    # `was_voided_before` finds it by its search.
+            _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
+            for (fate, seconds), same_plans in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
+                intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in same_plans])
+                if fate is Fate.VOID:
+                    # Read as `was_voided_before` by a later document of the record.
                     intents.update(state=IntentState.VOID, was_searched=True, settled_at=SyncNow())
-                elif fate is not unanswered_writes.Fate.LINK:
-                    searched = {} if fate is unanswered_writes.Fate.WAIT else {"was_searched": True}
+                elif fate is not Fate.LINK:
+                    searched = {} if fate is Fate.WAIT else {"was_searched": True}
                     intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **searched)
 
     attempt()
-    failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unanswered_writes.Fate.FAIL}
+    failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is Fate.FAIL}
     if not failed:
         return
     # Afterwards, because claiming a record's jobs has a transaction of its own. The order is fixed, because the next
@@ -166,7 +165,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unanswered_writes.
     count()
 
 
-def _link_created(board: BoardContext, plans: Sequence[unanswered_writes.CreatePlan]) -> None:
+def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Link records with their created items; for a deleted record, the item is stored on its tombstone."""
     item_ids = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
     if not item_ids:

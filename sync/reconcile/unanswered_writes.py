@@ -47,7 +47,7 @@ class UnansweredDocument:
     board: BoardContext
     intents: Sequence[Intent]
     items: Mapping[str, Item] | None  # items with the records' NPD IDs, by these; None if one can't be read
-    sent: int  # the number of creates in the document
+    size: int  # the creates in the document, also those that were answered
     records: Mapping[UUID, SyncedModel]  # those that exist
     due: frozenset[UUID]  # records with jobs that are due, or that a dead worker left
     is_paused: bool
@@ -107,7 +107,7 @@ def is_resendable(document: UnansweredDocument) -> bool:
     first = document.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > document.now
     has_body = any(intent.body for intent in document.intents)
-    is_whole = document.sent == len(document.intents) and not first.was_searched and not document.was_voided_before
+    is_whole = document.size == len(document.intents) and not first.was_searched and not document.was_voided_before
     return is_whole and is_young and has_body and all(_is_creatable(document, intent) for intent in document.intents)
 
 

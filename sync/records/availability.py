@@ -31,19 +31,19 @@ WORKER_BUSY = "a worker holds the board: read its log"
 _DONE = QueueStatus.COMPLETED
 _LIVE = [status for status in QueueStatus if status is not _DONE]
 
-# A UNION, because each part has its own partial index. A record with an unanswered create isn't due while nobody can
-# look for its item.
+# A UNION, because each part has its own partial index. A record with an unanswered create isn't due while its
+# item can't be searched for: the board is paused, or has no NPD ID column.
 _JOBS = f"""
-    WITH untouchable AS (
+    WITH unsearchable AS (
         SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
         LEFT JOIN sync_board_links AS link ON link.entity_type = intent.entity_type
         WHERE intent.state = 'open' AND intent.item_id = ''
             AND (link.npd_id_problem <> '' OR {IS_PAUSED.format(entity_type="intent.entity_type")})
     )
-    SELECT row.entity_type, row.status, row.next_retry <= %(now)s AND untouchable.entity_id IS NULL,
-        count(*), min(row.next_retry)
-    FROM sync_queue AS row LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
-    WHERE row.status = 'pending' GROUP BY 1, 2, 3
+    SELECT job.entity_type, job.status, job.next_retry <= %(now)s AND unsearchable.entity_id IS NULL,
+        count(*), min(job.next_retry)
+    FROM sync_queue AS job LEFT JOIN unsearchable ON unsearchable.entity_id = job.entity_id
+    WHERE job.status = 'pending' GROUP BY 1, 2, 3
     UNION ALL
     SELECT entity_type, status, false, count(*), min(last_attempt)
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
@@ -78,8 +78,8 @@ def of(
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why a person's requests about records of these types wait, or an empty text if they don't."""
-    boards = Overview(sorted(set(entity_types)))
-    details = (boards.of(entity_type, urgent=True).detail for entity_type in boards.types)
+    overview = Overview(sorted(set(entity_types)))
+    details = (overview.of(entity_type, urgent=True).detail for entity_type in overview.types)
     reasons = " ".join(dict.fromkeys(filter(None, details)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
@@ -92,27 +92,22 @@ def resume_sentence(entity_type: str = "") -> str:
 
 def is_slowed() -> bool:
     """Whether any board waits long for the quota."""
-    boards = overview()
-    return any(boards.slowed_until(board) for board in boards.boards)
+    overview = read_overview()
+    return any(overview.slowed_until(board) for board in overview.boards)
 
 
-def overview() -> Overview:
+def read_overview() -> Overview:
     """Return the overview of every board: at most five queries, and two more if the quota is tight."""
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
 def stops() -> list[Entry]:
-    """Return what stops boards that are set up, other than pauses, with the next attempt; mostly one query.
+    """Return what stops boards that are set up, other than pauses, with the next attempt.
 
-    They are rows of attention, or a missing token: no trigger sees that, as it may be in the environment.
+    Stops are rows of attention. Only a missing token has no row, because it may be in the environment.
     """
     boards = BoardLink.objects.exclude(board_id="")
-    waiting = attention.waiting(kinds=[Kind.STOP]).filter(models.Exists(boards))
-    rows = list(waiting.annotate(now=SyncNow()).order_by(*attention.IN_ORDER))
-    no_token = credentials.no_token_reason()
-    if no_token and not boards.exists():
-        return []
-    if no_token:
+    if no_token := credentials.no_token_reason():
         token = Entry(
             kind=Kind.STOP,
             key=f"{Kind.STOP}:token",
@@ -125,12 +120,14 @@ def stops() -> list[Entry]:
             cause_code=StopCode.TOKEN,
             detail=no_token,
         )
-        return [token]
+        return [token] if boards.exists() else []
+    waiting = attention.waiting(kinds=[Kind.STOP]).filter(models.Exists(boards))
+    rows = list(waiting.annotate(now=SyncNow()).order_by(*attention.IN_ORDER))
     entries = []
     for row, entry in zip(rows, attention.as_entries(rows, Wording({})), strict=True):
         next_attempt = datetime.fromisoformat(row.values["next"]) if row.values["next"] else row.now
-        then = f" Next attempt at {humanize.due_time(next_attempt, row.now)}." if next_attempt > row.now else ""
-        entries.append(replace(entry, detail=f"{entry.detail}{then}"))
+        attempt = f" Next attempt at {humanize.due_time(next_attempt, row.now)}." if next_attempt > row.now else ""
+        entries.append(replace(entry, detail=f"{entry.detail}{attempt}"))
     return entries
 
 
@@ -156,8 +153,7 @@ class Overview(LimitFacts):
         return [self.for_display(board) for board in self.boards]
 
     @cached_property
-    def by_type(self) -> Mapping[str, BoardAvailability]:
-        """The boards as pages show them, by type."""
+    def displayed_by_type(self) -> Mapping[str, BoardAvailability]:
         return {board.entity_type: board for board in self.displayed_boards}
 
     def slowed_until(self, board: BoardAvailability) -> datetime | None:
@@ -194,12 +190,14 @@ def queue_stats() -> dict[str, Any]:
     counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=models.Count("*"))
     for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
-    now = overview()
-    due_since = [moment for board in now.displayed_boards if (moment := now.due_since(board)) is not None]
+    overview = read_overview()
+    boards = overview.displayed_boards
+    now = overview.now
+    oldest_due = min(filter(None, map(overview.due_since, boards)), default=now)
     return {
         **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
-        "due": sum(map(now.number_due, now.displayed_boards)),
-        "oldest_due_seconds": max(0.0, (now.now - min(due_since, default=now.now)).total_seconds()),
+        "due": sum(map(overview.number_due, boards)),
+        "oldest_due_seconds": max(0.0, (now - oldest_due).total_seconds()),
         "by_type": by_type,
     }
 
@@ -213,36 +211,37 @@ class Overdue:
     reason: str
 
 
-def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Overdue]:
+def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list[Overdue]:
     """Return the boards whose due jobs made no progress for `max_seconds`, and why; about six queries.
 
     A load that takes hours makes progress, however old its oldest job is. A job in progress counts as due once the
     lease of its dead worker has ended.
     """
-    now = now or overview()
+    overview = overview or read_overview()
+    now = overview.now
     overdue = []
-    for board in now.boards:
+    for board in overview.boards:
         if board.link is None:
             continue
         lease: BoardLease | None = getattr(board.link, "lease", None)
         # A dead worker has the lease until it ends or another takes it.
-        leased = lease is not None and lease.token is not None and lease.expires > now.now
-        claimed = now.claimed_since(board)
-        abandoned = None
-        if claimed is not None and not leased and board.is_available:
-            abandoned = _not_before(board, max(claimed, lease.expires) if lease else claimed)
-        since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
-        if since is None or (now.now - since).total_seconds() <= max_seconds:
+        is_leased = lease is not None and lease.token is not None and lease.expires > now
+        claimed_since = overview.claimed_since(board)
+        abandoned_since = None
+        if claimed_since is not None and not is_leased and board.is_available:
+            abandoned_since = _not_before(board, max(claimed_since, lease.expires) if lease else claimed_since)
+        since = min(filter(None, (overview.due_since(board), abandoned_since)), default=None)
+        if since is None or (now - since).total_seconds() <= max_seconds:
             continue
-        reason = WORKER_BUSY if leased else NO_WORKER
-        overdue.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
+        reason = WORKER_BUSY if is_leased else NO_WORKER
+        overdue.append(Overdue(board.entity_type, (now - since).total_seconds(), reason))
     if not overdue:
         return []
-    recently = now.now - timedelta(seconds=max_seconds)
-    has_moved = models.Q(status__in=_LIVE, last_attempt__gt=recently) | models.Q(status=_DONE, finished_at__gt=recently)
-    moving = set(SyncQueue.objects.filter(has_moved).order_by().values_list("entity_type", flat=True).distinct())
-    return [board for board in overdue if board.entity_type not in moving]
+    start = now - timedelta(seconds=max_seconds)
+    progress = models.Q(status__in=_LIVE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
+    moving_types = set(SyncQueue.objects.filter(progress).order_by().values_list("entity_type", flat=True).distinct())
+    return [board for board in overdue if board.entity_type not in moving_types]
 
 
 def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:
-    return None if moment is None else max(moment, board.since or moment)
+    return None if moment is None else max(moment, board.free_since or moment)

@@ -16,8 +16,8 @@ from sync.reconcile.field_values import stored_values
 
 def boards() -> dict[str, models.BoardLink]:
     """Board links with the mappings that the models register, as the set-up makes them."""
-    if present := models.BoardLink.objects.all():
-        return {link.entity_type: link for link in present}
+    if links := models.BoardLink.objects.all():
+        return {link.entity_type: link for link in links}
     models.MondayAccount.objects.get_or_create(id=1)
     links = {}
     for number, spec in enumerate(registry.entities(), start=1):

@@ -33,7 +33,7 @@ RECORDED = Path(__file__).parent / "who_opens.txt"
 NOBODY = "no group"
 GROUPS = (RESOLVE, EDIT, OPERATE)
 """Our two, and one of an administrator's own."""
-MOST_OPENERS = 10
+MAX_OPENERS = 10
 """A page that more rights open than so, as the reference of the API, is asked for by these."""
 
 
@@ -106,7 +106,7 @@ def by_right(menu: list[Section]) -> Iterator[str]:
         named = [section for section in guarded if section.title in titles]
         for section in named:
             openers[section.title].append(right)
-            assert len(openers[section.title]) > MOST_OPENERS or opens(client, section.link), (right, section.title)
+            assert len(openers[section.title]) > MAX_OPENERS or opens(client, section.link), (right, section.title)
         if more := [section.title for section in named if section.title != "API reference"]:
             yield f"{right.content_type.app_label}.{right.codename}: {', '.join(more)}"
     # Rights only add up: who has all others, and is refused, would be so with each of them.

@@ -130,7 +130,7 @@ def test_what_a_pass_would_do_is_read_off_plans() -> None:
     assert names_by_module == ASKED_OF_RULES
 
 
-MOST_FIELDS = 16
+MAX_FIELDS = 16
 """But of all that a pass reads: these stand in the order in which they are read."""
 
 
@@ -144,7 +144,7 @@ def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
         for decorator in node.decorator_list
         if ast.unparse(decorator).startswith("dataclass") and node.name != "PassFacts"
         if "frozen=True" not in ast.unparse(decorator)
-        or sum(isinstance(part, ast.AnnAssign) for part in node.body) > MOST_FIELDS
+        or sum(isinstance(part, ast.AnnAssign) for part in node.body) > MAX_FIELDS
     ]
     assert not wrong
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 LIVE_SHARE = 0.15
 ONLY_LIVE = ("flush_broker", "kill_celery", "no_beat")  # acts on what rests otherwise
 SHORTEST, LONGEST = 3, 8  # acts; each is one to eight steps
-MOST_POINTS = 28  # of one piece of work; a worker that sends one record has about so many
+MAX_POINTS = 28  # of one piece of work; a worker that sends one record has about so many
 
 
 @dataclass

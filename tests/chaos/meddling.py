@@ -13,7 +13,7 @@ from sync.models import SyncQueue
 from tests.chaos.journal import FIELDS
 from tests.chaos.stage import MODELS, SKIPPED, Stage
 
-MOST_TO_REDELIVER = 400
+MAX_TO_REDELIVER = 400
 MADE_UP = "forged"
 ENOUGH_ATTEMPTS = 2  # after seven killed workers, also where three records share them
 
@@ -236,7 +236,7 @@ def _path_door() -> str:
 def replay(stage: Stage, *, renamed: bool = False) -> str | None:
     """Every webhook that NPD was ever sent comes once more, newest first; `renamed`: under ids of their own."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MOST_TO_REDELIVER])
+        cursor.execute("SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MAX_TO_REDELIVER])
         bodies = [json.loads(row[0]) for row in cursor.fetchall()]
     session = requests.Session()
     for number, body in enumerate(bodies):

@@ -1,6 +1,6 @@
 """The acts that scripts are made of: what goes wrong, and what the clock and Beat do. Weights are of one draw."""
 
-from tests.chaos.generating import MOST_POINTS, Cast, act
+from tests.chaos.generating import MAX_POINTS, Cast, act
 
 API_FAULTS = (
     {"status": 500, "on": "mutation"},
@@ -54,7 +54,7 @@ def someone_is_faster(cast: Cast) -> None:
     key = cast.key_of(handle)
     cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=key, number=cast.token())
     cast.do("deliver")
-    cast.do("hold_worker", at=cast.rng.randint(1, MOST_POINTS))
+    cast.do("hold_worker", at=cast.rng.randint(1, MAX_POINTS))
     for _ in range(cast.rng.randint(1, 2)):
         other = cast.rng.choice((key, key, cast.key_of(handle)))
         number = cast.token() if other == "name" or cast.rng.random() < 0.85 else 0
@@ -96,7 +96,7 @@ def killed(cast: Cast) -> None:
     if cast.rng.random() < 0.3:
         cast.do("kill_worker", at=1, only=cast.deal(("a mutation about to go", "a query about to go", "an answer")))
     else:
-        cast.do("kill_worker", at=cast.rng.randint(1, MOST_POINTS))
+        cast.do("kill_worker", at=cast.rng.randint(1, MAX_POINTS))
     if cast.rng.random() < 0.4:
         cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.7:

@@ -136,8 +136,8 @@ def the_sync_filter() -> None:
 
 
 def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionForm:
-    side = FilteredSide(chosen, FilterSide.RECORD)
-    return ConditionForm({"field": key, "op": "is", "text": text}, side=side)
+    filtered_side = FilteredSide(chosen, FilterSide.RECORD)
+    return ConditionForm({"field": key, "op": "is", "text": text}, filtered_side=filtered_side)
 
 
 def labels_of_the_column() -> list[str]:

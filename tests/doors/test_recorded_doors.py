@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 RECORDED = Path(__file__).parent / "recorded"
 OURS = ("config", "conflicts", "npd", "sync")
-MOST_LINES = 60
+MAX_LINES = 60
 
 
 def api() -> str:
@@ -121,8 +121,8 @@ def test_a_door_is_as_it_was_recorded(file: str) -> None:
         return
     if before != now:
         diff = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=1))
-        more = [f"… and {len(diff) - MOST_LINES} lines more"] if len(diff) > MOST_LINES else []
-        changes = "\n".join([*(line[:600] for line in diff[:MOST_LINES]), *more])
+        more = [f"… and {len(diff) - MAX_LINES} lines more"] if len(diff) > MAX_LINES else []
+        changes = "\n".join([*(line[:600] for line in diff[:MAX_LINES]), *more])
         pytest.fail(
             f"{path.relative_to(ROOT)} is no longer what others see:\n{changes}\n\nWhere that is meant, write it anew: "
             'RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"',

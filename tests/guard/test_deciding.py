@@ -72,6 +72,7 @@ def test_deletions_and_emptied_fields_are_never_approved_by_one_button(browser: 
     question = browser.post(ACT, chosen).content.decode()
     assert "Empty 2 fields on Monday?" in question
     assert "records are deleted" not in question
+    assert "is left alone: it asks something else. Choose it by itself." in question
     browser.post(ACT, chosen | {"confirmed": "yes"})
     assert states() == ["approved", "approved", "pending"]
 

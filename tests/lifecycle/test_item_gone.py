@@ -187,6 +187,22 @@ def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connec
     assert (cell(connected, contact), connected.status(contact)) == ("Beta", "synced")
 
 
+def test_an_item_that_its_own_pass_found_removed_is_not_asked_for_with_each_record_that_names_it(
+    connected: World,
+) -> None:
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    acme.refresh_from_db()
+    connected.pass_time(minutes=3)
+    connected.sandbox.act("delete", item_id=acme.monday_id)
+    settled(connected)
+    calls = connected.calls()
+    connected.look(contact)
+    assert connected.calls() - calls == 1
+    contact.refresh_from_db()
+    assert contact.organization == acme
+
+
 def test_an_emptied_cell_takes_no_pair_out_of_the_filter_and_no_deleted_records_item(connected: World) -> None:
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)

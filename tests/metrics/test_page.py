@@ -25,7 +25,7 @@ from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
-MOST_QUERIES = 15
+MAX_QUERIES = 15
 
 
 def board(entity_type: str, **values: Any) -> BoardLink:
@@ -67,7 +67,7 @@ def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
     everything_is_tight()
     BoardLink.objects.filter(entity_type="organization").delete()
     one_board = queries_of(scrape)
-    assert one_board <= MOST_QUERIES
+    assert one_board <= MAX_QUERIES
     board("organization", last_pass_at=sync_now())
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
     assert queries_of(scrape) <= one_board

@@ -70,20 +70,20 @@ class Command(BaseCommand):
             return
         results = run_checks()
         counts = {level: sum(result.level == level for result in results) for level in _LABELS}
-        wrong = counts["problem"]
+        problems = counts["problem"]
         if options["json"]:
             listed = [
                 {"subject": result.subject, "level": result.level, "message": result.message, "fix": result.full_fix}
                 for result in results
             ]
-            self.stdout.write(json.dumps({"ok": wrong == 0, "counts": counts, "results": listed}, indent=2))
+            self.stdout.write(json.dumps({"ok": problems == 0, "counts": counts, "results": listed}, indent=2))
         else:
             for result in results:
                 self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
                 if result.full_fix:
                     self.stdout.write(terminal_line(f"          → {result.full_fix}"))
-        if wrong:
-            raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
+        if problems:
+            raise CommandError(f"{problems} problem{'s' if problems > 1 else ''} found; each says how to fix it.")
         if not options["json"]:
             self.stdout.write("No problems; see the warnings above." if counts["warning"] else "Everything is well.")
 
@@ -128,7 +128,7 @@ def run_checks() -> list[CheckResult]:
             *_secret_results(),
             *_queue_results(),
         ]
-    overview = availability.overview()
+    overview = availability.read_overview()
     links = list(overview.links.values())
     # Before Monday is asked, because its answer may end a stop.
     local_results = [

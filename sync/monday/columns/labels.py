@@ -154,8 +154,8 @@ def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels that can be chosen, by the id in Monday's values (not by `index`, the place in the list)."""
     labels = settings.get("labels")
     entries = [entry for entry in labels if isinstance(entry, Mapping)] if isinstance(labels, list) else []
-    present = [entry for entry in entries if entry.get("id") is not None and not entry.get("is_deactivated")]
-    texts = {str(entry["id"]): entry.get("label", entry.get("name")) for entry in present}
+    active_entries = [entry for entry in entries if entry.get("id") is not None and not entry.get("is_deactivated")]
+    texts = {str(entry["id"]): entry.get("label", entry.get("name")) for entry in active_entries}
     return {key: text for key, text in texts.items() if isinstance(text, str) and text}
 
 

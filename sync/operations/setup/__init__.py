@@ -32,7 +32,7 @@ from sync.limits import breaker, monday_account
 from sync.models import BoardLink
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, selection
-from sync.operations.setup.plan import PLAN_DONE, BoardPlan, SetupPlan, named_records
+from sync.operations.setup.plan import BoardPlan, SetupPlan, named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import notify
 from sync.outbox.claim import Lease, LeaseLost, acquire
@@ -51,7 +51,7 @@ def start(
 
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
-    if plan.state != PLAN_DONE or plan.is_old:
+    if plan.state != "done" or plan.is_old:
         raise NotPossible("The plan isn't ready yet, or it is too old. Look at it again.")
     with transaction.atomic():
         # A row that doesn't exist can't be locked.

@@ -48,9 +48,7 @@ log = structlog.get_logger(__name__)
 # A set-up can't be started from an older plan, because people work on both sides meanwhile.
 PLAN_LIFETIME = timedelta(minutes=30)
 
-PLAN_DONE = "done"
-
-# After this long, a plan that no worker has begun is requested again, and one whose worker says nothing more.
+# A plan is requested again if no worker has begun it after this long, or its worker has been silent for this long.
 UNTOUCHED_AFTER = timedelta(seconds=20)
 SILENT_AFTER = timedelta(minutes=5)
 
@@ -68,9 +66,9 @@ SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
 WAITING = "waiting"
 
-# The rows of a plan's parts in their order.
+# The rows of a plan by its parts, in the order of its page.
 ROWS: dict[str, dict[str, str]] = {
-    "done": {
+    "changes": {
         ChangeKind.CREATE: "items to create on Monday",
         ChangeKind.LINK: "records to link with their items",
         ChangeKind.PUSH: "items to update on Monday",
@@ -131,19 +129,19 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
 class ListedBoard(Gatherer):
     """A Gatherer that reads the board's listing instead of calling Monday, and NPD as it will be after the set-up.
 
-    Items that aren't listed are read by their ids. `others` are the records of boards that are set up before this one,
+    Items that aren't listed are read by their ids. `earlier` are the records of boards that are set up before this one,
     as they will be then.
     """
 
-    def __init__(self, chosen: selection.ChosenBoard, others: Sequence[SyncedModel]) -> None:
+    def __init__(self, chosen: selection.ChosenBoard, earlier: Sequence[SyncedModel]) -> None:
         super().__init__()
         self.board = planned_board(chosen)
         self._related_boards = frozenset(chosen.boards_by_type)
-        self._others = defaultdict[Reference, list[SyncedModel]](list)
-        for record in others:
+        self._earlier = defaultdict[Reference, list[SyncedModel]](list)
+        for record in earlier:
             names = {"pk": str(record.pk), "monday_id": record.monday_id, "name": match_key(record_name(record))}
             for by, value in names.items():
-                self._others[Reference(type(record), by, value or "")].append(record)
+                self._earlier[Reference(type(record), by, value or "")].append(record)
         # The records that are linked with an item, by pk.
         self.linked = dict[Any, SyncedModel]()
         # The listed items: by item id, by NPD ID and by match key.
@@ -182,15 +180,15 @@ class ListedBoard(Gatherer):
         for record in facts.records:
             for _, relation in self.board.relations:
                 related = getattr(record.record, relation.name)
-                planned = self._planned(Reference(registry.target_of(relation), "pk", str(related and related.pk)))
-                if planned:
-                    setattr(record.record, relation.name, planned[0])
+                by_pk = Reference(registry.target_of(relation), "pk", str(related and related.pk))
+                if earlier := self._earlier_records(by_pk):
+                    setattr(record.record, relation.name, earlier[0])
         facts, plan = super().gather(replace(facts, related_boards=self._related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
 
-    def board_items(
+    def find_items(
         self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
@@ -212,11 +210,13 @@ class ListedBoard(Gatherer):
         facts = super().read_references(facts, plan)
         related: dict[Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
-            records = {record.pk: record for record in [*stored, *self._planned(reference)]}
-            records |= {key: planned for key in records for planned in self._planned_by_pk(reference, key)}
+            records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
+            for pk, record in records.items():
+                by_pk = Reference(reference.model, "pk", str(pk))
+                records[pk] = next(iter(self._earlier_records(by_pk)), record)
+                # By pk too, because relations are written by pk.
+                related[by_pk] = (records[pk],)
             related[reference] = list(records.values())
-            # By pk too, because relations are written by pk.
-            related |= {Reference(reference.model, "pk", str(pk)): (record,) for pk, record in records.items()}
         unmatched = []
         for item in facts.unmatched:
             matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
@@ -224,13 +224,10 @@ class ListedBoard(Gatherer):
             unmatched.append(replace(item, matching=matching, npd_id_record=bearer))
         return replace(facts, unmatched=tuple(unmatched), related=related)
 
-    def _planned(self, reference: Reference) -> Sequence[SyncedModel]:
-        """Return the records of other boards that a reference will name."""
+    def _earlier_records(self, reference: Reference) -> Sequence[SyncedModel]:
+        """Return the records of earlier boards that a reference will name."""
         value = match_key(reference.value) if reference.by == "name" else reference.value
-        return self._others.get(reference._replace(value=value), ())
-
-    def _planned_by_pk(self, reference: Reference, pk: Any) -> Sequence[SyncedModel]:
-        return self._planned(Reference(reference.model, "pk", str(pk)))
+        return self._earlier.get(reference._replace(value=value), ())
 
 
 @dataclass
@@ -276,18 +273,18 @@ class BoardPlan:
 
 def plan_board(
     chosen: selection.ChosenBoard,
-    others: Sequence[SyncedModel] = (),
+    earlier: Sequence[SyncedModel] = (),
     progress: Callable[[int], None] = lambda number: None,
 ) -> tuple[BoardPlan, list[SyncedModel]]:
     """Return the board's plan, and the records that the set-up links with an item or creates, as they will be.
 
-    `others` are such records of the boards before this one. Raises MondayError.
+    `earlier` are such records of the boards before this one. Raises MondayError.
     """
-    listed = ListedBoard(chosen, others)
-    board = listed.board
+    listing = ListedBoard(chosen, earlier)
+    board = listing.board
     plan = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
-    listed.read(progress)
-    plan.hold = board.link.creates_held = _reason_to_hold(chosen, listed)
+    listing.read(progress)
+    plan.hold = board.link.creates_held = _reason_to_hold(chosen, listing)
     all_records = board.model._default_manager.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about
     for record in all_records.filter(unsynced()):
@@ -295,16 +292,16 @@ def plan_board(
         taken_items.add(record.monday_id or "")
     # The second run compares the values of what the first one links or creates.
     ids = all_records.exclude(unsynced()).values_list("pk", flat=True)
-    runs = plan_pass(board, [Claim(key, None, []) for key in ids], listed)
+    runs = plan_pass(board, [Claim(key, None, []) for key in ids], listing)
     for record_plan in runs[0].plan.records.values():
-        taken_items |= {str(record_plan.record.monday_id), record_plan.item_id}
+        taken_items |= {record_plan.record.monday_id or "", record_plan.item_id}
         if record_plan.identity.question:
             taken_items |= {str(candidate["id"]) for candidate in record_plan.identity.question["candidates"]}
         if record_plan.link_to:
-            listed.linked[record_plan.id] = record_plan.linked_record
+            listing.linked[record_plan.id] = record_plan.linked_record
     created = _records_with_new_items(runs[0])
-    free_items = {item_id: item for item_id, item in listed.items.items() if item_id not in taken_items}
-    item_runs = plan_pass(board, [item_claim(board.link.entity_type, item_id) for item_id in free_items], listed)
+    free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
+    item_runs = plan_pass(board, [item_claim(board.link.entity_type, item_id) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):
@@ -316,11 +313,11 @@ def plan_board(
             plan.items_to_check[item_id] = free_items[item_id].name[:200]
         if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
             created.append(item_plan.record)
-    _count(plan, runs, listed)
-    _count(plan, item_runs, listed)
+    _count(plan, runs, listing)
+    _count(plan, item_runs, listing)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
-    return plan, [*listed.linked.values(), *created]
+    return plan, [*listing.linked.values(), *created]
 
 
 def _records_with_new_items(run: PlannedRun) -> list[SyncedModel]:
@@ -334,37 +331,38 @@ def _records_with_new_items(run: PlannedRun) -> list[SyncedModel]:
     return records
 
 
-def _reason_to_hold(chosen: selection.ChosenBoard, listed: ListedBoard) -> str:
+def _reason_to_hold(chosen: selection.ChosenBoard, listing: ListedBoard) -> str:
     """Return why nothing is created if no item can be recognized, as the set-up itself will."""
-    match = listed.board.match_mapping
+    match = listing.board.match_mapping
     link = chosen.choices.link
     if match is None or match.column_id == NAME_COLUMN:
         return ""
     if link is not None and board_setup.is_matched_by(link, match.column_id):
         return ""
     column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-    return board_setup.reason_to_hold(column, listed.board.link.npd_id_column, [listed.items.values()])
+    return board_setup.reason_to_hold(column, listing.board.link.npd_id_column, [listing.items.values()])
 
 
-def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listed: ListedBoard) -> None:
+def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) -> None:
     """Count each record and item once in each of its rows."""
     counted = set[tuple[str, object]]()
-    relations = {mapping.key: registry.target_of(relation) for mapping, relation in listed.board.relations}
+    relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
     for run in runs:
-        # A real pass takes a part of it, with a call for reading.
+        # So many real passes, each with a call that reads.
         passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / ITEMS_PER_READ)
         plan.calls += run.calls + passes * (1 + run_cost(replace(run, calls=0)))
-        for field_plan in [field_plan for record in run.plan.records.values() for field_plan in record.plans.values()]:
-            awaits = field_plan.awaits
-            if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)
+        for record_plan in run.plan.records.values():
+            for field_plan in record_plan.plans.values():
+                awaits = field_plan.awaits
+                if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
+                    missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)
         for change in plan_changes(run):
             row, reason = _row_of(plan, run, change)
             key = (row, change.entity_id or change.item_id)
             if key not in counted:
                 counted.add(key)
-                item = listed.items.get(change.item_id) if change.entity_id is None else None
+                item = listing.items.get(change.item_id) if change.entity_id is None else None
                 plan.add(row, item.name if item is not None else change.name, reason)
     for model, names in missing.items():
         if records := named_records(model, list(names.values())):
@@ -383,7 +381,7 @@ def _row_of(plan: BoardPlan, run: PlannedRun, change: PlannedChange) -> tuple[st
         # Without new records such an item mostly stays as it is.
         deferred = {item.facts.item_id for item in run.plan.items if item.outcome is pass_plan.Outcome.DEFERRED}
         row = WAITING if change.item_id in deferred else row
-    if row in ROWS["done"]:
+    if row in ROWS["changes"]:
         return row, change.field
     return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
@@ -417,7 +415,7 @@ class SetupPlan:
     choices: list[selection.Choices]
     state: str = "waiting"  # then "working", finally "done" or "failed"
     title: str = ""  # of the board that a worker is comparing
-    listed: int = 0  # its items so far
+    items_read: int = 0  # of that board, so far
     progressed_at: datetime = field(default_factory=sync_now)  # when it was requested, then of a worker's last step
     problem: str = ""
     boards: list[BoardPlan] = field(default_factory=list)
@@ -484,17 +482,17 @@ def make_plan(key: str) -> None:
         return
     boards_by_type = {choices.entity_type: choices.board_id for choices in plan.choices}
     boards = []
-    others = list[SyncedModel]()
+    earlier = list[SyncedModel]()
     try:
         for choices in plan.choices:
-            plan.save(state="working", title=choices.spec.board_title, listed=0)
+            plan.save(state="working", title=choices.spec.board_title, items_read=0)
             chosen = selection.read_board(choices, boards_by_type)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
-            board_plan, records = plan_board(chosen, others, lambda number: plan.save(listed=number))
+            board_plan, records = plan_board(chosen, earlier, lambda number: plan.save(items_read=number))
             boards.append(board_plan)
-            others += records
-        plan.save(state=PLAN_DONE, boards=boards)
+            earlier += records
+        plan.save(state="done", boards=boards)
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
     except MondayError as error:

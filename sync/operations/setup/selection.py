@@ -320,8 +320,8 @@ class ChosenBoard:
 
     def column_specs(self) -> list[ColumnSpec]:
         """Return the columns that the set-up adopts and creates; raises ActionError if a field can't have its one."""
-        present = []
-        new = []
+        adopted_specs = []
+        new_specs = []
         for mapping in self.synced:
             if problem := self.column_problem(mapping):
                 raise ActionError(f"{mapping.label} can't have its column: {problem}")
@@ -333,14 +333,14 @@ class ChosenBoard:
                 is_free = same_id is None or fold_title(same_id.title) == fold_title(mapping.label)
                 preferred = mapping.column_id if is_free else None
                 labels = registry.choice_labels(self.spec.model, mapping.fields)
-                new.append(
+                new_specs.append(
                     ColumnSpec(mapping.key, mapping.label, mapping.new_column_type, preferred, target, labels=labels)
                 )
             elif not mapping.is_name:
                 column = self.columns[column_id]
-                present.append(ColumnSpec(mapping.key, column.title, column.type, column.id, target))
+                adopted_specs.append(ColumnSpec(mapping.key, column.title, column.type, column.id, target))
         # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-        return [*present, board_columns.npd_id_spec(self.npd_id_column), *new]
+        return [*adopted_specs, board_columns.npd_id_spec(self.npd_id_column), *new_specs]
 
 
 def active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:
@@ -362,7 +362,7 @@ def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoa
     return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
-def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
+def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) -> dict[str, Choices]:
     """Return the choices of each type for which a board is `selected`: its id, NEW_BOARD or NO_BOARD.
 
     A type that keeps its board keeps its choices. Raises ActionError, MondayError.
@@ -376,7 +376,7 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
     chosen = {}
     for entity_type, board_id in boards_by_type.items():
         check_board(entity_type, board_id)
-        choices = present.get(entity_type)
+        choices = previous.get(entity_type)
         if choices is None or choices.board_id != board_id:
             board = active_board(limits.connector(urgent=True), board_id) if board_id else None
             choices = begin(entity_type, board, boards_by_type)

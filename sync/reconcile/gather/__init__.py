@@ -1,8 +1,8 @@
 """Reads the facts of a pass; it decides nothing and writes nothing.
 
-A pass reads what NPD knows about the claimed records (record_facts.py), then Monday's items, in one call, then the
-records that these items name. This module makes all of the pass's read calls to Monday. The other modules query NPD;
-their number of queries doesn't grow with the number of records.
+First `read_facts` (record_facts.py) reads what NPD knows about the claimed records. Then `Gatherer.gather` reads their
+items on Monday, in one call, and the records that these items name. This module makes all of the pass's read calls to
+Monday. The other modules query NPD; their number of queries doesn't grow with the number of records.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -14,7 +14,7 @@ from uuid import UUID
 from sync import choices
 from sync.boards import board_columns
 from sync.limits import board_call, connector
-from sync.models import ApprovalRequest
+from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
@@ -54,7 +54,7 @@ class Gatherer:
         except MondayError as error:
             facts = replace(facts, error=error)
             if error.scope is Scope.COLUMN:
-                # Other columns may be broken too.
+                # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
                     board, columns = self.inspect(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
@@ -63,9 +63,9 @@ class Gatherer:
         return facts, decide(facts, plan, AFTER_READING)
 
     def probe_refusal(self, board: BoardContext) -> MondayError | None:
-        """Return Monday's error for a read of no real item; None if it accepts that."""
+        """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
-            self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [])
+            self.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
@@ -73,25 +73,27 @@ class Gatherer:
     def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
 
-        If a column is missing from all items, or is there again, inspect the board too.
+        If a column is missing from all items or has another type, or is there again, inspect the board too.
         """
         board = facts.board
-        without_item = [record.record for record in plan.open_records if not record.record.monday_id]
-        item_ids = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
+        records = [record_plan.record for record_plan in plan.open_records]
+        without_item = [record for record in records if not record.monday_id]
+        item_ids = [record.monday_id for record in records if record.monday_id]
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        answers = [answer for record in plan.open_records for answer in identity.answers_of(record.facts)]
-        item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
+        for record_plan in plan.open_records:
+            answers = identity.answers_of(record_plan.facts)
+            item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
         if not (item_ids or without_item):
             return facts
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
-        items = self.board_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
+        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
         facts = replace(facts, items=items)
-        missing, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
-        if not (missing or healed):
+        suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
+        if not (suspect or healed):
             return facts
-        board, columns = self.inspect(board, missing, healed)
+        board, columns = self.inspect(board, suspect, healed)
         return replace(facts, board=board, columns=columns)
 
     def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
@@ -100,7 +102,7 @@ class Gatherer:
             return facts
         board = facts.board
         linked = facts.items.linked
-        open_records = [record.facts for record in plan.open_records]
+        open_records = [record_plan.facts for record_plan in plan.open_records]
         pairs = _pairs(facts, open_records)
         changed = [(record, item) for record, item in pairs if not field_bases.is_resting(board, record, item)]
         linked_records = [record for record in open_records if record.record.monday_id]
@@ -113,20 +115,20 @@ class Gatherer:
             facts,
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
             identity=item_facts.identity_facts(facts, open_records, pairs),
-            unmatched=tuple(self.unmatched_facts(facts)) if facts.item_claims else (),
+            unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removals=item_facts.removal_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
         facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
-        # An emptied cell says nothing to the filter either, also of a deleted record's item.
+        # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
         deleted_pairs = [(record, record.item) for record in deleted if record.item and board.sync_filter.items]
         emptied = record_facts.emptied_cells(board, [*changed, *deleted_pairs])
         off_board = self.items_off_board(board, emptied)
         return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
-    def board_items(
+    def find_items(
         self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
@@ -146,8 +148,8 @@ class Gatherer:
                 board.link.board_id, [str(item_id) for item_id in linked], searches, board.columns, board.types
             )
         self.read_request = result.request_id
-        parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
-        for part, first in result.cursors.items():
+        matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
+        for search, first in result.cursors.items():
             cursor: str | None = first
             for _ in range(MAX_PAGES):
                 if cursor is None:
@@ -155,8 +157,8 @@ class Gatherer:
                 self.calls += 1
                 with board_call(board.link, 0):
                     page, cursor = connector().next_page(cursor, board.columns, board.types)
-                parts[part] += page
-        items = BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
+                matches[search] += page
+        items = BatchItems(linked=result.linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
         matched = {item.id for item in items.by_match}
         same_key = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
         same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
@@ -176,8 +178,11 @@ class Gatherer:
     def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
-        items = self.items_by_id(board, sorted(expected))
-        removed = set[str]()
+        # What a pass has found removed isn't asked for with each pass of a record that names it.
+        states = SyncMetadata.objects.filter(remote_id__in=list(expected))
+        known = states.exclude(remote_state__in=("", field_values.ACTIVE)).values_list("remote_id", flat=True)
+        removed = {str(item_id) for item_id in known}
+        items = self.items_by_id(board, sorted(expected.keys() - removed))
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
@@ -186,7 +191,7 @@ class Gatherer:
                 removed.add(item_id)
         return removed
 
-    def unmatched_facts(self, facts: PassFacts) -> Sequence[ItemFacts]:
+    def read_unmatched(self, facts: PassFacts) -> Sequence[ItemFacts]:
         """Return what NPD knows about the claimed items that no record has.
 
         This takes a call if an item may be a duplicate of an item that wasn't read.
@@ -194,21 +199,20 @@ class Gatherer:
         items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.linked.keys())
-        return record_facts.with_originals(
-            facts, items, {**facts.items.linked, **self.items_by_id(facts.board, unread)}
-        )
+        items_by_id = {**facts.items.linked, **self.items_by_id(facts.board, unread)}
+        return record_facts.with_originals(facts, items, items_by_id)
 
     def inspect(
-        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
+        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
-        """Return the board with the present problems of its columns; read it unless columns only healed."""
+        """Return the board with its columns' present problems. If fields have only healed, nothing is read."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
         columns = None
         for mapping in mappings:
             if mapping.key in healed:
                 mapping.problem = mapping.problem_code = ""
-        if missing or not healed:
+        if suspect or not healed:
             self.calls += 1
             columns = board_columns.read_board(link)
         if columns is not None:
@@ -218,7 +222,7 @@ class Gatherer:
                 mapping.problem_code = code or ""
             link = copy(link)
             link.npd_id_problem = board_columns.npd_id_problem(link, columns)
-        hidden = [mapping for mapping in mappings if mapping.key in missing and not mapping.problem]
+        hidden = [mapping for mapping in mappings if mapping.key in suspect and not mapping.problem]
         for mapping in hidden:
             mapping.problem = board_columns.hidden_problem(link, mapping)
             mapping.problem_code = choices.ColumnProblem.HIDDEN
@@ -259,17 +263,17 @@ def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
     by_match_key = identity.items_by_match_key(board, facts.items)
     pairs: list[Pair] = []
     for record in records:
-        hits = [facts.items.linked.get(record.record.monday_id or "")]
+        items = [facts.items.linked.get(record.record.monday_id or "")]
         if not record.record.monday_id:
             key = field_values.match_text_of_record(board, record.record)
-            hits += by_npd_id.get(str(record.id), ())
-            hits += by_match_key.get(key, ()) if key else ()
-        pairs += [(replace(record, item=item), item) for item in hits if item is not None]
+            items += by_npd_id.get(str(record.id), ())
+            items += by_match_key.get(key, ()) if key else ()
+        pairs += [(replace(record, item=item), item) for item in items if item is not None]
     return pairs
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields with missing or retyped columns, and the fields that have no problem any more.
+    """Return the fields whose columns seem missing or retyped, and the fields that have no problem any more.
 
     Only active items on this board count; others may have other columns.
     """
@@ -277,7 +281,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
     if not items:
         return (), ()
     mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", NAME_COLUMN)]
-    missing = list[str]()
+    suspect = list[str]()
     healed = list[str]()
     for mapping in mapped:
         cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
@@ -287,5 +291,5 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
         if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
             healed.append(mapping.key)
         elif not mapping.problem and (not cells or is_retyped):
-            missing.append(mapping.key)
-    return tuple(missing), tuple(healed)
+            suspect.append(mapping.key)
+    return tuple(suspect), tuple(healed)
