@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from import_export.admin import ImportExportMixin
@@ -57,6 +58,13 @@ class FileForm(ImportForm):
         return file
 
 
+class ExportFileForm(ExportForm):
+    def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
+        super().__init__(formats, resources, **kwargs)
+        self.fields["format"].initial = str(formats.index(file_formats.XLSX))
+        self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
+
+
 class ConfirmForm(ConfirmImportForm):
     format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
@@ -76,8 +84,9 @@ class RecordFilesMixin(ImportExportMixin):
     to_encoding = "utf-8-sig"  # without the BOM, Excel reads UTF-8 as Windows-1252
     import_form_class = FileForm
     confirm_form_class = ConfirmForm
-    export_form_class = ExportForm
+    export_form_class = ExportFileForm
     import_template_name = "sync/import.html"
+    export_template_name = "sync/export.html"
     import_export_change_list_template = None  # admin/change_list.html has the buttons
     tmp_storage_class = Uploads
     skip_admin_log = True  # the library would write a line for each record
@@ -177,6 +186,13 @@ class RecordFilesMixin(ImportExportMixin):
         undo = format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id))
         messages.success(request, format_html("{} {}", sentence, undo))
         return changelist
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = super().export_action(request)
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            number = self.get_export_queryset(request).count()
+            response.context_data["count_text"] = registry.count_of_type(number, self.model.entity_type())
+        return response
 
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
         data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)

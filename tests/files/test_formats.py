@@ -194,6 +194,14 @@ def test_no_cell_of_an_export_is_a_formula(browser: Client) -> None:
     assert "+1" in {cell.value for cell in cells}
 
 
+def test_the_export_starts_with_xlsx_and_names_its_rows(browser: Client) -> None:
+    for name in ("Ann", "Anna", "Bo"):
+        Contact.objects.create(name=name)
+    page = browser.get("/admin/npd/contact/export/?q=ann")
+    assert page.context["form"]["format"].initial == "1"
+    assert page.context["count_text"] == "2 contacts"
+
+
 def test_a_text_that_no_cell_of_excel_takes_is_not_cut_off(browser: Client) -> None:
     Contact.objects.create(name="Ann", notes="😀" * 20_000)
     answer = browser.post("/admin/npd/contact/export/", {"format": "1", "resource": "0"}, follow=True)
