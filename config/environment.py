@@ -41,7 +41,8 @@ def kind(pattern: str, meaning: str, convert: Callable[[str], Any] = str) -> Cal
     return value_of
 
 
-# An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the host.
+# User and password. An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the
+# host.
 ACCOUNT = r"([^@/?#\[\]\s]*@)?"
 PORT = r"(6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3})"
 HOST = rf"(\[[0-9a-fA-F:.]+\]|[^@/?#:\[\]\s]*)(:{PORT})?"
@@ -75,7 +76,7 @@ throttle = kind(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", "a number 
 ascii_text = kind(r"[\x00-\x7f]*", "without letters that aren't ASCII: copy it again")
 # Anybody can reach their endpoints, so that nobody may guess them.
 endpoint_secret = kind(r"[\x00-\x7f]{12,}", "12 random ASCII characters or more, as `openssl rand -hex 16` makes")
-address_secret = kind(
+webhook_token = kind(
     r"[A-Za-z0-9._~+=-]{12,}",
     "12 or more letters, digits and -._~+= only, as `openssl rand -hex 16` makes: it is part of an address",
 )
@@ -110,7 +111,7 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "MONDAY_CONTACTS_BOARD_ID": (str, ""),
     "MONDAY_ORGANIZATIONS_BOARD_ID": (str, ""),
     "MONDAY_SIGNING_SECRET": (str, ""),
-    "MONDAY_WEBHOOK_TOKEN": (address_secret, ""),
+    "MONDAY_WEBHOOK_TOKEN": (webhook_token, ""),
     "NEW_ITEM_WAIT_SECONDS": (seconds, 300.0),
     "SYNC_GUARD_RECORDS": (whole_number, 50),
     "SYNC_GUARD_PERCENT": (whole_number, 10),
@@ -177,7 +178,7 @@ def names_board(variable: str) -> bool:
 
 
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
-    """Add the variables of .env and of a running `make run` to os.environ, without changing those that have a text.
+    """Add the variables of .env and of a running `make run` to os.environ; those that are set stay.
 
     The running one is ignored if DATABASE_URL is another database than its own.
     """

@@ -119,7 +119,7 @@ class MondayAccountAdmin(DiagnosticsAdmin):
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
             result = breaker.ask_again(is_slowed=was_slowed)
-            sentence = breaker.still_stopped() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.ANSWERS[result]
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")

@@ -21,6 +21,7 @@ from sync.admin import admin_base, connection_pages, handlers, queue_pages, reco
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
+from sync.kernel.messages import ACTS
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
@@ -391,7 +392,7 @@ def _row(
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-turn_sync_off"))
+        links.append(Button(ACTS["turn_sync_off"].button, url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
         # Somebody chose already, and the next pass closes it.

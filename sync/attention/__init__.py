@@ -559,7 +559,7 @@ _PAGES = {
     Kind.CONFLICT: "conflicts_syncconflict_screen",
     Kind.DUPLICATE: "conflicts_syncconflict_screen",
     Kind.REJECTED: "conflicts_syncconflict_rejected_screen",
-    Kind.BOARD: ":admin:index",
+    Kind.BOARD: "sync_boardlink_change",
     Kind.UNMATCHED: "sync_unmatcheditem_change",
 }
 

@@ -3,7 +3,7 @@
 Each definition selects the rows of one kind. A trigger on each table that a definition reads calls a function that
 refreshes the rows of the record, item or board concerned, in the same transaction. `install` creates both after each
 `migrate`, because some name the tables of the registered models. The chaos suite compares all rows with all
-definitions.
+definitions. What time alone ends has an `until`, which `waiting` heeds, because triggers see only writes.
 """
 
 # ruff: noqa: S608 - the statements are made of names of our own
@@ -22,7 +22,7 @@ from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
-# Removals by one person with shorter pauses are one act.
+# Removals by one person with shorter pauses are one act: a group on Home, not one of Home's buttons.
 ACT_GAP = "interval '10 minutes'"
 
 # A result of the nightly comparison is shown until the next one replaces it, but no longer than this.
@@ -89,7 +89,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A SELECT of rows that wait, in SQL; the model Attention says what its columns mean."""
+    """A SELECT of rows that wait, in SQL; the model Attention says what its columns mean.
+
+    A new one needs the columns that it reads in WATCHED, and a new function of its own in `install`.
+    """
 
     refreshed_by: RefreshFunction
     concerned: str  # the condition for what the function's parameters name
@@ -116,7 +119,8 @@ class Definition:
 # An attempt under way has not failed.
 _FAILED_ATTEMPTS = "job.attempts - (job.status = 'in_progress')::int"
 
-# Failed jobs, jobs that somebody retried, and jobs that fail repeatedly.
+# Failed jobs, jobs that somebody retried, and jobs that fail repeatedly, unless they wait for a given reason or another
+# job of the record is shown.
 _JOB_WAITS = f"""job.status = 'failed' OR (job.status IN ('pending', 'in_progress') AND (
     jsonb_exists(job.payload, 'retried') OR (
         job.reason = '' AND {_FAILED_ATTEMPTS} >= {FAILING_ATTEMPTS}
@@ -252,7 +256,7 @@ DEFINITIONS = (
         actor="coalesce(author.actor, '')",
         # The removal if a webhook reported it, otherwise the first pass that found it.
         since="coalesce(author.done_at, sync_state.removed_since)",
-        # `noticed` is rounded up, because rounded down the page would show a minute too early.
+        # `noticed` is rounded up: the page adds the quiet time, and rounded down it would show a minute too early.
         values="""jsonb_build_object('noticed', ceil(extract(epoch FROM sync_state.removed_since))::bigint,
             'conflict', conflict.id, 'edited', array_to_string(conflict.conflict_fields, ','),
             'asked', jsonb_build_object(
@@ -263,8 +267,8 @@ DEFINITIONS = (
                 'unlink'], NULL))""",
     ),
     # Fields that Monday rejected, or that are blocked. Not those of deleted records or of records whose sync is off,
-    # those in conflict, those that a person keeps different, those that wait for an approval, those in an update loop,
-    # and those whose column can't be used; the last two are below.
+    # those in conflict, those that a person keeps different, relations that are left out, those that wait for an
+    # approval, those in an update loop, and those whose column can't be used; the last two are below.
     Definition(
         refreshed_by=RECORD,
         concerned="sync_state.entity_type = its_type AND sync_state.entity_id = its_id::text",
@@ -382,7 +386,7 @@ DEFINITIONS = (
         source="concat_ws(':', link.entity_type, problem.code)",
         code="problem.code",
         entity_type="link.entity_type",
-        values="jsonb_build_object('reason', problem.reason)",
+        values="jsonb_build_object('reason', problem.reason, 'board', link.id)",
     ),
     # Kinds of calls that Monday refuses for one board, until one of them succeeds.
     Definition(
@@ -395,7 +399,7 @@ DEFINITIONS = (
         code="'refused_' || call.kind",
         entity_type="link.entity_type",
         since="(call.stop ->> 'since')::timestamptz",
-        values="jsonb_build_object('reason', call.stop ->> 'reason')",
+        values="jsonb_build_object('reason', call.stop ->> 'reason', 'board', link.id)",
     ),
     # Nightly comparisons that found differences.
     Definition(
@@ -517,7 +521,7 @@ def _record_functions() -> Iterator[str]:
         END IF;"""
         for entity_type, table in tables.items()
     )
-    # NULL if the record is deleted or its sync is off.
+    # NULL if the record is deleted, its sync is off, or the filter leaves it out.
     yield f"""
         CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text
         LANGUAGE plpgsql STABLE AS $$

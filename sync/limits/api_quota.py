@@ -336,11 +336,11 @@ def share_of_day(calls: int) -> float | None:
     return calls / limit if limit else None
 
 
-PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
+WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
 FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
 
 
-def seconds_between_probes(calls: int = PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
+def seconds_between_probes(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
     """Return the shortest interval at which probes of `calls` calls each use a tenth of the day's limit.
 
     That tenth includes the `first_calls` of the quicker probes before. Without a limit the interval is 0.

@@ -27,19 +27,21 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans
 
-PROBE_CALLS = 2  # calls of one probe: a read, and a repeat of the call that failed
+READ_PROBE_CALLS = 2  # calls of one probe: a read, and a repeat of the call that failed
 FIRST_CALLS = 20  # calls of the probes before the further ones
 
 PROBE_MARGIN_SECONDS = 5  # no other worker probes until a probe's call has timed out and its result is stored
 
 OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
+WAIT_DISTRUSTED_AFTER = 3  # failed probes in a row for which the wait that Monday named was too short
+
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
 
 def stop_board_or_account(link: BoardLink, error: errors.MondayError) -> None:
-    """Stop the board if the error concerns only it, else every board."""
+    """Stop the board if the error concerns it or a column, else every board, as for the account or the network."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         stops.stop_board(link, error)
     else:
@@ -64,14 +66,14 @@ def stop_account(error: errors.MondayError) -> None:
         row = stops.locked_account()
         now = sync_now()
         if row.are_only_writes_stopped:
-            # That wait was for the next write, and reads went on until now.
+            # Only writes were stopped, so that wait was for the next write.
             row.stopped_until = None
         is_waiting = row.waits_at(now)
         until = _next_attempt_at(row, error, now)
         # Activity doesn't show an outage of some seconds. `failures` are its failed probes: the first failure was none,
         # and this one isn't counted yet.
         may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
-        is_news = row.failures == OUTAGE_IS_NEWS if may_be_short else row.stop_code != code
+        is_news = row.failures == OUTAGE_IS_NEWS and not is_waiting if may_be_short else row.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
         if not (code == StopCode.OUTAGE and is_longer):
@@ -103,14 +105,13 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         probe_wait: float = PROBE_WAITS[row.failures]
     else:
         # On small plans, probes would otherwise use over a tenth of the day's calls.
-        probe_wait = max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(PROBE_CALLS, first_calls=FIRST_CALLS))
+        probe_wait = max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(READ_PROBE_CALLS, first_calls=FIRST_CALLS))
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
         return max(api_quota.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
     wait = error.wait_seconds or probe_wait
-    if row.failures >= OUTAGE_IS_NEWS:
-        # The wait that Monday asks for was too short several times.
+    if row.failures >= WAIT_DISTRUSTED_AFTER:
         wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
 
@@ -226,7 +227,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     return RESUMED if is_over and not stops.monday_account().waits_at(sync_now()) else STOPPED
 
 
-def still_stopped() -> str:
+def still_stopped_sentence() -> str:
     """Return that sync is stopped, and when Monday is asked next; the banner has the reason."""
     account = stops.monday_account()
     now = sync_now()

@@ -14,6 +14,7 @@ record that fails alone waits for its turn (one record every 20 minutes or more)
     a first write, none succeeded since           a batch waits for a minute       WRITE_WAITS
     a second write, none succeeded in between     all writes stop, one is tried    WRITE_WAITS, SOONER_SECONDS
     a write, because the account refuses writes   all writes stop, one is tried    PERSON_WAITS
+    reads, or all of the account's calls          all calls stop, one is tried     PROBE_WAITS in breaker.py
 """
 
 import json
@@ -182,7 +183,7 @@ def seconds_until_retry(since: datetime | None) -> float:
             return wait
     # All stops share that tenth, so each waits longer.
     stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
-    return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.PROBE_CALLS * max(1, stops)))
+    return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.WRITE_PROBE_CALLS * max(1, stops)))
 
 
 def make_waiting_writes_due() -> None:

@@ -31,7 +31,7 @@ class SyncMetadataManager(models.Manager["SyncMetadata"]):
 class SyncMetadata(models.Model):
     """The sync state: one row for each record and other system, with the last pass's result and the bases.
 
-    `base`, `blocked_fields`, `altered` and `seen` have an entry for each mapping, by its key.
+    `base`, `blocked_fields`, `altered` and `seen` are keyed by the mappings' keys.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -46,6 +46,7 @@ class SyncMetadata(models.Model):
     last_successful_sync = models.DateTimeField(null=True, blank=True)
     error_count = models.IntegerField(db_default=0)
     last_error = models.TextField(blank=True, db_default="")
+    # The way in which the last pass moved values; the record's own `sync_direction` is the setting.
     sync_direction = models.CharField(
         max_length=20, choices=choices.SyncStateDirection.choices, db_default=choices.SyncStateDirection.BIDIRECTIONAL
     )
@@ -63,7 +64,7 @@ class SyncMetadata(models.Model):
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
     # The last agreed pair, and what it belongs to: {local, remote, item, column, version, at}.
     base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY_OBJECT, blank=True)
-    # These two: {reason, code, …}, with `kept_by` if a person kept the value different.
+    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
     blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(
         "values that Monday stored differently", db_default=EMPTY_OBJECT, blank=True
@@ -146,7 +147,7 @@ class SyncMetadata(models.Model):
             models.Index(fields=["remote_id"], condition=models.Q(system=JIRA), name="sync_metadata_jira"),
             # Serves "which record has this item" for a webhook.
             models.Index(fields=["entity_type", "remote_id"], name="sync_metadata_remote"),
-            # Serves "which records have blocked fields" on Home.
+            # Serves counts of records with blocked fields, and the check of columns.
             models.Index(
                 fields=["entity_type", "entity_id"],
                 condition=~models.Q(blocked_fields=EMPTY_OBJECT),

@@ -1,6 +1,6 @@
 """Errors of Monday's API: one exception, the table of its kinds, and the translation of Monday's errors into them.
 
-A kind has the scope of an error (and so of what has to stop), whether a retry may succeed, and the advice for people.
+A kind has the scope of an error (and so of what has to stop), whether Monday's wait counts, and the advice for people.
 The wait, the alias of the document and the column belong to the error itself. Nothing else reads Monday's error codes.
 """
 
@@ -246,7 +246,7 @@ QUOTA_EXHAUSTED = ErrorKind(
 )
 # Never sent, because our process is shutting down; another process makes the call.
 SHUTTING_DOWN = ErrorKind(
-    "shutting_down", Scope.LIMIT, "NPD Sync sends it as soon as the quota allows.", keeps_wait=True
+    "shutting_down", Scope.LIMIT, "This process is being stopped; another one sends it.", keeps_wait=True
 )
 NEVER_SENT = (QUOTA_EXHAUSTED, SHUTTING_DOWN)
 

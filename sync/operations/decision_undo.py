@@ -95,7 +95,7 @@ def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
 
 
 def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
-    """Return the changes and creations of a pass, an import or an undo, oldest first."""
+    """Return the changes and creations of a pass, an import or an undo, by record, each record's oldest first."""
     rows = Decision.objects.filter(batch_id=batch_id)
     changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=IMPORT_KIND)
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
@@ -270,7 +270,7 @@ class UndoResult:
 
 
 def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
-    """Undo the decisions that aren't stale, in one transaction; of several about one field, the newest.
+    """Undo the decisions that nothing forbids, in one transaction; of several about one field, only the newest.
 
     Records are locked in the order of their ids. Only NPD is written; the next pass does the rest.
     """

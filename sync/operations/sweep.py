@@ -1,6 +1,6 @@
 """The sweep, which finds a board's changes since its last one, stores them like webhooks, and enqueues their items.
 
-The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, in the first answer of a finished sweep. Each
+The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, that a finished sweep has read. Each
 sweep begins an overlap before it, because log entries come late and out of order; an entry that is read twice is stored
 once. A sweep that fails doesn't move the cursor, and stores the reason on the board link.
 """
@@ -59,7 +59,7 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 # An event's item, column and type.
 EventKey = tuple[str | None, str | None, str]
 
-FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
+FOUND_BY_SWEEP = "found by a check for missed changes: its items are read"
 
 _STORE_EVENTS = """
     INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
@@ -84,7 +84,7 @@ def sweep_interval() -> timedelta:
 
 
 def boards_to_sweep() -> Iterator[BoardLink]:
-    """Claim and yield the boards whose sweep is due.
+    """Take and yield the boards whose sweep is due, each for one worker only.
 
     The first sweep of a board only sets its time, because set-up and comparison find earlier changes.
     """
@@ -114,7 +114,7 @@ def sweep_due_boards() -> list[SweepResult]:
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
     try:
-        rows = _store_changes(link, grace)
+        rows = _sweep_log(link, grace)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
@@ -132,8 +132,11 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     return SweepResult(rows)
 
 
-def _store_changes(link: BoardLink, grace: timedelta) -> int:
-    """Read the board's changes and store them; return how many webhooks had not reported. Raises MondayError."""
+def _sweep_log(link: BoardLink, grace: timedelta) -> int:
+    """Store the changes that no webhook reported, and return how many; check columns and webhooks by the same answer.
+
+    Raises MondayError.
+    """
     monday = connector()
     now = sync_now()
     # A board's first cursor is our time; after that, Monday's own times move it.

@@ -88,10 +88,9 @@ class BulkResult:
 
 
 def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = choices.Priority.EDIT) -> BulkResult:
-    """Make failed and pending jobs due now, with all their attempts."""
+    """Make pending jobs due now, and replace failed ones by new jobs, whose attempts begin anew."""
 
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
-        # A pending row becomes due; a failed one ends and is replaced by a new row.
         for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})

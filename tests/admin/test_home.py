@@ -159,6 +159,16 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
     assert [button.code for button in menu] == ["keep_npd", "keep_monday"]
 
 
+def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, world: dict[str, Any]) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    BoardLink.objects.filter(pk=link.pk).update(
+        silence="No webhook since Tuesday.", stops={"create": {"reason": "No."}}
+    )
+    entries = attention.entries(attention.waiting(kinds=[attention.Kind.BOARD]))
+    assert [entry.url for entry in entries] == [f"/admin/sync/boardlink/{link.pk}/change/"] * 2
+    assert f'href="/admin/sync/boardlink/{link.pk}/change/"' in html_of(browser)
+
+
 def test_each_group_says_how_long_ago_it_was(browser: Client) -> None:
     states.boards()
     for name, error in (("Ann", "Monday is out of order."), ("Ben", "Monday is out of order."), ("Cid", "No answer.")):

@@ -18,7 +18,7 @@ class Planned:
 
     def limits(self, **plan: Any) -> None:
         """Enforce a plan, or single limits of it, and let NPD learn of it as the hourly report does."""
-        self.world.sandbox.control("plan", **{"headers": True} | plan)
+        self.world.sandbox.control("plan", **plan)
         breaker.refresh_account_info()
 
     def at_noon(self) -> None:

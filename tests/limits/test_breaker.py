@@ -50,6 +50,17 @@ def test_calls_that_fail_together_are_one_failure() -> None:
     assert round(rest()) <= 10
 
 
+def test_an_outage_is_one_line_of_activity_also_if_calls_fail_together() -> None:
+    gone = errors.MondayError(errors.CONNECTION_LOST, "gone")
+    for _ in range(breaker.OUTAGE_IS_NEWS):
+        time_passes()
+        breaker.stop_account(gone)
+    breaker.stop_account(gone)
+    time_passes()
+    breaker.stop_account(gone)
+    assert Decision.objects.filter(kind=STOP_KIND).count() == 1
+
+
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
     breaker.stop_account(errors.MondayError(errors.LIMIT_REACHED, "slow down", wait_seconds=90))
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))

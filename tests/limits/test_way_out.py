@@ -100,7 +100,8 @@ def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.Re
     assert breaker.ask_again() == breaker.STOPPED
     next_try = MondayAccount.objects.get().stopped_until
     assert next_try
-    assert breaker.still_stopped() == f"Monday still doesn't answer. Next try at {due_time(next_try, sync_now())}."
+    next_time = due_time(next_try, sync_now())
+    assert breaker.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."
 
 
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:

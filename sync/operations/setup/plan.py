@@ -30,7 +30,6 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
-from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.listing import item_pages
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
@@ -350,7 +349,7 @@ def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) ->
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
     for run in runs:
         # So many real passes, each with a call that reads.
-        passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / ITEMS_PER_READ)
+        passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / api_quota.FULL_BATCH)
         plan.calls += run.calls + passes * (1 + run_cost(replace(run, calls=0)))
         for record_plan in run.plan.records.values():
             for field_plan in record_plan.plans.values():
