@@ -181,7 +181,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     queue = QueueStatsSerializer()
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="How many things of each kind wait for a person, as on Home, as far as you may view them.",
+        help_text="How many things of each kind that you may view wait for a person; Home groups them by cause.",
     )
     stop_reason = serializers.CharField(
         help_text="What stops every board now, other than a pause; empty if nothing does."
