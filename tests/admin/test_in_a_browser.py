@@ -50,7 +50,7 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     first.get_by_role("button", name=f"Turn sync off for {record}").focus()
     assert not barriers(first)
     first.keyboard.press("Enter")
-    first.get_by_text("The activity says who turned it off.").wait_for()
+    first.get_by_text("Turned off by ").wait_for()
     record.refresh_from_db()
     assert not record.sync_enabled
     first.get_by_role("button", name="Turn sync on").focus()
