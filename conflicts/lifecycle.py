@@ -288,13 +288,13 @@ def _log_ended(
     conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory, *, kept: set[str]
 ) -> None:
     """Keep and log the values of fields that left the conflict by themselves, or the question about the record."""
-    left = [key for key in conflict.conflict_fields if key not in kept]
+    ended_keys = [key for key in conflict.conflict_fields if key not in kept]
     if not conflict.is_about_record:
-        for key in left:
+        for key in ended_keys:
             why = drop_field(conflict, key, report, now)
             history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
     elif has_conflict(report):
-        for key in left:
+        for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
     elif not resolved_by_people(conflict):
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}

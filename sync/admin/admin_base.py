@@ -56,8 +56,8 @@ def describe(record: SyncedModel) -> str:
 def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
     """Return what tells these records from namesakes, by id; one query for each type."""
     texts: dict[Any, str] = {}
-    known = (key for key in keys if registry.is_registered(key[0]))
-    for entity_type, pairs in grouped(known, lambda key: key[0]).items():
+    registered = (key for key in keys if registry.is_registered(key[0]))
+    for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
         model = registry.entity(entity_type).model
         relations = [relation.name for relation in registry.own_relations(model)]
         records = model._default_manager.filter(pk__in=[pk for _type, pk in pairs]).select_related(*relations)

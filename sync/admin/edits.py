@@ -20,7 +20,7 @@ from sync.records.tombstones import deleted_names
 EDIT = "edit"
 
 # What is written for these causes has stored entries at once.
-_TOLD_CAUSES = ("sync", decisions.IMPORT_KIND, authors.UNDO_CAUSE)
+_LOGGED_CAUSES = ("sync", decisions.IMPORT_KIND, authors.UNDO_CAUSE)
 
 
 def board_mappings() -> QuerySet[FieldMapping]:
@@ -95,7 +95,8 @@ def edits_of(
             if before is None and event.pgh_label != "insert":
                 continue
             context = authors.context_of(event)
-            is_unsent = since is not None and event.pgh_created_at > since and context.get("cause") not in _TOLD_CAUSES
+            is_logged = context.get("cause") in _LOGGED_CAUSES
+            is_unsent = since is not None and event.pgh_created_at > since and not is_logged
             edits.append(
                 Edit(
                     entity_type=entity_type,

@@ -217,8 +217,8 @@ class _Run:
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, writes_wait_seconds)
-                done = outcomes[Outcome.SETTLED]
-                self.summary.add(checked=len(claimed), done=done, failed=outcomes[Outcome.FAILED])
+                settled = outcomes[Outcome.SETTLED]
+                self.summary.add(checked=len(claimed), done=settled, failed=outcomes[Outcome.FAILED])
             except LeaseLost:  # another worker may have the board, so nothing of this pass may be stored
                 raise
             except Exception as error:

@@ -180,8 +180,8 @@ class Gatherer:
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
         # What a pass has found removed isn't asked for with each pass of a record that names it.
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
-        known = states.exclude(remote_state__in=("", field_values.ACTIVE)).values_list("remote_id", flat=True)
-        removed = {str(item_id) for item_id in known}
+        removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
+        removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
         items = self.items_by_id(board, sorted(expected.keys() - removed))
         for item_id, entity_type in expected.items():
             item = items.get(item_id)

@@ -308,14 +308,14 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan | pass_plan.DeletedPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed."""
-    left = []
+    ignored_items = []
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
         name = field_values.record_name(plan.record)
-        left += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
-    IgnoredItem.objects.bulk_create(left, ignore_conflicts=True)
-    run.wake_items(sorted(row.item_id for row in left))
+        ignored_items += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
+    IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
+    run.wake_items(sorted(row.item_id for row in ignored_items))
 
 
 def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
