@@ -35,6 +35,14 @@ def test_the_page_of_another_site_changes_nothing(simulator: Simulator, origin: 
     assert simulator.session.get(f"{simulator.url}/_control/faults", headers={"Origin": origin}, timeout=5).ok
 
 
+def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
+    form = simulator.session.post(
+        f"{simulator.url}/_control/reset", data="{}", headers={"Content-Type": "text/plain"}, timeout=5
+    )
+    assert form.status_code == 415
+    assert len(simulator.read("boards")) == 1
+
+
 def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MONDAY_SIGNING_SECRET", "of-the-environment")
     assert arguments(["--port", "1"]).signing_secret is None

@@ -1,13 +1,13 @@
 """The sandbox's pages: what a person does there as the Monday user, in a browser and by the forms alone."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import PAGE_TIMEOUT
-from tests.sandbox.conftest import COLUMNS, Process, Receiver, Simulator
+from tests.sandbox.conftest import COLUMNS, Receiver, Simulator
 from tests.support.pages import barriers
 from tests.support.waiting import wait_for
 
@@ -96,24 +96,6 @@ def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert" in text
-
-
-def test_items_link_to_their_records(start: Callable[..., Process]) -> None:
-    linked = start("--npd-url", "http://npd.example")
-    board = linked.board()
-    linked.item(board, "Known", npd_id="8f3c-1")
-    assert 'href="http://npd.example/go/8f3c-1"' in page(linked, f"/board/{board}")
-
-
-def test_a_search_and_a_link_to_an_item_find_its_page(simulator: Simulator, board: str) -> None:
-    rows = [{"name": f"Person {number}", "values": {"role": "Buyer"}} for number in range(60)]
-    first, *_, last = simulator.control("items", {"board_id": board, "items": rows})
-    assert f"item-{last}" not in page(simulator, f"/board/{board}")
-    assert f"item-{last}" in page(simulator, f"/board/{board}?page=2")
-    assert f"item-{last}" in page(simulator, f"/board/{board}/pulses/{last}")
-    searched = page(simulator, f"/board/{board}?q=person+59")
-    assert f"item-{last}" in searched
-    assert f"item-{first}" not in searched
 
 
 def test_by_keys_a_cell_is_edited_a_refusal_is_said_and_others_changes_appear(live: Simulator, window: "Page") -> None:
