@@ -36,7 +36,7 @@ class Ground:
         return self.simulator.post(CHANGE, variables)
 
     def faulty(self, fault: dict[str, Any], document: str = "{ boards { id columns { id } } }") -> requests.Response:
-        self.simulator.control("faults", fault)
+        self.simulator.faults(fault)
         return self.simulator.post(document)
 
     def body(self, content: bytes) -> requests.Response:
@@ -66,7 +66,7 @@ def a_webhook_for_no_board(ground: Ground) -> requests.Response:
 
 
 def on_a_full_board(ground: Ground) -> requests.Response:
-    ground.simulator.control("boards", {"board_id": ground.board, "items_limit": 1})
+    ground.simulator.control("boards", board_id=ground.board, items_limit=1)
     return ground.simulator.post(CREATE, {"b": ground.board, "n": "Ada"})
 
 
@@ -103,7 +103,7 @@ BODIES: dict[str, tuple[str, int, Callable[[Ground], requests.Response]]] = {
 @pytest.fixture
 def ground(simulator: Simulator) -> Ground:
     board = simulator.board()
-    return Ground(simulator, board, simulator.item(board, role="before"))
+    return Ground(simulator, board, simulator.new_item(board, role="before"))
 
 
 @pytest.mark.parametrize("met", BODIES)
