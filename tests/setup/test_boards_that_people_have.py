@@ -12,7 +12,6 @@ from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import Board, BoardColumn
-from sync.operations.person_requests import check_board
 from sync.operations.setup.selection import NEW_COLUMN, Choices, ChosenBoard
 from sync.operations.sweep import enqueue_items
 from tests.support.sandbox import Sandbox
@@ -87,15 +86,6 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_or_about_to_be() -> None:
-    company = ("x", "Company", "text")
-    assert "organization" not in suggested(company)
-    assert suggested(company, boards={"organization": ""})["organization"] == "x"
-    BoardLink.objects.create(entity_type="organization", match_key="name", board_id="7")
-    assert suggested(company)["organization"] == "x"
-
-
-@pytest.mark.django_db
 def test_a_second_column_is_made_only_with_a_word_about_the_others(monday: Sandbox, run: Run, settings: Any) -> None:
     columns = (("x", "Work", "phone"), ("y", "Home", "phone"))
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)
@@ -148,15 +138,6 @@ def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: W
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
     assert world.sync_state(Contact.objects.all()[0]).note == reason
     assert UnmatchedItem.objects.values_list("reason_code", flat=True)[0] == UnmatchedReason.CREATES_HELD
-
-
-def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, settings: Any) -> None:
-    board = unrecognized_board(world, settings, *TWO_MAILS)
-    FieldMapping.objects.filter(key="email").update(column_id="work")
-    assert "is empty" not in check_board(BoardLink.objects.get(entity_type="contact"))
-    world.work(minutes=10)
-    assert len(items_of(world, board)) == 5
-    assert set(Contact.objects.exclude(monday_id=None).values_list("sync_status", flat=True)) == {"synced"}
 
 
 def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
