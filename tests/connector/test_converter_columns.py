@@ -31,6 +31,7 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
     ("name", "value", "sent"),
     [
         ("link", "example.org/x", {"url": "https://example.org/x", "text": "https://example.org/x"}),
+        ("long_text", "a\r\nb", {"text": "a\nb"}),
         ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
         ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
         ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),

@@ -12,6 +12,7 @@ from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import Board, BoardColumn
+from sync.operations.person_requests import check_board
 from sync.operations.setup.selection import NEW_COLUMN, Choices, ChosenBoard
 from sync.operations.sweep import enqueue_items
 from tests.support.sandbox import Sandbox
@@ -138,6 +139,15 @@ def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: W
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
     assert world.sync_state(Contact.objects.all()[0]).note == reason
     assert UnmatchedItem.objects.values_list("reason_code", flat=True)[0] == UnmatchedReason.CREATES_HELD
+
+
+def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, settings: Any) -> None:
+    board = unrecognized_board(world, settings, *TWO_MAILS)
+    FieldMapping.objects.filter(key="email").update(column_id="work")
+    assert "is empty" not in check_board(BoardLink.objects.get(entity_type="contact"))
+    world.work(minutes=10)
+    assert len(items_of(world, board)) == 5
+    assert set(Contact.objects.exclude(monday_id=None).values_list("sync_status", flat=True)) == {"synced"}
 
 
 def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
