@@ -291,3 +291,14 @@ def test_a_check_for_missed_changes_lists_them_in_one_step(listed: str, django_a
         enqueue_items(contact_link(), [str(n) for n in range(9_000, 9_400)], cause=Cause.SWEEP, names={"9001": "Ann"})
     assert UnmatchedItem.objects.filter(ignored_at=None).count() == 401
     assert (row("9001").name, row("9001").reason_code) == ("Ann", Why.QUEUED)
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger: str, is_taken: bool) -> None:
+    lost = uuid.uuid4()
+    if is_taken:
+        Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
+    world.sandbox.act("edit", item_id=stranger, column_id="npd_id", value=str(lost))
+    request_creation([row(stranger)], "dora")
+    world.work(seconds=11)
+    assert (Contact.objects.get().pk == lost) is not is_taken
