@@ -1,6 +1,6 @@
 """The acts on conflicts and rejected values: one side for some of them, an option, and the undo of both.
 
-Home offers them, and the list of conflicts the two that use a side.
+Home offers them all, and the list of conflicts the two that use a side.
 """
 
 import json
@@ -21,12 +21,12 @@ from conflicts.case import names_of
 from conflicts.lifecycle import Sides, act_option, effect_of, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
-from sync.admin import handlers
+from sync.admin import home_acts
 from sync.admin.admin_base import parse_json
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, digest_of_rows
 from sync.attention import Entry, Kind, SideValues, common_type, counted
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
+from sync.kernel.messages import ACTS, MAX_PER_REQUEST, Act, ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
@@ -47,8 +47,8 @@ CHOICES = {
 BulkEffect = tuple[bool, str]
 
 
-def question_about(
-    conflicts: QuerySet[SyncConflict], code: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
+def question_about_conflicts(
+    conflicts: QuerySet[SyncConflict], act: Act, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> Question:
     """Return the question before an act on conflicts: what changes, by effect, and which conflicts are left out.
 
@@ -65,23 +65,23 @@ def question_about(
     ways_back: list[str] = []
     for conflict in batch:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
-        option = _option(conflict, code)
-        if problem := _problem(conflict, code, option, by=by):
+        option = _option(conflict, act)
+        if problem := _problem(conflict, act, option, by=by):
             left_out.append((name, problem))
             continue
         digests[str(conflict.pk)] = digest_of_rows(resolution.current_values(conflict).items())
         if option is not None:
-            act = ACTS[option.does]
+            does = ACTS[option.does]
             cells = (name, "", conflict.question, f"{option.label}: {option.effect}")
-            effects.setdefault((not act.deletes, act.many), []).append(cells)
-            ways_back.append(act.way_back)
+            effects.setdefault((not does.deletes, does.many), []).append(cells)
+            ways_back.append(does.way_back)
             continue
-        for effect, values in _value_effects(conflict, code):
+        for effect, values in _value_effects(conflict, act):
             effects.setdefault(effect, []).append((name, *values))
         ways_back.append("Undo on a conflict's own page puts its values back.")
     entity_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
     number = humanize.count_with_noun(len(digests), "conflict")
-    title = counted(ACTS[code].many, len(digests), entity_type, number=number)
+    title = counted(act.many, len(digests), entity_type, number=number)
     button = title
     tables = []
     # First what takes something away, which the button names, too.
@@ -109,29 +109,29 @@ def question_about(
     return Question(f"{title}?", lines, button if digests else "", tables, fields, deletes=deletes)
 
 
-def _option(conflict: SyncConflict, code: str) -> Option | None:
+def _option(conflict: SyncConflict, act: Act) -> Option | None:
     """Return the option of a conflict about a whole record that an act chooses; None if it has none."""
-    if side := resolution.SIDE_OF_TYPE.get(CHOICES.get(code, "")):
+    if side := resolution.SIDE_OF_TYPE.get(CHOICES.get(act.code, "")):
         return side_option(conflict, side)
-    return act_option(conflict, code)
+    return act_option(conflict, act.code)
 
 
-def _problem(conflict: SyncConflict, code: str, option: Option | None, *, by: User) -> str:
+def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: User) -> str:
     """Return why an act isn't possible on a conflict; empty if it is."""
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
         return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
-    if option is None and (conflict.is_about_record or code not in CHOICES):
+    if option is None and (conflict.is_about_record or act.code not in CHOICES):
         return "This isn't possible for this conflict. Open it to see what is."
     return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
 
 
-def _value_effects(conflict: SyncConflict, code: str) -> Iterator[tuple[BulkEffect, tuple[str, str, str]]]:
+def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffect, tuple[str, str, str]]]:
     """Yield the effect on each changed value, with its field, old value and new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = effect_of(resolution.SIDE_OF_TYPE[CHOICES[code]], sides, kind=conflict.kind)
+        effect = effect_of(resolution.SIDE_OF_TYPE[CHOICES[act.code]], sides, kind=conflict.kind)
         # After an overwritten edit both sides hold NPD's value.
         on_monday = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[MONDAY]
         changes = ((effect.npd_changes, "in NPD", sides[NPD]), (effect.monday_changes, "on Monday", on_monday))
@@ -142,7 +142,7 @@ def _value_effects(conflict: SyncConflict, code: str) -> Iterator[tuple[BulkEffe
                 yield (bool(effect.value), f"{verb} {{number}} {where}"), values
 
 
-def resolve_all(digests: Mapping[str, str], code: str, *, by: User) -> Report:
+def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     """Resolve each conflict that is still as it was shown, in a transaction of its own."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
@@ -150,7 +150,7 @@ def resolve_all(digests: Mapping[str, str], code: str, *, by: User) -> Report:
     names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
         values = resolution.current_values(conflict)
-        option = _option(conflict, code)
+        option = _option(conflict, act)
         selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)} if option else {}
         try:
             if digest_of_rows(values.items()) != digests[str(conflict.pk)]:
@@ -158,7 +158,7 @@ def resolve_all(digests: Mapping[str, str], code: str, *, by: User) -> Report:
             resolution.resolve(
                 conflict.pk,
                 by=by,
-                resolution_type=CHOICES.get(code, ResolutionType.MERGE),
+                resolution_type=CHOICES.get(act.code, ResolutionType.MERGE),
                 selections=selections,
                 seen=values,
             )
@@ -168,7 +168,6 @@ def resolve_all(digests: Mapping[str, str], code: str, *, by: User) -> Report:
     problems = [f"Not resolved: {humanize.join_first(some)}. {why}" for why, some in names_by_problem.items()]
     if not resolved:
         return Report(problems=problems)
-    act = ACTS[code]
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
     done = counted(act.done or f"{act.many}.", len(resolved), common_type(resolved), number=number)
     then = wait_sentence(len(resolved), {conflict.entity_type for conflict in resolved})
@@ -183,14 +182,54 @@ def shown_digests(request: HttpRequest) -> dict[str, str]:
     return {key: str(shown) for key, shown in pairs if as_uuid(key)}
 
 
-def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """Return both sides of rejected values by the entries' keys."""
-    fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
-    field_values: dict[str, Sequence[SideValues]] = {}
-    for rejection in rejections.rejections_of(fields, mappings):
+def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> list[Entry]:
+    """Return rejected values with both sides."""
+    by_field = {(entry.entity_type, entry.entity_id, entry.field): entry for entry in entries if entry.entity_id}
+    loaded = {entry.key: replace(entry, values=()) for entry in entries}
+    for rejection in rejections.rejections_of(by_field, mappings):
         values = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
-        field_values[fields[rejection.field_ref]] = [values]
-    return field_values
+        entry = by_field[rejection.field_ref]
+        loaded[entry.key] = replace(entry, values=(values,))
+    return [_in_words_of_values(entry) for entry in loaded.values()]
+
+
+def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> list[Entry]:
+    return [_in_words_of_values(entry) for entry in entries]
+
+
+def _in_words_of_values(entry: Entry) -> Entry:
+    """Return the entry with acts that use a side only if both are known, and that say where they empty the other."""
+    acts = []
+    for act in entry.acts:
+        if act.code in CHOICES and not entry.values:
+            continue
+        emptied = _emptied(act, entry)
+        if emptied:
+            label = f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}"
+            effect = "Where the chosen side is empty, the other side's value is removed."
+            # Emptying a rejected value's field in NPD changes the record.
+            right = "change" if entry.kind is Kind.REJECTED else act.record_right
+            acts.append(replace(act, label=label, effect=effect, asks=True, deletes=True, record_right=right))
+        else:
+            acts.append(act)
+    return replace(entry, acts=tuple(acts))
+
+
+def _emptied(act: Act, entry: Entry) -> dict[str, str]:
+    """Return where an act would remove values, such as “in NPD”, by the fields' labels."""
+    if act.code not in CHOICES or act.code == "leave_both":
+        return {}
+    side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
+    effects = {
+        value.label: effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
+        for value in entry.values
+    }
+    return {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
+
+
+def _question(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
+    return question_about_conflicts(conflicts, act, by=cast("User", request.user))
 
 
 def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
@@ -199,124 +238,67 @@ def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
     return sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
-class ChooseOption(handlers.Handler):
-    """Chooses an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
-
-    kinds = frozenset({Kind.CONFLICT})
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
-        return question_about(conflicts, self.code, by=cast("User", request.user))
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
-        # The act always asks, and the form of its question has the conflicts as it showed them.
-        return resolve_all(shown_digests(request), self.code, by=cast("User", request.user))
+def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
+    # The act always asks, and the form of its question has the conflicts as it showed them.
+    return resolve_all(shown_digests(request), act, by=cast("User", request.user))
 
 
-class UseSide(handlers.Handler):
-    """Uses one side's values; if that empties the other side, the button is red and asks first."""
-
-    kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.choice = CHOICES[code]
-
-    def emptied(self, entry: Entry) -> dict[str, str]:
-        """Return where values would be removed, such as “in NPD”, by the fields' labels."""
-        if self.code == "leave_both":
-            return {}
-        side = resolution.SIDE_OF_TYPE[self.choice]
-        effects = {
-            value.label: effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
-            for value in entry.values
-        }
-        return {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
-
-    def fits(self, user: Any, entry: Entry) -> bool:
-        """Whether both sides are known, and this person may choose this one.
-
-        Taking Monday's side of a rejected value needs the right to change records only where that empties the field in
-        NPD, because Monday's side is empty.
-        """
-        empties = entry.kind is Kind.REJECTED and self.emptied(entry)
-        is_allowed = super().fits(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
-        return bool(entry.values) and is_allowed
-
-    def deletes(self, entry: Entry) -> bool:
-        return bool(self.emptied(entry))
-
-    def label(self, entry: Entry) -> str:
-        if emptied := self.emptied(entry):
-            return f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}…"
-        return super().label(entry)
-
-    def needs_question(self, entries: Sequence[Entry], *, is_all: bool) -> bool:
-        return super().needs_question(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
-
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        if all(entry.kind is Kind.CONFLICT for entry in entries):
-            conflicts = SyncConflict.objects.filter(pk__in=[entry.source for entry in entries])
-            return question_about(conflicts, self.code, by=cast("User", request.user))
-        question = super().question(request, entries)
-        if not any(self.emptied(entry) for entry in entries):
-            return question
-        effects = ["Where the chosen side is empty, the other side's value is removed.", *question.effects]
-        return replace(question, effects=effects, deletes=True)
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
-        by = cast("User", request.user)
-        digests = {}
-        rejected = []
-        for entry in entries:
-            if entry.kind is Kind.CONFLICT:
-                sides = {value.key: _sides_shown(shown, entry, value.key) for value in entry.values}
-                digests[entry.source] = digest_of_rows(sides.items())
-            else:
-                rejected.append(entry)
-        report = resolve_all(digests, self.code, by=by)
-        problems = list(report.problems)
-        undo = list(report.undo)
-        answered = []
-        for entry in rejected:
-            assert entry.entity_id is not None
-            seen_sides = _sides_shown(shown, entry, entry.field)
-            field_ref = (entry.entity_type, entry.entity_id, entry.field)
-            side = resolution.SIDE_OF_TYPE[self.choice]
-            try:
-                answer = rejections.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
-            except ActionError as error:
-                problems.append(f"{entry.name}: {error}")
-            else:
-                undo.append(f"answer:{answer.pk}")
-                answered.append(entry)
-        sentences = [report.sentence, self.done_sentence(answered, len(answered)) if answered else ""]
-        return Report(" ".join(filter(None, sentences)), problems, undo)
-
-    def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
-        """Undo each stored choice on its own."""
-        by = cast("User", request.user)
-        undone = 0
-        problems = []
-        # A pass may be writing what was chosen, so wait for it for a moment.
-        ids = [key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")]
-        deadline = time.monotonic() + UNDO_WAIT_SECONDS
-        while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for key in tokens:
-            try:
-                undo_choice(key, by=by)
-                undone += 1
-            except (ActionError, ObjectDoesNotExist) as error:
-                problems.append(f"Not undone: {error}")
-        types = SyncConflict.objects.filter(pk__in=ids).values_list("entity_type", flat=True)
-        entries = humanize.count_with_noun(undone, "entry opens", "entries open")
-        then = wait_sentence(undone, types) or f"{entries} again within seconds."
-        return Report(f"Undone. {then}" if undone else "", problems)
+def _use_side(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    digests = {}
+    for entry in entries:
+        sides = {value.key: _sides_shown(shown, entry, value.key) for value in entry.values}
+        digests[entry.source] = digest_of_rows(sides.items())
+    return resolve_all(digests, act, by=cast("User", request.user))
 
 
-handlers.VALUE_LOADERS[Kind.REJECTED] = _rejected_sides
-handlers.register(*map(UseSide, CHOICES), *map(ChooseOption, OPTION_ACTS))
+def _answer_rejections(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
+    side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
+    answered = []
+    problems = []
+    undo = []
+    for entry in entries:
+        assert entry.entity_id is not None
+        field_ref = (entry.entity_type, entry.entity_id, entry.field)
+        seen_sides = _sides_shown(shown, entry, entry.field)
+        try:
+            answer = rejections.answer_rejection(
+                field_ref, by=cast("User", request.user), choose=side, value="", seen=seen_sides
+            )
+        except ActionError as error:
+            problems.append(f"{entry.name}: {error}")
+        else:
+            undo.append(f"answer:{answer.pk}")
+            answered.append(entry)
+    sentence = home_acts.done_sentence(act, answered, len(answered)) if answered else ""
+    return Report(sentence, problems, undo)
+
+
+def undo(request: HttpRequest, tokens: Sequence[str]) -> Report:
+    """Undo each stored choice on its own."""
+    by = cast("User", request.user)
+    undone = 0
+    problems = []
+    # A pass may be writing what was chosen, so wait for it for a moment.
+    ids = [key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")]
+    deadline = time.monotonic() + UNDO_WAIT_SECONDS
+    while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for key in tokens:
+        try:
+            undo_choice(key, by=by)
+            undone += 1
+        except (ActionError, ObjectDoesNotExist) as error:
+            problems.append(f"Not undone: {error}")
+    types = SyncConflict.objects.filter(pk__in=ids).values_list("entity_type", flat=True)
+    entries = humanize.count_with_noun(undone, "entry opens", "entries open")
+    then = wait_sentence(undone, types) or f"{entries} again within seconds."
+    return Report(f"Undone. {then}" if undone else "", problems)
+
+
+home_acts.LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
+home_acts.UNDOS.update({Kind.REJECTED: undo, Kind.CONFLICT: undo})
+home_acts.RUNS.update({(Kind.REJECTED, code): _answer_rejections for code in CHOICES})
+home_acts.RUNS.update({(Kind.CONFLICT, code): _use_side for code in CHOICES})
+home_acts.RUNS.update({(Kind.CONFLICT, code): _choose_option for code in OPTION_ACTS})
+home_acts.QUESTIONS.update({(Kind.CONFLICT, code): _question for code in (*CHOICES, *OPTION_ACTS)})
