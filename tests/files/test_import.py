@@ -188,15 +188,6 @@ def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_al
     assert (ann.role_title, ann.phone, ann.name) == ("", "", "Ann")
 
 
-def test_what_spreadsheets_write_for_no_value_is_none(browser: Client) -> None:
-    rows = "".join(f"Person {text},{text},{text}\n" for text in ("#N/A", "#REF!", "n/a", "NULL"))
-    imported(browser, f"Name,Email,Role\n{rows}Christopher Null,null@x.org,\n")
-    stored = dict(Contact.objects.values_list("name", "email"))
-    assert stored.pop("Christopher Null") == "null@x.org"
-    assert (len(stored), set(stored.values())) == (4, {""})
-    assert not Contact.objects.exclude(role_title="").exists()
-
-
 # --- columns ---
 
 
@@ -313,13 +304,6 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Cl
         {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
     )
     assert "Choose it again." in messages(answer)
-
-
-@pytest.mark.parametrize("forged", [{"format": "7"}, {"format": "x"}, {"resource": "9"}])
-def test_a_forged_confirmation_imports_nothing(browser: Client, forged: dict[str, str]) -> None:
-    answer = confirm(browser, preview(browser, "Name,Email\nAnn,ann@x.org\n"), **forged)
-    assert "Select a valid choice" in answer.content.decode()
-    assert not names()
 
 
 # --- history, activity and undo ---

@@ -14,7 +14,6 @@ from django.db import connection
 from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
-from sync.kernel.mails import send_email
 from sync.kernel.messages import UnmatchedReason
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
@@ -267,15 +266,6 @@ def test_a_chat_gets_causes_and_a_link_and_nobodys_name(chats: Chats, settings: 
         assert name not in message
 
 
-def test_the_longest_message_fits_what_teams_takes(chats: Chats) -> None:
-    for letter in "abcdefghijkl":
-        fails(f"Person {letter}", f"{letter} {'very long ' * 30}.")
-    add_chat("ops", SLACK, Frequency.AT_ONCE)
-    notify_people()
-    assert "And 4 more causes." in chats.posted[0]["attachments"][0]["text"]
-    assert len(chats.posted[0]["attachments"][0]["text"]) < 1_000 + 200
-
-
 def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: MailServer, chats: Chats) -> None:
     fails("Ann")
     choose(ada, Frequency.AT_ONCE)
@@ -363,9 +353,3 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
 
 
 # Emails.
-
-
-def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:
-    send_email("ada@example.com", "A\r\nBcc: eve@example.com", "A text")
-    assert mail.recipients == ["ada@example.com"]
-    assert mail.mails[0]["Subject"] == "A Bcc: eve@example.com"

@@ -139,12 +139,6 @@ def every_second(task: str) -> None:
     PeriodicTasks.update_changed()
 
 
-def sweep_never() -> None:
-    """What no wake-up tells of goes on by something else, or not at all."""
-    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
-    PeriodicTasks.update_changed()
-
-
 def leases() -> int:
     """How many boards a worker holds."""
     return BoardLease.objects.exclude(token=None).count()
