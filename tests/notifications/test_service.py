@@ -266,6 +266,15 @@ def test_a_chat_gets_causes_and_a_link_and_nobodys_name(chats: Chats, settings: 
         assert name not in message
 
 
+def test_the_longest_message_fits_what_teams_takes(chats: Chats) -> None:
+    for letter in "abcdefghijkl":
+        fails(f"Person {letter}", f"{letter} {'very long ' * 30}.")
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+    notify_people()
+    assert "And 4 more causes." in chats.posted[0]["attachments"][0]["text"]
+    assert len(chats.posted[0]["attachments"][0]["text"]) < 1_000 + 200
+
+
 def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: MailServer, chats: Chats) -> None:
     fails("Ann")
     choose(ada, Frequency.AT_ONCE)

@@ -126,3 +126,14 @@ def test_a_bad_value_refuses_the_whole_mutation(ground: Ground, column: str, wri
     assert error["extensions"]["code"] == "ColumnValueException"
     assert words in error["message"]
     assert ground.simulator.item(ground.item)["values"]["role"] == "before"
+
+
+def test_a_relation_takes_only_items_of_its_boards_and_one_where_it_says_so(ground: Ground) -> None:
+    monday = ground.simulator
+    firms = monday.board({})
+    settings = {"boardIds": [int(firms)], "allowMultipleItems": False}
+    monday.add_column(ground.board, "firm", "Firm", "board_relation", **settings)
+    two = [monday.new_item(firms), monday.new_item(firms)]
+    for ids, words in (([ground.item], "not in the connected boards"), (["12"], "no item"), (two, "one item")):
+        (error,) = ground.change({"firm": {"item_ids": ids}}).json()["errors"]
+        assert words in error["message"]

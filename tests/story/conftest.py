@@ -162,11 +162,6 @@ def save(site: Site, **values: Any) -> dict[str, Any]:
     return answer.json()
 
 
-def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
-    """The contact as the API shows it now."""
-    return site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
-
-
 def names_on_board(site: Site) -> list[str]:
     """The names of all items, doubles too."""
     return sorted(item["name"] for item in site.sandbox.items())

@@ -75,6 +75,26 @@ def test_items_become_records_where_the_board_has_more_of_them_than_npd_has_reco
     assert wizard.choices["contact"].creates_records is creates
 
 
+def test_of_another_board_that_the_environment_names_the_columns_are_suggested_anew(
+    wizard: Wizard, settings: Any
+) -> None:
+    set_up(wizard)
+    Contact.objects.update(monday_id=None)
+    renamed = [(f"new_{column}", title, kind) for column, title, kind in PEOPLE]
+    settings.MONDAY_CONTACTS_BOARD_ID = a_board(wizard.monday, "New CRM", *renamed)
+    wizard.boards(contact=settings.MONDAY_CONTACTS_BOARD_ID)
+    columns = {key: choice.column for key, choice in wizard.choices["contact"].fields.items()}
+    assert (columns["email"], columns["phone"], columns["role_title"]) == ("new_mail", "new_tel", "new_job")
+
+
+def test_a_kind_keeps_what_was_chosen_when_the_boards_are_chosen_again(wizard: Wizard) -> None:
+    wizard.boards(contact="new", organization="new")
+    wizard.fields("contact", column_notes="", direction_role_title="npd_to_monday")
+    before = wizard.choices["contact"]
+    wizard.boards(contact="new", organization="")
+    assert wizard.choices == {"contact": before}
+
+
 REFUSED = (
     ({"column_role_title": "tel"}, "Select a valid choice"),
     ({"column_phone": "gone_column"}, "Select a valid choice"),
