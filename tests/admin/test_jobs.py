@@ -43,6 +43,13 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
     )
 
 
+def test_a_reason_that_many_jobs_have_is_said_once(browser: Client, db: None) -> None:
+    for name in ("Ann", "Bob", "Cleo"):
+        states.dead(name, "Monday answered 500.")
+    text = words_of(browser.get(QUEUE).content.decode())
+    assert (text.count("Monday answered 500."), text.count("As above")) == (1, 2)
+
+
 def test_a_retry_that_gives_way_to_saves_in_the_middle_says_how_far_it_came(
     browser: Client, three_dead: list[SyncQueue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
