@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 
 from sync import attention, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
-from sync.kernel import humanize
+from sync.kernel import humanize, text_diff
 from sync.kernel.messages import ACTS
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
@@ -28,8 +28,6 @@ from sync.records import authors
 from sync.records.tombstones import deleted_names
 
 MAX_ENTRIES = 50
-# A value's characters on a line.
-MAX_SHOWN = 80
 
 # The kind of a decision about an applied resolution.
 _RESOLVED = "conflict_settled"
@@ -201,16 +199,9 @@ class ActivityLine:
             self.after = str(row.values.get("result") or "")
             sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
             self.before = " / ".join(value for value in sides if value != self.after)
-        self.shown_before = _part_that_differs(self.before, self.after)
-        self.shown_after = _part_that_differs(self.after, self.before)
-
-
-def _part_that_differs(text: str, other: str) -> str:
-    pairs = enumerate(zip(text, other, strict=False))
-    same = next((place for place, (letter, others) in pairs if letter != others), min(len(text), len(other)))
-    # Keep some of the common beginning as context.
-    start = max(0, same - MAX_SHOWN // 4) if len(text) > MAX_SHOWN else 0
-    return ("…" if start else "") + humanize.shorten(text[start:], MAX_SHOWN)
+        # The parts around their first difference.
+        parts = text_diff.excerpts(self.before, self.after)
+        self.shown_before, self.shown_after = ("".join(text for text, _marked in part) for part in parts)
 
 
 class ActLines:

@@ -73,6 +73,9 @@ class RecordChangeList(admin_base.PageChangeList):
             # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
         [self._counts] = record_view.state_counts(records)
+        # The paginator would count the same rows again.
+        total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
+        request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
 
@@ -122,6 +125,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
     warn_unsaved_form = True
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        paginator = super().get_paginator(request, *args, **kwargs)
+        if hasattr(request, "page_total"):
+            paginator.count = request.page_total
+        return paginator
 
     # Cached properties, because an admin may be created before all applications have registered their models.
 
