@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import bulk_resolution, case_screen, conflict_handlers  # noqa: F401 - registers Home's buttons
+from conflicts.admin import bulk_resolution, case_screen, conflict_acts  # noqa: F401 - registers Home's acts
 from conflicts.case import APPLYING, OPEN, SETTLED
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from sync.admin import admin_base, confirmed_action

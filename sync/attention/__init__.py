@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -161,8 +161,8 @@ class Entry:
     noticed: datetime | None = None  # when a pass first found the item removed
 
     def act(self, code: str) -> Act:
-        """Return its act with this code, in the words of its cause."""
-        return next(act for act in acts_of(self.kind, self.cause_code) if act.code == code)
+        """Return its act with this code, in its own words."""
+        return next(act for act in self.acts if act.code == code)
 
     @property
     def is_being_retried(self) -> bool:
@@ -502,7 +502,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
 
 
 def _acts(row: Attention) -> tuple[Act, ...]:
-    """Return the acts of a row's cause that are possible for it."""
+    """Return the acts of a row's cause that are possible for it, in its words."""
     acts = acts_of(Kind(row.kind), row.code)
     if row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
@@ -510,6 +510,11 @@ def _acts(row: Attention) -> tuple[Act, ...]:
     elif row.kind == Kind.FAILED and row.values["failures"]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
+    elif row.kind == Kind.APPROVAL:
+        acts = [replace(act, label=counted(act.many, 1, row.entity_type)) for act in acts]
+    elif row.kind == Kind.UNMATCHED:
+        create = f"Create {registry.type_name(row.entity_type)}"
+        acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]
     return tuple(acts)
 
 

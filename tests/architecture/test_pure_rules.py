@@ -58,7 +58,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 @cache
 def reached() -> list[Path]:
     """The modules of reconcile that these import, also by others: the rules, and what is computed to be written."""
-    pure = ("decide.py", "unanswered_writes.py", "changes.py")
+    pure = ("decide.py", "changes.py")
     reached_paths, waiting = set[Path](), [RECONCILE / name for name in pure]
     while waiting:
         path = waiting.pop()
