@@ -62,11 +62,14 @@ def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[Syn
 
 def test_a_jobs_page_has_what_can_be_done(browser: Client, three_dead: list[SyncQueue]) -> None:
     dead = three_dead[-1]
+    trace = "[Monday request 4f-1]"
+    SyncQueue.objects.filter(pk=dead.pk).update(error_message=f"Monday refused the item. {trace}")
+    assert trace not in browser.get(QUEUE).content.decode()
     address = f"{QUEUE}{dead.pk}/change/"
     page = browser.get(address).content.decode()
     assert re.findall(r'name="action"\s+value="(\w+)"', page) == ["retry", "discard"]
     assert f"/admin/npd/contact/{dead.entity_id}/change/" in page
-    assert "Monday refused the item" in words_of(page)
+    assert f"Monday refused the item. {trace}" in words_of(page)
     assert "Trying again: 1 job." in tick(browser, "retry", [dead])
     page_after = browser.get(address).content.decode()
     assert 'name="action"' not in page_after, "nothing can be done with a job that is done"

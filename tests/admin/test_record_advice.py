@@ -13,6 +13,7 @@ from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import FieldMapping, IgnoredItem, SyncMetadata
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.conflicts.conftest import rejected_too
@@ -165,6 +166,15 @@ def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], e
         record = STATES[state][0]()
         assert acts_of(client, record) == expected.get(state, []), state
         Contact.objects.all().delete()
+
+
+def test_while_a_pause_holds_it_a_record_is_not_synced_now(browser: Client) -> None:
+    states.boards()
+    page = change_page(states.waiting("B"))
+    assert "Sync now" in words_of(browser.get(page).content.decode())
+    pauses.pause("maya")
+    text = words_of(browser.get(page).content.decode())
+    assert ("Sync now" in text, "It waits until sync goes on." in text) == (False, True)
 
 
 def test_why_a_field_is_blocked_is_escaped(browser: Client) -> None:
