@@ -179,6 +179,16 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     assert Contact.objects.get().email == REFUSED
 
 
+def test_an_undone_answers_page_asks_again(rejected: Contact, ada: User, client: Client) -> None:
+    client.force_login(ada)
+    answer = choose(rejected, ada, "npd")
+    undo_url = f"{LIST}chosen/answer:{answer.pk}/undo/"
+    assert client.get(page_of(rejected)).context["case"]["answer"]["undo_url"] == undo_url
+    client.post(undo_url)
+    case = client.get(page_of(rejected)).context["case"]
+    assert (case["answer"], case["is_waiting"]) == (None, True)
+
+
 def test_a_value_that_is_sent_once_more_is_asked_about_again_if_monday_refuses_it(
     world: World, ada: User, client: Client
 ) -> None:
