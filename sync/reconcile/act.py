@@ -103,10 +103,6 @@ def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     return rejected or ({write.fields[0].key: error} if is_only else {})
 
 
-def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
-    return any(value.column_id in columns for value in write.fields)
-
-
 def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
@@ -332,7 +328,11 @@ class Executor:
            closed, and the other records are sent without them. If it takes none, it is closed. Without another record
            in sync, the second such item closes the board.
         """
-        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        closed_columns = {
+            error.column_id
+            for write, error in forbidden
+            if any(value.column_id == error.column_id for value in write.fields)
+        }
         if closed_columns:
             return self._send_without_columns(kind, forbidden, closed_columns)
         trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)

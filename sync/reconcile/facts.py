@@ -97,16 +97,15 @@ class RecordHistory:
 
     # Read if an event is new, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect; read if an event is new
+    intents: tuple[Intent, ...] = ()  # all that are kept
+    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect
     applied: tuple[Intent, ...] = ()  # in the last minutes
     void: tuple[Intent, ...] = ()  # in the last day, known to have had no effect
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
-    changes: tuple[Intent, ...] = ()  # all about an item; read only if the record lacks a base
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
     monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
     # Read only if an item may be the record's duplicate:
-    intents: tuple[Intent, ...] = ()  # all
     unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from
     users: frozenset[str] = frozenset()  # all Monday users in the duplicate's events
     maker: str = ""  # the Monday user who created the item, or its duplicate, if known
@@ -259,7 +258,6 @@ class RemovalFacts(RecordFacts):
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since
     is_rejection_new: bool = False  # no pass has followed that rejection yet
     is_removed_too_often: bool = False
-    # Read only if needed:
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
 

@@ -124,7 +124,11 @@ class Gatherer:
             return facts
         # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
         deleted_pairs = [(record, record.item) for record in deleted if record.item and board.sync_filter.items]
-        emptied = record_facts.emptied_cells(board, [*changed, *deleted_pairs])
+        emptied = [
+            cell
+            for record, item in [*changed, *deleted_pairs]
+            for cell in field_bases.emptied_cells(board, record, item)
+        ]
         off_board = self.items_off_board(board, emptied)
         return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
@@ -175,7 +179,7 @@ class Gatherer:
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
-    def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[field_bases.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
         # What a pass has found removed isn't asked for with each pass of a record that names it.
