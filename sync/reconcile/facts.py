@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, LINK_TO, MAY_CREATE
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -317,7 +317,7 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
-    chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
+    chosen_record: SyncedModel | None = None  # the record with `chosen_id`
     duplicate_of: RecordFacts | None = None  # `npd_id_record`, if that has an item: with its item and all its intents
     new_record_id: UUID | None = None  # the id of a record made from it
 
@@ -352,9 +352,14 @@ class ItemFacts:
 
     @property
     def chosen_id(self) -> UUID | None:
-        """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO)
+        """The id of the record that a person wants it linked with, or archived as a copy of."""
+        chosen = self.claim.payload.get(LINK_TO) or self.claim.payload.get(COPY_OF)
         return as_uuid(str(chosen)) if chosen else None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a person said that it is a copy of a record's own item."""
+        return COPY_OF in self.claim.payload
 
 
 @dataclass(frozen=True)

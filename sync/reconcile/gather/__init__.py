@@ -81,9 +81,6 @@ class Gatherer:
         item_ids = [record.monday_id for record in records if record.monday_id]
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        for record_plan in plan.open_records:
-            answers = identity.answers_of(record_plan.facts)
-            item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
         if not (item_ids or without_item):
             return facts
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
