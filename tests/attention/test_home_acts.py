@@ -257,7 +257,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     question = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
-    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; 1 value in NPD is emptied\s*<'
+    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; empty 1 value in NPD\s*<'
     assert re.search(button, question)
     conflict.refresh_from_db()
     assert conflict.resolution is None
@@ -279,7 +279,7 @@ def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Clien
     html = page(browser)
     form = {"action": "keep_monday", "key": [key, other_key], **seen_of(html, key), **seen_of(html, other_key)}
     question = browser.post(ACT, form).content.decode()
-    assert "Use Monday in 2 conflicts; 1 value in NPD is emptied" in words_of(question)
+    assert "Use Monday in 2 conflicts; empty 1 value in NPD" in words_of(question)
     # NPD's side overwrites, as it has a value: nothing is asked.
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     empty.refresh_from_db()
