@@ -21,12 +21,14 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
+from conflicts.reports import side_headings
 from sync import registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
+from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -40,9 +42,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
-
-# The characters that a row shows of a value without an excerpt.
-MAX_SHOWN_VALUE = 120
 
 # It says little to people, and the same stop may have several.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
@@ -123,15 +122,12 @@ class SideValues:
     label: str
     npd: str | None
     monday: str | None
-    excerpts: Sequence[Sequence[tuple[str, bool]]] = ()  # what differs in each, in pieces with whether each is marked
-    names: tuple[str, str] = ("NPD", "Monday")  # others for a lost edit: both sides then have one value
+    headings: tuple[str, str] = ("NPD", "Monday")
 
     @property
-    def sides(self) -> list[tuple[str, str | None, Sequence[tuple[str, bool]]]]:
-        """The name, the whole value and the excerpt of each side."""
-        wholes = (self.npd, self.monday)
-        shortened = [[(humanize.shorten(whole, MAX_SHOWN_VALUE), False)] if whole else [] for whole in wholes]
-        return list(zip(self.names, wholes, self.excerpts or shortened, strict=True))
+    def sides(self) -> list[tuple[str, str | None, list[TextPart]]]:
+        """The heading, the whole value and the excerpt of each side."""
+        return list(zip(self.headings, (self.npd, self.monday), excerpts(self.npd, self.monday), strict=True))
 
 
 @dataclass(frozen=True)
@@ -490,7 +486,11 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
             SideValues(
-                key, wording.label(row.entity_type, key), row.values["npd"].get(key), row.values["monday"].get(key)
+                key,
+                wording.label(row.entity_type, key),
+                row.values["npd"].get(key),
+                row.values["monday"].get(key),
+                side_headings(row.code),
             )
             for key in (fields if "npd" in row.values else ())
         ),
