@@ -12,14 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldSelection
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.models import ApiQuota, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from sync.models import BoardLink, Decision, FieldMapping, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
-from tests.support.world import World, mail, staged
+from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,21 +150,6 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     assert Tombstone.objects.get().state == "archived"
 
 
-def test_what_a_person_has_answered_is_planned(world: World) -> None:
-    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
-    world.hear(seconds=11)
-    question = SyncConflict.objects.get(monday_item_id=item)
-    shown_values = {"record": {"npd": question.question, "monday": None}}
-    chosen = {"record": FieldSelection("custom", str(records[1].pk))}
-    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
-    before = everything()
-    [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
-    assert everything() == before
-    assert (entry.kind, "as a person chose" in entry.reason) == ("link", True)
-
-
 def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.GUARD_RECORDS = 3
     monkeypatch.setattr("sync.limits.api_quota.next_batch_size", lambda size, *arguments: size)
@@ -206,23 +189,3 @@ def test_a_mutation_never_leaves() -> None:
     with read_only_client(), pytest.raises(RuntimeError, match="dry run"):
         metered_client.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
     assert not responses.calls
-
-
-def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_call(world: World) -> None:
-    """Also of records that have no job, as those that were there before their table had triggers."""
-    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(110))
-    world.sandbox.act(
-        "add", board_id=world.board_id(), name="Person 7", values={"email": {"email": "p7@x.org", "text": "p7@x.org"}}
-    )
-    SyncQueue.objects.all().delete()
-    ApiQuota.objects.update_or_create(id=1, defaults={"day_limit": 1000})
-    boards, _cost = plan()
-    [contacts] = [board for board in boards if board.entity_type == "contact"]
-    assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
-    assert "of the day's API quota" in output()
-    before = world.calls()
-    call_command("sync_reconcile", stdout=StringIO())
-    assert len(world.sandbox.items()) == 110
-    assert world.calls() - before <= sum(board.calls for board in boards) + 4
-    world.work(seconds=30)  # a look at an item that waits keeps its record pending
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

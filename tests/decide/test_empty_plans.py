@@ -88,6 +88,11 @@ def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Ite
     assert [entry["key"] for entry in differing_fields(plan) or ()] == expected, case
 
 
+def test_what_monday_made_of_a_value_is_open_only_while_its_field_is_synced() -> None:
+    altered = record(altered={ROLE: {"reason": "Monday made something of it."}})
+    assert not changed(altered, item(), context=board(mapping(direction=SyncDirection.NONE)))
+
+
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
     facts = replace(record(status="pending"), events=(EVENT,))
     assert not changed(facts, item(), jobs=[facts.id])

@@ -1,6 +1,5 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, Intent, MondayAccount, SyncQueue, WebhookEvent
-from tests.inbox.conftest import PATH_TOKEN
+from sync.models import Decision, Intent, MondayAccount, WebhookEvent
 from tests.support.waiting import wait_for
 from tests.support.world import World
 
@@ -139,38 +137,3 @@ def emptied_after_unanswered(world: World) -> Contact:
 
 
 # --- what a delivery may say ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"triggerTime": "0001-01-01T00:00:00+14:00"},
-        {"userId": "٣"},
-        {"value": [["x"]], "previousValue": {"value": {"value": []}}},
-    ],
-    ids=str,
-)
-def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, odd: dict[str, Any]) -> None:
-    contact = world.linked(role_title="Old")
-    world.save(contact, role_title="Ours")
-    event = {
-        "type": "update_column_value",
-        "boardId": int(world.board_id()),
-        "pulseId": int(contact.monday_id or ""),
-        "columnId": "role_title",
-        "columnType": "text",
-        "value": {"value": "Ours"},
-        "previousValue": {"value": "Neither"},
-        "userId": 67210012,
-        "triggerUuid": "f" * 32,
-        "triggerTime": sync_now().isoformat(),
-    } | odd
-    world.hand_in([(json.dumps({"event": event}).encode(), None, f"/webhooks/monday/{PATH_TOKEN}/")])
-    world.work()
-    assert not SyncQueue.objects.filter(entity_id=contact.pk, status__in=("pending", "failed")).exists()
-    world.save(contact, notes="ours")
-    world.edit(contact, "role_title", "Theirs")
-    world.hear(contact)
-    assert (world.values(contact)["notes"], contact.role_title) == ("ours", "Theirs")
-    row = SyncQueue.objects.filter(entity_id=contact.pk).latest("id")
-    assert (row.status, row.error_message) == ("completed", "")

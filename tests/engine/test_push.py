@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.limits import MeteredClient
 from sync.models import BoardLink
 from sync.monday.client import MondayClient
 from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
@@ -31,22 +30,6 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     world.save(contact, **dict.fromkeys(("email", "phone", "role_title", "notes"), ""))
     emptied = world.values(contact)
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})
-
-
-def test_what_monday_fills_into_a_new_item_is_taken_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.contact("Ann")
-    real = MeteredClient.execute
-
-    def filled(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
-        if "create_item" in document:
-            variables = {**variables, "values_r0": variables["values_r0"][:-1] + ',"role_title":"Default"}'}
-        return real(client, document, variables, **more)
-
-    monkeypatch.setattr(MeteredClient, "execute", filled)
-    world.work()
-    assert world.status(contact) == "pending"
-    world.work(seconds=11)
-    assert (world.status(contact), contact.role_title) == ("synced", "Default")
 
 
 def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,16 +143,3 @@ def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record
     assert world.calls() - calls == 2
     world.work(seconds=20)
     assert {world.status(contact) for contact in contacts} == {"synced"}
-
-
-def test_a_read_that_is_two_writes_behind_does_not_take_the_newest_value_back(world: World) -> None:
-    contact = world.linked(role_title="One")
-    world.pass_time(minutes=1)
-    world.sandbox.control("faults", stale=30, on="query", skip=2)  # it reads before each write, too
-    world.save(contact, role_title="Two")
-    world.save(contact, role_title="Three")
-    world.deliver()
-    world.look(contact)
-    assert not world.sandbox.control("faults", "GET")
-    assert (world.status(contact), contact.role_title) == ("synced", "Three")
-    assert world.values(contact)["role_title"] == "Three"

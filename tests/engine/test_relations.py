@@ -18,7 +18,7 @@ from sync.operations.setup.board_setup import set_up
 from sync.registry import check_synced_models
 from tests.admin import states
 from tests.engine.conftest import choose
-from tests.support.world import World, mail
+from tests.support.world import World
 
 
 def adopt_column(world: World, kind: str, **settings: Any) -> None:
@@ -60,28 +60,6 @@ def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
     world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
 
 
-def test_a_name_in_another_form_names_the_same_organization_and_nobody_is_asked(named: World) -> None:
-    written = "ACME\u200b"
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
-    acme = organization("Acme")
-    ours = named.contact("Bob", email="bob@example.org", organization=acme)
-    for name in ("Ann", "Bob"):
-        named.add(name, email=mail(f"{name.lower()}@example.org"), organization=written)
-    for _ in range(3):
-        named.hear(minutes=3)
-    assert set(Contact.objects.values_list("organization", "sync_status")) == {(acme.pk, "synced")}
-    assert cell(named, ours) == written
-
-
-def test_a_name_of_two_organizations_in_two_forms_is_asked_about(named: World) -> None:
-    organization("ACME")
-    ann = named.contact("Ann", email="ann@example.org", organization=organization("Acme"))
-    named.add("Ann", email=mail("ann@example.org"), organization="ACME")
-    for _ in range(3):
-        named.hear(minutes=3)
-    assert named.status(ann) == "conflict"
-
-
 # --- connected boards ------------------------------------------------------------------------------------------
 
 
@@ -117,21 +95,6 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     connected.hear(contact)
     assert contact.organization is None
     assert connected.status(contact) == "synced"
-
-
-def test_a_relation_that_a_create_dropped_is_sent_once_more(connected: World) -> None:
-    connected.sandbox.faults({"drops": "board_relation", "naming": "Ann"})
-    contact = connected.contact("Ann", organization=organization("Acme"))
-    connected.work()
-    assert (connected.values(contact)["name"], cell(connected, contact)) == ("Ann", "")
-    assert connected.status(contact) == "pending"
-    calls = connected.calls("mutation")
-    connected.work(contact, seconds=11)
-    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
-    assert connected.calls("mutation") == calls + 1
-    connected.hear(contact)
-    assert contact.organization is not None
-    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
 
 
 def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(connected: World) -> None:

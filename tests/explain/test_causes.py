@@ -93,19 +93,6 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
     assert sorted(cause["causes"]) == ["save", "webhook"]
 
 
-def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
-    from sync.models.boards_and_account import BoardLink
-
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
-    values = {"email": "new@example.com"}
-    world.sandbox.act("add", board_id=world.board_id(), name="New", values=values)
-    world.hear(minutes=6)
-    line = Decision.objects.get(kind="create", entity_id=Contact.objects.get(name="New").pk)
-    assert line.cause["rows"]
-    assert line.cause["events"]
-    assert line.cause["read"] == line.request_id != ""
-
-
 NAMES = ("Ann", "Bea", "Cleo", "Dan", "Eve", "Fay")
 
 

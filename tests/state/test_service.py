@@ -208,14 +208,7 @@ def states() -> None:
 
 @pytest.mark.parametrize(
     ("query", "count"),
-    [
-        ("", 4),
-        ("system=jira", 3),
-        ("entity_type=sprint", 1),
-        ("remote_id=ABC-3", 1),
-        ("entity_type=issue&entity_id=3", 1),
-        ("sync_status=failed&sync_status=pending", 2),
-    ],
+    [("", 4), ("system=jira&entity_type=issue&entity_id=3", 1), ("sync_status=failed&sync_status=pending", 2)],
 )
 def test_states_are_listed_and_narrowed(states: None, api: APIClient, query: str, count: int) -> None:
     answer = api.get(f"{STATES}?{query}").json()
