@@ -6,10 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import BoardLink
-from sync.monday.client import MondayClient
-from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.reconcile import act
-from tests.limits.conftest import Planned, monday
 from tests.support.world import World
 
 
@@ -77,23 +74,9 @@ def test_a_save_during_the_call_is_seen_by_the_next_pass(world: World) -> None:
     assert world.status(contact) == "synced"
 
 
-__all__ = ["monday"]
-
 TOO_COMPLEX = {
     "errors": [{"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}]
 }
-
-
-def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: ErrorKind = DOCUMENT_REJECTED) -> None:
-    """Every document that holds this record's change is refused as a whole, before any of it runs."""
-    original = MondayClient.execute
-
-    def execute(self: MondayClient, document: str, variables: Any, *, idempotency_key: Any = None) -> Any:
-        if document.startswith("mutation") and contact.monday_id in map(str, variables.values()):
-            raise MondayError(kind, "The document can't be read")
-        return original(self, document, variables, idempotency_key=idempotency_key)
-
-    monkeypatch.setattr(MondayClient, "execute", execute)
 
 
 def batch_limit() -> int | None:
@@ -113,19 +96,6 @@ def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_atte
     assert (batch_limit() or 100) < 8
 
 
-def test_halves_of_a_document_fit_the_minute(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
-    contacts = world.linked_together(8, role_title="x")
-    monday.limits(plan="free", points=450_000)
-    world.pass_time(minutes=2)
-    Contact.objects.update(role_title="y")
-    poison(monkeypatch, contacts[5])
-    world.work()
-    assert {world.status(contact) for contact in contacts if contact != contacts[5]} == {"synced"}
-    assert world.row(contacts[5]).status == "pending"
-    assert monday.refused == 0
-
-
 def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record_an_attempt(world: World) -> None:
     contacts = world.linked_together(4, role_title="x")
     Contact.objects.update(role_title="y")
@@ -143,3 +113,16 @@ def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record
     assert world.calls() - calls == 2
     world.work(seconds=20)
     assert {world.status(contact) for contact in contacts} == {"synced"}
+
+
+def test_a_read_that_is_two_writes_behind_does_not_take_the_newest_value_back(world: World) -> None:
+    contact = world.linked(role_title="One")
+    world.pass_time(minutes=1)
+    world.sandbox.control("faults", stale=30, on="query", skip=2)  # it reads before each write, too
+    world.save(contact, role_title="Two")
+    world.save(contact, role_title="Three")
+    world.deliver()
+    world.look(contact)
+    assert not world.sandbox.control("faults", "GET")
+    assert (world.status(contact), contact.role_title) == ("synced", "Three")
+    assert world.values(contact)["role_title"] == "Three"
