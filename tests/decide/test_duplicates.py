@@ -12,25 +12,20 @@ from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
-from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
-from sync.reconcile.pass_plan import OPEN, AnswerKind, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
-from tests.decide.any_world import second_run
-from tests.decide.builders import (
-    ANN_ID,
-    NOW,
-    TOKEN_USER,
-    TOM,
-    an_item,
-    board,
-    contact,
-    created,
-    facts,
-    item,
-    record_facts,
+from sync.reconcile.pass_plan import (
+    OPEN,
+    AnswerKind,
+    ItemAct,
+    ItemPlan,
+    Outcome,
+    Plan,
+    RecordPlan,
+    Verdict,
+    WriteAnswer,
 )
-from tests.decide.plan_builders import World
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -147,27 +142,7 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")
 
 
-def shown(key: str, **differs: Any) -> Item:
-    return an_item(npd_id=ANN_ID, id=key, **differs)
-
-
-@pytest.mark.parametrize(
-    ("first", "archived"),
-    [
-        (shown("10"), True),
-        (shown("10", board_id="2"), False),
-        (shown("10", email="bea@example.com", state="archived"), False),
-        (None, False),
-    ],
-    ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
-)
-def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
-    """Else the board would be left without any item of the record."""
-    address = "cid@example.com" if first and first.state == "archived" else "ann@example.com"
-    own = record_facts({"email": address}, record={"monday_id": "10"})
-    items = {entry.id: entry for entry in (first, shown("11")) if entry}
-    world = World(records=[own], items=items, unmatched=["11"], copies={ANN_ID: (second_run(ANN_ID),)})
-    assert [(copy.item.id, is_to_archive(copy)) for copy in world.plan().duplicates] == [("11", archived)]
+# How its job ends, what is asked, and what becomes of the record of which a person said so.
 
 
 def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:

@@ -100,7 +100,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("there, linked | a second item bears its NPD ID", "duplicates.what_becomes_of_it"),
         ("ours and untouched", "duplicates.whose_the_second_item_is"),
         ("still says what was sent", "duplicates.ours_is_archived_where_the_clearing_shows_it_untouched"),
-        ("while the record's own item is on", "duplicates.our_copy_is_archived_only_where_the_record_has_its_own_item"),
+        ("while the record's own item is on", "given_once.our_copy_is_archived_only_where_the_record_has_its_own_item"),
         ("one with its match key takes its place", NEW_ITEM),
         ("you are asked about the removed one first", NEW_ITEM),
         ("there, its sync off | an item bears its NPD ID", NEW_ITEM),

@@ -107,7 +107,11 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
 @pytest.mark.parametrize(("npd", "status"), [("Ours", "synced"), ("Later", "conflict")])
 def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world: World, npd: str, status: str) -> None:
     """It reads as before the write, which an event says had landed: nothing goes over that edit."""
-    contact = emptied_after_unanswered(world)
+    contact = world.linked(role_title="")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
+    world.sandbox.faults({"timeout": "after", "on": "mutation"})
+    world.work()
+    world.edit(contact, "role_title", "")
     Contact.objects.filter(pk=contact.pk).update(role_title=npd)
     world.deliver()
     world.settle()
@@ -115,25 +119,3 @@ def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world
     contact.refresh_from_db()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("", status)
     assert contact.role_title == ("" if status == "synced" else "Later")
-
-
-def test_where_its_event_comes_after_our_next_write_somebody_is_asked(world: World) -> None:
-    contact = emptied_after_unanswered(world)
-    world.settle()
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
-    world.hear(contact)
-    conflict = the_conflict(contact)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": None})
-    assert world.status(contact) == "conflict"
-
-
-def emptied_after_unanswered(world: World) -> Contact:
-    contact = world.linked(role_title="")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.edit(contact, "role_title", "")
-    return contact
-
-
-# --- what a delivery may say ------------------------------------------------------------------------------------------

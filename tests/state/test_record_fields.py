@@ -11,7 +11,7 @@ from sync.reconcile.lookups import FieldDisplay
 def test_a_renamed_related_record_is_displayed_by_its_present_name_on_both_sides() -> None:
     acme = Organization.objects.create(name="ACME", monday_id="77")
     contact = Contact.objects.create(name="Ada", organization=acme)
-    mapping = FieldMapping(key="organization", fields=["organization"], converter="relation", column_id="connected")
+    mapping = FieldMapping(key="organization", fields=["organization"], converter="relation", options={}, column_id="c")
     display = FieldDisplay(BoardLink(entity_type="contact"), [mapping], [contact])
     earlier = {"id": str(acme.pk), "item": "77", "name": "Acme Ltd"}
     base = {"local": {"organization": earlier}, "remote": {"item_ids": ["77"]}}

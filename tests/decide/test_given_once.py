@@ -1,0 +1,94 @@
+"""One item, two rules of one pass: what one gives to a record, the other neither gives nor takes away."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from sync.choices import TombstoneState
+from sync.models import Tombstone
+from sync.monday.board_items import Item
+from sync.reconcile.duplicates import is_to_archive
+from sync.reconcile.facts import DeletedFacts, RecordFacts
+from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
+from sync.records.item_links import LINK_TO
+from tests.decide.any_world import second_run
+from tests.decide.builders import an_item, plain, record_facts
+from tests.decide.plan_builders import World
+
+ANN, BEA, GONE = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+def record(key: UUID, item_id: str | None, email: str) -> RecordFacts:
+    return record_facts({"email": email}, record={"id": key, "monday_id": item_id})
+
+
+def shown(key: str, bears: UUID | None = None, email: str = "ann@example.com") -> Item:
+    return an_item(email, bears or "", id=key)
+
+
+def world(*records: RecordFacts, items: list[Item], **more: Any) -> World:
+    return World(records=records, items={item.id: item for item in items}, **more)
+
+
+FREE = record(ANN, None, "ann@example.com")
+ITS_OWN, ITS_KEY = shown("10", ANN), shown("11")
+
+
+def test_a_record_that_gets_its_item_by_npd_id_gets_no_other_by_its_key() -> None:
+    plan = world(FREE, items=[ITS_OWN, ITS_KEY], unmatched=["10", "11"]).plan()
+    assert plan.records[ANN].link_to == "10"
+    assert [entry.act for entry in plan.items] == [ItemAct.OWNED, ItemAct.ASK]
+
+
+def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
+    second = record(BEA, None, "ann@example.com")
+    plan = world(FREE, second, items=[ITS_KEY], unmatched=["11"]).plan()
+    assert plan.records[ANN].link_to == "11"
+    assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
+    assert plan.records[BEA].identity.question
+
+
+def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
+    answer = FieldSelection("custom", AnswerKind.COPY)
+    conflict = OpenConflict(UUID(int=9), ConflictKind.IDENTITY, "10", (), {RECORD_KEY: answer})
+    linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(conflict,))
+    items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
+    plan = world(FREE, linked, items=items).plan()
+    assert plan.records[ANN].link_to == "10"
+    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("10", False)]
+
+
+@pytest.mark.parametrize(
+    ("first", "archived"),
+    [
+        (shown("10", ANN), True),
+        (replace(shown("10", ANN), board_id="2"), False),
+        (replace(shown("10", ANN, "bea@example.com"), state="archived"), False),
+        (None, False),
+    ],
+    ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
+)
+def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
+    """Else the board would be left without any item of the record."""
+    own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
+    items = [item for item in (first, shown("11", ANN)) if item]
+    plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
+    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("11", archived)]
+
+
+def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
+    facts = record(GONE, "11", "ann@example.com")
+    tombstone = plain(Tombstone, entity_type="contact", entity_id=GONE, monday_id="11", state=TombstoneState.WAITING)
+    chosen = record(BEA, None, "bea@example.com")
+    plan = world(
+        chosen,
+        items=[shown("11", GONE)],
+        unmatched=["11"],
+        jobs={"11": {LINK_TO: str(BEA)}},
+        deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
+    ).plan()
+    assert [entry.act for entry in plan.items] == [ItemAct.LINK]
+    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].item_removal) == (Outcome.DEFERRED, None)
