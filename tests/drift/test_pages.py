@@ -40,23 +40,6 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client)
     assert words_of(html(mapped, record)).count(problem) == 1, "below its field alone"
 
 
-def test_a_person_maps_a_field_to_another_column_by_the_boards_page(world: World, owner: Owner, admin: Client) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.column("role_title", "delete")
-    world.sandbox.add_column(world.board_id(), "position", "Position", "text")
-    owner.sweep()
-    page = html(admin, board_page(world.link()))
-    assert "deleted on the board" in page
-    change = reverse("admin:sync_wizard_change", args=["contact"])
-    assert change in page
-    assert "Position" in admin.post(change, follow=True).content.decode()
-    owner.choose("lead", column="position")
-    world.work()
-    assert (owner.mapping().problem, owner.mapping().problem_code) == ("", "")
-    assert world.values(contact)["position"] == "Analyst"
-    assert world.status(contact) == "synced"
-
-
 def test_another_rule_settles_what_it_was_asked_about(world: World, owner: Owner, admin: Client) -> None:
     contact, _ = clash(world)
     assert world.status(contact) == "conflict"

@@ -263,15 +263,3 @@ def test_without_a_condition_everything_is_synced() -> None:
 def test_what_is_stored_is_read(records: tuple[FilterCondition, ...], items: tuple[FilterCondition, ...]) -> None:
     sync_filter = SyncFilter(records, items)
     assert SyncFilter.parse(sync_filter.to_json()) == sync_filter
-
-
-def test_a_filter_reads_as_sentences() -> None:
-    sync_filter = SyncFilter(
-        (FilterCondition("role", FilterOp.IS, ("a", "b", "c"), ("A", "B", "C")),),
-        (FilterCondition("mail", FilterOp.EMPTY), FilterCondition("group", FilterOp.IS_NOT, ("g",), ("Archive",))),
-    )
-    assert sync_filter.lines({"role": "Role", "mail": "Email"}) == [
-        "Records where Role is “A”, “B” or “C”.",
-        "Items on Monday where Email is empty and Group is not “Archive”.",
-    ]
-    assert sync_filter.records[0].failure("Role") == "Role is not “A”, “B” or “C”"
