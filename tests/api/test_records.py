@@ -20,10 +20,6 @@ from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 CONTACTS = "/api/v1/contacts/"
 
 
-def updates_of(queries: CaptureQueriesContext) -> list[str]:
-    return [query["sql"] for query in queries.captured_queries if 'UPDATE "contacts"' in query["sql"]]
-
-
 def test_a_contact_is_created_read_changed_and_deleted(api: APIClient, organization: Organization) -> None:
     body = {"name": "Ada", "email": "ada@x.test", "organization": str(organization.pk), "phone": "+44 20 7946 0000"}
     created = api.post(CONTACTS, body)
@@ -43,22 +39,12 @@ def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact:
     assert (answer["sync_enabled"], answer["sync_direction"], answer["sync_status"]) == expected
 
 
-@pytest.mark.parametrize("method", ["patch", "put"])
-def test_a_write_touches_only_what_differs_from_the_row(api: APIClient, contact: Contact, method: str) -> None:
-    whole = api.get(url_of(contact)).json() if method == "put" else {}
-    with CaptureQueriesContext(connection) as queries:
-        assert getattr(api, method)(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
-    [update] = updates_of(queries)
-    assert '"phone" = ' in update
-    assert not any(f'"{name}" = ' in update for name in ("name", "email", "notes", "sync_status", "monday_id"))
-
-
 def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Contact) -> None:
     SyncQueue.objects.all().delete()
     whole = api.get(url_of(contact)).json()
     with CaptureQueriesContext(connection) as queries:
         assert api.put(url_of(contact), whole).status_code == 200
-    assert updates_of(queries) == []
+    assert not [query for query in queries.captured_queries if 'UPDATE "contacts"' in query["sql"]]
     assert not SyncQueue.objects.exists()
 
 
@@ -67,13 +53,9 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
     [
         ({"name": "x" * 256}, "name"),
         ({"name": "  "}, "name"),
-        ({"name": None}, "name"),
         ({"email": "not an address"}, "email"),
-        ({"organization": "not-an-id"}, "organization"),
         ({"organization": str(uuid.uuid4())}, "organization"),
         ({"sync_direction": "sideways"}, "sync_direction"),
-        ({"phone": "1" * 65}, "phone"),
-        ({"phone": "keine Ahnung"}, "phone"),
         ({"phone": "030 9988776"}, "phone"),
         ({"notes": "a\0b"}, "notes"),
         ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
@@ -130,17 +112,7 @@ def read_etag(api: APIClient, contact: Contact) -> str:
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [
-        ('"a"', True),
-        ('W/"a"', True),
-        ("*", True),
-        ('"b", "a"', True),
-        ('"b",W/"a"', True),
-        ('"b"', False),
-        ("", False),
-        ("a", False),
-        ('"*"', False),
-    ],
+    [('"a"', True), ('W/"a"', True), ('"b",W/"a"', True), ('"b"', False), ("", False), ("a", False)],
 )
 def test_if_match_names_a_tag_weak_or_strong_alone_or_in_a_list(header: str, *, expected: bool) -> None:
     assert matches(header, '"a"') is expected
