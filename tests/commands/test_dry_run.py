@@ -67,34 +67,25 @@ def eight_linked(world: World, *names: str) -> list[Contact]:
     return [world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss") for name in names]
 
 
-def mixed(world: World) -> dict[str, Contact]:
+def mixed(world: World) -> None:
     """One contact for everything that a look can come to."""
-    names = ("same", "push", "pull", "both", "clash", "held", "gone", "off")
-    contacts = dict(zip(names, eight_linked(world, *names), strict=True))
+    eight_linked(world, "same", "push", "pull", "both", "clash", "held", "gone", "off")
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
-    edit = world.edit
-    contacts["push"].role_title = "Chair"
-    contacts["push"].save()
-    edit(contacts["pull"], "role_title", "Chair")
-    contacts["both"].phone = "+46 8 123 45"
-    contacts["both"].save()
-    edit(contacts["both"], "role_title", "Chair")
-    contacts["clash"].role_title = "Chair"
-    contacts["clash"].save()
-    edit(contacts["clash"], "role_title", "President")
-    contacts["held"].notes = "x" * 2001
-    contacts["held"].save()
-    contacts["gone"].delete()
-    Contact.objects.filter(pk=contacts["off"].pk).update(sync_enabled=False)
-    contacts["new"] = world.contact("New", email="new@example.com")
-    board_id = world.board_id()
+    contacts = Contact.objects.all()
+    contacts.filter(name__in=("Push", "Clash")).update(role_title="Chair")
+    contacts.filter(name="Both").update(phone="+46 8 123 45")
+    contacts.filter(name="Held").update(notes="x" * 2001)
+    contacts.filter(name="Off").update(sync_enabled=False)
+    contacts.get(name="Gone").delete()
+    for name, role in (("Pull", "Chair"), ("Both", "Chair"), ("Clash", "President")):
+        world.edit(contacts.get(name=name), "role_title", role)
+    world.contact("New", email="new@example.com")
     items = [
         {"name": "Stranger", "values": {"email": "stranger@example.com"}},
         {"name": "New", "values": {"email": "twin@example.com"}},
     ]
-    world.sandbox.control("items", board_id=board_id, items=items)
-    contacts["twin"] = world.contact("Twin", email="twin@example.com")
-    return contacts
+    world.sandbox.control("items", board_id=world.board_id(), items=items)
+    world.contact("Twin", email="twin@example.com")
 
 
 def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_costs(world: World) -> None:
@@ -127,25 +118,15 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     def planned(kind: str) -> set[str]:
         return {entry.name for entry in entries if entry.kind == kind}
 
-    assert (
-        planned("create")
-        == {"New"}
-        == {
-            names[str(row.entity_id)]
-            for row in decisions.filter(kind="create", sentence__startswith="Created the item")
-        }
-    )
-    assert (
-        planned("new record")
-        == {"Stranger"}
-        == {
-            names[str(row.entity_id)]
-            for row in decisions.filter(kind="create", sentence__startswith="Created from the item")
-        }
-    )
+    def done(kind: str, begins: str = "") -> set[str]:
+        rows = decisions.filter(kind=kind, sentence__startswith=begins)
+        return {names[str(row.entity_id)] for row in rows}
+
+    assert planned("create") == {"New"} == done("create", "Created the item")
+    assert planned("new record") == {"Stranger"} == done("create", "Created from the item")
     assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")
-    assert names[str(decisions.filter(kind="link").get().entity_id)] == "Twin"
+    assert done("link") == {"Twin"}
     assert planned("archive item") == {"Gone"}
     assert Tombstone.objects.get().state == "archived"
 

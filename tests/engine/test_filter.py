@@ -47,7 +47,7 @@ def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(wor
     assert (world.status(contact), world.calls()) == ("disabled", before)
     shown_state = describe([contact])[contact.pk]
     assert (shown_state.state, "Role is not “Customer”" in shown_state.reason) == (RecordState.OFF, True)
-    assert list(filter_by_state(Contact.objects.all(), "left_out")) == [contact]
+    assert list(filter_by_state(Contact.objects.all(), RecordState.OFF)) == [contact]
     shown = world.values(contact)
     assert (shown["role_title"], shown["phone"], shown["npd_id"]) == ("Customer", "+442079460018", str(contact.pk))
     assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
