@@ -56,12 +56,6 @@ def changes_of(boards: list[BoardSyncPlan]) -> list[PlannedChange]:
     return [change for board in boards for change in board.changes]
 
 
-def carry_out(world: World) -> None:
-    """The real run; an item that its sweep has just heard of is left alone for some seconds more."""
-    call_command("sync_reconcile", stdout=StringIO())
-    world.work(seconds=30)
-
-
 @staged
 def eight_linked(world: World, *names: str) -> list[Contact]:
     return [world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss") for name in names]
@@ -97,9 +91,10 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     assert {call["kind"] for call in world.sandbox.calls(since=last_call)} == {"query"}
     entries = changes_of(planned_boards)
     mark, calls = Decision.objects.latest("id").pk, world.calls()
-    carry_out(world)
+    call_command("sync_reconcile", stdout=StringIO())
+    # Items that its sweep has just heard of are left alone for some seconds, and take passes of their own.
+    world.work(seconds=30)
     guess = sum(board.calls for board in planned_boards)
-    # The items come 30 seconds after the records: what follows from them takes passes of its own.
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
     assert cost < guess
     decisions = Decision.objects.filter(pk__gt=mark)

@@ -15,13 +15,8 @@ from tests.support.world import World
 TOKENS_USER = "67210000"
 
 
-def conflicts_of(contact: Contact) -> list[SyncConflict]:
-    return list(SyncConflict.objects.filter(entity_id=contact.pk, kind="overwritten", resolved_at=None))
-
-
 def the_conflict(contact: Contact) -> SyncConflict:
-    [conflict] = conflicts_of(contact)
-    return conflict
+    return SyncConflict.objects.get(entity_id=contact.pk, kind="overwritten", resolved_at=None)
 
 
 def take(world: World) -> list[Any]:
