@@ -225,15 +225,6 @@ def test_is_and_filled_have_their_opposites(value: str | tuple[str, ...] | None,
     assert holds(FilterOp.FILLED) is bool(elements_of(value))
 
 
-@given(ANSWERS, st.randoms())
-def test_the_order_of_conditions_changes_nothing(answers: dict[str, bool | None], chance: object) -> None:
-    conditions = [FilterCondition(name, FilterOp.FILLED) for name in answers]
-    mixed = list(conditions)
-    chance.shuffle(mixed)  # type: ignore[attr-defined]
-    first, second = (verdict_of(order, lambda condition: answers[condition.field]) for order in (conditions, mixed))
-    assert first.holds is second.holds
-
-
 @given(ANSWERS)
 def test_one_failed_condition_decides_and_an_unknown_one_decides_nothing(answers: dict[str, bool | None]) -> None:
     conditions = [FilterCondition(name, FilterOp.FILLED) for name in answers]
