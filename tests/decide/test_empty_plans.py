@@ -51,7 +51,7 @@ def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world
         ("both left theirs, for the same", record({ROLE: "Chair"}), CHAIR, True),
         ("a base is wrong in NPD's half", based(local={ROLE: "Other"}), item(), True),
         ("a base is of another item", based(item="1"), item(), True),
-        ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
+        ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, True),
         ("in conflict, and nobody is asked", record({ROLE: "Duke"}, **ASKED), CHAIR, True),
         ("asked, though nothing is in conflict", replace(record(), conflicts=(CONFLICT,)), item(), True),
         ("an open intent", replace(record(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),

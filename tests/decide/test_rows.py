@@ -94,7 +94,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("none | there, never linked", NEW_ITEM),
         ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
         ('"same person?"', "identity.same_person"),
-        ("there, linked | a second item bears its NPD ID", "duplicates.what_becomes_of_it"),
+        ("there, linked | a second item bears its NPD ID", "duplicates.what_is_said_of_it"),
         ("ours and untouched", "duplicates.whose_the_second_item_is"),
         ("still says what was sent", "duplicates.ours_is_archived_where_the_clearing_shows_it_untouched"),
         ("while the record's own item is on", "given_once.our_copy_is_archived_only_where_the_record_has_its_own_item"),
