@@ -84,15 +84,14 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], act: Act) -> HttpResponse:
         """Confirm, then resolve the selected conflicts."""
         by = cast("User", request.user)
-
-        def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, act.code)
-            return conflict_acts.question_about_conflicts(queryset, act, by=by, hidden=hidden)
-
-        def run() -> confirmed_action.Report:
-            return conflict_acts.resolve_all(conflict_acts.shown_digests(request), act, by=by)
-
-        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+        hidden = confirmed_action.selection(request, act.code)
+        return confirmed_action.run_action(
+            self,
+            request,
+            lambda: conflict_acts.resolve_all(conflict_acts.shown_digests(request), act, by=by),
+            request.get_full_path(),
+            lambda: conflict_acts.question_about_conflicts(queryset, act, by=by, hidden=hidden),
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """ReadOnlyAdmin denies this; the bulk actions need it."""
