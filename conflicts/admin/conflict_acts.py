@@ -170,7 +170,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
     sentence = counted(act.done or f"{act.many}.", len(resolved), common_type(resolved), number=number)
     then = wait_sentence(len(resolved), {conflict.entity_type for conflict in resolved})
-    undo = [f"conflict:{conflict.pk}" for conflict in resolved] if act.undo else []
+    undo = [f"conflict:{conflict.pk}" for conflict in resolved if not conflict.is_about_record]
     return Report(f"{sentence} {then or 'It takes effect within seconds.'}", problems, undo)
 
 
