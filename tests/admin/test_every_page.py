@@ -152,6 +152,7 @@ def test_pages_take_few_queries_however_many_rows_they_show(
         states.candidate(f"80{number}", seconds=-10)
         states.dead(f"Dead {number}", f"Refused {number % 9}.")
         states.conflicting(f"Many {number}", f"92{number}")
+        states.with_invalid_email(f"Invalid {number}", f"93{number}")
         states.decided(record, f"Line {number}")
     assert {page: number for page, number in queries().items() if number > before[page] + 2} == {}
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from npd.models import MAX_ALIASES, Contact, Organization
+from npd.models import Contact, Organization
 from sync.api.record_endpoints import etag_of, matches
 from sync.models import SyncQueue
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
@@ -74,13 +74,6 @@ def test_an_old_bad_number_stops_no_other_edit_and_a_new_one_gets_its_country(ap
     assert api.put(url_of(contact), whole | {"notes": "new"}).status_code == 200
     answer = api.patch(url_of(contact), {"phone": "(202) 555-0143"})
     assert (answer.status_code, answer.json()["phone"]) == (200, "+1 202-555-0143")
-
-
-def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
-    answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
-    assert error_of(answer)["attr"] == "aliases.1"
-    assert api.patch(url_of(organization), {"aliases": ["a"] * (MAX_ALIASES + 1)}).status_code == 400
-    assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
 
 
 def test_what_was_read_may_come_back_though_a_pass_came_between(api: APIClient, contact: Contact) -> None:

@@ -31,6 +31,7 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
     ("name", "value", "sent"),
     [
         ("link", "example.org/x", {"url": "https://example.org/x", "text": "https://example.org/x"}),
+        ("long_text", "a\r\nb", {"text": "a\nb"}),
         ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
         ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
         ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
@@ -82,22 +83,20 @@ def test_values_that_say_different_things_are_not_equal(name: str, first: Any, s
     assert convert.canonical_local({"field": first}) != convert.canonical_local({"field": second})
 
 
+LABELLED, STARRED = {"url": "https://a.test", "text": "Shop"}, {"date": "2026-01-31", "icon": "star"}
+
+
 @pytest.mark.parametrize(
     ("name", "existing", "value", "sent"),
     [
-        (
-            "link",
-            {"url": "https://a.test", "text": "Shop"},
-            "https://b.test",
-            {"url": "https://b.test", "text": "Shop"},
-        ),
+        ("link", LABELLED, "https://b.test", LABELLED | {"url": "https://b.test"}),
         (
             "link",
             {"url": "http://a.de", "text": "http://A.de/"},
-            "http://b.de",
-            {"url": "http://b.de", "text": "http://b.de"},
+            "b.de",
+            dict.fromkeys(("url", "text"), "https://b.de"),
         ),
-        ("date", {"date": "2026-01-31", "icon": "star"}, "2026-02-01", {"date": "2026-02-01", "icon": "star"}),
+        ("date", STARRED, "2026-02-01", STARRED | {"date": "2026-02-01"}),
     ],
 )
 def test_unknown_parts_go_back_as_they_were_read(name: str, existing: Any, value: Any, sent: Any) -> None:
@@ -153,21 +152,15 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
     assert words in reason
 
 
+FULL_STATUS = ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]})
+ONE_LABEL = ConverterOptions(column_settings={"labels": [], "limit_select": True, "label_limit_count": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "options", "value", "words"),
     [
-        (
-            "status",
-            ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]}),
-            "More",
-            "its 40 labels already",
-        ),
-        (
-            "dropdown",
-            ConverterOptions(column_settings={"labels": [], "limit_select": True, "label_limit_count": 1}),
-            ["a", "b"],
-            "2 labels; the column on Monday takes 1",
-        ),
+        ("status", FULL_STATUS, "More", "its 40 labels already"),
+        ("dropdown", ONE_LABEL, ["a", "b"], "2 labels; the column on Monday takes 1"),
     ],
 )
 def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptions, value: Any, words: str) -> None:
