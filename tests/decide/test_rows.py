@@ -59,10 +59,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("changed | changed | differ | the field's rule", "rules.the_winning_side_is_written_and_the_other_overridden"),
         ("no base | | same | agreed", OF_ITS_ROW),
         ("no base | | L = ∅ | pull R", OF_ITS_ROW),
-        (
-            "emptied since a base that counts as none now:",
-            "fields.a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column",
-        ),
+        ("counts as none now:", "fields.a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column"),
         ("no base | | R = ∅ | push L", OF_ITS_ROW),
         ("no base | | both, differ | the rule for first matches", "fields.without_a_base_what_differs_is_asked_about"),
         ("(default) → conflict", "fields.what_both_sides_changed_differently_is_a_conflict_with_its_three_values"),
@@ -188,10 +185,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("out, its record deleted in NPD", "deleted_records.the_item_of_a_record_that_the_filter_leaves_out_stays"),
         ("its item archived, deleted or", "filter.an_item_that_left_the_board_while_the_filter_left_it_out_stays_out"),
         ("out, and a copy of its item bears its NPD ID", NEW_ITEM),
-        (
-            "to be left out, but Monday's edits wait for an approval",
-            "filter.what_waits_for_an_approval_is_taken_over_first",
-        ),
+        ("to be left out, but Monday's edits wait", "filter.what_waits_for_an_approval_is_taken_over_first"),
         ("matches again", FILTERED),
         ("a condition can't be decided", FILTERED),
         ("pushed by name (*Sync now*)", "filter.a_push_by_name_is_left_out_too"),
