@@ -108,8 +108,9 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world
     assert world.status(contact) == "synced"
 
 
-def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
+def test_a_renamed_board_and_a_renamed_column_are_the_same(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
+    owner.retitle("role_title", "Position")
     world.sandbox.control("boards", board_id=world.board_id(), name="People")
     world.edit(contact, "role_title", "Countess")
     world.hear()
@@ -123,10 +124,10 @@ TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 
 def without_role() -> list[FieldMapping]:
     """The mappings with a problem, where the board has all columns but the role's."""
-    link = BoardLink.objects.get()
+    link = BoardLink.objects.get(entity_type="contact")
     ids = [key for key in link.mappings.values_list("column_id", flat=True) if key not in ("name", "role_title")]
     columns = [BoardColumn(key, key, TYPES.get(key, "text")) for key in (*ids, link.npd_id_column)]
-    return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
+    return check_columns(link, Board(link.board_id, "Contacts", "active", {}, tuple(columns)))
 
 
 def test_records_without_sync_hold_nothing(mapped: Client) -> None:
@@ -145,10 +146,10 @@ def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_o
     for pk in ids:
         Contact.objects.create(pk=pk, name=pk[-1], monday_id=pk[-1])
     Contact.objects.update(sync_status="synced")
-    link = BoardLink.objects.get()
+    link = BoardLink.objects.get(entity_type="contact")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ids[1])
-        check = beside(lambda: check_columns(link, Board("1", "Contacts", "active", {}, ())))
+        check = beside(lambda: check_columns(link, Board(link.board_id, "Contacts", "active", {}, ())))
         wait_for("the check waits for us", somebody_waits_for_us)
         Contact.objects.select_for_update().get(pk=ids[0])
     assert check.result(60)
