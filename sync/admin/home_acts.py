@@ -25,15 +25,17 @@ from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, queue_pages
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.admin_base import Button, own_address, parse_json, see_other
-from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import Question, Report
+from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.board_columns import set_create_obstacle
 from sync.choices import DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
+from sync.monday.errors import MondayError
 from sync.operations import person_requests
 from sync.reconcile.field_values import as_uuid
 from sync.records import approvals, authors, item_links, tombstones
@@ -272,17 +274,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if not report.sentence and not problems:
             # Somebody was faster by a moment.
             problems = ended_sentences(request.user, [entry.key for entry in fitting])
-        request.session.pop(LAST_ACT, None)
-        if not report.sentence or not report.undo:
-            return Report(report.sentence, problems)
-        request.session[LAST_ACT] = {
-            "kind": fitting[0].kind.value,
-            "tokens": list(report.undo),
-            "sentence": report.sentence,
-            "at": sync_now().isoformat(),
-        }
-        is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
-        return Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
+        return keep_for_undo(request, (fitting or entries)[0].kind, replace(report, problems=problems), back_url)
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
@@ -324,6 +316,21 @@ def last_act(request: HttpRequest) -> dict[str, Any]:
         del request.session[LAST_ACT]
         return {}
     return {"last": last}
+
+
+def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: str) -> Report:
+    """Keep an act on entries of a kind for Home's “Undo”; return its report for the page that it leads back to."""
+    request.session.pop(LAST_ACT, None)
+    if not report.sentence or not report.undo:
+        return report
+    request.session[LAST_ACT] = {
+        "kind": kind.value,
+        "tokens": list(report.undo),
+        "sentence": report.sentence,
+        "at": sync_now().isoformat(),
+    }
+    is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+    return replace(report, sentence="" if is_home else f"{report.sentence} {UNDO_SENTENCE}")
 
 
 @require_POST
@@ -384,14 +391,29 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
 
 
 def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Ask Monday whether the boards' columns are back."""
     answers = []
     problems = []
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+        if throttle_text := monday_throttle_reason(request):
+            problems.append(f"NPD Sync didn't ask Monday: {throttle_text}")
+            break
+        authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(ask_for_columns(request, link))
+            answers.append(person_requests.check_board(registry.with_configured_board(link)))
+        except MondayError as error:
+            problems.append(error.sentence)
         except ActionError as error:
             problems.append(str(error))
     return Report(" ".join(answers), problems)
+
+
+@transaction.atomic
+def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
+        set_create_obstacle(link, "creates_held", "")
+        authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
+    return Report("New items and records are created now.")
 
 
 def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
@@ -528,6 +550,8 @@ RUNS.update(
         (Kind.BLOCKED, "retry_field"): _retry_fields,
         (Kind.REJECTED, "retry_field"): _retry_fields,
         (Kind.BLOCKED, "check_column"): _check_columns,
+        (Kind.BOARD, "check_column"): _check_columns,
+        (Kind.BOARD, "create_anyway"): _create_anyway,
         (Kind.APPROVAL, "approve"): _decide_approvals,
         (Kind.APPROVAL, "reject"): _decide_approvals,
         (Kind.UNMATCHED, "create_record"): _create_records,
