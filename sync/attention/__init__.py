@@ -560,7 +560,7 @@ def _url(row: Attention, *, has_record: bool) -> str:
     is_job_of_record = kind is Kind.FAILED and has_record
     if row.entity_id and (kind is Kind.BLOCKED or is_job_of_record or (kind is Kind.REMOVED and not has_conflict)):
         return registry.record_url(row.entity_type, row.entity_id)
-    if kind in (Kind.BLOCKED, Kind.APPROVAL):
+    if kind is Kind.BLOCKED:
         return f"{reverse('admin:index')}?cause={row.cause}"
     if kind is Kind.STOP:
         return reverse("admin:index")
