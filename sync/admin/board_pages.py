@@ -30,7 +30,7 @@ from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.comparison import last_comparison_text, latest_verification
-from sync.operations.person_requests import check_board
+from sync.operations.setup.board_setup import check_board
 from sync.records.authors import log_action
 
 

@@ -16,13 +16,13 @@ from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Kind
-from sync.choices import ApprovalKind, DeletedRecordPolicy
+from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue, UnmatchedItem
-from sync.operations import person_requests
+from sync.outbox import enqueue
 from sync.records import approvals, authors, item_links
 
 Shown = Mapping[str, Any]
@@ -52,14 +52,17 @@ class RetryField(handlers.Handler):
             ids = [entry.entity_id for entry in field_entries if entry.entity_id]
             if not ids:
                 continue
-            try:
-                records = person_requests.retry_field(mapping, ids, request.user.get_username())
-            except ActionError as error:
-                problems.append(str(error))
-            else:
-                tried += records
-                number = humanize.count_with_noun(records, "record")
-                authors.log_action(request.user, mapping, f"Tried again on {number}.")
+            records = registry.entity(mapping.link.entity_type).model._default_manager
+            synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
+            ids = list(synced.order_by("pk").values_list("pk", flat=True))
+            if not ids:
+                problems.append("Nothing was done: the sync of its records is off.")
+                continue
+            payload = {"by": request.user.get_username()}
+            enqueue(mapping.link.entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+            tried += len(ids)
+            number = humanize.count_with_noun(len(ids), "record")
+            authors.log_action(request.user, mapping, f"Tried again on {number}.")
         return self.report(entries, tried, problems)
 
 

@@ -28,7 +28,6 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, CountChanged
 from sync.models import ApprovalRequest, Decision, FieldMapping
-from sync.operations import person_requests
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
@@ -186,7 +185,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
     if not record.sync_enabled:
-        by = person_requests.sync_turned_off(record).get("by")
+        by = authors.turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,6 +74,14 @@ def of(
     """
     entity_type = board if isinstance(board, str) else board.entity_type
     return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
+
+
+def readable_boards() -> Iterator[BoardLink]:
+    """Yield the boards that can be read: set up, not paused, with quota left. A stop of writes doesn't matter."""
+    for spec in registry.entities():
+        board = of(spec.entity_type, reads=True)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
 
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:

@@ -108,8 +108,7 @@ ASKED_OF_RULES = {
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
-    "sync/operations/listing.py": {"changed_records", "item_verdict", "listed_finding"},
-    "sync/operations/comparison.py": {"record_verdict"},
+    "sync/operations/comparison.py": {"changed_records", "item_verdict", "listed_finding", "record_verdict"},
     # What passes stored.
     "conflicts/case.py": {"base_of"},
     "conflicts/rejections.py": {"base_of", "last_observed"},

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.limits import api_quota, breaker
 from sync.models import ApiQuota, BoardLink
-from sync.operations.person_requests import push_record
+from sync.queue import push_record
 from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY

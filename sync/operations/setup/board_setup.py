@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -17,9 +18,9 @@ from django.db import transaction
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection
 from sync.kernel.humanize import count_with_noun, join_first
-from sync.kernel.messages import ActionError, UnmatchedReason
+from sync.kernel.messages import ActionError, NotPossible, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
 from sync.models.boards_and_account import ALL_CALLS
@@ -30,7 +31,8 @@ from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.outbox import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, notify
+from sync.records import availability
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
@@ -216,6 +218,49 @@ def reason_to_hold(match: BoardColumn, npd_id_column: str, pages: Iterable[Itera
         f"there twice. Fill in “{match.title}” on Monday, or choose another column (Boards, “Set up…”), or press "
         "“Create new ones anyway” on the board's page."
     )
+
+
+def check_board(link: BoardLink) -> str:
+    """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
+    # Even if the board is blocked, because its problem may have been fixed.
+    if reason := availability.of(link, urgent=True, unblocked=True).detail:
+        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
+    before = _problem_labels(link)
+    # A person waits for the answer, so it may use the reserve.
+    with limits.urgent_calls():
+        board = board_columns.inspect_board(link)
+        if board is not None and link.creates_held:  # a reason, which may be over
+            match = link.mappings.get(key=link.match_key)
+            column = board.column(match.column_id)
+            if column is not None:
+                pages = limits.connector().list_items(link.board_id, [column.id, link.npd_id_column])
+                reason = reason_to_hold(column, link.npd_id_column, pages)
+                board_columns.set_create_obstacle(link, "creates_held", reason)
+    if board is None:
+        raise NotPossible(
+            f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
+            "from NPD Sync's user on Monday."
+        )
+    after = _problem_labels(link)
+    for mapping in link.mappings.filter(problem_code=ColumnProblem.HIDDEN):
+        # Only an item's values show that a hidden column is visible again.
+        blocked = board_columns.blocked_sync_states(link, mapping)[:1]
+        enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
+    notify.notify_board(link.entity_type)
+    if fixed := sorted(before - after):
+        return f"{', '.join(fixed)}: the column is back. Its field is synced again."
+    if lost := sorted(after - before):
+        return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
+    if after:
+        return f"NPD Sync asked Monday: nothing has changed. Still blocked: {', '.join(sorted(after))}."
+    return "NPD Sync asked Monday: every mapped column is there."
+
+
+def _problem_labels(link: BoardLink) -> set[str]:
+    # Read again, because the caller's link doesn't have the problems that the check has just stored.
+    fresh = BoardLink.objects.get(pk=link.pk)
+    labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
+    return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
 
 
 def _is_filled(item: Item, column_id: str) -> bool:

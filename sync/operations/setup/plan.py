@@ -23,7 +23,7 @@ from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
-from sync.limits import api_quota
+from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
@@ -31,7 +31,6 @@ from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.texts import match_key
-from sync.operations.listing import item_pages
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
@@ -160,10 +159,8 @@ class ListedBoard(Gatherer):
         if not self.board.link.board_id:
             return
         columns = [column for column in self.board.columns if column not in self._new_cells]
-        for page in item_pages(self.board.link, columns, self.board.types):
+        for page in connector().list_items(self.board.link.board_id, columns, self.board.types):
             for item in map(self._with_new_cells, page):
-                if item.id in self.items:
-                    continue
                 self.items[item.id] = item
                 if npd_id := npd_id_of(self.board, item):
                     self._by_npd_id[npd_id].append(item)
