@@ -3,7 +3,7 @@
 No page, message, log line or session repeats a token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -149,27 +149,29 @@ def test_stored_token(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(credentials.no_token_reason())
     else:
-        result = run_test(breaker.refresh_account_info, then=breaker.end_stops_of_active_boards)
+        result = run_test()
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
 
 
 def apply_test(result: ConnectionTest) -> None:
-    """Stop what the test's error stops, and read the names of Monday's users."""
+    """Stop what the test's error stops; store the account and its users, and end the stops that are over."""
     if result.error is not None:
         breaker.stop_if_shared(result.error)
     if result.account is not None:
-        with suppress(MondayError), urgent_calls():
+        breaker.store_account_info(result.account)
+        with suppress(MondayError):
             board_setup.refresh_users(connector(urgent=True))
+    if result.is_ok:
+        breaker.ask_again()  # a former token may not have seen all boards
 
 
-def run_test(read_account: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
-    """Test the token by reading the account and its boards; `then` runs if both could be read."""
+def run_test() -> ConnectionTest:
+    """Test the token by reading the account and its boards; nothing is stored."""
     try:
-        info = read_account()
+        info = breaker.read_account_info()
         boards, complete = connector(urgent=True).list_boards()
-        then()
     except MondayError as error:
         return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
     checks = check_account(info, settings.MONDAY_API_VERSION)
@@ -188,8 +190,8 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
     """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
-        # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-        result = run_test(breaker.read_account_info)
+        # It stores nothing, so a rejected token doesn't affect the current one.
+        result = run_test()
     error = result.error
     # Another token couldn't change the version, nor end an outage.
     if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
@@ -197,13 +199,9 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
         why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
         raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
     credentials.store_token(token, user)
-    if result.account is not None:
-        breaker.store_account_info(result.account)
     apply_test(result)
     tested = f"Connected. {result.message} " if result.is_ok else ""
     authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
-    if result.is_ok:
-        breaker.ask_again()  # the former token may not have seen all boards
     return result
 
 

@@ -250,9 +250,7 @@ class SetupWizardMixin(PageAdmin):
         plan_key = selection.plan_key(choices)
         if request.method != "POST":
             setup_plan = plan.request_plan(plan_key, choices.values())
-            share = setup_plan.share_of_day
-            share_text = f" ({share:.1%} of the day's quota)" if share is not None else ""
-            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy, "share": share_text})
+            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy})
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")

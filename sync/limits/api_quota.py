@@ -330,10 +330,10 @@ def _load(row: ApiQuota, now: datetime) -> Quota:
     return quota
 
 
-def share_of_day(calls: int) -> float | None:
-    """Return these calls as a share of the day's limit; None if the limit isn't known."""
-    limit = ApiQuota.objects.filter(id=1).values_list("day_limit", flat=True).first()
-    return calls / limit if limit else None
+def share_text(calls: int) -> str:
+    """Return these calls as a share of the day's limit, in brackets; empty if the limit isn't known."""
+    limit = read_quota().day_limit
+    return f" ({calls / limit:.1%} of the day's API quota)" if limit else ""
 
 
 WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write

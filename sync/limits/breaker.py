@@ -286,10 +286,7 @@ def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
 
 
 def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the token's user, plan, version, limits and today's usage for a person, and store them.
-
-    Raises MondayError.
-    """
+    """Read the token's user, plan, version, limits and today's usage, and store them; raises MondayError."""
     info = read_account_info(timeout=timeout)
     store_account_info(info)
     return info
@@ -298,7 +295,7 @@ def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
-    A person may ask after buying a larger plan, so a used up day doesn't stop the call.
+    A used up day doesn't stop the call, because it finds out that the limit was raised.
     """
     with metered_client.describe_calls(metered_client.CallInfo(reads_limits=True)):
         return metered_client.connector(urgent=True, timeout=timeout).account_info()
@@ -334,8 +331,7 @@ def refresh_quota() -> None:
     if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:
-        # Urgent, because this call finds out that a limit was raised.
-        store_account_info(metered_client.connector(urgent=True).account_info())
+        refresh_account_info()
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         stop_if_shared(error)

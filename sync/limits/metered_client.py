@@ -35,8 +35,8 @@ class CallInfo:
     link_id: int | None = None  # None for a call that belongs to no board
     records: int = 0
     writes: bool = False
-    # The call reads the account's limits for a person. It is made although the day's limit is reached: the limit may
-    # have been raised since, which nothing else would find out.
+    # The call reads the account's limits. It is made although the day's limit is reached: the limit may have been
+    # raised since, which nothing else would find out.
     reads_limits: bool = False
 
     @property

@@ -31,7 +31,7 @@ from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.texts import match_key
-from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
+from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, plan_changes, plan_pass, run_cost
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
@@ -297,7 +297,7 @@ def plan_board(
             listing.linked[record_plan.id] = record_plan.linked_record
     created = _records_with_new_items(runs[0])
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_runs = plan_pass(board, [item_claim(board.link.entity_type, item_id) for item_id in free_items], listing)
+    item_runs = plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):
@@ -439,9 +439,8 @@ class SetupPlan:
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
-    def share_of_day(self) -> float | None:
-        """Return the calls as a share of the day's quota; None if the quota is unknown."""
-        return api_quota.share_of_day(self.calls)
+    def share_text(self) -> str:
+        return api_quota.share_text(self.calls)
 
     def save(self, **values: Any) -> None:
         for name, value in values.items():
