@@ -219,7 +219,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     try:
         if asks_for_account:
             refresh_account_info(timeout=ASK_SECONDS)
-        is_over = end_stops_of_active_boards(timeout=ASK_SECONDS)
+        is_over = _end_stops_of_active_boards()
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
@@ -242,12 +242,12 @@ def ask_again_after_commit() -> None:
     transaction.on_commit(ask_again, robust=True)
 
 
-def end_stops_of_active_boards(timeout: float | None = None) -> bool:
+def _end_stops_of_active_boards() -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     if not links:
         return True
-    boards = metered_client.connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links])
+    boards = metered_client.connector(urgent=True, timeout=ASK_SECONDS).read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
         stops.end_board_stop(link)

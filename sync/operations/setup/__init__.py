@@ -78,7 +78,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     title = chosen.spec.board_title
     if selection.is_running(link):
         raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
-    if plan.settings != selection.board_settings(choices.link):
+    if plan.stored != selection.stored_choices(choices.link):
         raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
     if problems := chosen.problem_text:
         raise NotPossible(f"{title}: {problems}")

@@ -164,45 +164,43 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The first is checked only if the match column changed. The second are read on a board new to NPD Sync: Monday's
-    search compares texts as written, and by these rows a pass finds items whose texts are written differently.
+    The second are read on a board new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
+    finds items whose texts are written differently.
     """
     link = chosen.choices.link
-    column = setup.columns.get(chosen.spec.match_key)  # none for the item's name, which every item has
-    is_first = link is None or not link.npd_id_column
-    may_hold = column is not None and (link is None or not is_matched_by(link, column.id))
-    if not (is_first or may_hold):
-        return "", []
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
-    match_column = column or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
+    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    column_ids = [npd_id, *([column.id] if column is not None else [])]
-    pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({match_column.type, "text"}))
-    if is_first:
-        pages = list(pages)
-    obstacle = reason_to_hold(match_column, npd_id, pages) if may_hold else ""
+    column_ids = [npd_id, *([] if match.is_name else [column.id])]
+    pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
+    if link is not None and link.npd_id_column:
+        return reason_to_hold(link, column, npd_id, pages), []
+    pages = list(pages)
     findings = []
-    convert = make_converter(match.types[match_column.type])
-    for item in chain.from_iterable(pages if is_first else ()):
+    convert = make_converter(match.types[column.type])
+    for item in chain.from_iterable(pages):
         if not _is_filled(item, npd_id):
             with suppress(UnknownValue):
-                text = convert.canonical_remote(convert.stored_value(item.reading(match_column.id)))
+                text = convert.canonical_remote(convert.stored_value(item.reading(column.id)))
                 values = {match.key: text} if isinstance(text, str) else {}
                 findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
-    return obstacle, findings
+    return reason_to_hold(link, column, npd_id, pages), findings
 
 
-def is_matched_by(link: BoardLink, column_id: str) -> bool:
-    """Whether records and items are matched by this column already, and creates aren't held."""
-    return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
-
-
-def reason_to_hold(match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]) -> str:
+def reason_to_hold(
+    link: BoardLink | None, match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]
+) -> str:
     """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
 
     They are held on a board where no item can be matched, because everybody might be created twice.
-    Reads pages until an item without an NPD ID has a value in the match column: usually one call.
+    If the match column is new to the board's `link`, or creates are held, this reads pages until an item without an NPD
+    ID has a value in it: usually one call.
     """
+    if match.id == NAME_COLUMN:  # every item has a name
+        return ""
+    matched_by = link.mappings.filter(key=link.match_key) if link is not None and not link.creates_held else None
+    if matched_by is not None and matched_by.filter(column_id=match.id).exists():
+        return ""
     unknown = 0
     for items in pages:
         without_id = [item for item in items if not _is_filled(item, npd_id_column)]
@@ -234,7 +232,7 @@ def check_board(link: BoardLink) -> str:
             column = board.column(match.column_id)
             if column is not None:
                 pages = limits.connector().list_items(link.board_id, [column.id, link.npd_id_column])
-                reason = reason_to_hold(column, link.npd_id_column, pages)
+                reason = reason_to_hold(link, column, link.npd_id_column, pages)
                 board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
         raise NotPossible(

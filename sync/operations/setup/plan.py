@@ -27,7 +27,7 @@ from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
+from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.texts import match_key
@@ -231,7 +231,7 @@ class BoardPlan:
     """How many records and items a set-up links, creates, asks about and leaves, with samples: a name and a reason."""
 
     chosen: selection.ChosenBoard
-    settings: dict[str, Any]  # the board's when the plan was made
+    stored: selection.Choices | None  # the board's settings when the plan was made
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
@@ -278,7 +278,7 @@ def plan_board(
     """
     listing = ListedBoard(chosen, earlier)
     board = listing.board
-    plan = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
+    plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
     plan.hold = board.link.creates_held = _reason_to_hold(chosen, listing)
     all_records = board.model._default_manager.order_by("created_at", "pk")
@@ -330,13 +330,11 @@ def _records_with_new_items(run: PlannedRun) -> list[SyncedModel]:
 def _reason_to_hold(chosen: selection.ChosenBoard, listing: ListedBoard) -> str:
     """Return why nothing is created if no item can be recognized, as the set-up itself will."""
     match = listing.board.match_mapping
-    link = chosen.choices.link
-    if match is None or match.column_id == NAME_COLUMN:
-        return ""
-    if link is not None and board_setup.is_matched_by(link, match.column_id):
+    if match is None:
         return ""
     column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-    return board_setup.reason_to_hold(column, listing.board.link.npd_id_column, [listing.items.values()])
+    npd_id_column = listing.board.link.npd_id_column
+    return board_setup.reason_to_hold(chosen.choices.link, column, npd_id_column, [listing.items.values()])
 
 
 def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) -> None:
