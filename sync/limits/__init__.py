@@ -14,21 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.db import models
+
 # Django's cached_property, because that of functools has one lock for all instances before Python 3.12, and queries
 # would wait for each other.
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import Priority
+from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, breaker, credentials, stops
 from sync.limits.api_quota import BlockedKind, Quota, Wait, batch_size
 from sync.limits.metered_client import MeteredClient, board_call, client, client_override, connector, urgent_calls
 from sync.limits.stops import monday_account
-from sync.models import BoardLink, MondayAccount
-from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
+from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
@@ -106,27 +107,6 @@ def grant(entity_type: str) -> BoardAvailability:
         return board
     # The probe's answer changes the facts, so they are read anew.
     return grant(entity_type) if breaker.probe_if_due() else displayed
-
-
-@dataclass(frozen=True)
-class Demand:
-    """A board's due jobs."""
-
-    due_count: int  # up to a full batch, because more make no difference
-    priority: int | None  # of the most urgent
-    oldest: datetime | None
-
-
-_DEMANDS = """
-    SELECT board.entity_type, due.due_count, due.priority, due.oldest
-    FROM unnest(%s::text[], %s::int[]) AS board (entity_type, size)
-    CROSS JOIN LATERAL (SELECT count(*) AS due_count, min(priority) AS priority, min(next_retry) AS oldest FROM (
-        SELECT priority, next_retry FROM sync_queue
-        WHERE status = 'pending' AND entity_type = board.entity_type AND next_retry <= sync_now()
-          AND NOT {paused}
-        ORDER BY priority, next_retry LIMIT board.size
-    ) AS few) AS due
-""".format(paused=IS_PAUSED.format(entity_type="board.entity_type"))  # noqa: S608
 
 
 class LimitFacts:
@@ -233,9 +213,13 @@ class LimitFacts:
         size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
             return PassGrant(size)
-        demand = self._demands[entity_type]
-        is_urgent = urgent or demand.priority == Priority.PERSON
-        wanted = min(size, max(1, demand.due_count))
+        jobs = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+        # Of a full batch only, because more make no difference.
+        due = jobs.order_by("priority", "next_retry")[:size].aggregate(
+            number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry")
+        )
+        is_urgent = urgent or due["priority"] == Priority.PERSON
+        wanted = min(size, max(1, due["number"]))
         # A person's click uses the reserve only when nothing else is left.
         room = self._room(wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
@@ -244,7 +228,7 @@ class LimitFacts:
         if isinstance(room, Wait):
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
-        wait = None if is_urgent else self._batching_wait(link, demand)
+        wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, wanted: int, *, urgent: bool) -> int | Wait:
@@ -264,21 +248,18 @@ class LimitFacts:
         """Return until when this board gathers changes: for the delay after its last pass; None before its first."""
         return link.last_pass_at + timedelta(seconds=self.batching_delay) if link.last_pass_at else None
 
-    def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
+    def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
         most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
         full = min(link.batch_limit or api_quota.FULL_BATCH, most_in_a_minute)
-        if not demand.due_count or demand.due_count >= full:
+        if oldest is None or number_due >= full:
             return None
         until = self._end_of_gathering(link)
         if until is None or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
-        # A change waits for one window at most, even if the board had a pass meanwhile.
-        if demand.oldest is not None:
-            until = min(until, demand.oldest + delay)
-        # The quota is new at midnight UTC.
-        until = min(until, api_quota.midnight_after(self.now))
+        # A change waits for one window at most, also if the board had a pass meanwhile. The quota is new at midnight.
+        until = min(until, oldest + delay, api_quota.midnight_after(self.now))
         if until <= self.now:
             return None
         every = humanize.interval_text(delay.total_seconds())
@@ -288,9 +269,3 @@ class LimitFacts:
             "“Sync now” sends one record at once."
         )
         return Wait(BlockedKind.BATCHING, reason, until)
-
-    @cached_property
-    def _demands(self) -> Mapping[str, Demand]:
-        sizes = [link.batch_limit or api_quota.FULL_BATCH for link in self.links.values()]
-        rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
-        return {entity_type: Demand(*values) for entity_type, *values in rows}

@@ -192,18 +192,7 @@ def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
         monday_request=error.request_id,
     )
     with api_quota.lock_quota() as quota:
-        # It was certainly not sent.
-        if error.kind is errors.UNREACHABLE:
-            quota.after_unsent(call.points)
-            return
-        quota.after_failure(call.points)
-        if error.scope is errors.Scope.LIMIT:
-            quota.after_rejection(error.kind, error.wait_seconds, call.points)
-            log.warning("refused for a limit", reason=error.sentence)
-        # It was rejected before it ran, which costs a call but no points: while a document is halved until one record
-        # is alone, the halves need room in the same minute.
-        elif not error.outcome_unknown:
-            quota.give_back(call.points)
+        quota.after_error(error, call.points)
         if call.link_id is None:
             return
         # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of
