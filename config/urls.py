@@ -22,7 +22,7 @@ from requests import RequestException
 from config import help_pages, middleware
 from config.navigation import settings_page
 from npd.sign_in import SetPassword
-from sync.admin import handlers, home
+from sync.admin import home, home_acts
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
@@ -86,8 +86,8 @@ urlpatterns = [
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
-    path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
-    path("admin/home/undo/", admin.site.admin_view(handlers.undo_last_act), name="npd-home-undo"),
+    path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
+    path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("accounts/", include(ACCOUNT_ADDRESSES)),
     path("admin/logout/", account.logout),

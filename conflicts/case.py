@@ -22,10 +22,10 @@ from conflicts.lifecycle import (
     selection_effect,
 )
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
-from conflicts.text_diff import TextPart, both_texts, diff_parts
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.kernel import grouped, humanize
+from sync.kernel.text_diff import TextPart, both_texts, diff_parts
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_bases import base_of
@@ -209,21 +209,14 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
 # The kind of a field that is in no conflict: Monday rejected its value.
 REJECTED = "rejected"
 
-# The choice shown for a field that left this conflict because another one asks about it.
-ASKED_AGAIN = "anew"
-
 CHOICE_LABELS = {
     NPD: "NPD's value",
     BASE: "the last synced value",
     MONDAY: "Monday's value",
     CUSTOM: "a typed value",
     "auto": "closed by itself",
-    ASKED_AGAIN: "now a question of its own",
 }
 LOST_CHOICE_LABELS = {**CHOICE_LABELS, NPD: "the value on both sides", MONDAY: "the lost value"}
-
-# The headings of the two sides if an edit was overwritten.
-LOST_SIDES = ("Now", "Lost on Monday")
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
@@ -261,7 +254,7 @@ class CaseField:
     @property
     def sides(self) -> list[dict[str, Any]]:
         """The sides to choose from, in the order of the page."""
-        headings = LOST_SIDES if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
+        headings = side_headings(self.kind)
         npd = self._side(NPD, headings[0], self.npd, self._marked_parts(self.npd, self.monday))
         monday = self._side(MONDAY, headings[1], self.monday, self._marked_parts(self.monday, self.npd))
         if self.kind == REJECTED:
@@ -388,7 +381,7 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
         row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
-        row.choose = ASKED_AGAIN if "moved_to" in entry else entry["choose"]
+        row.choose = entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
         resolved.append(row)
     return resolved

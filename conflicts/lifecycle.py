@@ -123,9 +123,7 @@ def keep_applied(
 def drop_field(conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime) -> str:
     """Keep the values of a field that left its conflict by itself; return the reason."""
     why = report.ended.get(key, report.closing_reason)
-    entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
-    if key in report.moved_to:
-        entry["moved_to"] = report.moved_to[key]
+    entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
     conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
     return why

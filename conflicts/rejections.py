@@ -181,11 +181,6 @@ def last_answer(field_ref: FieldRef) -> Decision | None:
     return answer
 
 
-def can_undo(answer: Decision) -> bool:
-    """Whether the answer changed a value or keeps a difference; `undo_answer` checks the rest."""
-    return "raw_before" in answer.values or KEPT_BY in answer.values
-
-
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
     """Whether this answer, and no later one, keeps the value different."""
     mark = answer.values[KEPT_BY]

@@ -19,6 +19,11 @@ class ConflictKind(models.TextChoices):
     IDENTITY = "identity", "Who is this?"
 
 
+def side_headings(kind: str) -> tuple[str, str]:
+    """Return the headings of both values; of an edit that was overwritten, both sides have the first one."""
+    return ("Now", "Lost on Monday") if kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
+
+
 # The kind of an OpenConflict that is resolved and has an undo request (resolutions.py); no row has it.
 KIND_UNDO = "undo"
 
@@ -137,4 +142,3 @@ class ConflictReport:
     # For each undo request, why it was rejected; empty if the field is in conflict again.
     undo_results: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)  # reasons why fields of an overwritten edit left
-    moved_to: Mapping[str, str] = field(default_factory=dict)  # the kind of conflict that a leaving field moves to

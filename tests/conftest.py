@@ -15,7 +15,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -32,12 +31,12 @@ from sync.outbox import notify
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
-from tests.support.in_process import Application, answering, keeping, looked_up
+from tests.support.in_process import Application, Hooks, answering, looked_up
 from tests.support.people import session_cookie
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
-from tests.support.world import World, set_up_boards, webhook_receiver
+from tests.support.world import World, set_up_boards
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -191,12 +190,10 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def hooks() -> Iterator[ThreadingHTTPServer]:
-    """Where the webhooks of `world` arrive, for the run: over HTTP from a sandbox that is a process."""
-    with webhook_receiver() as server:
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        with answering(url, keeping(server.deliveries)):  # type: ignore[attr-defined]
-            yield server
+def hooks() -> Iterator[Hooks]:
+    """Where the webhooks of `world` arrive, for the run."""
+    with Hooks().receiving() as hooks:
+        yield hooks
 
 
 @pytest.fixture(scope="session")
@@ -210,17 +207,17 @@ def world(
     transactional_db: None,
     sandbox: Sandbox,
     prepared: Prepared,
-    hooks: ThreadingHTTPServer,
+    hooks: Hooks,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
     """Two empty boards, set up; nothing has been saved yet."""
     settings.MONDAY_API_URL = sandbox.api_url
-    settings.SITE_URL = f"http://127.0.0.1:{hooks.server_address[1]}"
+    settings.SITE_URL = hooks.url
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
     prepared.stand(sandbox, "world", set_up_boards)
-    hooks.deliveries.clear()  # type: ignore[attr-defined]
+    hooks.deliveries.clear()
     cache.clear()  # a person who is put back has the number of one who has asked too often
     yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, "world"))
     reset_clock()

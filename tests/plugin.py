@@ -1,10 +1,9 @@
-"""Gives the test run its servers before Django's settings are read, and says at the end which they were."""
+"""Gives the test run its servers before Django's settings are read."""
 
 import gc
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -98,8 +97,6 @@ ON_REAL_SERVERS = (
 )
 ON_BOTH = "test_killed_anywhere.py"
 """The file whose hostile tests are played on both where both are at hand: who dies on the embedded broker, and when."""
-LEFT_OUT = pytest.StashKey[int]()
-SUMMARY = pytest.StashKey[tuple[str, int]]()
 
 
 def _mode(config: pytest.Config) -> str:
@@ -126,7 +123,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.nodeid.startswith(wanted) != (mode == "1")]
     if mode == "after":
         left_out = [item for item in left_out if item.get_closest_marker("hostile") and item.path.name != ON_BOTH]
-    config.stash[LEFT_OUT] = len(left_out)
     config.hook.pytest_deselected(items=left_out)
     gone = set(left_out)
     items[:] = [item for item in items if item not in gone]
@@ -145,49 +141,8 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"servers: {servers.words}" if servers else "servers: each test process has its own"
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the process that deals out the tests what it can't know."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["servers"] = session.config.stash[SERVERS].words
-        output["left_out"] = session.config.stash.get(LEFT_OUT, 0)
-
-
-@pytest.hookimpl(tryfirst=True, optionalhook=True)
-def pytest_testnodedown(node: Any, error: object) -> None:
-    output = getattr(node, "workeroutput", {})
-    if "servers" in output:
-        node.config.stash[SUMMARY] = output["servers"], output["left_out"]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The servers, what was skipped and what was tried twice, in the last lines."""
-    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
-    terminalreporter.section("what this run tested on")
-    servers = config.stash.get(SERVERS, None)
-    summary = (servers.words, config.stash.get(LEFT_OUT, 0)) if servers else config.stash.get(SUMMARY, ("none", 0))
-    words, left_out = summary
-    terminalreporter.write_line(f"servers: {words}")
-    for reason, count in sorted(reasons.items()):
-        terminalreporter.write_line(f"skipped {count}: {reason}")
-    if not reasons:
-        terminalreporter.write_line("skipped: nothing")
-    for report in terminalreporter.stats.get("rerun", []):
-        terminalreporter.write_line(f"tried twice: {report.nodeid}")
-    if _mode(config) == "1":
-        terminalreporter.write_line("left out: what is the same on both")
-    elif left_out:
-        terminalreporter.write_line(f"left out {left_out} that the run on real servers has")
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     guardian.close()
     if SERVERS in config.stash:
         config.stash[SERVERS].stop()
-
-
-def _reason(report: pytest.TestReport) -> str:
-    longrepr = report.longrepr
-    return str(longrepr[2]).removeprefix("Skipped: ") if isinstance(longrepr, tuple) else "no reason given"

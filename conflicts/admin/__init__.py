@@ -14,12 +14,12 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import bulk_resolution, case_screen, conflict_handlers  # noqa: F401 - registers Home's buttons
+from conflicts.admin import case_screen, conflict_acts
 from conflicts.case import APPLYING, OPEN, SETTLED
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
 from sync.admin import admin_base, confirmed_action
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError
+from sync.kernel.messages import ACTS, Act, ActionError
 
 LONGEST_VALUE = 80
 BADGES = {
@@ -75,25 +75,22 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     @admin.action(description=ACTS["keep_npd"].label, permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
-        return self._use_side(request, queryset, ResolutionType.KEEP_NPD)
+        return self._use_side(request, queryset, ACTS["keep_npd"])
 
     @admin.action(description=ACTS["keep_monday"].label, permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict]) -> HttpResponse:
-        return self._use_side(request, queryset, ResolutionType.KEEP_MONDAY)
+        return self._use_side(request, queryset, ACTS["keep_monday"])
 
-    def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], choice: str) -> HttpResponse:
+    def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], act: Act) -> HttpResponse:
         """Confirm, then resolve the selected conflicts."""
         by = cast("User", request.user)
 
         def question() -> confirmed_action.Question:
-            return bulk_resolution.bulk_question(
-                queryset, choice, by=by, hidden=confirmed_action.selection(request, choice)
-            )
+            hidden = confirmed_action.selection(request, act.code)
+            return conflict_acts.question_about_conflicts(queryset, act, by=by, hidden=hidden)
 
         def run() -> confirmed_action.Report:
-            return bulk_resolution.resolve_all(
-                bulk_resolution.shown_conflicts(request.POST.get("seen", "")), choice, by=by
-            )
+            return conflict_acts.resolve_all(conflict_acts.shown_digests(request), act, by=by)
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 

@@ -24,15 +24,15 @@ from conflicts.case import SETTLED, Progress, conflict_progress
 from conflicts.lifecycle import Effect, Sides
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
-from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
+from sync.kernel.text_diff import both_texts
 from sync.models import Decision
-from sync.models.state import FieldRef
+from sync.models.state import KEPT_BY, FieldRef
 from sync.reconcile.field_values import as_uuid
 
 URL_NAME = "admin:conflicts_syncconflict"
@@ -59,24 +59,22 @@ def strip_of(key: str) -> dict[str, Any] | None:
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    progress = conflict_progress(conflict)
-    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), progress, can_undo=True)
+    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), conflict_progress(conflict))
 
 
 def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any]:
-    can_undo = rejections.can_undo(answer)
-    progress = Progress(SETTLED, answer.sentence, is_undoable=can_undo)
-    url = rejection_url(rejections.field_ref_of(answer))
-    return _strip(f"answer:{answer.pk}", context.name, url, progress, can_undo=can_undo)
+    # An answer that sends the same value once more has changed nothing.
+    progress = Progress(SETTLED, answer.sentence, is_undoable=bool({"raw_before", KEPT_BY} & answer.values.keys()))
+    return _strip(f"answer:{answer.pk}", context.name, rejection_url(rejections.field_ref_of(answer)), progress)
 
 
-def _strip(key: str, name: str, url: str, progress: Progress, *, can_undo: bool) -> dict[str, Any]:
+def _strip(key: str, name: str, url: str, progress: Progress) -> dict[str, Any]:
     return {
         "name": name,
         "url": url,
         "status_url": reverse(f"{URL_NAME}_status", args=[key]),
         "progress": progress,
-        "undo_url": reverse(f"{URL_NAME}_undo", args=[key]) if can_undo else "",
+        "undo_url": reverse(f"{URL_NAME}_undo", args=[key]),
     }
 
 
@@ -147,7 +145,7 @@ MAX_WALKED = 2_000
 
 
 def walk_from(source: str, kind: Kind) -> dict[str, Any]:
-    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours.
+    """Return how many cases of its kind wait, 0 if this one doesn't, and the addresses of its neighbours.
 
     Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
     """
@@ -160,8 +158,7 @@ def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     next_key = next(filter(_still_asks, [*circle, *others]), "")
     previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
-        "number": place + 1,
-        "total": len(alike),
+        "number": len(alike) if key in alike else 0,
         "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": not next_key.startswith(f"{kind}:"),

@@ -17,11 +17,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, connection_pages, handlers, queue_pages, record_panel, waiting_pages
+from sync.admin import admin_base, connection_pages, home_acts, queue_pages, record_panel, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS
+from sync.kernel.messages import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
@@ -224,19 +224,10 @@ class Row:
     """An entry of a group, with the acts that this person may do on it."""
 
     entry: attention.Entry
-    acts: Sequence[handlers.Handler] = ()
+    acts: Sequence[Act] = ()
     values_json: str = ""  # the shown values, which the form sends back
     badge: SafeString | str = ""  # the next attempt, or a request that is not done yet
     links: Sequence[Button] = ()
-
-    @property
-    def buttons(self) -> list[Button]:
-        """The acts with a key on the keyboard; the other acts are buttons of the group alone."""
-        return [
-            Button(handler.label(self.entry), handler.code, key=handler.key, deletes=handler.deletes(self.entry))
-            for handler in self.acts
-            if handler.key
-        ]
 
 
 @dataclass(frozen=True)
@@ -362,18 +353,19 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     """Return the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
-    buttons = []
-    for handler in handlers.handlers_of(group.kind, group.code):
-        is_possible = open_rows and all(handler in row.acts for row in open_rows)
-        if is_possible and (group.number == 1 or entries[0].act(handler.code).many):
-            buttons.append(handler.group_button(group, entries))
+    codes = [{act.code for act in row.acts} for row in open_rows]
+    buttons = [
+        home_acts.group_button(act.code, group, entries)
+        for act in attention.acts_of(group.kind, group.code)
+        if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
+    ]
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
     """Return the entries with both sides' values and this person's acts."""
-    entries = handlers.with_values(entries, wording)
+    entries = home_acts.with_values(entries, wording)
     items = [entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED]
     item_jobs = item_links.open_jobs(items)
     jobs = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
@@ -402,7 +394,7 @@ def _row(
         is_paused = overview.of(entry.entity_type).is_paused
         words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
         badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
-    offered = handlers.offered_to(request.user, entry)
+    offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
 
@@ -439,7 +431,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "boxes": boxes,
         # The keys of the keyboard that act on a row.
-        "keys": {button.key for box in boxes for row in box.rows for button in row.buttons},
+        "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
         "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only and bool(boxes),
         # With nothing to do, the state line says it.
@@ -449,7 +441,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "pause_button": pause_button,
         "now": overview.now,
     }
-    return context | home | handlers.last_act(request)
+    return context | home | home_acts.last_act(request)
 
 
 @require_GET

@@ -26,7 +26,7 @@ from unfold.widgets import (
 )
 
 from sync import queue, registry
-from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, handlers, record_panel
+from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
@@ -224,7 +224,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             raise PermissionDenied
         record = self.get_queryset(request).filter(pk=record_id).first()
         if record is None:
-            raise Http404(f"Nothing was done. {handlers.describe_record_now(self.model.entity_type(), record_id)}")
+            raise Http404(f"Nothing was done. {home_acts.describe_record_now(self.model.entity_type(), record_id)}")
         return cast("SyncedModel", record)
 
     def change_direction(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
@@ -314,7 +314,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Return who deleted the record, if that is known, and where deleted records are."""
         words = super().missing_words(request, object_id)
         if admin_base.is_valid_key(self.model, object_id):
-            words = handlers.describe_record_now(self.model.entity_type(), UUID(object_id))
+            words = home_acts.describe_record_now(self.model.entity_type(), UUID(object_id))
         if typed := self._typed_texts(request):
             words = f"{words} What you typed was not saved: {typed}."
         link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from sync import attention, registry
-from sync.admin import admin_base, handlers
+from sync.admin import admin_base
 from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable, selection_of
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
@@ -221,7 +221,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     if not registry.may_view(user, kind.model):
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
-    offered = [] if kind.is_solved_on_page else handlers.offered_to(user, entry)
+    offered = [] if kind.is_solved_on_page else attention.offered_acts(user, entry)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
@@ -234,10 +234,9 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     if offered and link is not None and entry.kind is attention.Kind.REMOVED:
         yield replace(restore_button(link, entry.cause_code), code="restore")
     act_url = reverse("npd-home-act")
-    for handler in sorted(offered, key=lambda handler: handler.deletes(entry)):
-        hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
-        label = handler.label(entry)
-        yield Button(label, handler.code, post_to=act_url, hidden=hidden, deletes=handler.deletes(entry))
+    for act in sorted(offered, key=lambda act: act.deletes):
+        hidden = {"one": f"{act.code} {entry.key}", "back": page_url}
+        yield Button(act.button, act.code, post_to=act_url, hidden=hidden, deletes=act.deletes)
 
 
 def restore_button(link: BoardLink, cause_code: str) -> Button:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, handlers
+from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.record_panel import buttons_of_entry
 from sync.api import monday_throttle_reason
 from sync.choices import ApprovalState
@@ -55,7 +55,7 @@ class EntriesMixin(admin_base.PageAdmin):
 
 
 def _act_on_rows(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-    return handlers.act_on_rows(request, request.POST["action"], model_admin.kind, rows)
+    return home_acts.act_on_rows(request, request.POST["action"], model_admin.kind, rows)
 
 
 @admin.register(UnmatchedItem)

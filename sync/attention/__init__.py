@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,14 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
+from conflicts.reports import side_headings
 from sync import registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
+from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -40,9 +42,6 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
-
-# The characters that a row shows of a value without an excerpt.
-MAX_SHOWN_VALUE = 120
 
 # It says little to people, and the same stop may have several.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
@@ -123,15 +122,12 @@ class SideValues:
     label: str
     npd: str | None
     monday: str | None
-    excerpts: Sequence[Sequence[tuple[str, bool]]] = ()  # what differs in each, in pieces with whether each is marked
-    names: tuple[str, str] = ("NPD", "Monday")  # others for a lost edit: both sides then have one value
+    headings: tuple[str, str] = ("NPD", "Monday")
 
     @property
-    def sides(self) -> list[tuple[str, str | None, Sequence[tuple[str, bool]]]]:
-        """The name, the whole value and the excerpt of each side."""
-        wholes = (self.npd, self.monday)
-        shortened = [[(humanize.shorten(whole, MAX_SHOWN_VALUE), False)] if whole else [] for whole in wholes]
-        return list(zip(self.names, wholes, self.excerpts or shortened, strict=True))
+    def sides(self) -> list[tuple[str, str | None, list[TextPart]]]:
+        """The heading, the whole value and the excerpt of each side."""
+        return list(zip(self.headings, (self.npd, self.monday), excerpts(self.npd, self.monday), strict=True))
 
 
 @dataclass(frozen=True)
@@ -161,8 +157,8 @@ class Entry:
     noticed: datetime | None = None  # when a pass first found the item removed
 
     def act(self, code: str) -> Act:
-        """Return its act with this code, in the words of its cause."""
-        return next(act for act in acts_of(self.kind, self.cause_code) if act.code == code)
+        """Return its act with this code, in its own words."""
+        return next(act for act in self.acts if act.code == code)
 
     @property
     def is_being_retried(self) -> bool:
@@ -490,7 +486,11 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
             SideValues(
-                key, wording.label(row.entity_type, key), row.values["npd"].get(key), row.values["monday"].get(key)
+                key,
+                wording.label(row.entity_type, key),
+                row.values["npd"].get(key),
+                row.values["monday"].get(key),
+                side_headings(row.code),
             )
             for key in (fields if "npd" in row.values else ())
         ),
@@ -502,7 +502,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
 
 
 def _acts(row: Attention) -> tuple[Act, ...]:
-    """Return the acts of a row's cause that are possible for it."""
+    """Return the acts of a row's cause that are possible for it, in its words."""
     acts = acts_of(Kind(row.kind), row.code)
     if row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
@@ -510,6 +510,11 @@ def _acts(row: Attention) -> tuple[Act, ...]:
     elif row.kind == Kind.FAILED and row.values["failures"]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
+    elif row.kind == Kind.APPROVAL:
+        acts = [replace(act, label=counted(act.many, 1, row.entity_type)) for act in acts]
+    elif row.kind == Kind.UNMATCHED:
+        create = f"Create {registry.type_name(row.entity_type)}"
+        acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]
     return tuple(acts)
 
 

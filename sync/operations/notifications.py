@@ -213,7 +213,7 @@ def _headline(group: Sequence[Entry]) -> str:
     if first.kind is Kind.APPROVAL:
         approve = first.act("approve")
         label = attention.counted(approve.many, len(group), attention.common_type(group))
-        return _short(f"{approve.label}: {within_sentence(label)}")
+        return _short(f"Approve: {within_sentence(label)}")
     if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.name}: {first.title}")
     return _short(f"{count_with_noun(len(group), *attention.KINDS[first.kind].nouns)}: {first.title}")

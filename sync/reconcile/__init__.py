@@ -29,7 +29,6 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
-from sync.reconcile.record_writes import ending_after
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun
 
@@ -103,7 +102,7 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
         return unread(facts, plan, ended, ended)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        failed = ending_after(executor.after_failed_read(error, number))
+        failed = executor.after_failed_read(error, number).ending
         # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
         return unread(facts, plan, replace(failed, is_unsent=False), ended)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)

@@ -26,10 +26,11 @@ from sync.monday.items import prepare_archive, prepare_changes, prepare_creates,
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan, record_writes
-from sync.reconcile.calls import NOTHING_SENT, Verdict, Write, WriteAnswer, is_refused
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
+from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, WriteAnswer
+from sync.reconcile.record_writes import Write, is_refused
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.

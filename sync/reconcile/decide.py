@@ -28,7 +28,6 @@ from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unanswered_writes import with_bases_of_our_writes
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
@@ -182,7 +181,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     find_possible_duplicates,
     # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
     # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
-    each_record(with_bases_of_our_writes),
+    each_record(field_bases.with_bases_of_our_writes),
     each_record(with_fields),
     each_record(keep_only_pulls),
     keep_lost_values,  # depends on the field plans

@@ -22,13 +22,13 @@ from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan, removed_items
+from sync.reconcile import field_bases, field_plan, field_values, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.record_writes import ending_after
+from sync.reconcile.record_writes import Write
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -354,9 +354,9 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
+def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> Write:
     """Return the write of a planned removal."""
-    return calls.Write(
+    return Write(
         str(plan.id),
         plan.id,
         plan.item_id,
@@ -366,17 +366,19 @@ def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Wri
     )
 
 
-def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.WriteAnswer) -> pass_plan.DeletedPlan:
+def after_removal(
+    board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer
+) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is calls.Verdict.GONE:
+    if answer.verdict is pass_plan.Verdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        if answer.verdict is calls.Verdict.FAILED:
+        if answer.verdict is pass_plan.Verdict.FAILED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             plan = replace(plan, reason=problem)
-        return replace(plan, ending=ending_after(answer))
+        return replace(plan, ending=answer.ending)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED

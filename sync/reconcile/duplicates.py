@@ -23,12 +23,11 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
-from sync.reconcile.calls import Verdict, Write, WriteAnswer
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.pass_plan import AnswerKind
-from sync.reconcile.record_writes import ending_after
+from sync.reconcile.pass_plan import AnswerKind, Verdict, WriteAnswer
+from sync.reconcile.record_writes import Write
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -186,7 +185,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        return replace(duplicate, ending=ending_after(failed), intents=intents)
+        return replace(duplicate, ending=failed.ending, intents=intents)
     # A second answer is that to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"

@@ -2,6 +2,9 @@
 
 A base is a dict in the sync state, by the mapping's key: the raw values of NPD (`local`) and Monday (`remote`) when
 both sides last agreed, with the item, column and mapping version to which they belong. It doesn't count for others.
+
+Implements, in “After a write” of docs/reference/merge.md, *an intent without an answer*, but for creates until their
+items are looked for (unanswered_creates.py).
 """
 
 from collections.abc import Callable
@@ -15,8 +18,9 @@ from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_values
-from sync.reconcile.facts import RecordFacts, change_events, is_create
+from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import RecordPlan
 from sync.registry import target_of
 
 # The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
@@ -210,3 +214,125 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
         return False
     edits = [event for event in change_events(board, facts.record, facts.history.events) if event.key == key]
     return not any(event.is_new and event.value == current and event.at > intent.created_at for event in edits)
+
+
+# After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed
+# late. For a change whose intent is still open, see `base_with_intents`.
+
+
+def with_bases_of_our_writes(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Add the history that was read since, and take what our unanswered writes left on Monday as the bases."""
+    if plan.unlink:
+        return plan
+    if plan.id in facts.histories:
+        plan = plan.with_facts(history=facts.histories[plan.id])
+    bases = bases_of_creates(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}
+    if plan.facts.history.void:
+        bases |= bases_of_late_writes(facts.board, plan.facts)
+    return plan.with_state(base={**plan.sync_state.base, **bases}) if bases else plan
+
+
+def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the bases of fields whose value on Monday was sent by a write that seemed to have had no effect.
+
+    If the newest event with this value names another user than the token's, the value is an edit instead.
+    """
+    item = facts.item
+    landed = dict[str, tuple[dict[str, Any], merge.Side]]()
+    for intent in facts.history.void:
+        for mapping in board.mappings:
+            entry = intent.values.get(mapping.key)
+            if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
+                continue
+            base = base_of(facts.sync_state, mapping, item.id)
+            # A united list has elements that somebody added on Monday, so it is merged as usual.
+            if base is None or entry.get("united"):
+                continue
+            convert = board.converter(mapping, facts.record)
+            cell = cell_of(convert, mapping, item)
+            sides = sides_of(convert, base, local=field_values.stored_values(facts.record, mapping), remote=cell)
+            sent = sides_of(convert, None, local=entry["local"], remote=cell)
+            # The cell has the sent value, which is neither the base's nor NPD's.
+            if sent.equal and sides.remote_changed and sides.differ:
+                landed[mapping.key] = (new_base(mapping, item.id, entry["local"], cell), sides.remote)
+    user = facts.history.token_user
+    if not landed or not user:
+        return {key: base for key, (base, _) in landed.items()}
+    # In the order of their arrival, because the last of several at one time counts.
+    events = sorted(facts.history.events, key=lambda received: received.pk)
+    changes = change_events(board, facts.record, events)
+    users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
+    return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
+
+
+def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether a field of the record's item has no base, as after an unanswered create."""
+    item = facts.item
+    return item is not None and any(base_of(facts.sync_state, mapping, item.id) is None for mapping in board.mapped)
+
+
+def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
+    item = facts.item
+    creates = [intent for intent in _unanswered_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not creates:
+        return {}
+    lacking = [mapping for mapping in board.mappings if base_of(facts.sync_state, mapping, item.id) is None]
+    bases = {}
+    for mapping in lacking:
+        convert = board.converter(mapping, facts.record)
+        entries = [intent.values.get(mapping.key) for intent in creates]
+        if any(entry is not None and not mapping.is_current(entry) for entry in entries):
+            continue
+        try:
+            remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+            current = convert.canonical_remote(remote_raw)
+            sent = [
+                (entry["local"], convert.canonical_local(entry["local"])) if entry else (None, None)
+                for entry in entries
+            ]
+        except conversion.UnknownValue:
+            continue
+        # The cell's value if one of them sent it, else the value that all sent.
+        sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+        first_raw, first_value = sent[0]
+        if sent_raw is not None:
+            bases[mapping.key] = new_base(mapping, item.id, sent_raw, remote_raw)
+        elif first_raw is not None and all(value == first_value for _, value in sent):
+            base = new_base(mapping, item.id, first_raw, remote_raw)
+            bases[mapping.key] = base | {AS_SENT: True}
+    return bases
+
+
+def _unanswered_creates(facts: RecordFacts) -> list[Intent]:
+    """Return creates without an answer whose deadline is over: linked since, given up, or found with another item."""
+    linked = [intent for intent in facts.intents if intent.item_id]
+    return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
+
+
+def may_be_ours(board: BoardContext, facts: RecordFacts) -> bool:
+    """Whether the item may be that of a create without an answer: it has the NPD ID. Then its creator is read.
+
+    It isn't if a change of ours found no base: then the two were linked otherwise, and that change wrote the NPD ID.
+    """
+    item = facts.item
+    if item is None or all(intent.item_id for intent in _unanswered_creates(facts)):
+        return False
+    was_linked_otherwise = any(
+        change.item_id == item.id
+        and not is_create(change)
+        and not any(entry.get("base") for entry in change.values.values())
+        for change in facts.history.changes
+    )
+    return not was_linked_otherwise and field_values.npd_id_of(board, item) == str(facts.id)
+
+
+def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
+    """Whether this create may have created the item: it is linked with it, or nobody else created it."""
+    if intent.item_id:
+        return facts.item is not None and intent.item_id == facts.item.id
+    # An item that our create made has its NPD ID from the beginning, so nobody typed it.
+    maker = facts.history.maker
+    us = facts.history.token_user
+    is_ours = not maker or not us or maker == us
+    return may_be_ours(board, facts) and not facts.history.is_npd_id_typed and is_ours

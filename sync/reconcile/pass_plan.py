@@ -23,9 +23,9 @@ from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, Sync
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
 from sync.monday.conversion import Converter
+from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values
-from sync.reconcile.calls import NOTHING_SENT, WriteAnswer
 from sync.reconcile.facts import (
     DeletedFacts,
     HistoryLine,
@@ -84,6 +84,58 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
     wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
+
+
+class Verdict(StrEnum):
+    DONE = "done"
+    GONE = "the item left the board"
+    FAILED = "refused, or the call failed, for the unit's own sake"
+    STOPPED = "stopped by account or board"
+    HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
+    WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
+    NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
+
+
+_OUTCOMES = {
+    Verdict.DONE: Outcome.OPEN,
+    Verdict.GONE: Outcome.FAILED,
+    Verdict.FAILED: Outcome.FAILED,
+    Verdict.STOPPED: Outcome.RELEASED,
+    Verdict.HELD: Outcome.DEFERRED,
+    Verdict.WITHDRAWN: Outcome.RELEASED,
+}
+
+
+@dataclass(frozen=True)
+class WriteAnswer:
+    """The result of one write."""
+
+    verdict: Verdict
+    detail: str = ""  # why it was not done
+    item: board_items.Item | None = None  # as the last answer shows it
+    intent: Intent | None = None  # the write's intent, if it is still open
+    alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
+    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
+    unsent: frozenset[str] = frozenset()  # fields that were not sent after all
+    is_bare: bool = False  # the item was to be created with its name alone
+    at_most: int = 0  # the largest number of records in a stopped unit's next document
+    wait_seconds: float = 0  # how long a unit waits
+    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
+
+    @property
+    def ending(self) -> Ending:
+        """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
+        is_unsent = self.verdict is Verdict.STOPPED
+        wait = self.wait_seconds
+        outcome = _OUTCOMES[self.verdict]
+        return Ending(outcome, self.detail, wait, self.at_most, is_unsent=is_unsent, waits_for=self.waits_for)
+
+    def item_of(self, key: str) -> board_items.Item | None:
+        """Return the item from the answer to this field's own call, else from the answer to the whole write."""
+        return self.alone.get(key) or self.item
+
+
+NOTHING_SENT = WriteAnswer(Verdict.DONE)
 
 
 class RejectedChoice(NamedTuple):

@@ -1,20 +1,61 @@
-"""The writes made from a record's plan, and the plan after Monday's answer. Sends nothing.
+"""Writes to Monday as values: made from a record's plan, and the plan after Monday's answer. act.py sends them.
 
 Implements, of docs/reference/merge.md: in “A field, both ways”, that only the field is blocked whose value Monday
 refuses; in “A record and its item”, *never linked … none → create the item*, if it is created with only its name.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
 
 from sync.choices import BlockedCode
 from sync.merge import Action
-from sync.models import SyncedModel
+from sync.models import ApprovalRequest, SyncedModel
 from sync.monday.board_items import NAME_COLUMN
-from sync.reconcile import calls, pass_plan
+from sync.monday.errors import MondayError, Scope
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import cleared_columns
+
+
+@dataclass(frozen=True)
+class FieldWrite:
+    """A field's value as its column takes it."""
+
+    key: str
+    column_id: str
+    value: Any
+    entry: Mapping[str, Any]  # the intent's entry for it
+    creates_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write about one unit: a record, a deleted record, or a record's duplicate."""
+
+    unit: str
+    record_id: UUID
+    item_id: str = ""
+    fields: tuple[FieldWrite, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
+    # was deleted, or the item is its duplicate.
+    settings: tuple[bool, str, str | None] | None = None
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
+    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
+    approval: ApprovalRequest | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
+
+
+def is_refused(error: MondayError) -> bool:
+    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
+    return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
 
 def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
@@ -38,7 +79,7 @@ def created_records_of(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
     return [record_plan for record_plan in plan.open_records if record_plan.creates]
 
 
-def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
+def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> Write:
     """Return the write of a record: the planned values and its NPD ID."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
@@ -58,8 +99,8 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
         }
         convert = field_plan.convert
         value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        fields.append(calls.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
-    return calls.Write(
+        fields.append(FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
+    return Write(
         str(plan.id),
         plan.id,
         plan.item_id,
@@ -80,30 +121,7 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
     return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
 
 
-# How a unit's jobs end, by its answer; only a failure counts as an attempt.
-_OUTCOMES = {
-    calls.Verdict.DONE: pass_plan.Outcome.OPEN,
-    calls.Verdict.GONE: pass_plan.Outcome.FAILED,
-    calls.Verdict.FAILED: pass_plan.Outcome.FAILED,
-    calls.Verdict.STOPPED: pass_plan.Outcome.RELEASED,
-    calls.Verdict.HELD: pass_plan.Outcome.DEFERRED,
-    calls.Verdict.WITHDRAWN: pass_plan.Outcome.RELEASED,
-}
-
-
-def ending_after(answer: calls.WriteAnswer) -> pass_plan.Ending:
-    """Return how a unit's jobs end after Monday's answer; they stay open if its write was carried out."""
-    return pass_plan.Ending(
-        _OUTCOMES[answer.verdict],
-        answer.detail,
-        answer.wait_seconds,
-        answer.at_most,
-        is_unsent=answer.verdict is calls.Verdict.STOPPED,
-        waits_for=answer.waits_for,
-    )
-
-
-def after_answer(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> pass_plan.RecordPlan:
+def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> pass_plan.RecordPlan:
     """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
@@ -130,9 +148,9 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> pass_
     if plan.creates and any(plans[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         return plan.end_settled(f"It can't be put on the board: {answer.detail}")
-    if answer.verdict is calls.Verdict.GONE:
+    if answer.verdict is pass_plan.Verdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
-    if answer.verdict is calls.Verdict.WITHDRAWN:
+    if answer.verdict is pass_plan.Verdict.WITHDRAWN:
         return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
-    return plan if answer.verdict is calls.Verdict.DONE else replace(plan, ending=ending_after(answer))
+    return plan if answer.verdict is pass_plan.Verdict.DONE else replace(plan, ending=answer.ending)

@@ -307,7 +307,6 @@ def _field_reports(
         closing_reason=closing_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undo_results=undo_results,
-        moved_to=dict.fromkeys((conflict.key for conflict in replaced), ConflictKind.OVERWRITTEN),
     )
 
 

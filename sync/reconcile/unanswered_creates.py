@@ -1,13 +1,21 @@
 """Before a pass, find out whether creates whose answer was lost took effect.
 
 The creates of one call are a document: they have one idempotency key, under which they are sent again together or not
-at all. One read searches for all items of a board; unanswered_writes.py decides; each document's decisions are stored
-in their own transaction.
+at all. One read searches for all items of a board; `after_search` and `after_resending` decide; each document's
+decisions are stored in their own transaction.
+
+Implements, of *an intent without an answer* in docs/reference/merge.md: a create found by its NPD ID is linked. If
+nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its answer. If a
+part is found, or it can't be sent again, the records' passes create the missing items.
+
+Sending again is an attempt: it is made once, when the records' jobs are due, and counts if a record is at fault. If it
+fails and the next search finds nothing either, the items are created under another key, when their jobs are due again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 import structlog
@@ -20,24 +28,152 @@ from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.limits import breaker, stops
-from sync.models import Intent, IntentState, SyncQueue
-from sync.monday.board_items import Item
+from sync.models import Intent, IntentState, SyncedModel, SyncQueue
+from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
-from sync.reconcile import unanswered_writes
 from sync.reconcile.act import Executor
+from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
-from sync.reconcile.unanswered_writes import CreatePlan, Fate, UnansweredDocument
+from sync.reconcile.record_writes import is_refused
 from sync.records.tombstones import set_late_item
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
 FAULT_WAIT_SECONDS = 300
 
+# How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
+IDEMPOTENCY_MINUTES = 30
+
+# Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
+PAUSED_WAIT_SECONDS = 600
+
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class UnansweredDocument:
+    """The unanswered creates of one document, which is one call, after their deadline."""
+
+    board: BoardContext
+    intents: Sequence[Intent]
+    items: Mapping[str, Item] | None  # items with the records' NPD IDs, by these; None if one can't be read
+    size: int  # the creates in the document, also those that were answered
+    records: Mapping[UUID, SyncedModel]  # those that exist
+    due: frozenset[UUID]  # records with jobs that are due, or that a dead worker left
+    is_paused: bool
+    was_voided_before: bool  # one of them was searched for in vain before, in another document
+    others_answered: bool  # Monday has answered other writes to the board since
+    wait_seconds: float  # how long a call may take to land
+    now: datetime
+
+
+class Fate(StrEnum):
+    """What happens to an unanswered create."""
+
+    # Link its item. The intent stays open, so that the record's next pass takes the sent values as the base.
+    LINK = "link"
+    WAIT = "wait"  # nothing is known yet; the record isn't claimed, and its item is searched for again
+    LOOK_AGAIN = "look again"  # not found; search once more after the call may have landed, then create it again
+    FAIL = "fail"  # the same, and it counts as a failed attempt
+    RESEND = "resend"  # send the whole document again under its own key
+    VOID = "void"  # it had no effect; the record's next pass creates the item under another key
+
+
+@dataclass(frozen=True)
+class CreatePlan:
+    """The decision about one unanswered create."""
+
+    intent: Intent
+    fate: Fate
+    item: Item | None = None  # to link
+    wait_seconds: float = 0  # until the next search
+    detail: str = ""  # why it failed
+
+
+def after_search(document: UnansweredDocument) -> list[CreatePlan]:
+    """Decide about each create by the result of the search for its item."""
+    items = document.items
+    if items is None:
+        return _same_fate(document, Fate.WAIT, document.wait_seconds)
+    if items:
+        plans = []
+        for intent in document.intents:
+            if item := items.get(str(intent.entity_id)):
+                plans.append(CreatePlan(intent, Fate.LINK, item))
+            elif not intent.was_searched:
+                plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=document.wait_seconds))
+            else:
+                plans.append(CreatePlan(intent, Fate.VOID))
+        return plans
+    if document.is_paused:
+        return _same_fate(document, Fate.WAIT, PAUSED_WAIT_SECONDS)
+    if is_resendable(document) and {intent.entity_id for intent in document.intents} <= document.due:
+        return _same_fate(document, Fate.RESEND)
+    return _same_fate(document, Fate.VOID)
+
+
+def is_resendable(document: UnansweredDocument) -> bool:
+    """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted."""
+    first = document.intents[0]
+    is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > document.now
+    has_body = any(intent.body for intent in document.intents)
+    is_whole = document.size == len(document.intents) and not first.was_searched and not document.was_voided_before
+    return is_whole and is_young and has_body and all(_is_creatable(document, intent) for intent in document.intents)
+
+
+def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
+    record = document.records.get(intent.entity_id)
+    return (
+        record is not None
+        and record.may_sync
+        and record.monday_id is None
+        and record.sync_direction != choices.SyncDirection.MONDAY_TO_NPD
+        and record_verdict(document.board, record).holds is True
+        and new_item_verdict(document.board, record).holds is True
+    )
+
+
+def after_resending(document: UnansweredDocument, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
+    """Decide about each create after the document was sent again; `answer` is None if writing was paused before."""
+    if answer is None:
+        return _same_fate(document, Fate.WAIT, PAUSED_WAIT_SECONDS)
+    if isinstance(answer, WriteResult):
+        plans = []
+        for intent in document.intents:
+            written = answer.by_alias[intent.alias]
+            if not isinstance(written, MondayError):
+                plans.append(CreatePlan(intent, Fate.LINK, written))
+            elif written.outcome_unknown and not answer.replayed:
+                plans.append(CreatePlan(intent, Fate.FAIL, None, document.wait_seconds, written.sentence))
+            else:
+                # Also a replay of an unknown outcome: that is the first call's, and the search has found nothing.
+                plans.append(CreatePlan(intent, Fate.VOID))
+        return plans
+    is_alone = len(document.intents) == 1
+    if is_refused(answer):
+        # The first call's outcome isn't known, but the search has found nothing.
+        return _same_fate(document, Fate.VOID)
+    if answer.scope is Scope.TRANSPORT:
+        # A record that fails alone while others are answered is at fault; an outage costs no attempt.
+        fate = Fate.FAIL if is_alone and document.others_answered else Fate.LOOK_AGAIN
+        return _same_fate(document, fate, document.wait_seconds, answer.sentence)
+    return _same_fate(document, Fate.WAIT, document.wait_seconds)
+
+
+def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:
+    """Whether an item that was created for a record may be linked with it; `owner` is the record that has the item.
+
+    The item's webhook may have linked it already. It isn't linked if the record was deleted or has another item.
+    """
+    return owner == record_id or (owner is None and record is not None and record.monday_id is None)
+
+
+def _same_fate(document: UnansweredDocument, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
+    return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in document.intents]
 
 
 def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
@@ -83,7 +219,7 @@ def _confirm_document(
 ) -> str:
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
     document = _read_document(board, intents, items)
-    plans = unanswered_writes.after_search(document)
+    plans = after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
     wants_resend = any(plan.fate is Fate.RESEND for plan in plans)  # all or none of a document
@@ -94,7 +230,7 @@ def _confirm_document(
     elif wants_resend:
         executor = Executor(lease, board)
         answer = executor.resend(intents)
-        plans = unanswered_writes.after_resending(document, answer)
+        plans = after_resending(document, answer)
         stop_reason = executor.stop_reason
         if executor.has_written:
             breaker.pass_succeeded(has_written=True)
@@ -179,7 +315,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
         key = plan.intent.entity_id
         item_id = item_ids[key]
         intent = Intent.objects.filter(pk=plan.intent.pk)
-        if unanswered_writes.may_link(locked.get(key), key, owners.get(item_id)):
+        if may_link(locked.get(key), key, owners.get(item_id)):
             records.filter(pk=key).update(monday_id=item_id)
             # Stays open: the record's next pass takes the sent values as its base, without waiting for the deadline.
             intent.update(item_id=item_id, deadline=SyncNow())

@@ -31,7 +31,7 @@ SECRETS = pytest.mark.parametrize(
 
 
 @SECRETS
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token its-secret"])
+@pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Bearer é", "Token its-secret"])
 def test_without_its_secret_it_is_refused(
     client: Client, db: None, settings: Settings, method: str, path: str, setting: str, header: str | None
 ) -> None:
@@ -69,19 +69,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-@pytest.mark.parametrize("https", [False, True])
-def test_this_machines_probe_is_not_sent_to_https(db: None, settings: Settings, path: str, https: bool) -> None:
-    settings.SECURE_SSL_REDIRECT = https
+def test_this_machines_probe_is_not_sent_to_https(db: None, settings: Settings, path: str) -> None:
+    settings.SECURE_SSL_REDIRECT = True
     headers = {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
     answer = Client().get(path, headers=headers)
     assert answer.status_code == 200
-    assert {"Content-Security-Policy", "X-Content-Type-Options", "X-Request-ID"} <= set(answer.headers)
+    expected = {"Content-Security-Policy", "Permissions-Policy", "X-Content-Type-Options", "X-Request-ID"}
+    assert expected <= set(answer.headers)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/accounts/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/x"],
-)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/cron/sync-queue", "/healthz/x"])
 def test_a_strange_name_is_refused(db: None, path: str) -> None:
     assert Client().get(path, headers={"Host": POD}).status_code == 400
 
@@ -123,8 +120,7 @@ def test_a_database_that_is_away_is_said_without_its_address(
 
 def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -> None:
     client.force_login(person)
-    contact, organization = Contact.objects.create(name="Ada"), Organization.objects.create(name="Navy")
-    assert client.get(f"/go/{contact.pk}").headers["Location"] == f"/admin/npd/contact/{contact.pk}/change/"
+    organization = Organization.objects.create(name="Navy")
     to = client.get(f"/go/{organization.pk}").headers["Location"]
     assert to == f"/admin/npd/organization/{organization.pk}/change/"
     assert client.get(f"/go/{uuid.uuid4()}").status_code == 404
@@ -132,14 +128,11 @@ def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -
 
 
 def test_go_does_not_tell_who_may_not_see_them_which_records_there_are(client: Client, contact: Contact) -> None:
+    assert client.get(f"/go/{contact.pk}").headers["Location"] == f"/admin/login/?next=/go/{contact.pk}"
     client.force_login(staff_who_may("view_organization"))
     assert client.get(f"/go/{contact.pk}").status_code == 404
     client.force_login(staff_who_may("view_contact", name="reader"))
     assert client.get(f"/go/{contact.pk}").status_code == 302
-
-
-def test_go_asks_for_the_login_first(client: Client, contact: Contact) -> None:
-    assert client.get(f"/go/{contact.pk}").headers["Location"] == f"/admin/login/?next=/go/{contact.pk}"
 
 
 def test_the_bare_address_leads_to_the_admin(client: Client) -> None:

@@ -30,15 +30,6 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
-def test_only_the_lists_that_search_name_the_parameter_search() -> None:
-    searching = [
-        place
-        for place, operation in operations()
-        if any(parameter["name"] == "search" for parameter in operation.get("parameters", ()))
-    ]
-    assert searching == ["GET /api/v1/contacts/", "GET /api/v1/organizations/"]
-
-
 ODD = [{}, None, -1, "", "\ud800", "a\0b", [{}], 10**30]
 
 

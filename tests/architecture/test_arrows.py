@@ -18,7 +18,6 @@ ALLOWED = {
     "sync": {"sync", "conflicts"},
     "sandbox": {"sandbox"},
 }
-# The demo command is the one part of npd that plays the installation's own set-up; it knows the settings only.
 IO_MODULES = {
     *("django", "requests", "socket", "urllib", "http", "psycopg", "celery", "subprocess", "pathlib", "os", "time")
 }
@@ -35,20 +34,8 @@ PURE = [
 KNOWN_TO_A_PASS = {"reports", "models", "history", "lifecycle", "store"}
 FLOORS = (
     *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
-    *(
-        "limits",
-        "records",
-        "boards",
-        "reconcile",
-        "state",
-        "operations",
-        "queue",
-        "tasks",
-        "apps",
-        "api",
-        "admin",
-        "management",
-    ),
+    *("limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
+    *("api", "admin", "management"),
 )
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
 SHARED_NAMES = {"admin", "api", "apps", "errors", "models", "serializers", "tasks", "urls", "views"}

@@ -13,12 +13,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts.admin import conflict_handlers
+from conflicts.admin import conflict_acts
 from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
-from sync.admin import handlers
+from sync.admin import home_acts
 from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
 from sync.clock import sync_now
 from sync.kernel.messages import ACTS, APPROVAL_ACTS
@@ -145,7 +145,7 @@ def test_what_differed_when_it_was_first_linked_is_resolved_on_home_too(browser:
 
 
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conflict_handlers, "UNDO_WAIT_SECONDS", 0)
+    monkeypatch.setattr(conflict_acts, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())
@@ -257,7 +257,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     question = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
-    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; 1 value in NPD is emptied\s*<'
+    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; empty 1 value in NPD\s*<'
     assert re.search(button, question)
     conflict.refresh_from_db()
     assert conflict.resolution is None
@@ -279,7 +279,7 @@ def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Clien
     html = page(browser)
     form = {"action": "keep_monday", "key": [key, other_key], **seen_of(html, key), **seen_of(html, other_key)}
     question = browser.post(ACT, form).content.decode()
-    assert "Use Monday in 2 conflicts; 1 value in NPD is emptied" in words_of(question)
+    assert "Use Monday in 2 conflicts; empty 1 value in NPD" in words_of(question)
     # NPD's side overwrites, as it has a value: nothing is asked.
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     empty.refresh_from_db()
@@ -446,8 +446,8 @@ def test_who_may_only_resolve_and_pause_reads_the_state_and_what_needs_others(cl
 
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:
     for kind, code in [*((kind, "") for kind in KINDS), *CAUSES]:
-        expected = [] if kind is Kind.STOP else [act.code for act in attention.acts_of(kind, code)]
-        assert [handler.code for handler in handlers.handlers_of(kind, code)] == expected, (kind, code)
+        codes = [act.code for act in attention.acts_of(kind, code)]
+        assert all(((kind, act) in home_acts.RUNS) is (kind is not Kind.STOP) for act in codes), (kind, code)
 
 
 def test_each_act_says_what_it_does_as_a_sentence_and_asks_before_it_deletes() -> None:

@@ -27,16 +27,11 @@ def edit_both(cast: Cast) -> None:
     cast.work()
 
 
-@act(2)
-def clear_in_npd(cast: Cast) -> None:
+@act(4)
+def clear(cast: Cast) -> None:
     handle = cast.someone()
-    cast.do("patch", handle=handle, key=cast.key_of(handle, may_be_empty=True), number=0)
-
-
-@act(2)
-def clear_on_monday(cast: Cast) -> None:
-    handle = cast.someone()
-    cast.do("edit", handle=handle, key=cast.key_of(handle, may_be_empty=True), number=0)
+    side = cast.rng.choice(("patch", "edit"))
+    cast.do(side, handle=handle, key=cast.key_of(handle, may_be_empty=True), number=0)
 
 
 @act(1)
@@ -251,16 +246,11 @@ def resolve_a_stale_screen(cast: Cast) -> None:
 @act(1)
 def undo_conflict(cast: Cast) -> None:
     """A choice is taken back, at once or when somebody has moved on."""
-    handle = cast.someone()
-    key = cast.key_of(handle)
-    for name in ("patch", "edit"):
-        cast.do(name, handle=handle, key=key, number=cast.token())
-    cast.work()
-    how = cast.deal(("keep_npd", "keep_monday", "merge"))
-    cast.do("resolve", how=how, number=cast.token(6), pick=cast.rng.randrange(5))
-    cast.work()
+    edit_both(cast)
+    resolve(cast)
     if cast.rng.random() < 0.4:
-        cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=key, number=cast.token())
+        handle = cast.someone()
+        cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.do("undo_conflict", pick=cast.rng.randrange(5))
     cast.work()
 

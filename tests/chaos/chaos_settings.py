@@ -3,5 +3,5 @@
 from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as PRODUCT
 
-INSTALLED_APPS = [*PRODUCT, "tests.chaos.small_pages.SmallPages"]
+INSTALLED_APPS = [*PRODUCT, "tests.chaos.apps.Chaos"]
 GUARD_RECORDS = 4  # as people_npd.LIMIT

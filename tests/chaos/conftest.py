@@ -39,7 +39,7 @@ class Crew:
     def with_bugs(self) -> Iterator[Callable[[str], object]]:
         """All know the planted bugs meanwhile; what is yielded switches one of them on."""
         self.bug.write_text("")
-        with self.at_work(**{"DJANGO_SETTINGS_MODULE": "tests.chaos.planted_settings", FILE_VARIABLE: str(self.bug)}):
+        with self.at_work(**{FILE_VARIABLE: str(self.bug)}):
             yield self.bug.write_text
 
 

@@ -162,15 +162,19 @@ def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
     cast.do_all("beat", "work")
 
 
-@act(0.5)
+@act(1.5)
 def drill_edited_under_our_hands(cast: Cast) -> None:
-    """Between our read and our write somebody edits the same cell."""
+    """Between our read and our write somebody edits the same cell: our write replaces what nobody here has seen."""
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="a mutation about to go")
     _edit(cast, handle)
     cast.do("let_go")
     cast.work()
+    if cast.rng.random() < 0.5:
+        cast.do_all("deliver", "work")
+        cast.do("resolve", how=cast.deal(("keep_npd", "keep_monday", "merge")), number=cast.token(6), pick=1)
+        cast.work()
 
 
 @act(0.5)

@@ -233,17 +233,14 @@ def _path_door() -> str:
     return f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}/"
 
 
-def replay(stage: Stage, *, renamed: bool = False) -> str | None:
-    """Every webhook that NPD was ever sent comes once more, newest first; `renamed`: under ids of their own."""
+def replay(stage: Stage) -> None:
+    """Every webhook that NPD was ever sent comes once more, newest first."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MAX_TO_REDELIVER])
         bodies = [json.loads(row[0]) for row in cursor.fetchall()]
     session = requests.Session()
-    for number, body in enumerate(bodies):
-        if renamed:
-            body["event"]["triggerUuid"] = f"again-{stage.at}-{number}"
+    for body in bodies:
         answer = session.post(stage.arena.path(_path_door()), json=body, timeout=20)
         if answer.status_code != 200:
             stage.wrong(f"a webhook that came again was answered {answer.status_code}")
     session.close()
-    return None if bodies else SKIPPED

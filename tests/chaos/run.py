@@ -31,7 +31,7 @@ def steps_of(module: ModuleType, *others: str) -> dict[str, Callable[..., str | 
     }
 
 
-STEPS = steps_of(people_npd) | steps_of(people_monday, "run_automations") | steps_of(meddling, "end_faults")
+STEPS = steps_of(people_npd) | steps_of(people_monday, "run_automations") | steps_of(meddling, "end_faults", "replay")
 
 
 @dataclass(frozen=True)

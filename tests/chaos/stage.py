@@ -5,7 +5,7 @@ from typing import Any
 from npd.models import Contact, Organization
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from tests.chaos.arena import Arena
-from tests.chaos.journal import MONDAY, NPD, Journal, Write, essence, text_for
+from tests.chaos.journal import Write, essence, text_for
 
 MODELS: dict[str, type[SyncedModel]] = {"contact": Contact, "organization": Organization}
 ADDRESS = "address_street"
@@ -129,6 +129,3 @@ def event_value(key: str, value: Any) -> str:
 def same(key: str, value: Any, other: Any) -> bool:
     """Whether two values say the same."""
     return essence(key, value) == essence(key, other)
-
-
-__all__ = ["MONDAY", "NPD", "Journal", "Stage", "event_value", "local_value", "remote_value", "same"]

@@ -67,24 +67,6 @@ def someone_is_faster(cast: Cast) -> None:
     cast.work()
 
 
-@act(1.5)
-def edited_under_our_hands(cast: Cast) -> None:
-    """Between our read and our write somebody edits the same cell: our write replaces what nobody here has seen."""
-    handle = cast.someone()
-    key = cast.key_of(handle)
-    cast.do_all("deliver", "work")
-    cast.do("patch", handle=handle, key=key, number=cast.token())
-    cast.do("hold_worker", at=1, only="a mutation about to go")
-    cast.do("edit", handle=handle, key=key, number=cast.token())
-    cast.do("let_go")
-    cast.work()
-    if cast.rng.random() < 0.5:
-        cast.do_all("deliver", "work")
-        how = cast.deal(("keep_npd", "keep_monday", "merge"))
-        cast.do("resolve", how=how, number=cast.token(6), pick=1)
-        cast.work()
-
-
 @act(4)
 def killed(cast: Cast) -> None:
     """A worker is killed between two writes; time may pass before the next looks."""
@@ -101,19 +83,6 @@ def killed(cast: Cast) -> None:
         cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.7:
         cast.do("clock", seconds=200)
-    cast.work()
-
-
-@act(1)
-def poison(cast: Cast) -> None:
-    """A record kills its worker again and again: after its last attempt it is left alone until somebody saves it."""
-    handle = cast.someone()
-    cast.do("work")
-    cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
-    for _ in range(cast.rng.choice((3, 4, 7))):
-        cast.do("kill_worker", at=cast.rng.randint(5, 12))
-        cast.do("clock", seconds=4200)
-    cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.work()
 
 
@@ -176,12 +145,6 @@ def forge(cast: Cast) -> None:
     handle = cast.someone()
     door = cast.deal(("bare", "signed wrong", "wrong token", "path"))
     cast.do("forge", handle=handle, key=cast.key_of(handle), number=cast.token(), door=door)
-
-
-@act(0.7)
-def replay(cast: Cast) -> None:
-    cast.do("replay")
-    cast.work()
 
 
 @act(2)

@@ -11,7 +11,7 @@ from django.core.cache import cache
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import CacheEntry, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
+from sync.models import CacheEntry, Decision, IgnoredItem, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
@@ -83,6 +83,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         *(states.approval(contact, "clear_npd", state, key=state) for state in ("done", "released")),
         Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
+        Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="kept", monday_id="88"),
     ]
 
     def remaining(rows: list[Any]) -> list[Any]:
@@ -92,6 +93,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
     assert remaining(old) == old
     run("sync_prune")
     assert (remaining(needed), remaining(old)) == (needed, [])
+    assert IgnoredItem.objects.get().item_id == "88"  # the item that stayed becomes no new record
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     run("sync_prune")
     assert remaining([lost]) == []

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from conflicts.admin import bulk_resolution
+from conflicts.admin import conflict_acts
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
@@ -52,8 +52,8 @@ def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client,
     question = ask(browser, "keep_monday", *contacts)
     page = text_of(question)
     assert "Use Monday in 5 conflicts?" in page
-    assert "3 records are deleted in NPD" in page
-    assert "2 values in NPD are overwritten" in page
+    assert "Delete 3 contacts in NPD" in page
+    assert "Overwrite 2 values in NPD" in page
     for value in (PHONE.npd, PHONE.monday):
         assert page.count(str(value)) == 2
     html = question.content.decode()
@@ -62,13 +62,13 @@ def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client,
     [button] = re.findall(
         r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', question.content.decode(), re.DOTALL
     )
-    assert " ".join(button.split()) == "Use Monday in 5 conflicts; 3 records are deleted in NPD"
+    assert " ".join(button.split()) == "Use Monday in 5 conflicts; delete 3 contacts in NPD"
     assert "restore them from “Deleted records”" in page
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
     question = ask(browser, "keep_npd", *contacts)
-    assert "3 items are created again on Monday" in text_of(question)
-    assert "2 column values on Monday are overwritten" in text_of(question)
+    assert "Create 3 items again on Monday" in text_of(question)
+    assert "Overwrite 2 values on Monday" in text_of(question)
     assert "npd-button-deletes" not in question.content.decode()
 
 
@@ -102,7 +102,7 @@ def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Cl
 
 
 def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_resolution, "MAX_CONFLICTS", 3)
+    monkeypatch.setattr(conflict_acts, "MAX_PER_REQUEST", 3)
     question = ask(browser, "keep_npd", contacts[4], select_across="1")
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(question)
     confirm(browser, question)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conflicts.reports import FieldConflict
-from conflicts.text_diff import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
 from npd.models import Contact
+from sync.kernel.text_diff import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
 from sync.models import MondayAccount, WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record

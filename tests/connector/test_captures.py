@@ -59,11 +59,6 @@ CAPTURES = (
     ),
     invalid(GRAPHQL_JS, 'Syntax Error: Expected Name, found "}".'),
     invalid(
-        GRAPHQL_JS,
-        'Field "create_item" argument "board_id" of type "ID!" is required, but it was not provided.',
-        code="GRAPHQL_VALIDATION_FAILED",
-    ),
-    invalid(
         GRAPHQL_JS, 'Field "items" of type "[Item]" must have a selection of subfields. Did you mean "items { ... }"?'
     ),
     misfit(GRAPHQL_JS, 'Variable "$item" of required type "ID!" was not provided.'),

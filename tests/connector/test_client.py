@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,21 +62,6 @@ def test_an_answer_carries_request_version_complexity_and_replay(client: MondayC
     answer = client.execute(QUERY, {})
     assert answer.complexity == Complexity(30, 1000, 970, 12)
     assert (answer.request_id, answer.api_version, answer.replayed) == ("req-1", "2026-10", True)
-
-
-def test_errors_of_single_aliases_come_beside_the_data(client: MondayClient) -> None:
-    responses.post(
-        URL,
-        json={
-            "data": {"a": {"id": "1"}, "b": None},
-            "errors": [failed("Item not found", "InvalidItemIdException", ["b"])],
-            "extensions": {"request_id": "req-2"},
-        },
-    )
-    answer = client.execute(MUTATION, {})
-    assert [error.kind for error in answer.errors_of("b")] == [errors.ITEM_NOT_FOUND]
-    assert answer.errors_of("a") == ()
-    assert answer.errors[0].request_id == "req-2"
 
 
 def test_an_error_that_repeats_the_token_says_it_nowhere_and_a_value_stays(client: MondayClient) -> None:
@@ -143,15 +128,7 @@ def test_one_alias_error_leaves_others_unknown(client: MondayClient, status: int
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("22", 22.0),
-        ("1.5", 1.5),
-        ("Wed, 21 Oct 2026 07:28:42 GMT", None),
-        ("²", None),
-        ("", None),
-        ("9" * 400, 86_400.0),
-    ],
+    ("header", "seconds"), [("22", 22.0), ("Wed, 21 Oct 2026 07:28:42 GMT", None), ("²", None), ("9" * 400, 86_400.0)]
 )
 def test_the_wait_is_the_header_s(client: MondayClient, header: str, seconds: float | None) -> None:
     responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
@@ -182,13 +159,7 @@ POLICY = (
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
-    [
-        (POLICY, 5_000_000),
-        ("complexityMinute ; q=7", 7),
-        ('"complexityMinute";q=many', None),
-        ("nonsense, ;;; =", None),
-    ],
+    ("policy", "expected"), [(POLICY, 5_000_000), ("complexityMinute ; q=7", 7), ('"complexityMinute";q=many', None)]
 )
 def test_the_points_of_a_minute_are_read_where_a_header_names_them(
     client: MondayClient, policy: str, expected: int | None
@@ -263,7 +234,6 @@ def test_a_redirect_is_not_followed_with_the_token(client: MondayClient) -> None
         (requests.ReadTimeout("slow"), errors.TIMED_OUT),
         (requests.ConnectionError("reset"), errors.CONNECTION_LOST),
         (requests.exceptions.ChunkedEncodingError("cut"), errors.CONNECTION_LOST),
-        (requests.exceptions.ContentDecodingError("bad gzip"), errors.CONNECTION_LOST),
     ],
 )
 def test_a_transport_fault_tells_if_it_ran(client: MondayClient, fault: Exception, expected: errors.ErrorKind) -> None:
@@ -272,55 +242,24 @@ def test_a_transport_fault_tells_if_it_ran(client: MondayClient, fault: Exceptio
         client.execute(MUTATION, {})
 
 
-Serve = Callable[[Callable[[socket.socket], None]], str]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Serve one connection by a function; returns the address."""
-    threads: list[threading.Thread] = []
-    listeners: list[socket.socket] = []
-
-    def start(handle: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-
-        def run() -> None:
-            with listener.accept()[0] as connection:
-                connection.recv(65_536)
-                handle(connection)
-
-        threads.append(threading.Thread(target=run, daemon=True))
-        threads[-1].start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}/v2"
-
-    yield start
-    for listener in listeners:
-        listener.close()
-    for thread in threads:
-        thread.join(timeout=5)
-
-
-def test_an_answer_that_is_cut_off_still_tells_its_request(serve: Serve) -> None:
-    def cut(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Request-Id: req-8\r\nContent-Length: 500\r\n\r\n{")
-
-    with refusal(errors.CONNECTION_LOST, match="req-8"):
-        MondayClient(serve(cut), TOKEN).execute(MUTATION, {})
-
-
-def test_an_answer_that_trickles_ends_at_the_timeout(serve: Serve) -> None:
+def test_an_answer_that_trickles_ends_at_the_timeout() -> None:
     stopped = threading.Event()
 
-    def trickle(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
-        while not stopped.wait(0.02):
-            connection.sendall(b" ")
+    def trickle(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+            while not stopped.wait(0.02):
+                connection.sendall(b" ")
 
-    client = MondayClient(serve(trickle), TOKEN, timeout=0.2)
-    with refusal(errors.TIMED_OUT):
-        client.execute(MUTATION, {})
-    stopped.set()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,), daemon=True)
+        thread.start()
+        client = MondayClient(f"http://127.0.0.1:{listener.getsockname()[1]}/v2", TOKEN, timeout=0.2)
+        with refusal(errors.TIMED_OUT):
+            client.execute(MUTATION, {})
+        stopped.set()
+        thread.join(timeout=5)
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

@@ -100,10 +100,8 @@ def test_a_divided_address_reads_the_same(current: dict[str, str | None], remote
         # A flat was put in and the zip code taken out: as many pieces as before, each in the wrong place.
         (("12 Main St", "Springfield", "IL", "62701", "USA"), "12 Main St, Apt 4, Springfield, IL, USA"),
         (("12 Main St", "Springfield", "", "62701", ""), "12 Main St, Apt 4, Springfield"),
-        (("12 Main St", "Springfield", "", "62701", ""), "12 Main St, 62701, Springfield"),
         (("Pier", "Bath", "Maine", "", "USA"), "Old Pier, Rear, BATH, U.S.A."),
         (("12 Main St", "Springfield", "IL", "62701", "USA"), "PO Box 9, 12 Elm St, Boston, 02101, USA"),
-        (("", "", "", "", ""), "12 Main St, Apt 4, Springfield, IL, USA"),
         (("", "", "", "", ""), "12 Main St, 62701 Springfield, IL, 1, USA"),
         (("12 Main St", "New York", "New York", "10001", ""), "12 Main St, New York, 10001"),
     ],
@@ -126,7 +124,6 @@ def test_an_address_whose_parts_have_slipped_is_asked_about(before: tuple[str, .
             "1 Broadway, New York, New York, 10001",
             ("1 Broadway", "New York", "New York", "10001", ""),
         ),
-        (("12 Main St, Apt 4", "Bonn", "", "", ""), "12 Main St, Bonn", ("12 Main St", "Bonn", "", "", "")),
         (("", "Paris 7", "", "", ""), "Paris 8", ("", "Paris 8", "", "", "")),
         (("1 Pier", "Norfolk", "", "TBD", ""), "1 Pier, Norfolk, 23511", ("1 Pier", "Norfolk", "", "23511", "")),
     ],

@@ -31,31 +31,19 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
     ("name", "value", "sent"),
     [
         ("link", "example.org/x", {"url": "https://example.org/x", "text": "https://example.org/x"}),
-        ("link", "http://Example.org", {"url": "http://Example.org", "text": "http://Example.org"}),
-        ("link", "localhost:8000/x", {"url": "https://localhost:8000/x", "text": "https://localhost:8000/x"}),
-        ("text", " abc ", "abc"),
         ("long_text", "a\r\nb", {"text": "a\nb"}),
-        ("name", "Ada", "Ada"),
         ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
         ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
         ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
-        ("phone", "0044 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
         ("phone", "202-555-0169 x12", {"phone": "+12025550169 ext. 12", "countryShortName": "US"}),
-        ("status", "Done", {"label": "Done"}),
         ("status", " Working on it", {"label": "Working  on it"}),
         ("status", "2024", {"index": "7"}),
         ("status", "Brand new", {"label": "Brand new"}),
         ("dropdown", ["Navy", "Army", "Navy"], {"labels": ["Navy", "Army"]}),
-        ("dropdown", "Navy", {"labels": ["Navy"]}),
         ("dropdown", ["Smith, Sons", "Navy"], {"ids": ["2", "1"]}),
-        ("date", "2026-01-31", {"date": "2026-01-31"}),
-        ("numbers", " 007.50 ", "7.5"),
         ("numbers", "0", "0"),
-        ("checkbox", True, {"checked": "true"}),
         ("checkbox", False, None),
-        ("relation", ACME, {"item_ids": ["44"]}),
         ("relation_name", {"id": "u-2", "item": None, "name": " Zoë  Ltd"}, "Zoë Ltd"),
-        ("list_text", ["ACME", "Ajax Ltd"], "ACME, Ajax Ltd"),
         ("list_text", "ACME\nAjax Ltd,", "ACME, Ajax Ltd"),
     ],
 )
@@ -70,7 +58,6 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
     [
         ("numbers", "4.50", "4.5"),
         ("numbers", "1e3", "1000"),
-        ("status", "Done ", "Done"),
         ("dropdown", ["b", "a", "b"], ["a", "b"]),
         ("list_text", "a, b", ["b", "a"]),
         ("checkbox", None, False),
@@ -86,7 +73,6 @@ def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -
     ("name", "first", "second"),
     [
         ("numbers", "4.50", "4.51"),
-        ("numbers", "10", "1"),
         ("name", "ann lee", "Ann Lee"),
         ("status", "done", "Done"),
         ("dropdown", "a, b", ["a", "b"]),
@@ -97,22 +83,20 @@ def test_values_that_say_different_things_are_not_equal(name: str, first: Any, s
     assert convert.canonical_local({"field": first}) != convert.canonical_local({"field": second})
 
 
+LABELLED, STARRED = {"url": "https://a.test", "text": "Shop"}, {"date": "2026-01-31", "icon": "star"}
+
+
 @pytest.mark.parametrize(
     ("name", "existing", "value", "sent"),
     [
-        (
-            "link",
-            {"url": "https://a.test", "text": "Shop"},
-            "https://b.test",
-            {"url": "https://b.test", "text": "Shop"},
-        ),
+        ("link", LABELLED, "https://b.test", LABELLED | {"url": "https://b.test"}),
         (
             "link",
             {"url": "http://a.de", "text": "http://A.de/"},
-            "http://b.de",
-            {"url": "http://b.de", "text": "http://b.de"},
+            "b.de",
+            dict.fromkeys(("url", "text"), "https://b.de"),
         ),
-        ("date", {"date": "2026-01-31", "icon": "star"}, "2026-02-01", {"date": "2026-02-01", "icon": "star"}),
+        ("date", STARRED, "2026-02-01", STARRED | {"date": "2026-02-01"}),
     ],
 )
 def test_unknown_parts_go_back_as_they_were_read(name: str, existing: Any, value: Any, sent: Any) -> None:
@@ -148,21 +132,17 @@ def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any,
     ("name", "value", "words"),
     [
         ("link", "nowhere", "inventory url: “nowhere” is not a web address"),
-        ("link", "https://", "is not a web address"),
         ("status", "x" * 31, "31 characters; a status label on Monday holds 30"),
         ("status", "2025", "Monday reads “2025” as an index"),
         ("dropdown", ["Smith, Jones"], "“Smith, Jones” holds a comma"),
         ("dropdown", ["Smith, Sons", "Army"], "add “Army” to the column first"),
-        ("date", "next week", "“next week” is not a day"),
         ("date", "2026-02-30", "“2026-02-30” is not a day"),
         ("numbers", "about 5", "“about 5” is not a number"),
         ("numbers", "1e309", "too large"),
-        ("list_text", ["Smith, Jones"], "“Smith, Jones” holds a comma"),
         ("long_text", "x" * 2431, "2,431 characters; a long text on Monday holds 2,000"),
         ("name", "x" * 256, "256 characters; an item's name on Monday holds 255"),
         ("text", "é" * 40_000, "80,000 bytes; a Monday item holds 65,536"),
         ("list_text", ["x" * 70_000], "70,000 bytes"),
-        ("relation_name", {"name": "x" * 70_000}, "70,000 bytes"),
     ],
 )
 def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any, words: str) -> None:
@@ -172,21 +152,15 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
     assert words in reason
 
 
+FULL_STATUS = ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]})
+ONE_LABEL = ConverterOptions(column_settings={"labels": [], "limit_select": True, "label_limit_count": 1})
+
+
 @pytest.mark.parametrize(
     ("name", "options", "value", "words"),
     [
-        (
-            "status",
-            ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]}),
-            "More",
-            "its 40 labels already",
-        ),
-        (
-            "dropdown",
-            ConverterOptions(column_settings={"labels": [], "limit_select": True, "label_limit_count": 1}),
-            ["a", "b"],
-            "2 labels; the column on Monday takes 1",
-        ),
+        ("status", FULL_STATUS, "More", "its 40 labels already"),
+        ("dropdown", ONE_LABEL, ["a", "b"], "2 labels; the column on Monday takes 1"),
     ],
 )
 def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptions, value: Any, words: str) -> None:
@@ -202,10 +176,8 @@ def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptio
         ("board_relation", Reading("c", "board_relation", value=None), "which items"),
         ("numbers", Reading("c", "numbers", value={"number": 4}), "form"),
         ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "form"),
-        ("dropdown", Reading("c", "dropdown", value={"ids": [3]}, extra={"values": []}), "label 3"),
         ("numbers", Reading("c", "numbers", text="42"), "without the value"),
         ("date", Reading("c", "date", text="2026-01-31"), "without the value"),
-        ("email", Reading("c", "email", text="ada@npd.test"), "without the value"),
         ("link", Reading("c", "link", text="NPD - https://npd.test"), "without the value"),
     ],
 )
@@ -262,12 +234,6 @@ def test_a_field_of_one_takes_no_two_labels() -> None:
     assert convert.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
 
 
-def test_a_long_text_that_is_no_link_is_told_at_once() -> None:
-    text = "a." * 30_000 + " b"
-    assert "is not a web address" in (make_converter("link").rejection_reason({"inventory_url": text}) or "")
-    assert make_converter("link").canonical_local({"inventory_url": text}) == text
-
-
 def test_a_relation_waits_for_the_related_record_s_item() -> None:
     convert = make_converter("relation")
     with pytest.raises(UnknownValue, match="organization: ACME has no item on its board yet"):
@@ -312,7 +278,6 @@ def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None
     ("name", "text", "words"),
     [
         ("email", "nobody", "name@example.org"),
-        ("email", "a@b", "name@example.org"),
         ("phone", "call me", "not a phone number"),
         ("name", "  ", "empty"),
         ("link", "nowhere", "https://example.org"),
@@ -330,7 +295,6 @@ def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: 
     ("name", "text", "current", "taken"),
     [
         ("checkbox", "Yes", False, True),
-        ("checkbox", "", True, False),
         ("numbers", "1e2", None, "100"),
         ("dropdown", "Navy, Army", [], ["Navy", "Army"]),
         ("dropdown", "Navy", "", "Navy"),
@@ -345,13 +309,9 @@ def test_a_typed_value_is_taken_in_the_form_of_the_field(name: str, text: str, c
 @pytest.mark.parametrize(
     ("name", "value", "column_type", "expected"),
     [
-        ("status", {"label": None, "post_id": None}, "color", None),
         ("dropdown", {"chosenValues": [{"id": 1, "name": "b"}, {"id": 2, "name": "a"}]}, "dropdown", ("a", "b")),
         ("numbers", {"value": 0}, "numeric", "0"),
-        ("numbers", {}, "numeric", None),
-        ("checkbox", {"checked": "false"}, "boolean", None),
         ("relation", {"linkedPulseIds": []}, "board-relation", None),
-        ("list_text", {"value": "b, a"}, "text", ("a", "b")),
         ("relation_name", {"text": "ACME"}, "long-text", "ACME"),
     ],
 )
@@ -367,11 +327,9 @@ def test_a_webhook_s_value_is_read_in_rare_forms_too(name: str, value: Any, colu
         ("dropdown", {"ids": [9]}, "dropdown"),
         ("date", "31 Jan", "date"),
         ("numbers", {"value": 0.12345678901234568}, "numeric"),
-        ("numbers", {"value": 12345678901234567}, "numeric"),
         ("numbers", {"value": True}, "numeric"),
         ("link", "Shop", "link"),
         ("relation", {"linkedPulseIds": [{"linkedPulseId": 1}, {"linkedPulseId": 2}]}, "board-relation"),
-        ("relation", {"linkedPulseIds": [{}]}, "board-relation"),
     ],
 )
 def test_an_undecodable_webhook_value_is_unknown_and_not_empty(name: str, value: Any, column_type: str) -> None:

@@ -55,16 +55,13 @@ def test_an_error_becomes_the_kind_that_its_code_and_the_rest_of_it_tell(body: A
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (302, errors.WRONG_ADDRESS),
         (400, errors.DOCUMENT_REJECTED),
         (401, errors.NOT_AUTHENTICATED),
         (403, errors.PERMISSION_MISSING),
         (404, errors.WRONG_ADDRESS),
         (409, errors.STILL_RUNNING),
         (413, errors.TOO_COMPLEX),
-        (423, errors.BOARD_LOCKED),
         (429, errors.LIMIT_REACHED),
-        (500, errors.SERVER_FAILED),
         (504, errors.SERVER_FAILED),
     ],
 )

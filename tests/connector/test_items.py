@@ -11,7 +11,7 @@ from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import translate_error
 from sync.monday.graphql import Answer
-from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items, prepare_creates
+from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_written_items, prepare_creates
 from tests.connector.bodies import COLUMN_IDS, Replying, column, failed, item
 from tests.support.refusals import refusal
 
@@ -129,18 +129,6 @@ def test_a_list_that_failed_inside_a_part_is_raised(board: Any, path: list[str |
 def test_a_search_on_a_board_that_isn_t_answered_is_not_nothing_found() -> None:
     with refusal(errors.UNREADABLE_ANSWER):
         parse_batch(_answer({"by_match": []}), COLUMN_IDS)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"first": [{"items_page": {"cursor": "more", "items": [item()]}}]},
-        {"page": {"cursor": "more", "items": [item()]}},
-    ],
-)
-def test_a_page_gives_its_items_and_the_next_cursor(data: dict[str, Any]) -> None:
-    page, cursor = parse_page(_answer(data), COLUMN_IDS)
-    assert ([item.id for item in page], cursor) == (["11"], "more")
 
 
 def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> None:

@@ -1,182 +1,149 @@
 """Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sync.monday import errors
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BoardSetup, ColumnSpec
-from sync.monday.connector import MondayConnector
-from sync.monday.errors import translate_error
+from sync.monday.board_items import ColumnSpec, parse_column
+from sync.monday.client import MondayClient
+from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.graphql import Answer
-from tests.connector.fake_account import FakeAccount
+from tests.connector.bodies import Replying
+from tests.support.in_process import answering, keeping
 from tests.support.refusals import refusal
-
-
-def _ids(board_setup: BoardSetup) -> dict[str, str]:
-    return {key: column.id for key, column in board_setup.columns.items()}
-
+from tests.support.sandbox import Sandbox
 
 COLUMNS = [ColumnSpec("email", "Email", "email", "npd_email"), ColumnSpec("notes", "Notes", "long_text", "npd_notes")]
-URL = "https://npd.test/webhooks/monday/secret-part/"
+URL = "http://npd.test/webhooks/monday/secret-part/"
+LIMITED = {"limit": "field", "retry_in": 15}
 
 
 @pytest.fixture
-def account() -> FakeAccount:
-    """An account with board 7, which has a name column and one group that takes items."""
-    account = FakeAccount()
-    account.add_board("7")
-    return account
+def monday(sandbox: Sandbox) -> Iterator[MondayConnector]:
+    with answering(URL, keeping([])):
+        yield MondayConnector(MondayClient(sandbox.api_url, sandbox.token))
 
 
-def _ensure(account: FakeAccount, *more: ColumnSpec) -> BoardSetup:
-    return MondayConnector(account).ensure_columns("7", "Contacts", [*more, *COLUMNS])
+def mutations(sandbox: Sandbox) -> int:
+    return sum(call["kind"] == "mutation" for call in sandbox.calls())
 
 
-def _column(column_id: str, title: str, kind: str, settings: object = None, **more: object) -> dict[str, object]:
-    return {"id": column_id, "title": title, "type": kind, "archived": False, "settings": settings} | more
-
-
-def test_columns_that_a_person_made_are_adopted_by_title_and_type(account: FakeAccount) -> None:
-    account.add_board("7", _column("email_x", " EMAIL ", "email"))
-    setup = _ensure(account)
-    assert (_ids(setup)["email"], len(setup.adopted), len(setup.created)) == ("email_x", 1, 1)
-
-
-def test_the_preferred_id_goes_before_the_title(account: FakeAccount) -> None:
-    account.add_board("7", _column("email_x", "Email", "email"), _column("npd_email", "Renamed", "email"))
-    assert _ids(_ensure(account))["email"] == "npd_email"
+def hooks_of(sandbox: Sandbox) -> list[str]:
+    return sorted(hook["event"] for hook in sandbox.control("webhooks", "GET")["webhooks"])
 
 
 @pytest.mark.parametrize(
-    "column", [_column("npd_email", "Email", "text"), _column("npd_email", "Email", "email", archived=True)]
+    ("columns", "expected"),
+    [
+        ([("email_x", " EMAIL ", "email")], "email_x"),
+        ([("email_x", "Email", "email"), ("npd_email", "Renamed", "email")], "npd_email"),
+        ([("email_x", "Email", "text")], "npd_email"),
+    ],
 )
-def test_a_column_of_another_type_or_archived_is_not_adopted(account: FakeAccount, column: dict[str, object]) -> None:
-    account.add_board("7", column)
-    account.used_column_ids = {"npd_email"}
-    assert _ids(_ensure(account))["email"] != "npd_email"
+def test_a_column_is_adopted_by_its_id_or_else_by_its_title_where_its_type_fits(
+    sandbox: Sandbox, monday: MondayConnector, columns: list[tuple[str, str, str]], expected: str
+) -> None:
+    setup = monday.ensure_columns(sandbox.add_board("Ours", *columns), "Contacts", COLUMNS)
+    assert setup.columns["email"].id == expected
+    assert len(setup.adopted) + len(setup.created) == len(COLUMNS)
 
 
-def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -> None:
-    account.add_board("7", _column("email_x", "Email", "email"))
-    columns = _ids(_ensure(account, ColumnSpec("other", "Email", "email")))
-    assert columns["other"] != columns["email"]
+def test_two_needed_columns_are_never_given_the_same_one(sandbox: Sandbox, monday: MondayConnector) -> None:
+    board = sandbox.add_board("Ours", ("email_x", "Email", "email"))
+    columns = monday.ensure_columns(board, "Contacts", [ColumnSpec("other", "Email", "email"), *COLUMNS]).columns
+    assert columns["other"].id != columns["email"].id
+
+
+def test_a_deleted_column_is_not_adopted_and_one_with_another_id_is_made(
+    sandbox: Sandbox, monday: MondayConnector
+) -> None:
+    board = sandbox.add_board("Ours", ("npd_email", "Email", "email"))
+    sandbox.delete_column(board, "npd_email")
+    assert monday.ensure_columns(board, "Contacts", COLUMNS).columns["email"].id != "npd_email"
+
+
+@pytest.mark.parametrize("fault", [{"status": 401}, {"partial": {"every": 1, "code": "UserUnauthorizedException"}}])
+def test_only_a_refused_id_is_tried_again_without_it(
+    sandbox: Sandbox, monday: MondayConnector, fault: dict[str, Any]
+) -> None:
+    board = sandbox.add_board("Ours")
+    sandbox.faults(fault | {"on": "create_column"})
+    with pytest.raises(errors.MondayError):
+        monday.ensure_columns(board, "Contacts", COLUMNS)
+    assert [column["type"] for column in sandbox.boards()[0]["columns"]] == ["name"]
 
 
 @pytest.mark.parametrize("state", ["archived", "deleted", None])
-def test_a_board_that_is_gone_is_never_replaced(account: FakeAccount, state: str | None) -> None:
-    account.boards.clear()
+def test_a_board_that_is_gone_is_never_replaced(sandbox: Sandbox, monday: MondayConnector, state: str | None) -> None:
+    board = sandbox.add_board("Ours")
     if state:
-        account.add_board("7", state=state)
+        sandbox.control("boards", board_id=board, state=state)
+    before = mutations(sandbox)
     with refusal(errors.BOARD_NOT_FOUND):
-        _ensure(account)
-    assert account.writes == []
+        monday.ensure_columns(board if state else "4711", "Contacts", COLUMNS)
+    assert mutations(sandbox) == before
 
 
-@pytest.mark.parametrize("error", [errors.NOT_AUTHENTICATED, errors.UNREACHABLE, errors.BOARD_FORBIDDEN])
-def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error: errors.ErrorKind) -> None:
-    account.failing["create_column"] = errors.MondayError(error, "no")
-    with refusal(error):
-        _ensure(account)
-    assert account.calls == 2
-
-
-def test_a_lost_answer_of_a_board_makes_it_once(account: FakeAccount) -> None:
-    account.lost_answers = {"create_board"}
+def test_a_lost_answer_makes_a_board_or_a_webhook_once(sandbox: Sandbox, monday: MondayConnector) -> None:
+    sandbox.faults(*({"timeout": "after", "on": name} for name in ("create_board", "create_webhook")))
     stored: list[str] = []
-    assert [MondayConnector(account).create_board("Contacts", stored.append).id] == stored
-    assert account.writes == ["board"]
+    board = monday.create_board("Contacts", stored.append)
+    monday.ensure_webhooks(board.id, URL, {}, lambda hooks: None)
+    assert [board["id"] for board in sandbox.boards()] == stored == [board.id]
+    assert hooks_of(sandbox) == sorted(WEBHOOK_EVENTS)
 
 
-def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
-    account.lost_answers = {"create_webhook"}
-    account.ensure_webhooks(URL)
-    assert len(account.hooks) == len(WEBHOOK_EVENTS)
+def test_a_relation_is_adopted_where_it_leads_to_the_right_board(sandbox: Sandbox, monday: MondayConnector) -> None:
+    firms, board = sandbox.add_board("Firms"), sandbox.add_board("Ours")
+    sandbox.add_column(board, "elsewhere", "Organization", "board_relation", boardIds=[int(board)])
+    spec = ColumnSpec("org", "Organization", "board_relation", "org", target_board=firms)
+    assert monday.ensure_columns(board, "Contacts", [spec]).columns["org"].id == "org"
+    sandbox.add_column(firms, "right", "Organization", "board_relation", boardIds=[int(board), int(firms)])
+    assert monday.ensure_columns(firms, "Contacts", [spec]).columns["org"].id == "right"
+    as_text = {"id": "r", "type": "board_relation", "settings": '{"boardIds": ["9"]}'}
+    assert parse_column(as_text).target_boards == {"9"}
 
 
-RELATION = ColumnSpec("org", "Organization", "board_relation", "org", target_board="9")
-
-
-@pytest.mark.parametrize("settings", [{"boardIds": [9, 8]}, '{"boardIds": ["9"]}'])
-def test_a_relation_to_the_right_board_is_adopted_in_both_forms(account: FakeAccount, settings: object) -> None:
-    account.add_board("7", _column("r", "Organization", "board_relation", settings))
-    assert _ensure(account, RELATION).columns["org"].id == "r"
-
-
-@pytest.mark.parametrize("settings", [{"boardIds": [8]}, {}, None, "rubbish"])
-def test_a_relation_to_another_board_is_left(account: FakeAccount, settings: object) -> None:
-    account.add_board("7", _column("r", "Organization", "board_relation", settings))
-    assert _ensure(account, RELATION).columns["org"].id != "r"
-
-
-def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:
-    hooks, words = account.ensure_webhooks(URL)
-    assert "secret-part" not in repr((hooks, words))
-
-
-def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) -> None:
-    counts: list[int] = []
-    account.ensure_webhooks(URL, store=lambda hooks: counts.append(len(hooks)))
-    assert counts == [*range(1, len(WEBHOOK_EVENTS) + 1), len(WEBHOOK_EVENTS)]
-
-
-def test_an_address_that_monday_does_not_reach_is_told_with_the_webhooks_that_stand(account: FakeAccount) -> None:
-    account.unreachable_events = {WEBHOOK_EVENTS[2]}
-    events: list[list[str]] = []
-    with refusal(errors.WEBHOOKS_INCOMPLETE, match="could not reach"):
-        account.ensure_webhooks(URL, store=lambda hooks: events.append([hook["event"] for hook in hooks.values()]))
-    assert events[-1] == [*WEBHOOK_EVENTS[:2]]
-
-
-class Partly(FakeAccount):
-    """Answers the read of a board with one of its parts left out, beside an error or without one."""
-
-    def __init__(self, part: str, failure: dict[str, object] | None) -> None:
-        super().__init__()
-        self.part, self.failure = part, failure
-
-    def execute(self, document: str, variables: Mapping[str, Any], **more: Any) -> Answer:
-        answer = super().execute(document, variables, **more)
-        if not document.startswith("query Boards") or not answer.data or not answer.data["boards"]:
-            return answer
-        boards = [board | {self.part: None} for board in answer.data["boards"]]
-        failures = (translate_error(self.failure),) if self.failure else ()
-        return Answer({"boards": boards}, errors=failures)
+def test_each_webhook_is_handed_over_as_soon_as_it_stands(sandbox: Sandbox, monday: MondayConnector) -> None:
+    board = sandbox.add_board("Ours")
+    refused = {"partial": {"every": 1, "code": "UserUnauthorizedException"}, "on": "create_webhook", "skip": 2}
+    sandbox.faults(refused)
+    stored: list[Hooks] = []
+    with refusal(errors.WEBHOOKS_INCOMPLETE):
+        monday.ensure_webhooks(board, URL, {}, stored.append)
+    assert [len(hooks) for hooks in stored] == [1, 2, 2]
+    monday.ensure_webhooks(board, URL, stored[-1], stored.append)
+    assert hooks_of(sandbox) == sorted(WEBHOOK_EVENTS)
 
 
 @pytest.mark.parametrize("part", ["columns", "groups"])
-@pytest.mark.parametrize("is_told", [True, False])
-def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, is_told: bool) -> None:
-    failure = {
-        "message": "Too many requests",
-        "path": ["boards", 0, part],
-        "extensions": {"code": "FIELD_LIMIT_EXCEEDED", "retry_in_seconds": 15},
-    }
-    account = Partly(part, failure if is_told else None)
-    account.add_board("7", _column("npd_email", "Email", "email"))
-    with refusal(errors.LIMIT_REACHED if is_told else errors.UNREADABLE_ANSWER):
-        _ensure(account)
-    assert account.writes == []
-
-
-def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:
-    hooks, _ = account.ensure_webhooks(URL)
-    failure = {"message": "Too many requests", "path": ["webhooks", 0], "extensions": {"code": "FIELD_LIMIT_EXCEEDED"}}
-    original = account._plays
-
-    def plays() -> dict[str, Callable[[Mapping[str, Any]], Answer]]:
-        rows: list[object] = [None, *list(account.hooks.values())[1:]]
-        return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(translate_error(failure),))}
-
-    account._plays = plays  # type: ignore[method-assign]
+def test_columns_and_groups_that_monday_left_out_are_not_made_again(
+    sandbox: Sandbox, monday: MondayConnector, part: str
+) -> None:
+    board = sandbox.add_board("Ours", ("npd_email", "Email", "email"))
+    before = mutations(sandbox)
+    sandbox.faults(LIMITED | {"on": part})
     with refusal(errors.LIMIT_REACHED):
-        account.ensure_webhooks(URL, hooks)
-    assert len(account.hooks) == len(WEBHOOK_EVENTS)
+        monday.ensure_columns(board, "Contacts", COLUMNS)
+    assert mutations(sandbox) == before
+    node = {"id": "7", "name": "Ours", "state": "active", "columns": [], "groups": [], part: None}
+    with refusal(errors.UNREADABLE_ANSWER):
+        MondayConnector(Replying(Answer({"boards": [node]}))).ensure_columns("7", "Contacts", COLUMNS)
 
 
-def test_an_address_longer_than_monday_takes_is_refused_before_any_call(account: FakeAccount) -> None:
+def test_webhooks_that_monday_left_out_are_not_made_again(sandbox: Sandbox, monday: MondayConnector) -> None:
+    board = sandbox.add_board("Ours")
+    stored: list[Hooks] = []
+    monday.ensure_webhooks(board, URL, {}, stored.append)
+    sandbox.faults(LIMITED | {"on": "webhooks"})
+    with refusal(errors.LIMIT_REACHED):
+        monday.ensure_webhooks(board, URL, stored[-1], stored.append)
+    assert hooks_of(sandbox) == sorted(WEBHOOK_EVENTS)
+
+
+def test_an_address_longer_than_monday_takes_is_refused_before_any_call() -> None:
     with pytest.raises(ValueError, match="255"):
-        account.ensure_webhooks("https://npd.test/" + "x" * 255)
-    assert account.calls == 0
+        MondayConnector(Replying()).ensure_webhooks("7", "https://npd.test/" + "x" * 255, {}, lambda hooks: None)

@@ -8,10 +8,9 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
-from sync.reconcile.calls import Verdict, Write, WriteAnswer
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.record_writes import after_answer, ending_after, write_of
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, WriteAnswer
+from sync.reconcile.record_writes import Write, after_answer, write_of
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
@@ -67,7 +66,7 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     ],
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
-    assert ending_after(WriteAnswer(verdict)).outcome is outcome
+    assert WriteAnswer(verdict).ending.outcome is outcome
     plan = after_answer(plan_of_ann(), WriteAnswer(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")

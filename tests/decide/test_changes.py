@@ -9,10 +9,9 @@ import pytest
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.calls import NOTHING_SENT, Verdict, WriteAnswer
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import Outcome, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import NOTHING_SENT, Outcome, RecordPlan, RemovedItem, Verdict, WriteAnswer
 from tests.decide.builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 

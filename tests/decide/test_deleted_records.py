@@ -9,7 +9,6 @@ from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedReco
 from sync.kernel.messages import TombstoneReason
 from sync.models import IntentState
 from sync.monday.board_items import Item
-from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
@@ -25,7 +24,7 @@ from sync.reconcile.deleted_records import (
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import DeletedPlan, Outcome
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, Verdict, WriteAnswer
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,

@@ -12,10 +12,19 @@ from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
-from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
-from sync.reconcile.pass_plan import OPEN, AnswerKind, ItemAct, ItemPlan, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import (
+    OPEN,
+    AnswerKind,
+    ItemAct,
+    ItemPlan,
+    Outcome,
+    Plan,
+    RecordPlan,
+    Verdict,
+    WriteAnswer,
+)
 from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")

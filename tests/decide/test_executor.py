@@ -27,7 +27,8 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.calls import FieldWrite, Verdict, Write
+from sync.reconcile.pass_plan import Verdict
+from sync.reconcile.record_writes import FieldWrite, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError

@@ -214,6 +214,7 @@ DELETED = uuid.UUID(int=1)
         (tombstone(monday_id="6", state=TombstoneState.ARCHIVED), ENDED, True, TombstoneState.WAITING),
         (tombstone(monday_id="7", state=TombstoneState.ARCHIVED, settled_at=NOW), WAITS, False, None),
         (tombstone(monday_id="7", state=TombstoneState.KEPT), ENDED, False, None),
+        (tombstone(monday_id="7", entity_type="organization"), ENDED, False, None),
     ],
     ids=[
         "the first item's pass decides",
@@ -222,6 +223,7 @@ DELETED = uuid.UUID(int=1)
         "its first item has left the board",
         "just archived: a stale read",
         "it stays on the board",
+        "it was another type's, and was moved here",
     ],
 )
 def test_an_item_with_a_deleted_records_npd_id_makes_no_record(

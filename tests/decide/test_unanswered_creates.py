@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.models import Intent
 from sync.monday import errors
 from sync.monday.board_items import Item, WriteResult
-from sync.reconcile.unanswered_writes import (
+from sync.reconcile.unanswered_creates import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,
     Fate,

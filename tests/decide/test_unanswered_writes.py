@@ -9,9 +9,14 @@ from sync.models import Intent, IntentState, WebhookEvent
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import Reading
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_bases import AS_SENT, is_stale
+from sync.reconcile.field_bases import (
+    AS_SENT,
+    bases_of_creates,
+    bases_of_late_writes,
+    is_stale,
+    with_bases_of_our_writes,
+)
 from sync.reconcile.pass_plan import Outcome, RecordPlan
-from sync.reconcile.unanswered_writes import bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,

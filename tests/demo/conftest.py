@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from io import StringIO
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.core.management import call_command
 from config.embedded.launcher import NEW_ITEM_WAIT
 from tests.support import rows
 from tests.support.child import Child
+from tests.support.in_process import Hooks
 from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.site import sandbox_process
@@ -38,11 +38,7 @@ class Played:
 
 @pytest.fixture(scope="module")
 def played(
-    running_sandbox: list[Child],
-    hooks: ThreadingHTTPServer,
-    prepared: Prepared,
-    django_db_setup: None,
-    django_db_blocker: Any,
+    running_sandbox: list[Child], hooks: Hooks, prepared: Prepared, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[Played]:
     """`manage.py demo` on an empty database and an empty sandbox; both are empty again afterwards."""
     if not running_sandbox or running_sandbox[0].ended is not None:
@@ -75,8 +71,8 @@ def spoiled(played: Played, db: None) -> Iterator[Played]:
     played.sandbox.faults(*played.faults)
 
 
-def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, hooks: ThreadingHTTPServer) -> None:
+def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, hooks: Hooks) -> None:
     patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
     patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(NEW_ITEM_WAIT))
-    patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{hooks.server_address[1]}")
+    patch.setattr(settings, "SITE_URL", hooks.url)
     patch.setenv("ADMIN_PASSWORD", PASSWORD)

@@ -14,7 +14,7 @@ from conflicts.models import SyncConflict
 from npd.management.commands.demo import demo_people
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
-from sync.models import BoardLink, Intent, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, Intent, SyncQueue
 from sync.outbox import enqueue_unmatched
 from sync.queue import retry_all
 from sync.state import record_view
@@ -49,25 +49,6 @@ def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that
     looks = [call for call in played.calls if call["operation"] == "Look"]
     # A pass links a hundred, the next one compares them; and a few for the things to try.
     assert 12 <= len(looks) <= 12 + 20
-
-
-def test_a_conflict_waits_in_both_fields_that_were_changed_on_both_sides(played: Played) -> None:
-    conflict = SyncConflict.objects.get(resolved_at=None)
-    assert conflict.entity_id == demo_people()["conflict"]
-    assert sorted(conflict.conflict_fields) == ["phone", "role_title"]
-    assert conflict.npd_data["role_title"] == "Director of Purchasing"
-    assert conflict.monday_data["role_title"] == "Head of Procurement"
-    assert conflict.base_data["role_title"]
-
-
-def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> None:
-    strangers = [item for item in items(played, "contact") if not item["values"]["npd_id"]]
-    assert [item["name"] for item in strangers] == [STRANGER]
-    assert strangers[0]["values"]["email"] == ""
-    listed = UnmatchedItem.objects.get(item_id=strangers[0]["id"], ignored_at=None)
-    assert listed.name == STRANGER
-    assert "email" in listed.reason_sentence
-    assert listed.values["notes"] == "Wrote no email down."
 
 
 def test_a_second_run_changes_nothing(played: Played) -> None:

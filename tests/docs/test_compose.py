@@ -16,7 +16,6 @@ from tests.support.servers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
-STAYING = (*OURS, "caddy", "postgres", "redis")
 SET_HERE = {
     "DATABASE_URL": "the database of this file",
     "REDIS_URL": "the broker of this file",
@@ -64,19 +63,6 @@ def test_all_of_dotenv_reaches_the_containers_but_what_this_file_sets(compose: d
     assert not HANDED_OVER & set(service["environment"])
 
 
-@pytest.mark.parametrize("name", STAYING)
-def test_every_service_that_stays_is_checked_limited_and_started_again(compose: dict[str, Any], name: str) -> None:
-    service = compose["services"][name]
-    assert service["restart"] == "unless-stopped"
-    # Of worker and beat /readyz tells; the sandbox is checked by its own image.
-    assert name in ("worker", "beat", "sandbox") or service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
-    assert service["read_only"]
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert {"mem_limit", "cpus", "pids_limit"} <= set(service)
-    assert {"max-size", "max-file"} <= set(service["logging"]["options"])
-
-
 def test_nothing_is_published_but_the_proxy_and_the_sandbox_on_this_machine(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert ports.pop("caddy") == ["80:80", "443:443"]
@@ -98,14 +84,6 @@ def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict
     """It ends after the call in the air; see docs/decisions/0003-one-worker-per-board.md."""
     grace_period = seconds(compose["services"]["worker"]["stop_grace_period"])
     assert settings.MONDAY_TIMEOUT_SECONDS + 10 < grace_period < 300
-
-
-def test_the_images_run_as_nobody_special() -> None:
-    for name in ("runtime", "sandbox", "app"):
-        users = [words[1] for words in stages()[name] if words[0] == "USER"]
-        # By number, which runAsNonRoot can judge; a stage without one has its base's.
-        assert users[-1:] in ([], ["10001:10001"])
-    assert list(stages())[-1] == "app"
 
 
 def test_the_product_image_holds_what_the_program_is_made_of_and_nothing_to_play_with() -> None:

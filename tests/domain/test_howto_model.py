@@ -3,13 +3,13 @@
 import re
 import sys
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.db import connection
 
+from tests.support.in_process import Hooks
 from tests.support.sandbox import Sandbox
 from tests.support.servers import ROOT, ran
 from tests.support.site import child_environment
@@ -35,9 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture
-def environment(
-    tmp_path: Path, running_sandbox: object, sandbox: Sandbox, hooks: ThreadingHTTPServer
-) -> Iterator[dict[str, str]]:
+def environment(tmp_path: Path, running_sandbox: object, sandbox: Sandbox, hooks: Hooks) -> Iterator[dict[str, str]]:
     """Of a process whose installation has projects, on a database of its own."""
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects/__init__.py").touch()
@@ -54,7 +52,7 @@ def environment(
             "DJANGO_SETTINGS_MODULE": "with_projects",
             "PYTHONPATH": f"{tmp_path}:{ROOT}",
             "MONDAY_API_URL": sandbox.api_url,
-            "SITE_URL": f"http://127.0.0.1:{hooks.server_address[1]}",
+            "SITE_URL": hooks.url,
         }
     finally:
         with connection.cursor() as cursor:

@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.conf import settings
 from django.core.management import BaseCommand, get_commands, load_command_class
 from django.utils import translation
-from django_celery_beat.models import PeriodicTask
 from prometheus_client import Metric
 
 from sync.clock import SyncNow
 from sync.models import BoardLink
 from sync.outbox import pauses
-from sync.tasks import make_missing_jobs
 from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
@@ -65,24 +62,6 @@ def _option(option: argparse.Action) -> str:
     return f"  {name}" + (f" ({', '.join(words)})" if words else "") + f": {option.help}"
 
 
-def celery_tasks() -> str:
-    """The tasks that a worker knows, and what Beat's tables hold after migrate."""
-    current_app.loader.import_default_modules()
-    ours = {name: task for name, task in current_app.tasks.items() if name.split(".")[0] in OURS}
-    limits = {name: (task.soft_time_limit, task.time_limit) for name, task in ours.items()}
-    PeriodicTask.objects.all().delete()
-    make_missing_jobs()
-    return lines(
-        [
-            *(f"task {name}" + (f" limits {limits[name]}" if any(limits[name]) else "") for name in sorted(ours)),
-            *(
-                f"beat “{job.name}”: {job.task}, {job.interval or job.crontab}"
-                for job in PeriodicTask.objects.order_by("name")
-            ),
-        ]
-    )
-
-
 def metrics() -> str:
     """Name, kind and labels of each metric, where boards and rows give every metric something to say."""
     everything_is_tight()
@@ -103,12 +82,7 @@ def lines(texts: Any) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
-DOORS: dict[str, Callable[[], str]] = {
-    "api.txt": api,
-    "commands.txt": commands,
-    "celery_tasks.txt": celery_tasks,
-    "metrics.txt": metrics,
-}
+DOORS: dict[str, Callable[[], str]] = {"api.txt": api, "commands.txt": commands, "metrics.txt": metrics}
 
 
 @pytest.mark.parametrize("file", DOORS)

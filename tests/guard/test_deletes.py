@@ -103,22 +103,3 @@ def test_a_mass_archive_deletes_none_unapproved(world: World, archived: list[Con
     world.work()
     assert Contact.objects.count() == 0
     assert states() == [ApprovalState.DONE] * 3
-
-
-def test_a_record_that_was_deleted_alone_waits_with_the_others_when_it_is_deleted_again(
-    world: World, settings: Any
-) -> None:
-    """What was carried out is no permission for a new deletion, though its record's counts within the hour."""
-    settings.GUARD_RECORDS = 1
-    alone, *others = linked(world, 3)
-    alone.delete()
-    world.work()
-    assert states() == [ApprovalState.DONE]
-    restore_by_person(Tombstone.objects.get(), "pat")
-    world.work()
-    contacts = [Contact.objects.get(name=alone.name), *others]
-    items = [contact.monday_id for contact in contacts]
-    Contact.objects.all().delete()
-    world.work()
-    assert item_states(world, items) == ["active"] * 3
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}

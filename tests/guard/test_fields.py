@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState
 from sync.models import ApprovalRequest
-from sync.records.approvals import approve, release_obsolete
+from sync.records.approvals import release_obsolete
 from tests.support.world import World, staged
 
 
@@ -85,18 +84,6 @@ def test_a_worker_that_dies_unsent_has_counted(world: World, monkeypatch: pytest
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
     assert states() == [ApprovalState.DONE, ApprovalState.DONE, ApprovalState.PENDING]
-
-
-def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> None:
-    contacts = linked(world, 3)
-    empty_in_npd(contacts)
-    world.work()
-    approve(pending_requests(), mary)
-    world.sandbox.faults({"timeout": "before", "on": "mutation"})
-    world.work()
-    world.work(hours=3)
-    assert phones_on_monday(world, contacts) == ["", "", ""]
-    assert states() == [ApprovalState.DONE] * 3
 
 
 def test_a_clear_that_is_over_lets_itself_go(world: World) -> None:

@@ -16,7 +16,7 @@ from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
 from sync.reconcile.restraints import approval_verdicts
-from sync.records.approvals import ApprovalLimit, approve, read_approvals, reject, release_obsolete
+from sync.records.approvals import approve, read_approvals, reject, release_obsolete
 from tests.guard.test_fields import states
 from tests.support.clock import move_clock, reset_clock
 
@@ -129,17 +129,6 @@ def test_a_held_delete_of_a_record_ends_when_its_item_is_back(link: BoardLink) -
     assert states() == ["pending", "released", "released"]
 
 
-def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: BoardLink, mary: User) -> None:
-    contact = Contact.objects.create(name="Ann", monday_id="i1")
-    allowed(link, ApprovalKind.RECORDS, [contact.pk, uuid4(), uuid4()])
-    ApprovalRequest.objects.update(state=ApprovalState.APPROVED)
-    SyncMetadata.objects.update_or_create(
-        entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"removed_since": SyncNow()}
-    )
-    release_obsolete()
-    assert states() == ["approved", "done", "done"]
-
-
 ANSWERS = {"approve": "archived", "reject": "unlinked", "restore": "restored"}
 STEPS = st.one_of(
     st.tuples(st.just("delete"), st.integers(1, 4)),
@@ -191,17 +180,3 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
 
 def end(ids: set[UUID], state: str) -> None:
     Tombstone.objects.filter(entity_id__in=ids).update(state=state)
-
-
-@given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 2000), st.integers(0, 500))
-@hypothesis_settings(max_examples=200, deadline=None)
-def test_more_acts_or_a_smaller_limit_never_pass(records: int, percent: int, board: int, number: int) -> None:
-    limit = ApprovalLimit(records, percent, board)
-    if limit.is_exceeded_by(number):
-        assert limit.is_exceeded_by(number + 1)
-        assert ApprovalLimit(max(1, records - 1), percent, board).is_exceeded_by(number)
-    assert limit.is_exceeded_by(records + 1)
-    assert not ApprovalLimit(None, None, board).is_exceeded_by(number)
-    assert ApprovalLimit(None, percent, board).is_exceeded_by(number) == (
-        board >= 50 and number > board * percent / 100
-    )

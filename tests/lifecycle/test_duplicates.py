@@ -1,17 +1,13 @@
-"""merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
+"""merge.md: a second item bears a linked record's NPD ID, or a second record is the same person."""
 
 from typing import Any
-
-import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.messages import UnmatchedReason
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, UnmatchedItem
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, Tombstone
 from sync.reconcile.pass_plan import AnswerKind
-from sync.records.item_links import request_creation
 from tests.admin import states
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
@@ -59,30 +55,6 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-@pytest.mark.parametrize("deleted", ["by a person", "with its own item"])
-def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world: World, deleted: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=True, removed_item_policy="delete")
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    assert open_conflict(contact.pk, "identity").monday_item_id == copy
-    if deleted == "by a person":
-        contact.delete()
-    else:
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    for _ in range(2):
-        newcomers(world, seconds=11)
-    world.pass_time(minutes=11)
-    world.work()
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
-    newcomers(world, seconds=11)
-    assert not Contact.objects.exists()
-    row = UnmatchedItem.objects.get(item_id=copy)
-    assert row.reason_code == UnmatchedReason.RECORD_DELETED
-    request_creation([row], "pat")
-    world.work()
-    assert Contact.objects.get().monday_id == copy, "unless a person wants it"
-
-
 def ran_twice(world: World) -> tuple[Contact, str]:
     """A create whose first run Monday's search didn't show, so that it was made once more; returns the first's id."""
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
@@ -124,3 +96,20 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     newcomers(world, seconds=11)
     assert world.sandbox.item(copy)["state"] == "active"
     assert open_conflict(contact.pk, "identity").monday_item_id == copy
+
+
+def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
+    original = world.linked("Ann", email="ann@example.com")
+    item = world.add("A. Example")
+    newcomers(world, seconds=400)
+    newer = Contact.objects.get(monday_id=item)
+    world.hear()
+    world.edit(newer, "email", mail("ann@example.com"))
+    world.hear(newer)
+    choose(open_conflict(newer.pk, "identity"), pat, "custom", f"same:{original.pk}")
+    world.work()
+    world.work()
+    assert list(Contact.objects.all()) == [original]
+    assert Tombstone.objects.get(entity_id=newer.pk).state == "archived"
+    assert world.sandbox.item(item)["state"] == "archived"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

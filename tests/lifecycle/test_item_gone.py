@@ -1,10 +1,10 @@
 """merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import PROTECT
 from pghistory.models import Events
 
 from conflicts.models import SyncConflict
@@ -13,9 +13,9 @@ from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
+from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.records.authors import monday_editor_name
-from sync.records.item_links import RECREATE_KEY, request_recreation
-from tests.admin import states
+from sync.records.item_links import request_recreation
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.world import TOM, World
@@ -45,19 +45,6 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
     assert line.actor == monday_editor_name(str(TOM), world.mon_pause().users) != ""
 
 
-@pytest.mark.django_db
-def test_of_many_items_those_are_made_again_that_their_records_let() -> None:
-    """Their directions and links may be others by now than when the person was asked."""
-    states.boards()
-    one_way, unlinked, two_way = (states.removed(f"Ann {item}", item) for item in ("71", "72", "73"))
-    set_fields(one_way, sync_direction="monday_to_npd")
-    set_fields(unlinked, monday_id=None)
-    SyncQueue.objects.all().delete()
-    refused = request_recreation("contact", [one_way.pk, unlinked.pk, two_way.pk], "pat")
-    assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [two_way.pk]
-    assert len(refused) == 2
-
-
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:
     contact = world.linked(role_title="Boss")
     item = take_away(world, contact)
@@ -77,27 +64,6 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
         entity_id=contact.pk, kind__in=("unlinked", "create", "push"), cause__causes__contains=["person"]
     )
     assert {decision.actor for decision in decisions} == {"pat"}
-
-
-def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open(world: World, pat: Any) -> None:
-    contacts = [world.linked(name, role_title="Boss") for name in ("Ann", "Bob")]
-    for contact in contacts:
-        take_away(world, contact)
-    assert not SyncConflict.objects.exists()
-    mutations = world.calls("mutation")
-    [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
-    assert cause.number == 2
-    browser, form = world.browser(pat), {"action": "delete_record", "cause": cause.cause}
-    page = browser.post("/admin/home/act/", form).content.decode()
-    hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', page))
-    browser.post("/admin/home/act/", hidden)
-    for _ in range(3):
-        world.work()
-    assert attention.entries() == []
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert world.calls("mutation") == mutations
-    assert not Contact.objects.exists()
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
 def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
@@ -130,36 +96,6 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     assert world.calls("mutation") == mutations
 
 
-def test_a_record_that_others_need_is_never_offered_to_delete(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db.models import PROTECT
-
-    relation = Contact._meta.get_field("organization")
-    monkeypatch.setattr(relation.remote_field, "on_delete", PROTECT)
-    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="delete")
-    acme = Organization.objects.create(name="Acme")
-    world.work()
-    Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
-    take_away(world, acme)
-    quiet_passes(world)
-    assert Organization.objects.filter(pk=acme.pk).exists()
-    assert [o["choose"] for o in open_conflict(acme.pk).about["options"]] == ["npd", "custom"]
-
-
-def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_noticed(world: World) -> None:
-    contact = world.linked("Ann")
-    then = sync_now()
-    world.sandbox.act("archive", item_id=contact.monday_id)
-    world.hear(minutes=11)
-    [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
-    assert cause.since is not None
-    assert abs(cause.since - then) < timedelta(minutes=1)
-    assert cause.noticed is not None
-    assert cause.noticed - then > timedelta(minutes=10)
-    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert (abs(line.happened_at - then) < timedelta(minutes=1), line.at - then > timedelta(minutes=10)) == (True, True)
-    assert Contact.objects.filter(pk=contact.pk).exists()
-
-
 __all__ = ["connected"]
 
 
@@ -187,38 +123,6 @@ def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connec
     assert (cell(connected, contact), connected.status(contact)) == ("Beta", "synced")
 
 
-def test_an_item_that_its_own_pass_found_removed_is_not_asked_for_with_each_record_that_names_it(
-    connected: World,
-) -> None:
-    acme = Organization.objects.create(name="Acme")
-    contact = connected.linked(organization=acme)
-    acme.refresh_from_db()
-    connected.pass_time(minutes=3)
-    connected.sandbox.act("delete", item_id=acme.monday_id)
-    settled(connected)
-    calls = connected.calls()
-    connected.look(contact)
-    assert connected.calls() - calls == 1
-    contact.refresh_from_db()
-    assert contact.organization == acme
-
-
-def test_an_emptied_cell_takes_no_pair_out_of_the_filter_and_no_deleted_records_item(connected: World) -> None:
-    acme = Organization.objects.create(name="Acme")
-    contact = connected.linked(organization=acme)
-    employed = {"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]}
-    BoardLink.objects.filter(entity_type="contact").update(sync_filter=employed)
-    acme.refresh_from_db()
-    connected.sandbox.act("delete", item_id=acme.monday_id)
-    connected.save(contact, role_title="Chair")
-    connected.save(contact, role_title="Head")
-    assert connected.values(contact)["role_title"] == "Head"
-    contact_id = contact.pk
-    contact.delete()
-    connected.work()
-    assert Tombstone.objects.get(entity_id=contact_id).state == "archived"
-
-
 def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: World, pat: Any) -> None:
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)
@@ -232,3 +136,26 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     assert cell(connected, contact) == ""
     emptied = Events.objects.filter(pgh_obj_id=str(contact.pk)).order_by("pgh_created_at").last()
     assert (emptied.pgh_label, emptied.pgh_context["cause"]) == ("update", "sync")
+
+
+def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_noticed(world: World) -> None:
+    contact = world.linked("Ann")
+    then = sync_now()
+    world.sandbox.act("archive", item_id=contact.monday_id)
+    world.hear(minutes=11)
+    [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
+    assert cause.since is not None
+    assert abs(cause.since - then) < timedelta(minutes=1)
+    assert cause.noticed is not None
+    assert cause.noticed - then > timedelta(minutes=10)
+    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
+    assert (abs(line.happened_at - then) < timedelta(minutes=1), line.at - then > timedelta(minutes=10)) == (True, True)
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+@pytest.mark.django_db
+def test_a_record_that_others_need_is_never_offered_to_delete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Contact._meta.get_field("organization").remote_field, "on_delete", PROTECT)
+    acme = Organization.objects.create(name="Acme")
+    Contact.objects.create(name="Ann", organization=acme)
+    assert deletion_obstacles(acme) == ("1 contact in NPD can't be without “Acme”.", "")

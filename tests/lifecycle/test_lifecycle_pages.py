@@ -7,17 +7,16 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db.models import QuerySet
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
+from sync.models import Decision, Tombstone
 from sync.models.decisions import fold_alike
 from sync.records.tombstones import restore_by_person
+from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
 DELETED = "/admin/sync/tombstone/"
-REFUSED = "/admin/sync/ignoreditem/"
 
 
 @pytest.fixture
@@ -163,21 +162,16 @@ def test_every_type_of_a_selection_needs_permission(client: Client, monkeypatch:
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 
-def test_a_refusal_is_forgotten_and_its_item_asked_for(away: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = IgnoredItem.objects.create(entity_type="contact", item_id="4711", reason="No name.")
-
-    def dies(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(QuerySet, "delete", dies)
-    with pytest.raises(RuntimeError):
-        act(away, REFUSED, "consider_again", refused.pk)
-    assert not SyncQueue.objects.filter(remote_id="4711").exists()
+def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
+    acts = client.get(f"{CONTACTS}{record.pk}/change/").context["activity"]["acts"]
+    return [(line.label or line.sentence, line.before, line.after) for act in acts for line in act.lines]
 
 
-def test_records_that_one_act_restored_are_one_line_of_the_activity(away: Client) -> None:
-    for name in ("Ann", "Bob", "Cyd", "Dan"):
-        Contact.objects.create(name=name).delete()
-    act(away, DELETED, "bring_back", *Tombstone.objects.values_list("pk", flat=True))
-    rows = Decision.objects.filter(kind="restored")
-    assert (rows.count(), rows.filter(folded=False).count(), rows.values("fold_id").distinct().count()) == (4, 1, 1)
+def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, pat: Any) -> None:
+    contact, browser = world.linked("Ann", role_title="Buyer", phone="+442079460018"), world.browser(pat)
+    before = lines_of(browser, contact)
+    world.save(contact, role_title="Head")
+    world.edit(contact, "phone", {"phone": "+442079460099", "countryShortName": "GB"})
+    world.hear(contact)
+    new = lines_of(browser, contact)[: -len(before)]
+    assert new == [("Phone", "+44 20 7946 0018", "+44 20 7946 0099"), ("Role", "Buyer", "Head")]

@@ -6,11 +6,10 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
-from sync.operations.decision_undo import undo_decisions
-from sync.records.tombstones import prune_tombstones, restore_by_person
+from sync.models import BoardLink, Decision, Intent, SyncMetadata, SyncQueue, Tombstone
+from sync.records.tombstones import restore_by_person
 from tests.admin import states
-from tests.lifecycle.conftest import choose, newcomers
+from tests.lifecycle.conftest import choose
 from tests.support.world import World
 
 
@@ -44,19 +43,6 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert intent.state == "applied"
     assert Decision.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(world: World) -> None:
-    contact = world.contact("Ann", email="ann@example.com")
-    key = contact.pk
-    world.sandbox.faults({"timeout": "after", "on": "create_item"})
-    world.work()
-    contact.delete()
-    for _ in range(3):
-        world.settle()
-    (item,) = world.sandbox.all_items()
-    assert item["state"] == "archived"
-    assert (stone(key).state, stone(key).monday_id) == ("archived", item["id"])
 
 
 def edited_there(world: World) -> tuple[str, Any]:
@@ -95,56 +81,6 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     assert back.sync_status == "synced"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
-
-
-def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: World, settings: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.save(contact, sync_direction="monday_to_npd")
-    item_id, _ = deleted(world, contact)
-    asked_about = edited_there(world)[1]
-    newcomers(world)
-    world.pass_time(days=settings.TOMBSTONE_DAYS - 1)
-    assert prune_tombstones() == 0
-    world.pass_time(days=2)
-    assert prune_tombstones() == 1
-    assert [s.entity_id for s in Tombstone.objects.all()] == [asked_about]
-    assert not SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
-    world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Late")
-    newcomers(world)
-    assert not Contact.objects.exists()
-
-
-def one_way(contact: Contact, level: str) -> None:
-    """Let the role flow to Monday only, by the record's direction or by the mapping's."""
-    if level == "record":
-        Contact.objects.filter(pk=contact.pk).update(sync_direction="npd_to_monday")
-    else:
-        FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(direction="npd_to_monday")
-
-
-def left_with_item(key: Any) -> list[Decision]:
-    """What the history says of edits that left the board with the item."""
-    return list(Decision.objects.filter(entity_id=key, kind="overridden").order_by("key"))
-
-
-def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", role_title="Buyer", notes="n")
-    one_way(contact, "mapping")
-    world.work()
-    world.edit(contact, "role_title", "Chair")
-    item_id, key = deleted(world, contact)
-    (line,) = left_with_item(key)
-    (step,) = undo_decisions([line], by=pat).left_alone
-    assert "Restore it first" in step.refusal
-    restore_by_person(stone(key), "pat")
-    world.work()
-    back = Contact.objects.get()
-    assert (back.role_title, world.values(back)["role_title"]) == ("Buyer", "Buyer")
-    assert back.monday_id != item_id
-    assert [(s.current_text, s.restored_text) for s in undo_decisions([line], by=pat).undone] == [("Buyer", "Chair")]
-    world.work(back)
-    assert (back.role_title, world.values(back)["role_title"]) == ("Chair", "Chair")
-    assert back.sync_status == "synced"
 
 
 def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:

@@ -15,7 +15,7 @@ from sync.clock import sync_now
 from sync.models import Decision, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
-from sync.records.tombstones import deleted_names, restore_by_person
+from sync.records.tombstones import deleted_names
 from tests.support.clock import move_clock
 
 pytestmark = pytest.mark.django_db
@@ -57,13 +57,6 @@ def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_i
     assert waiting_edits(limit=10) == []
 
 
-def test_of_a_deleted_record_no_edit_waits(db: None) -> None:
-    contact = Contact.objects.create(name="Grace")
-    contact.delete()
-    assert SyncQueue.objects.get().status == "pending"
-    assert waiting_edits(limit=10) == []
-
-
 def test_a_new_record_waits_without_columns_and_what_the_sync_writes_does_not_wait(db: None) -> None:
     contact = Contact.objects.create(name="Grace")
     with pghistory.context(cause="sync"):
@@ -92,41 +85,6 @@ def test_what_is_deleted_in_one_act_has_one_context(db: None) -> None:
     assert contexts[scripted.pk] is None
 
 
-def test_a_record_that_is_restored_and_deleted_again_has_the_context_of_its_last_deletion(ada: User) -> None:
-    contact = Contact.objects.create(name="Grace")
-    key = contact.pk
-    with pghistory.context(cause="api"):
-        contact.delete()
-    first = Tombstone.objects.get(entity_id=key)
-    restore_by_person(first, "ada")
-    with pghistory.context(cause="api"):
-        Contact.objects.filter(pk=key).delete()
-    again = Tombstone.objects.get(entity_id=key)
-    assert again.context_id not in (None, first.context_id)
-
-
-def test_the_author_of_a_deletion_comes_with_its_act(ada: User) -> None:
-    contacts = [Contact.objects.create(name=f"Person {number}") for number in range(2)]
-    with pghistory.context(user=ada.pk):
-        log_action_many(ada, contacts, "[]", flag=DELETION)
-        Contact.objects.all().delete()
-    authors = deletion_authors(("contact", contact.pk) for contact in contacts)
-    assert [authors[contact.pk].by for contact in contacts] == ["ada", "ada"]
-    [act] = {author.request for author in authors.values()}
-    assert act == str(Tombstone.objects.first().context_id)  # type: ignore[union-attr]
-
-
-def test_a_restore_gives_back_what_its_deletion_by_a_script_took_and_nothing_that_was_emptied_before() -> None:
-    acme = Organization.objects.create(name="Acme")
-    for name in ("Ann", "Bob"):
-        Contact.objects.create(name=name, organization=acme)
-    Contact.objects.filter(name="Bob").update(organization=None)
-    move_clock(timedelta(hours=1))
-    acme.delete()
-    restore_by_person(Tombstone.objects.get(), "ada")
-    assert [contact.name for contact in Contact.objects.exclude(organization=None)] == ["Ann"]
-
-
 # What a deleted record was called.
 
 
@@ -149,3 +107,21 @@ def test_a_deleted_records_name_is_kept_as_long_as_its_activity(settings: Any) -
     prune()
     assert not Decision.objects.exists()
     assert deleted_names("organization", [key]) == {}
+
+
+def test_of_a_deleted_record_no_edit_waits(db: None) -> None:
+    contact = Contact.objects.create(name="Grace")
+    contact.delete()
+    assert SyncQueue.objects.get().status == "pending"
+    assert waiting_edits(limit=10) == []
+
+
+def test_the_author_of_a_deletion_comes_with_its_act(ada: User) -> None:
+    contacts = [Contact.objects.create(name=f"Person {number}") for number in range(2)]
+    with pghistory.context(user=ada.pk):
+        log_action_many(ada, contacts, "[]", flag=DELETION)
+        Contact.objects.all().delete()
+    authors = deletion_authors(("contact", contact.pk) for contact in contacts)
+    assert [authors[contact.pk].by for contact in contacts] == ["ada", "ada"]
+    [act] = {author.request for author in authors.values()}
+    assert act == str(Tombstone.objects.first().context_id)  # type: ignore[union-attr]

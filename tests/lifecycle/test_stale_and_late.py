@@ -1,15 +1,8 @@
 """What an answer, an approval or an item meets that comes late: the record, its item or the setting has moved on."""
 
-from typing import Any
-
-import pytest
-from django.db import DatabaseError, OperationalError
-from psycopg.errors import LockNotAvailable
-
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
-from sync.reconcile.settle import items_and_deletions
+from sync.models import Decision, MondayAccount, SyncMetadata, WebhookEvent
 from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
@@ -34,52 +27,6 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def fail_once(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> list[str]:
-    """The first record to be stored can't be; the items whose record couldn't be stored."""
-    real, failed = items_and_deletions.store_new_record, []
-
-    def store(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
-        if not failed:
-            failed.append(record.monday_id)
-            raise error
-        real(record, base, is_automatic=is_automatic)
-
-    monkeypatch.setattr(items_and_deletions, "store_new_record", store)
-    return failed
-
-
-def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    rejected = fail_once(monkeypatch, DatabaseError("a trigger of NPD's"))
-    items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
-    newcomers(world)
-    assert {Contact.objects.get().monday_id} == items - set(rejected)
-    assert not SyncConflict.objects.exists()
-
-
-def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = OperationalError("canceling statement due to lock timeout")
-    error.__cause__ = LockNotAvailable()
-    failed = fail_once(monkeypatch, error)
-    item = world.add("Ann", email=mail("ann@example.com"))
-    newcomers(world)
-    assert failed
-    assert Contact.objects.get().monday_id == item
-
-
-def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.edit(contact, "role_title", "Director")
-    world.sandbox.act("duplicate", item_id=contact.monday_id)
-    key = contact.pk
-    contact.delete()
-    newcomers(world)
-    assert Tombstone.objects.get(entity_id=key).state == "asked"
-    calls = world.calls()
-    for _ in range(10):
-        world.work(minutes=1)
-    assert world.calls() - calls <= 2
-
-
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:
     contact = world.linked("Ann")
     item = str(contact.monday_id)
@@ -91,18 +38,6 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     assert (world.status(contact), contact.monday_id) == ("disabled", None)
     assert world.sandbox.item(item)["values"]["npd_id"] == ""
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).conflicts == {}
-
-
-def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_question(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    world.sandbox.act("duplicate", item_id=contact.monday_id)
-    newcomers(world)
-    key = contact.pk
-    assert open_conflict(key, "identity")
-    contact.refresh_from_db()
-    contact.delete()
-    world.work()
-    assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
 def test_what_is_edited_on_an_item_while_it_becomes_a_record_is_taken_over(world: World) -> None:

@@ -10,18 +10,17 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
 from sync.attention import Kind
-from sync.choices import Cause, Priority
+from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.operations.setup.board_setup import switch_board
 from sync.operations.sweep import enqueue_items
-from sync.outbox import enqueue_unmatched, pauses
+from sync.outbox import pauses
 from sync.records.item_links import (
-    AS_NEW,
     UnmatchedFinding,
     clear_missing,
     clear_unmatched,
@@ -98,25 +97,6 @@ def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world
     assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
 
 
-def test_a_check_for_missed_changes_lists_them_in_one_step(listed: str, django_assert_max_num_queries: Any) -> None:
-    with django_assert_max_num_queries(8):
-        enqueue_items(contact_link(), [str(n) for n in range(9_000, 9_400)], cause=Cause.SWEEP, names={"9001": "Ann"})
-    assert UnmatchedItem.objects.filter(ignored_at=None).count() == 401
-    assert (row("9001").name, row("9001").reason_code) == ("Ann", Why.QUEUED)
-
-
-def test_what_is_found_again_keeps_its_reason_and_takes_its_new_name(listed: str) -> None:
-    since = row(listed).first_seen
-    note_unmatched(contact_link(), [UnmatchedFinding(listed, "Renamed")])
-    assert rows() == [("Renamed", Why.NO_KEY)]
-    assert row(listed).first_seen == since
-
-
-def test_a_name_keeps_text_that_json_writes_like_nul(listed: str) -> None:
-    note_unmatched(contact_link(), [UnmatchedFinding("91", "a\\u0000b"), UnmatchedFinding("92", "a\0b")])
-    assert (row("91").name, row("92").name) == ("a\\u0000b", "ab")
-
-
 def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     """An item of a record, an ignored one, and one whose record was deleted."""
     contact = Contact.objects.create(name="Ann", monday_id="74")
@@ -149,29 +129,6 @@ def test_an_item_that_leaves_the_board_leaves_the_list(world: World, stranger: s
     assert rows() == []
 
 
-def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(world: World, stranger: str) -> None:
-    world.add("Another")
-    world.sandbox.act("delete", item_id=stranger)
-    world.deliver(times=0)
-    world.sandbox.faults({"listing": 0, "on": "items_page"})
-    compare_board(contact_link())
-    assert row(stranger)
-    compare_board(contact_link())
-    assert not UnmatchedItem.objects.filter(item_id=stranger).exists()
-
-
-def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World, stranger: str) -> None:
-    ignore_unmatched(UnmatchedItem.objects.all(), "dora")
-    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
-    ignore_unmatched(UnmatchedItem.objects.filter(item_id="123456789"), "dora")
-    compare_board(contact_link())
-    expected = {stranger, "123456789"}
-    assert set(UnmatchedItem.objects.exclude(ignored_at=None).values_list("item_id", flat=True)) == expected
-    Contact.objects.filter(pk=world.contact("Bob").pk).update(monday_id=stranger)
-    compare_board(contact_link())
-    assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["123456789"]
-
-
 # What a person does.
 
 
@@ -190,22 +147,6 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
     contact = Contact.objects.get()
     assert (contact.name, contact.role_title, contact.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
     assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
-
-
-@pytest.mark.parametrize("case", ["its record is gone", "an organization has it", "a person wants a record of its own"])
-def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger: str, case: str) -> None:
-    lost = uuid.uuid4()
-    if case == "an organization has it":
-        Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
-    world.sandbox.act("edit", item_id=stranger, column_id="npd_id", value=str(lost))
-    SyncQueue.objects.all().delete()
-    if case == "a person wants a record of its own":
-        wish = {AS_NEW: True}
-        enqueue_unmatched("contact", [stranger], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
-    else:
-        request_creation([row(stranger)], "dora")
-    world.work(seconds=11)
-    assert (Contact.objects.get().pk == lost) is (case == "its record is gone")
 
 
 def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, stranger: str) -> None:
@@ -321,32 +262,43 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
     other.result(20)
 
 
-def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) -> None:
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work(contact)
-    Contact.objects.filter(pk=contact.pk).update(monday_id=None)  # its webhook was faster than the answer
-    world.hear(seconds=0)
-    Contact.objects.filter(pk=contact.pk).update(monday_id=contact.monday_id)
-    UnmatchedItem.objects.get_or_create(entity_type="contact", item_id=contact.monday_id)  # and was being stored then
+def test_what_is_found_again_keeps_its_reason_and_takes_its_new_name(listed: str) -> None:
+    since = row(listed).first_seen
+    note_unmatched(contact_link(), [UnmatchedFinding(listed, "Renamed")])
+    assert rows() == [("Renamed", Why.NO_KEY)]
+    assert row(listed).first_seen == since
+
+
+def test_a_name_keeps_text_that_json_writes_like_nul(listed: str) -> None:
+    note_unmatched(contact_link(), [UnmatchedFinding("91", "a\\u0000b"), UnmatchedFinding("92", "a\0b")])
+    assert (row("91").name, row("92").name) == ("a\\u0000b", "ab")
+
+
+def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World, stranger: str) -> None:
+    ignore_unmatched(UnmatchedItem.objects.all(), "dora")
+    note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
+    ignore_unmatched(UnmatchedItem.objects.filter(item_id="123456789"), "dora")
+    compare_board(contact_link())
+    expected = {stranger, "123456789"}
+    assert set(UnmatchedItem.objects.exclude(ignored_at=None).values_list("item_id", flat=True)) == expected
+    Contact.objects.filter(pk=world.contact("Bob").pk).update(monday_id=stranger)
+    compare_board(contact_link())
+    assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["123456789"]
+
+
+def test_a_check_for_missed_changes_lists_them_in_one_step(listed: str, django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(8):
+        enqueue_items(contact_link(), [str(n) for n in range(9_000, 9_400)], cause=Cause.SWEEP, names={"9001": "Ann"})
+    assert UnmatchedItem.objects.filter(ignored_at=None).count() == 401
+    assert (row("9001").name, row("9001").reason_code) == ("Ann", Why.QUEUED)
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger: str, is_taken: bool) -> None:
+    lost = uuid.uuid4()
+    if is_taken:
+        Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
+    world.sandbox.act("edit", item_id=stranger, column_id="npd_id", value=str(lost))
+    request_creation([row(stranger)], "dora")
     world.work(seconds=11)
-    assert rows() == []
-
-
-def test_many_new_items_are_one_line_of_the_activity(world: World) -> None:
-    for number in range(4):
-        world.add(f"New {number}", email=mail(f"new{number}@example.com"))
-    world.hear(seconds=11)
-    world.work(seconds=11)
-    assert Contact.objects.count() == 4
-    assert Decision.objects.filter(kind="create", folded=False).count() == 1
-
-
-def test_of_two_new_items_with_one_key_the_second_is_asked_about_with_the_first_ones_record_once(world: World) -> None:
-    world.add("Ann", email=mail("ann@example.com"))
-    world.add("Anna", email=mail("ann@example.com"))
-    world.hear(seconds=11)
-    world.work(seconds=11)
-    contact = Contact.objects.get()
-    [question] = SyncConflict.objects.filter(resolved_at=None)
-    assert [candidate["id"] for candidate in question.about["candidates"]] == [str(contact.pk)]
-    assert f"Two items look like “{contact}”. Are they one contact? One is linked" in question.about["what"]
+    assert (Contact.objects.get().pk == lost) is not is_taken

@@ -67,6 +67,12 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
     assert round(rest()) == 90
 
 
+def test_why_everything_stops_is_stored_without_what_only_administrators_can_do() -> None:
+    error = errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated")
+    breaker.stop_account(error)
+    assert stops.monday_account().stop_reason == error.sentence != error.full_sentence
+
+
 @pytest.mark.parametrize(
     ("moment", "minutes"), [("2026-11-20T23:59:05Z", 1), ("2026-11-21T00:00:20Z", 0), ("2026-11-21T00:02:00Z", 1_438)]
 )
@@ -107,11 +113,6 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     assert len(responses.calls) == 1
     row = stops.monday_account()
     assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 1, "7")
-
-
-def test_an_allowance_without_room_is_no_pause() -> None:
-    breaker.stop_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
-    assert stops.monday_account().stopped_until is None
 
 
 def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile(monkeypatch: Any) -> None:

@@ -9,7 +9,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import api_quota, breaker
+from sync.limits import breaker
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
 from sync.records import availability
@@ -35,29 +35,12 @@ def spend(calls: int) -> None:
     ApiQuota.objects.update(day_calls=F("day_calls") + calls)
 
 
-def test_after_a_set_up_edits_go_out_at_once(world: World, monday: Planned) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    spend(100)
-    for title in ("Chair", "Chief", "Head"):
-        edit(contact, title)
-        world.work()
-        assert world.status(contact) == "synced"
-    assert not api_quota.read_quota().is_tight
-
-
 def gathering(world: World, contact: Contact) -> None:
     """A look was just made; another change waits."""
     BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
-
-
-def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:
-    window = availability.Overview().batching_delay
-    BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
-    assert availability.Overview().batching_delay == pytest.approx(2 * window, rel=0.01)
 
 
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:
@@ -106,3 +89,9 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert not slowed.fullmatch(state_of(admin_client))
     world.work()
     assert world.status(tight) == "synced"
+
+
+def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:
+    window = availability.Overview().batching_delay
+    BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
+    assert availability.Overview().batching_delay == pytest.approx(2 * window, rel=0.01)

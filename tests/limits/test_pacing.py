@@ -74,16 +74,6 @@ def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(limit: int, 
     assert day.remaining < limit * 0.05
 
 
-def test_after_a_burst_the_window_closes_again() -> None:
-    def edited(now: int, board: int) -> bool:
-        return 9 * 3_600 <= now < 10 * 3_600 or now == 15 * 3_600
-
-    day = Simulated(1_000, edited).run()
-    assert max(day.waits) > 60
-    assert day.waits[-2:] == [0, 0]
-    assert day.remaining > 400
-
-
 days = (st.integers(10, 25_000), st.floats(0, 0.95), st.floats(1, DAY - 1), st.integers(0, 20))
 
 
@@ -98,14 +88,6 @@ def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seco
         assert window > 0
     if 0 < window < DAY:
         assert 2 * boards * seconds / window <= remaining * 1.001
-
-
-@given(*days, st.floats(0, 1))
-def test_fewer_calls_never_narrow_a_window(limit: int, share: float, seconds: float, boards: int, part: float) -> None:
-    fewer = of_day(limit, share * limit * part, seconds)
-    assert seconds_between_passes(fewer, boards) >= seconds_between_passes(
-        of_day(limit, share * limit, seconds), boards
-    )
 
 
 @settings(max_examples=10, deadline=None)

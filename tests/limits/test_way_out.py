@@ -11,12 +11,12 @@ from django.test import Client
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
-from sync.limits import BlockedKind, api_quota, breaker, stops
+from sync.limits import BlockedKind, api_quota, breaker
 from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
-from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
+from sync.monday.errors import DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
 from sync.operations.sweep import boards_to_sweep
 from sync.outbox import pauses
@@ -31,14 +31,6 @@ from tests.support.world import World
 pytestmark = pytest.mark.django_db(transaction=True)
 MONDAY = "https://monday.test/v2"
 DAY_IS_OVER = {"message": "Daily limit exceeded", "extensions": {"code": "DAILY_LIMIT_EXCEEDED"}}
-
-
-def stopped_by(world: World, contact: Any, **fault: Any) -> None:
-    """An edit meets this, until somebody ends it."""
-    world.sandbox.faults(fault | {"count": 50})
-    edit(contact, "Chair")
-    world.work()
-    assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
 
 
 def goes_on(world: World, contact: Any) -> bool:
@@ -71,16 +63,6 @@ def day_is_used_up() -> MondayAccount:
     return MondayAccount.objects.get()
 
 
-def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(world: World) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, status=401)
-    world.sandbox.control("faults", "DELETE")
-    assert breaker.ask_again() == breaker.RESUMED
-    row = MondayAccount.objects.get()
-    assert (row.stopped_until, row.stopped_since, row.stop_code, row.needs_probe) == (None, None, "", False)
-    assert goes_on(world, contact)
-
-
 def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
     before = day_is_used_up()
     is_over_for_today(monday_answers)
@@ -91,16 +73,6 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
     assert row.stopped_until is not None
     assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
-
-
-def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.RequestsMock) -> None:
-    breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
-    monday_answers.post(MONDAY, status=503)
-    assert breaker.ask_again() == breaker.STOPPED
-    next_try = MondayAccount.objects.get().stopped_until
-    assert next_try
-    next_time = due_time(next_try, sync_now())
-    assert breaker.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."
 
 
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
@@ -171,27 +143,6 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
     assert availability.of("contact").is_available
 
 
-def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(monday_answers: responses.RequestsMock) -> None:
-    reason = day_is_used_up().stop_reason
-    monday_answers.post(MONDAY, status=503)
-    assert breaker.ask_again() == breaker.STOPPED
-    row = MondayAccount.objects.get()
-    assert (row.stop_code, row.stop_reason) == (StopCode.DAY_LIMIT, reason)
-
-
-def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
-    link = states.boards()["contact"]
-    for seconds in (63_877, 40):
-        breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
-        stops.stop_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
-        link.refresh_from_db()
-        stored = (MondayAccount.objects.get().stop_reason, link.stops["all"]["reason"])
-        assert stored == (
-            MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded").sentence,
-            MondayError(BOARD_LOCKED, "board is locked").sentence,
-        )
-
-
 @pytest.mark.django_db
 @pytest.mark.parametrize("platform", [{}, {"platform_api": None}, {"platform_api": {"daily_limit": None}}])
 def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(platform: dict[str, Any]) -> None:
@@ -199,15 +150,6 @@ def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(platform: 
     apply_account_info(parse_account_info(answer), "")
     quota = api_quota.read_quota()
     assert (quota.day_limit, quota.points_limit) == PLAN_LIMITS["standard"]
-
-
-@pytest.mark.django_db
-def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> None:
-    account_of = {"me": {"id": "7"}, "account": {"tier": "standard"}}
-    limit = {"platform_api": {"daily_limit": {"base": 1_000, "total": 3_000}}}
-    apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
-    apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
-    assert api_quota.read_quota().day_limit == 3_000
 
 
 @pytest.mark.django_db
@@ -222,3 +164,22 @@ def test_what_monday_counts_beyond_our_calls_is_the_other_tokens(used: int, othe
     ApiQuota.objects.update(day_calls=150)
     apply_account_info(info, "")
     assert ApiQuota.objects.get().others_calls == others
+
+
+@pytest.mark.django_db
+def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> None:
+    account_of = {"me": {"id": "7"}, "account": {"tier": "standard"}}
+    limit = {"platform_api": {"daily_limit": {"base": 1_000, "total": 3_000}}}
+    apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
+    apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
+    assert api_quota.read_quota().day_limit == 3_000
+
+
+def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.RequestsMock) -> None:
+    breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
+    monday_answers.post(MONDAY, status=503)
+    assert breaker.ask_again() == breaker.STOPPED
+    next_try = MondayAccount.objects.get().stopped_until
+    assert next_try
+    next_time = due_time(next_try, sync_now())
+    assert breaker.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."

@@ -342,14 +342,6 @@ def test_off_is_off_and_who_begins_again_hears_of_all_that_is_open(ada: User, ma
     assert "2 changes fail" in text(mail)
 
 
-def test_queries_do_not_grow_with_attention(ada: User, mail: MailServer, django_assert_max_num_queries: Any) -> None:
-    choose(ada, Frequency.AT_ONCE)
-    for number in range(16):
-        fails(f"P{number}", f"Cause {'abcdefgh'[number % 8]}.")
-    with django_assert_max_num_queries(40):
-        notify_people()
-
-
 def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed(chats: Chats, settings: Any) -> None:
     fails("Ann")
     chat = add_chat("ops", SLACK, Frequency.AT_ONCE)
@@ -371,12 +363,6 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
 
 
 # Emails.
-
-
-def test_a_recipient_whom_the_server_does_not_know_is_said_so(ada: User, mail: MailServer) -> None:
-    mail.refuses["ada@example.com"] = 550
-    problem = send_test(choose(ada, Frequency.AT_ONCE))
-    assert problem == "The email server does not accept ada@example.com (550 nobody of that name)."
 
 
 def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:

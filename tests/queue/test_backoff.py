@@ -74,12 +74,6 @@ def creates_carried_out(world: World) -> int:
     return sum(not call["replayed"] for call in calls)
 
 
-def work_for(world: World, minutes: int) -> None:
-    """What workers do in so much time, woken every minute."""
-    for _ in range(minutes):
-        world.work(minutes=1)
-
-
 def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
     attempts = {world.row(contact).attempts: 0}
@@ -94,22 +88,6 @@ def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record
     for wait, minutes in zip(waits, (1, 5, 15, 60), strict=True):
         assert 0.9 * minutes - 1 <= wait <= 1.1 * minutes + 4
     assert creates_carried_out(world) <= 8
-
-
-def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
-    contact = create_never_answered(world, SERVER_ERROR)
-    work_for(world, 30)
-    world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults(
-        {"partial": SERVER_ERROR["partial"] | {"applied": True}, "on": "create_item", "count": FOREVER}
-    )
-    work_for(world, 65)
-    assert world.row(contact).status == "failed"
-    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
-    world.contact("Bo")
-    world.work()
-    assert world.status(contact) == "synced"
-    assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()
 
 
 def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:

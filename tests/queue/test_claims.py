@@ -8,17 +8,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.test import Client
 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox import enqueue, enqueue_unmatched, finish
-from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
+from sync.outbox import enqueue, finish
+from sync.outbox.claim import Lease, LeaseLost, acquire, claim
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
@@ -159,21 +158,30 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
     assert "worker" in row.error_message
 
 
-@pytest.mark.parametrize("by", ["a save", "a click"])
-def test_a_returned_row_hands_over_to_the_row_of_a_save_or_a_click(link: BoardLink, by: str) -> None:
+SWEEP = {"cause": Cause.SWEEP, "priority": Priority.SWEEP}
+PERSON = {"cause": Cause.PERSON, "priority": Priority.PERSON}
+
+
+@pytest.mark.parametrize(
+    ("asked", "attempts"), [({}, 0), (PERSON, 0), (SWEEP, 4)], ids=["a save", "a click", "a sweep"]
+)
+def test_a_returned_row_hands_over_to_the_next_one_with_its_attempts_only_where_nobody_did_anything(
+    link: BoardLink, asked: dict[str, Any], attempts: int
+) -> None:
     contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.update(attempts=3)
     lease = lease_of(link)
     (claimed,) = claim(lease, 100)
-    if by == "a save":
-        Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
+    if asked:
+        enqueue("contact", [contact.pk], **asked)
     else:
-        enqueue("contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON)
+        Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
     with lease.transaction():
         finish.fail(claimed.rows, lease.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
-    assert (waiting.status, waiting.attempts) == ("pending", 0)
-    assert len(claim(lease, 100)) == 1
+    assert (waiting.status, waiting.attempts) == ("pending", attempts)
+    assert len(claim(lease, 100)) == (attempts == 0)
 
 
 def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
@@ -188,19 +196,6 @@ def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked
     waiting = SyncQueue.objects.get(status="pending")
     assert (waiting.attempts, waiting.payload, waiting.priority) == (3, {"by": "pat"}, Priority.PERSON)
     assert Cause(waiting.causes) == Cause.SAVE | Cause.PERSON | Cause.FAILURE
-
-
-def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: BoardLink) -> None:
-    contact = Contact.objects.create(name="Ann")
-    SyncQueue.objects.update(attempts=3)
-    lease = lease_of(link)
-    (claimed,) = claim(lease, 100)
-    SyncQueueService().enqueue("contact", contact.pk, cause=Cause.SWEEP, priority=Priority.SWEEP)
-    with lease.transaction():
-        finish.fail(claimed.rows, lease.token, "it failed")
-    waiting = SyncQueue.objects.get(status="pending")
-    assert (waiting.attempts, waiting.priority) == (4, Priority.EDIT)
-    assert claim(lease, 100) == []
 
 
 def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
@@ -257,30 +252,6 @@ def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
     assert seconds_left() > 55
 
 
-def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 1)
-    monkeypatch.setattr("sync.outbox.claim.LOCK_TIMEOUT_MS", 20)
-    Contact.objects.create(name="Ann")
-    lease = lease_of(link)
-    options = connection.get_connection_params()
-    with psycopg.connect(
-        **{k: options[k] for k in ("host", "port", "user", "password", "dbname") if k in options}
-    ) as db:
-        db.execute("SELECT 1 FROM sync_board_leases FOR UPDATE")
-        with pytest.raises(OperationalError, match="lock timeout"):
-            claim(lease, 100)
-    assert len(claim(lease, 100)) == 1
-
-
-def test_records_are_claimed_by_name_with_what_is_open_of_them(link: BoardLink) -> None:
-    first, second = (Contact.objects.create(name=name) for name in ("Ann", "Bea"))
-    SyncQueue.objects.filter(entity_id=first.pk).delete()
-    SyncQueue.objects.filter(entity_id=second.pk).update(next_retry="2999-01-01T00:00Z")
-    bare, waiting = claim_records(lease_of(link), [first.pk, second.pk])
-    assert (bare.entity_id, list(bare.rows)) == (first.pk, [])
-    assert [(row.entity_id, row.attempts, row.claim_size) for row in waiting.rows] == [(second.pk, 0, 2)]
-
-
 @contextmanager
 def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
     """Have something done, once, by another session, right before this one says these words to the database."""
@@ -331,25 +302,6 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
     assert (row.priority, row.causes) == (Priority.PERSON, Cause.SWEEP | Cause.PERSON)
     assert row.payload == {"a": 1, "by": "mary"}
     assert row.next_retry <= sync_now()
-
-
-def test_items_that_no_record_has_coalesce_by_their_number() -> None:
-    for remote_id in ("55", "55", "56"):
-        enqueue_unmatched("contact", [remote_id], cause=Cause.WEBHOOK, priority=Priority.EDIT)
-    assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
-
-
-def test_a_row_in_flight_is_not_edited_and_gets_a_successor(lease: Lease) -> None:
-    asked_for()
-    [claimed] = claim(lease, 10)
-    before = SyncQueue.objects.filter(pk=claimed.rows[0].pk).values().get()
-    asked_for(cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "mary"})
-    flying, waiting = SyncQueue.objects.order_by("id").values()
-    assert flying == before
-    assert (waiting["status"], waiting["attempts"], waiting["payload"]) == ("pending", 0, {"by": "mary"})
-    with lease.transaction():
-        assert finish.complete(claimed.rows, lease.token, "done") == 1
-    assert [record.entity_id for record in claim(lease, 10)] == [ID]
 
 
 def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(lease: Lease) -> None:

@@ -1,7 +1,5 @@
 """Pauses by a person: nothing moves, and after the resume both sides are as without the pause."""
 
-from typing import Any
-
 import pytest
 from django.db import transaction
 
@@ -13,7 +11,6 @@ from sync.operations.sweep import sweep_due_boards
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
 from sync.queue import push_record, resume
-from sync.reconcile import act
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 
@@ -83,32 +80,17 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     assert SyncQueue.objects.filter(status="pending").count() == 2
 
 
-def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_between_decision_and_call_sends_nothing(world: World) -> None:
     ann = world.linked("Ann", role_title="Buyer")
-    Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    announce = act.commit_intents
-
-    def late(*args: Any, **kwargs: Any) -> Any:
-        pause("mary", **BOARD)
-        return announce(*args, **kwargs)
-
     before = world.calls("mutation")
-    with monkeypatch.context() as patch:
-        patch.setattr(act, "commit_intents", late)
-        world.work()
+    world.meanwhile(lambda: pause("mary", **BOARD), after="read")
+    world.save(ann, role_title="Head")
     assert world.calls("mutation") == before
     assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [("pending", 0)]
     resume("mary", **BOARD)
     world.work()
     assert world.values(ann)["role_title"] == "Head"
     assert world.status(ann) == "synced"
-
-
-def test_what_can_not_be_paused_is_refused_with_what_can(db: None) -> None:
-    for steer in (pause, resume):
-        with pytest.raises(NotPossible, match="no board for “deals”"):
-            steer("mary", entity_type="deals")
-    assert not pauses.active_pauses()
 
 
 def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
@@ -138,3 +120,10 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> No
     rounds(world)
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Lost"]
+
+
+def test_what_can_not_be_paused_is_refused_with_what_can(db: None) -> None:
+    for steer in (pause, resume):
+        with pytest.raises(NotPossible, match="no board for “deals”"):
+            steer("mary", entity_type="deals")
+    assert not pauses.active_pauses()

@@ -1,7 +1,6 @@
 """Statements that are prepared once a connection, and what becomes of them when that connection or a table changes."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -46,21 +45,3 @@ def test_in_a_transaction_it_fails_once_and_the_next_one_is_well(table: None) ->
         fetch_prepared(ASK, {"more": True})
     with transaction.atomic():
         assert fetch_prepared(ASK, {"more": True}) == [(1, 2)]
-
-
-def test_another_failure_is_not_tried_again(table: None) -> None:
-    before = connection.connection
-    with pytest.raises(DatabaseError, match="division by zero"):
-        fetch_prepared("SELECT 1 / %(nothing)s", {"nothing": 0})
-    assert connection.connection is before
-
-
-@pytest.mark.parametrize("threshold", [0, "off"])
-def test_a_connection_keeps_its_rule(table: None, monkeypatch: pytest.MonkeyPatch, threshold: Any) -> None:
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", threshold)
-    usual = connection.connection.prepare_threshold
-    fetch_prepared(ASK, {"more": True})
-    assert connection.connection.prepare_threshold == usual
-    with pytest.raises(DatabaseError):
-        fetch_prepared("SELECT no_such_column", {})
-    assert connection.connection.prepare_threshold == usual

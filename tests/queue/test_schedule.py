@@ -1,7 +1,6 @@
 """The schedule: made once after migrate, and the administrator's from then on."""
 
 import pytest
-from celery import current_app
 from django.conf import settings
 from django.core.management import call_command
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -45,10 +44,3 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
     assert PeriodicTask.objects.filter(pk=theirs.pk).exists()
     assert "Start due jobs" in schedule
     assert "Compare the API quota with Monday's figures" not in schedule
-
-
-def test_every_job_is_a_task_that_the_worker_knows() -> None:
-    current_app.loader.import_default_modules()
-    for job in settings.SCHEDULE:
-        assert job.task in current_app.tasks
-        assert bool(job.every) != bool(job.at)

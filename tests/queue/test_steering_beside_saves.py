@@ -41,13 +41,6 @@ def test_the_sync_state_reads_failed_until_the_last_dead_letter_is_discarded() -
     assert _sync_state_of(contact).sync_status == "pending"
 
 
-def test_the_sync_state_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
-    contact = _with_sync_state()
-    again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
-    operate_one(again.pk, "mary", "cancel")
-    assert _sync_state_of(contact).sync_status == "pending"
-
-
 def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_asked_for() -> None:
     contact = _with_sync_state()
     for payload in ({"unlink": "pat unlinked it", "by": "pat"}, {"by": "bob"}, {}):
@@ -69,3 +62,10 @@ def test_a_pass_locks_a_failed_job_before_the_sync_state_as_a_discard_does(world
     sync_states = next(number for number, sql in enumerate(locks) if 'FROM "sync_metadata"' in sql)
     assert jobs < sync_states
     assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()
+
+
+def test_the_sync_state_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
+    contact = _with_sync_state()
+    again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
+    operate_one(again.pk, "mary", "cancel")
+    assert _sync_state_of(contact).sync_status == "pending"

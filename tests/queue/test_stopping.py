@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -79,25 +78,6 @@ def leases_held() -> int:
 def waiting() -> list[tuple[int, str]]:
     rows = SyncQueue.objects.filter(status=QueueStatus.PENDING, entity_type="contact")
     return list(rows.values_list("attempts", "reason"))
-
-
-def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
-    started = time.monotonic()
-    assert process.wait_or_shutdown(0.05) is False
-    process.request_shutdown()
-    assert process.wait_or_shutdown(3_600) is True
-    assert time.monotonic() - started < 60
-
-
-def test_a_process_that_was_forked_before_is_told_too() -> None:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writing, b"1" if process.wait_or_shutdown(20) else b"0")
-        os._exit(0)
-    process.request_shutdown()
-    os.waitpid(child, 0)
-    assert os.read(reading, 1) == b"1"
 
 
 def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,21 +166,6 @@ def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals
         assert process.wait_or_shutdown(20)
         assert signal.getsignal(number) is former
     assert (end.signal_number, end.exit_code, process.is_shutting_down()) == (number, 128 + number, False)
-
-
-def test_a_signal_while_the_handlers_are_installed_is_a_request_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    install = signal.signal
-
-    def install_and_send(number: int, handler: Any) -> Any:
-        former = install(number, handler)
-        monkeypatch.setattr(signal, "signal", install)
-        os.kill(os.getpid(), number)
-        return former
-
-    monkeypatch.setattr(signal, "signal", install_and_send)
-    with process.shutdown_on_signals() as interruption:
-        assert process.wait_or_shutdown(20)
-    assert interruption.signal_number == signal.SIGINT
 
 
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(

@@ -60,16 +60,6 @@ def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) 
     assert notify.send_task("sync.work_board", "contact") is False
 
 
-def test_a_later_wake_up_joins_those_at_once_and_a_far_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = messages(monkeypatch)
-    notify.notify_board("contact", 60)
-    notify.notify_board("contact", 3_600)
-    Contact.objects.create(name="Ann")
-    Contact.objects.create(name="Ben")
-    wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
-    assert len(notify._scheduled) == 1
-
-
 def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a_board() -> None:
     purge_broker()
     notify.notify_board("contact")
@@ -104,12 +94,11 @@ def next_message() -> Any:
     return message
 
 
-def test_celery_has_understood_its_settings() -> None:
-    """A name that it doesn't know would be ignored without a word."""
-    current_app.loader.import_default_modules()
-    conf = current_app.conf
-    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.worker_max_tasks_per_child) == (True, 1, 500)
-    assert (conf.task_soft_time_limit, conf.task_time_limit) == (270, 300)
-    assert (conf.task_ignore_result, conf.task_publish_retry) == (True, False)
-    limits = current_app.tasks["sync.compare_boards"]
-    assert (limits.soft_time_limit, limits.time_limit) == (3_600, 3_660)
+def test_a_later_wake_up_joins_those_at_once_and_a_far_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = messages(monkeypatch)
+    notify.notify_board("contact", 60)
+    notify.notify_board("contact", 3_600)
+    Contact.objects.create(name="Ann")
+    Contact.objects.create(name="Ben")
+    wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
+    assert len(notify._scheduled) == 1

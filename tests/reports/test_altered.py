@@ -69,21 +69,6 @@ def test_a_value_that_lost_characters_stays_pending_with_the_reason(world: World
     assert "“Head[zero width space] of sales”" in reason
 
 
-def test_a_new_items_name_counts_so_too(world: World) -> None:
-    altering(world, "title", "name")
-    ann = world.contact("ann lee", email="ann@example.org")
-    for _ in range(3):
-        world.hear(ann, minutes=3)
-    assert (world.values(ann)["name"], ann.name, world.status(ann)) == ("Ann Lee", "ann lee", "synced")
-
-
-def test_of_a_list_each_element_counts_whatever_their_order() -> None:
-    assert looks_same(("ALPHA", "Alpha", "zebra"), ("Zebra", "alpha"))
-    assert not looks_same(("Zebra", "alpha"), ("alpha",))
-    assert not looks_same(("alpha",), ("Alpha", "Zebra"))
-    assert not looks_same(("alpha",), None)
-
-
 def test_a_cells_day_is_that_of_the_tokens_user(sales: World) -> None:
     MondayAccount.objects.update_or_create(id=1, defaults={"time_zone": "Asia/Tokyo"})
     record = deal(sales, due=date(2026, 1, 20))
@@ -97,3 +82,10 @@ def test_the_time_zone_is_stored_where_the_token_is_tested(world: World) -> None
     assert MondayAccount.objects.get().time_zone == "Asia/Tokyo"
     breaker.refresh_account_info()
     assert MondayAccount.objects.get().time_zone == "UTC"
+
+
+def test_of_a_list_each_element_counts_whatever_their_order() -> None:
+    assert looks_same(("ALPHA", "Alpha", "zebra"), ("Zebra", "alpha"))
+    assert not looks_same(("Zebra", "alpha"), ("alpha",))
+    assert not looks_same(("alpha",), ("Alpha", "Zebra"))
+    assert not looks_same(("alpha",), None)

@@ -4,12 +4,10 @@ import unicodedata
 
 import phonenumbers
 import pytest
-from django.core.exceptions import ValidationError
 from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
@@ -104,18 +102,6 @@ def test_an_organization_is_found_by_its_name_in_another_form(world: World) -> N
     assert len(_items(world)) == 1
 
 
-def test_an_item_that_comes_later_is_asked_about_and_makes_no_record(world: World) -> None:
-    world.contact("Ann", email="ann.lee@example.com")
-    Organization.objects.create(name="Acme Corp")
-    world.hear(minutes=3)
-    world.add("Ann", email=mail("ANN.Lee@example.com"))
-    world.add("ACME\u200b corp", "organization")
-    for _ in range(3):
-        world.hear(minutes=3)
-    assert (Contact.objects.count(), Organization.objects.count()) == (1, 1)
-    assert set(SyncConflict.objects.values_list("kind", flat=True)) == {"identity"}
-
-
 @pytest.mark.parametrize(
     ("creates", "ours", "theirs"),
     [(False, "A@STRAßE.de", "a@XN--strae-oqa.de"), (True, "ann@example.org\u200b", "ann@example.org")],
@@ -163,19 +149,6 @@ def test_a_label_that_looks_the_same_is_the_label(mark: str) -> None:
     assert status.to_remote({"s": "WON"}, None) == {"label": "Won"}
 
 
-def test_labels_that_differ_only_in_case_are_made_and_sent_once() -> None:
-    options = ConverterOptions(column_settings={"labels": [{"id": 1, "name": "Won"}, {"id": 2, "name": "VIP, gold"}]})
-    dropdown = make_converter("dropdown", options)
-    assert dropdown.to_remote({"s": ["won", "WON", "New", "NEW"]}, None) == {"labels": ["Won", "NEW"]}
-    assert dropdown.to_remote({"s": ["WON", "vip, gold", "Won"]}, None) == {"ids": ["1", "2"]}
-
-
-def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
-    status = make_converter("status", ConverterOptions())
-    for label in ("👩\u200d💻 Development", "❤\ufe0f", "می\u200cشود"):
-        assert status.canonical_local({"s": label}) == label
-
-
 def key_in_the_database(text: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {MATCH_KEY_SQL.replace('__TEXT__', '%s::text')}", [text])
@@ -202,11 +175,6 @@ def test_a_key_is_the_same_in_capitals_and_composed_or_not(db: None, text: str) 
     assert {match_key(text.lower()), match_key(key)} == {key}
     assert key_in_the_database(text) == key
     assert key_in_the_database(unicodedata.normalize("NFD", text)) == key
-
-
-def test_a_value_that_is_no_address_is_still_refused() -> None:
-    with pytest.raises(ValidationError):
-        Contact(name="Ada", email="ada\u200b example.org").full_clean(validate_unique=False, validate_constraints=False)
 
 
 def _items(world: World) -> list[str]:
@@ -245,37 +213,7 @@ def test_a_number_stays_when_its_person_moves(world: World, way: str) -> None:
     assert ann.phone.replace(" ", "").replace("-", "").replace("(0)", "") == meant
 
 
-@pytest.mark.parametrize("text", ["02079460018", "ask at the desk", "0171/123"])
-def test_a_number_that_nobody_touched_stops_no_form(world: World, text: str) -> None:
-    ann = world.contact("Ann", organization=organization("Firm", "Ireland"), sync_enabled=False)
-    Contact.objects.update(phone=text)
-    ann = Contact.objects.get()
-    ann.role_title = "Boss"
-    ann.full_clean()
-    ann.organization = organization("Other", "Italy")
-    ann.full_clean()
-    assert ann.phone == text
-
-
-def test_no_countrys_number_changes_when_it_is_pulled() -> None:
-    """Of these 19 % meant another number once the record's country was another."""
-    changed = []
-    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
-        example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
-        if example is None:
-            continue
-        whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
-        bare = phonenumbers.national_significant_number(example)
-        home = make_converter("phone", ConverterOptions(region=region))
-        raw = {"phone": bare, "countryShortName": region}
-        if home.canonical_remote(raw) != whole:
-            continue
-        pulled = home.to_local(raw, {"phone": ""})
-        changed += [
-            (region, country) for country in ("IT", "US", "DE", "AU") if _read(country).canonical_local(pulled) != whole
-        ]
-    assert not changed
-
-
-def _read(region: str) -> object:
-    return make_converter("phone", ConverterOptions(region=region))
+def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
+    status = make_converter("status", ConverterOptions())
+    for label in ("👩\u200d💻 Development", "❤\ufe0f", "می\u200cشود"):
+        assert status.canonical_local({"s": label}) == label

@@ -66,20 +66,6 @@ def test_an_edit_whose_webhook_was_lost_comes_in_at_night_without_the_activity_l
     assert ann.role_title == "Theirs"
 
 
-def test_a_board_that_is_null_once_stops_nothing(world: World) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    answers = [[None]]
-
-    def change(query: str, data: dict[str, Any]) -> None:
-        if answers and "board" in data:
-            data["board"] = answers.pop()
-
-    changing_answers(world, change)
-    world.save(ann, role_title="New")
-    assert not answers
-    assert (world.values(ann)["role_title"], world.link().stops) == ("New", {})
-
-
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:
     world.list_in_pages_of_eight()
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])

@@ -9,14 +9,7 @@ from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.models import FieldMapping
-from tests.reports.test_writes_down import (
-    new_contacts,
-    synced_contacts,
-    unsynced,
-    writes_fail,
-    writes_stopped,
-    writes_work,
-)
+from tests.reports.test_writes_down import new_contacts, synced_contacts, unsynced, writes_fail, writes_stopped
 from tests.support.world import World
 
 
@@ -88,30 +81,6 @@ def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: W
     assert world.calls_while(60, seconds=30) <= 50
     assert healthy_unsynced() == 0
     assert world.calls_while(60) <= 20
-
-
-def test_several_that_failed_alone_are_tried_in_turn(world: World) -> None:
-    synced_contacts(world, 10)
-    poison(world)
-    Contact.objects.update(role_title="New")
-    Contact.objects.filter(name__lt="P004").update(notes="poison")
-    Contact.objects.bulk_create([Contact(name=f"Q{n:03}", notes="poison" if n < 4 else "") for n in range(10)])
-    before = world.calls()
-    calls_each_half_minute(world, 12)
-    assert unsynced() == [*(f"P{n:03}" for n in range(4)), *(f"Q{n:03}" for n in range(4))]
-    world.calls_while(48)
-    assert world.calls() - before <= 50
-
-
-def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:
-    poison(world)
-    new_contacts(6)
-    Contact.objects.filter(name__in=["P000", "P001"]).update(notes="poison")
-    world.calls_while(30)
-    writes_work(world)
-    world.calls_while(90, seconds=1_200)
-    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(6)]
-    assert not unsynced()
 
 
 def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_stopped(world: World) -> None:

@@ -13,6 +13,7 @@ import requests
 
 from sandbox.__main__ import Settings, build
 from tests.support.in_process import by_address
+from tests.support.sandbox import Sandbox
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
 from tests.support.site import started
@@ -34,14 +35,12 @@ COLUMNS = {
 }
 
 
-class Simulator:
-    """A sandbox, spoken to by requests only: one within this process."""
+class Simulator(Sandbox):
+    """A sandbox of a test's own, spoken to by requests only: one within this process."""
 
     def __init__(self, **settings: Any) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.session = requests.Session()
-        self.session.trust_env = False
+        super().__init__(f"http://127.0.0.1:{self.port}", TOKEN, "")
         self.start(**settings)
 
     def start(self, **settings: Any) -> None:
@@ -52,52 +51,26 @@ class Simulator:
         """One request at /v2; header names are given with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
-            f"{self.url}/v2",
+            self.api_url,
             json={"query": document, "variables": variables or {}},
             headers={"Authorization": TOKEN} | named,
             timeout=20,
         )
 
-    def ask(self, document: str, **variables: Any) -> dict[str, Any]:
-        return self.post(document, variables).json()
-
     def data(self, document: str, **variables: Any) -> Any:
         """The data of an answer without errors."""
-        answer = self.ask(document, **variables)
+        answer = self.query(document, **variables)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def refusal(self, document: str, **variables: Any) -> dict[str, Any]:
-        answer = self.ask(document, **variables)
-        assert len(answer.get("errors", [])) == 1, answer
-        return answer["errors"][0]
-
-    def control(self, name: str, content: Any = None, method: str = "POST") -> Any:
-        answer = self.session.request(method, f"{self.url}/_control/{name}", json=content, timeout=20)
-        assert answer.ok, answer.text
-        return answer.json()
-
-    def read(self, name: str) -> Any:
-        return self.session.get(f"{self.url}/_control/{name}", timeout=20).json()
-
-    # Boards
-
     def board(self, columns: dict[str, str] | None = None) -> str:
         """A new board with a column of each type; its id."""
-        created = self.data('mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }')
-        board: str = created["create_board"]["id"]
+        board = self.add_board("Contacts")
         for column, column_type in (COLUMNS if columns is None else columns).items():
-            self.data(
-                "mutation ($b: ID!, $t: String!, $i: String, $y: ColumnType!) {"
-                " create_column(board_id: $b, title: $t, id: $i, column_type: $y) { id } }",
-                b=board,
-                t="NPD ID" if column == "npd_id" else column.capitalize(),
-                i=column,
-                y=column_type,
-            )
+            self.add_column(board, column, "NPD ID" if column == "npd_id" else column.capitalize(), column_type)
         return board
 
-    def item(self, board: str, name: str = "Ada", **values: Any) -> str:
+    def new_item(self, board: str, name: str = "Ada", **values: Any) -> str:
         """A new item through the API; its id."""
         created = self.data(
             "mutation ($b: ID!, $n: String!, $v: JSON) { create_item(board_id: $b, item_name: $n,"
@@ -110,12 +83,15 @@ class Simulator:
 
     def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
         """The answer to a change of several columns."""
-        return self.ask(CHANGE, b=board, i=item, v=json.dumps(values))
+        return self.query(CHANGE, b=board, i=item, v=json.dumps(values))
 
     def cell(self, item: str, column: str) -> dict[str, Any]:
         """One column value with the fields of its type."""
         cells = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
         return cells[0]
+
+    def webhooks(self) -> dict[str, Any]:
+        return self.control("webhooks", "GET")
 
     def subscribe(self, board: str, url: str, event: str) -> dict[str, Any] | None:
         hook: dict[str, Any] | None = self.data(
@@ -131,9 +107,7 @@ class Simulator:
 CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
   change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id name updated_at } }"""
 CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids: $c) {
-  __typename id type text value ... on EmailValue { email label } ... on PhoneValue { phone country_short_name }
-  ... on StatusValue { label index } ... on DropdownValue { values { id label } }
-  ... on CheckboxValue { checked } } } }"""
+  text ... on StatusValue { label } } } }"""
 
 
 class Process(Simulator):
@@ -201,7 +175,7 @@ def own() -> Simulator:
 @pytest.fixture
 def simulator(own: Simulator) -> Simulator:
     """A sandbox without boards, faults or logs, within this process."""
-    own.control("reset", {})
+    own.reset()
     return own
 
 
@@ -215,7 +189,7 @@ def running() -> Iterator[Process]:
 @pytest.fixture
 def live(running: Process) -> Process:
     """The same as a process, for what hangs on connections."""
-    running.control("reset", {})
+    running.reset()
     return running
 
 
@@ -243,7 +217,3 @@ def receiver() -> Iterator[Receiver]:
     address = Receiver()
     with serving(address.server):
         yield address
-
-
-def names(simulator: Simulator) -> list[str]:
-    return [item["name"] for item in simulator.read("boards")[0]["items"]]

@@ -1,16 +1,14 @@
-"""Every error that the sandbox gives: its code and its status, as Monday gives them."""
+"""The errors that the sandbox gives: code and status as Monday gives them, and nothing is done."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import requests
 
 from tests.sandbox.conftest import TOKEN, Simulator
-from tests.support.waiting import wait_for
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
@@ -32,34 +30,13 @@ class Ground:
     simulator: Simulator
     board: str
     item: str
-    threads: list[threading.Thread] = field(default_factory=list)
-
-    def hold(self, body: dict[str, Any], headers: dict[str, str]) -> None:
-        """Send a request that is kept waiting, and come back when it is inside."""
-        self.simulator.control("faults", {"slow": 60})
-
-        def post() -> None:
-            self.simulator.session.post(
-                f"{self.simulator.url}/v2", json=body, headers={"Authorization": TOKEN} | headers
-            )
-
-        self.threads.append(threading.Thread(target=post))
-        self.threads[-1].start()
-        wait_for("the request is inside", lambda: self.simulator.read("plan")["used"]["concurrent"] == 1)
-        wait_for("it has met its fault", lambda: not self.simulator.read("faults"))
-
-    def let_go(self) -> None:
-        """End all waiting."""
-        self.simulator.control("faults", method="DELETE", content={})
-        for thread in self.threads:
-            thread.join()
 
     def change(self, values: object, item: str | None = None, board: str | None = None) -> requests.Response:
         variables = {"b": board or self.board, "i": item or self.item, "v": json.dumps(values)}
         return self.simulator.post(CHANGE, variables)
 
     def faulty(self, fault: dict[str, Any], document: str = "{ boards { id columns { id } } }") -> requests.Response:
-        self.simulator.control("faults", fault)
+        self.simulator.faults(fault)
         return self.simulator.post(document)
 
     def body(self, content: bytes) -> requests.Response:
@@ -89,21 +66,8 @@ def a_webhook_for_no_board(ground: Ground) -> requests.Response:
 
 
 def on_a_full_board(ground: Ground) -> requests.Response:
-    ground.simulator.control("boards", {"board_id": ground.board, "items_limit": 1})
+    ground.simulator.control("boards", board_id=ground.board, items_limit=1)
     return ground.simulator.post(CREATE, {"b": ground.board, "n": "Ada"})
-
-
-def with_a_used_key(ground: Ground) -> requests.Response:
-    """A duplicate while the first still runs: the first is held, and gone on with afterwards."""
-    variables = {"b": ground.board, "n": "Ada"}
-    ground.hold({"query": CREATE, "variables": variables}, {"Idempotency-Key": "k1"})
-    return ground.simulator.post(CREATE, variables, Idempotency_Key="k1")
-
-
-def too_many_at_once(ground: Ground) -> requests.Response:
-    ground.simulator.control("plan", {"plan": "pro", "concurrent": 1})
-    ground.hold({"query": "{ me { id } }"}, {})
-    return ground.simulator.post("{ me { id } }")
 
 
 def with_values_that_are_no_json(ground: Ground) -> requests.Response:
@@ -124,14 +88,12 @@ BODIES: dict[str, tuple[str, int, Callable[[Ground], requests.Response]]] = {
     "a full board": ("ItemsLimitationException", 200, on_a_full_board),
     "an unknown cursor": ("CursorException", 200, lambda g: g.simulator.post(NO_CURSOR)),
     "a minute's calls": ("MINUTE_RATE_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "minute"})),
-    "too many calls at once": ("MAX_CONCURRENCY_EXCEEDED", 429, too_many_at_once),
     "a minute's complexity": ("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.faulty({"limit": "complexity"})),
     "a day's calls": ("DAILY_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "daily"})),
     "too many calls of one field": ("FIELD_LIMIT_EXCEEDED", 200, lambda g: g.faulty(FIELD_LIMIT)),
     "a deletion without the right": ("UserUnauthorizedException", 200, lambda g: g.faulty(UNAUTHORIZED, DELETE)),
     "a locked item": ("TooManyConcurrentRequestsException", 200, lambda g: g.faulty(LOCKED, ARCHIVE)),
     "a locked board": ("RESOURCE_LOCKED", 423, lambda g: g.faulty({"status": 423})),
-    "a key that is in use": ("IDEMPOTENCY_CONFLICT", 409, with_a_used_key),
     "a body that is no JSON": ("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b"{")),
     "a query that is no text": ("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b'{"query": 5}')),
     "values that are no JSON": ("JsonParseException", 200, with_values_that_are_no_json),
@@ -139,11 +101,9 @@ BODIES: dict[str, tuple[str, int, Callable[[Ground], requests.Response]]] = {
 
 
 @pytest.fixture
-def ground(simulator: Simulator) -> Iterator[Ground]:
-    board = simulator.board({"role": "text", "stage": "status"})
-    prepared = Ground(simulator, board, simulator.item(board))
-    yield prepared
-    prepared.let_go()
+def ground(simulator: Simulator) -> Ground:
+    board = simulator.board()
+    return Ground(simulator, board, simulator.new_item(board, role="before"))
 
 
 @pytest.mark.parametrize("met", BODIES)
@@ -160,3 +120,28 @@ def test_an_error_is_as_monday_gives_it(ground: Ground, met: str) -> None:
     elif "path" in error:
         assert error["locations"]
         assert body["data"] is None or error["path"][0] in body["data"]
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("email", "not an address", "email is not valid"),
+    ("email", {"email": "a@localhost", "text": "x"}, "email is not valid"),
+    ("phone", {"phone": "12", "countryShortName": "US"}, "not valid for its country"),
+    ("notes", {"text": "x" * 2001}, "limit is 2000 characters"),
+    ("amount", "twelve", "not a number"),
+    ("stage", {"label": "Unheard of"}, "doesn't exist"),
+    ("kinds", {"labels": ["Unheard of"]}, "does not exist"),
+    ("day", "31.01.2026", "YYYY-MM-DD"),
+    ("site", {"url": "b.test", "text": "x"}, "scheme"),
+    ("ticked", "true", "simple strings are not supported"),
+    ("npd_id", "x" * 65_530, "64 KB"),
+]
+
+
+@pytest.mark.parametrize(("column", "written", "words"), REFUSED)
+def test_a_bad_value_refuses_the_whole_mutation(ground: Ground, column: str, written: Any, words: str) -> None:
+    body = ground.change({"role": "after", column: written}).json()
+    assert body["data"] == {"change_multiple_column_values": None}
+    (error,) = body["errors"]
+    assert error["extensions"]["code"] == "ColumnValueException"
+    assert words in error["message"]
+    assert ground.simulator.cell(ground.item, "role")["text"] == "before"

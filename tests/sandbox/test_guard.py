@@ -26,13 +26,21 @@ def test_our_own_names_are_let_in_and_every_name_where_it_listens_everywhere(lis
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://["])
 def test_the_page_of_another_site_changes_nothing(simulator: Simulator, origin: str) -> None:
-    simulator.control("faults", {"status": 500})
+    simulator.faults({"status": 500})
     for method, path in (("DELETE", "faults"), ("POST", "reset")):
         address = f"{simulator.url}/_control/{path}"
         answer = simulator.session.request(method, address, json={}, headers={"Origin": origin}, timeout=5)
         assert answer.status_code == 403
-    assert len(simulator.read("faults")) == 1
+    assert len(simulator.control("faults", "GET")) == 1
     assert simulator.session.get(f"{simulator.url}/_control/faults", headers={"Origin": origin}, timeout=5).ok
+
+
+def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
+    form = simulator.session.post(
+        f"{simulator.url}/_control/reset", data="{}", headers={"Content-Type": "text/plain"}, timeout=5
+    )
+    assert form.status_code == 415
+    assert len(simulator.boards()) == 1
 
 
 def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

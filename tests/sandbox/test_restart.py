@@ -11,25 +11,25 @@ def test_a_restart_keeps_boards_and_webhooks(start: Callable[..., Process], rece
     sandbox = start("--data", str(tmp_path / "boards.db"))
     board = sandbox.board({"role": "text", "stage": "status", "site": "link"})
     sandbox.subscribe(board, receiver.url, "change_name")
-    item = sandbox.item(board, "Ada", role="Buyer", stage={"label": "New label"})
-    gone = sandbox.item(board, "Bo")
+    item = sandbox.new_item(board, "Ada", role="Buyer", stage={"label": "New label"})
+    gone = sandbox.new_item(board, "Bo")
     sandbox.data("mutation ($i: ID) { archive_item(item_id: $i) { id } }", i=gone)
-    before = sandbox.read("boards")
+    before = sandbox.boards()
     assert sandbox.stop() == 0
     sandbox.start()
-    assert sandbox.read("boards") == before
+    assert sandbox.boards() == before
     assert sandbox.cell(item, "stage")["label"] == "New label"
-    assert int(sandbox.item(board, "Cy")) > int(gone)
+    assert int(sandbox.new_item(board, "Cy")) > int(gone)
     sandbox.change(board, item, {"name": "Ada L"})
     assert receiver.wait()[0]["value"] == {"name": "Ada L"}
     a_batch_is_killed_right_after_its_answer(sandbox, board, item)
-    sandbox.control("reset", {})
+    sandbox.reset()
     sandbox.stop()
     sandbox.start()
-    assert sandbox.read("boards") == []
+    assert sandbox.boards() == []
     second_board = sandbox.board({})
     assert int(second_board) > int(board)
-    assert int(sandbox.item(second_board)) > int(gone) + 21
+    assert int(sandbox.new_item(second_board)) > int(gone) + 21
 
 
 def a_batch_is_killed_right_after_its_answer(sandbox: Process, board: str, item: str) -> None:
@@ -37,13 +37,13 @@ def a_batch_is_killed_right_after_its_answer(sandbox: Process, board: str, item:
     change = 'change_multiple_column_values(board_id: "%s", item_id: "%s", column_values: $%s) { id }'
     refused, renamed = f"bad: {change % (board, item, 'bad')}", f"good: {change % (board, item, 'good')}"
     values = {"bad": json.dumps({"site": "x"}), "good": json.dumps({"role": "y"})}
-    answer = sandbox.ask(f"mutation ($bad: JSON!, $good: JSON!) {{ {changes} {refused} {renamed} }}", **values)
+    answer = sandbox.query(f"mutation ($bad: JSON!, $good: JSON!) {{ {changes} {refused} {renamed} }}", **values)
     assert [error["path"] for error in answer["errors"]] == [["bad"]]
-    before = sandbox.read("boards")
+    before = sandbox.boards()
     assert len(before[0]["items"]) == 23
     sandbox.stop(kill=True)
     sandbox.start()
-    assert sandbox.read("boards") == before
+    assert sandbox.boards() == before
     assert sandbox.cell(item, "role")["text"] == "y"
     log = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(limit: 100) { event } } }"
     events = [row["event"] for row in sandbox.data(log, b=[board])["boards"][0]["activity_logs"]]

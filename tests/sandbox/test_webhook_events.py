@@ -69,17 +69,17 @@ def wrong(event: dict[str, Any], shape: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)
 def test_each_event_has_its_published_shape(simulator: Simulator, board: str, receiver: Receiver, event: str) -> None:
-    item = simulator.item(board, "Ada", role="Buyer")
+    item = simulator.new_item(board, "Ada", role="Buyer")
     created = simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board)
     assert simulator.subscribe(board, receiver.url, event)
     for act in ACTS[event]:
         where = {"board_id": board} if act["action"] == "add" else {"item_id": item}
         group = {"group_id": created["create_group"]["id"]} if act["action"] == "move" else {}
-        simulator.control("actions", {"user_id": MAYA, **act, **where, **group})
+        simulator.control("actions", user_id=MAYA, **act, **where, **group)
     (sent,) = receiver.wait()
     kind, shape = SHAPES[event]
     assert (sent["type"], sent["userId"]) == (kind, MAYA)
     assert wrong(sent, shape) == []
     assert VALUES_OF.get(event, {}).items() <= sent.items()
-    delivery = simulator.read("webhooks")["deliveries"][-1]
+    delivery = simulator.webhooks()["deliveries"][-1]
     assert (delivery["event"], delivery["type"]) == (event, kind)

@@ -87,15 +87,6 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_or_about_to_be() -> None:
-    company = ("x", "Company", "text")
-    assert "organization" not in suggested(company)
-    assert suggested(company, boards={"organization": ""})["organization"] == "x"
-    BoardLink.objects.create(entity_type="organization", match_key="name", board_id="7")
-    assert suggested(company)["organization"] == "x"
-
-
-@pytest.mark.django_db
 def test_a_second_column_is_made_only_with_a_word_about_the_others(monday: Sandbox, run: Run, settings: Any) -> None:
     columns = (("x", "Work", "phone"), ("y", "Home", "phone"))
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)

@@ -1,8 +1,9 @@
-"""`monday_check` against the sandbox, over HTTP; what is wrong with account and boards is in test_doctor.py."""
+"""`monday_check` against the sandbox: each fault is named, and how it is mended."""
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -14,8 +15,11 @@ from django.core.management.base import CommandError
 from sync.clock import SyncNow
 from sync.management.commands import monday_check
 from sync.models import BoardLink, SyncQueue
+from sync.monday import errors
+from sync.monday.connection import AccountInfo, CheckResult, check_account
 from tests.admin import states
 from tests.support.sandbox import Sandbox
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -23,24 +27,24 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def set_up(monday: Sandbox, run: Run) -> BoardLink:
+def set_up(world: World) -> BoardLink:
     """Boards as the set-up leaves them."""
-    run("monday_setup")
     return BoardLink.objects.get(entity_type="contact")
 
 
-def results(level: str) -> list[tuple[str, str]]:
-    """Topic and message of all that was found on this level."""
-    return [(result.subject, result.message) for result in monday_check.run_checks() if result.level == level]
+def wrong(results: Iterable[CheckResult]) -> list[CheckResult]:
+    faults = [result for result in results if result.level != "ok"]
+    assert all(fault.fix and fault.subject for fault in faults)
+    return faults
 
 
-def subjects(level: str) -> list[str]:
-    return sorted(subject for subject, _ in results(level))
+def subjects(level: str) -> set[str]:
+    return {result.subject for result in monday_check.run_checks() if result.level == level}
 
 
-def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox, run: Run, settings: Any) -> None:
+def test_after_the_set_up_everything_is_well(set_up: BoardLink, sandbox: Sandbox, run: Run, settings: Any) -> None:
     def state() -> Any:
-        return monday.boards(), monday.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values())
+        return sandbox.boards(), sandbox.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values())
 
     before, output = state(), run("monday_check")
     report = json.loads(run("monday_check", "--json"))
@@ -55,9 +59,11 @@ def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox,
 
 def test_webhooks_to_a_former_address_or_without_any_secret_are_a_problem(set_up: BoardLink, settings: Any) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "a-new-token"
-    assert set(subjects("problem")) == {"webhooks"}
+    assert subjects("problem") == {"webhooks"}
     settings.MONDAY_WEBHOOK_TOKEN = settings.MONDAY_SIGNING_SECRET = ""
-    assert set(subjects("problem")) == {"webhooks", "settings"}
+    assert subjects("problem") == {"webhooks", "settings"}
+    settings.MONDAY_API_KEY = ""
+    assert subjects("problem") == {"token", "settings"}
 
 
 def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up: BoardLink, settings: Any) -> None:
@@ -72,13 +78,111 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
     assert "not-the-token" not in out.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "subject"),
-    [("MONDAY_API_KEY", "", "token"), ("MONDAY_API_URL", "http://127.0.0.1:18261/v2", "connection")],
+def test_without_an_answer_of_monday_the_connection_is_the_problem(settings: Any) -> None:
+    settings.MONDAY_API_URL = "http://127.0.0.1:18261/v2"
+    assert "connection" in subjects("problem")
+
+
+GREETING = AccountInfo(
+    user_id="2",
+    user_name="Sync",
+    tier="pro",
+    version_value="2026-10",
+    versions={"2026-10": "current"},
+    day_limit=10_000,
 )
-def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, subject: str) -> None:
-    setattr(settings, name, value)
-    assert subject in subjects("problem")
+REFUSED = errors.MondayError(errors.PERMISSION_MISSING, "User unauthorized", path=["me"])
+NOT_ALLOWED = errors.MondayError(errors.PERMISSION_MISSING, "Field not allowed.", path=["account"])
+
+
+@pytest.mark.parametrize(
+    ("greeting", "level", "subject", "text", "fix"),
+    [
+        ({"user_id": ""}, "problem", "token", "no user", "MONDAY_API_KEY"),
+        ({"user_id": "", "field_errors": (REFUSED,)}, "problem", "token", "no user", "me:read"),
+        ({"version_value": "2026-07"}, "problem", "version", "2026-07 answered", "2026-10"),
+        ({"versions": {"2026-10": "deprecated", "2027-04": "current"}}, "problem", "version", "2026-10", "2027-04"),
+        ({"version_value": "", "versions": {}}, "problem", "version", "an unknown one", "calls current"),
+        ({"versions": {"2026-10": "maintenance", "2027-01": "current"}}, "warning", "version", "2026-10", "2027-01"),
+        (
+            {"tier": "", "day_limit": None, "field_errors": (NOT_ALLOWED,)},
+            *("warning", "plan", "(Field not allowed)", "account:read"),
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_account_is_said_with_what_helps(
+    greeting: dict[str, Any], level: str, subject: str, text: str, fix: str
+) -> None:
+    (fault,) = wrong(check_account(replace(GREETING, **greeting), "2026-10"))
+    assert (fault.level, fault.subject, text in fault.message, fix in fault.full_fix) == (level, subject, True, True)
+
+
+Change = Callable[[Sandbox, BoardLink], object]
+
+
+def link_says(**values: str) -> Change:
+    return lambda monday, link: BoardLink.objects.filter(pk=link.pk).update(**values)
+
+
+def board_is(**values: Any) -> Change:
+    return lambda monday, link: monday.control("boards", board_id=link.board_id, **values)
+
+
+def column_is(**values: str) -> Change:
+    return lambda monday, link: monday.control("columns", board_id=link.board_id, column_id="email", **values)
+
+
+def filled(count: int) -> Change:
+    def fill(monday: Sandbox, link: BoardLink) -> None:
+        monday.control("items", board_id=link.board_id, items=[{"name": "x"}] * count)
+        monday.control("boards", board_id=link.board_id, items_limit=20)
+
+    return fill
+
+
+def one_webhook_is_gone(monday: Sandbox, link: BoardLink) -> None:
+    monday.query("mutation ($i: ID!) { delete_webhook(id: $i) { id } }", i=next(iter(link.webhooks)))
+
+
+def webhooks_are_hidden(monday: Sandbox, link: BoardLink) -> None:
+    monday.faults({"limit": "field", "on": "webhooks"})
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "subject", "text"),
+    [
+        (link_says(board_id=""), "problem", "board", "no board is set"),
+        (link_says(board_id="99"), "problem", "board", "99 isn't there"),
+        (link_says(group_id="gone"), "problem", "board", "group gone"),
+        (board_is(state="archived"), "problem", "board", "archived"),
+        (filled(19), "warning", "board", "19 of at most 20"),
+        (filled(20), "problem", "board", "20 of at most 20"),
+        (column_is(action="retype", type="phone"), "problem", "columns", "of the type phone"),
+        (column_is(action="delete"), "problem", "columns", "“Email” was deleted"),
+        (one_webhook_is_gone, "problem", "webhooks", "create_item"),
+        (webhooks_are_hidden, "problem", "webhooks", "can't be read"),
+    ],
+)
+def test_what_is_wrong_with_a_board_is_said(
+    set_up: BoardLink, sandbox: Sandbox, change: Change, level: str, subject: str, text: str
+) -> None:
+    change(sandbox, set_up)
+    (fault,) = wrong(monday_check.run_checks())
+    assert (fault.level, fault.subject, text in fault.message) == (level, subject, True), fault.message
+
+
+def test_webhooks_of_a_former_address_and_a_second_set_of_somebody_elses_are_a_warning(
+    set_up: BoardLink, run: Run, settings: Any
+) -> None:
+    BoardLink.objects.filter(pk=set_up.pk).update(webhooks={})
+    settings.MONDAY_WEBHOOK_TOKEN = "a-new-token"
+    run("monday_setup")
+    (fault,) = wrong(monday_check.run_checks())
+    assert (fault.level, "isn't ours" in fault.message) == ("warning", True)
+    link = BoardLink.objects.get(pk=set_up.pk)
+    BoardLink.objects.filter(pk=link.pk).update(webhooks=set_up.webhooks | link.webhooks)
+    (fault,) = wrong(monday_check.run_checks())
+    assert (fault.level, "7 webhooks of ours too many" in fault.message) == ("warning", True)
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:

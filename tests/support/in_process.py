@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import RemoteDisconnected
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import requests
@@ -15,6 +16,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 from urllib3.exceptions import ProtocolError
 from waitress.channel import ClientDisconnected
+
+from tests.support.serving import serving
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 by_address: dict[str, Application] = {}  # host and port, and what answers there
@@ -78,14 +81,29 @@ def _answer_of(application: Application, request: requests.PreparedRequest, time
     return HTTPResponse(io.BytesIO(content), headers=headers, status=status, preload_content=False)
 
 
-def keeping(deliveries: list[tuple[bytes, str | None, str]]) -> Application:
+class Hooks:
     """Answers as NPD's webhook door, and keeps what was delivered: body, Authorization, path."""
 
-    def application(environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
-        body = environ["wsgi.input"].read()
+    def __init__(self) -> None:
+        self.deliveries: list[tuple[bytes, str | None, str]] = []
+        self.url = ""
+
+    @contextmanager
+    def receiving(self) -> Iterator[Self]:
+        """Within this process, and over HTTP from a sandbox that is another one."""
+        server = make_server("127.0.0.1", 0, self, handler_class=_Silent)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        with serving(server), answering(self.url, self):
+            yield self
+
+    def __call__(self, environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         if "challenge" not in json.loads(body):
-            deliveries.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
+            self.deliveries.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
         begin("200 OK", [("Content-Type", "application/json")])
         return [body]
 
-    return application
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from http.server import ThreadingHTTPServer
 from inspect import signature
 from typing import Any, TypeVar, cast
 
@@ -33,24 +32,14 @@ from sync.queue import SyncQueueService
 from sync.reconcile import field_plan
 from sync.records import inbox
 from tests.support.clock import move_clock
+from tests.support.in_process import Hooks
 from tests.support.people import signed_in
 from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
-from tests.support.serving import Quiet, local, serving
 from tests.support.waiting import wait_for
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 TOM = 67210012  # a person of the sandbox's account
-
-
-class _Keep(Quiet):
-    """Answers like NPD's webhook door, and keeps what was delivered until the test hands it in."""
-
-    def reply(self) -> None:
-        body = self.body()
-        if "challenge" not in json.loads(body):
-            self.server.deliveries.append((body, self.headers.get("Authorization"), self.path))  # type: ignore[attr-defined]
-        self.answer(body)
 
 
 def staged(function: Made) -> Made:
@@ -85,7 +74,7 @@ def _rows_of(value: Any) -> Any:
 class World:
     """Both people and the worker. Webhooks arrive when the test says so (`deliver`)."""
 
-    def __init__(self, sandbox: Sandbox, hooks: ThreadingHTTPServer, patch: pytest.MonkeyPatch, stages: Stages) -> None:
+    def __init__(self, sandbox: Sandbox, hooks: Hooks, patch: pytest.MonkeyPatch, stages: Stages) -> None:
         self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
         self.queue = SyncQueueService()
         self.delivered: list[tuple[bytes, str | None, str]] = []
@@ -134,7 +123,7 @@ class World:
         def reached() -> tuple[Any, float, list[Any]]:
             result = make()
             wait_for("the sandbox has sent its webhooks", self._sent_all)
-            assert not self.hooks.deliveries, "a stage hands in all webhooks"  # type: ignore[attr-defined]
+            assert not self.hooks.deliveries, "a stage hands in all webhooks"
             return result, self.offset, list(self.delivered)
 
         result, offset, delivered = self.stages.reach(name, reached)
@@ -184,7 +173,7 @@ class World:
     def deliver(self, *, times: int = 1) -> int:
         """Hand in the webhooks that Monday has sent by now, in order; returns how many."""
         wait_for("the sandbox has sent its webhooks", self._sent_all)
-        deliveries, self.hooks.deliveries[:] = list(self.hooks.deliveries), []  # type: ignore[attr-defined]
+        deliveries, self.hooks.deliveries[:] = list(self.hooks.deliveries), []
         self.delivered += deliveries
         self._receive(deliveries * times)
         return len(deliveries)
@@ -339,14 +328,6 @@ class World:
 def mail(address: str) -> dict[str, str]:
     """An email address as it is written into a cell."""
     return {"email": address, "text": address}
-
-
-@contextmanager
-def webhook_receiver() -> Iterator[ThreadingHTTPServer]:
-    """An address of NPD's where Monday's webhooks arrive."""
-    with serving(local(_Keep)) as server:
-        server.deliveries = []  # type: ignore[attr-defined]
-        yield server
 
 
 def set_up_boards() -> None:

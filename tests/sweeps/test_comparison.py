@@ -8,13 +8,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import F
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox import enqueue
-from tests.engine.test_relations import connected
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -153,22 +152,6 @@ def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing
     assert state(world) == before
 
 
-def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_now(world: World, post: Post) -> None:
-    world.add("Bo", email={"email": "bo@x.test", "text": "bo@x.test"})
-    world.hear(minutes=1)
-    contact = Contact.objects.get(name="Bo")
-    world.hear(contact, minutes=1)
-    assert contact.sync_status == "synced"
-    reconcile_boards()
-    assert world.status(contact) == "synced"
-    Contact.objects.create(name="Bo Byron", email="bo@x.test", sync_enabled=False)
-    reconcile_boards()
-    before = state(world)
-    assert [row["kind"] for row in before["sync_conflicts"]] == ["identity"]
-    pass_over_every_record(world)
-    assert state(world) == before
-
-
 def test_where_nothing_is_to_be_done_nothing_is_read_but_the_boards_and_nothing_changes(
     world: World, post: Post
 ) -> None:
@@ -190,9 +173,6 @@ def test_a_board_that_can_not_be_listed_is_a_problem_in_words(world: World, post
     world.linked("Ann")
     world.sandbox.faults({"status": 500, "on": "boards", "count": 50})
     assert any("The comparison could not be finished." in problem for problem in reconcile_boards()[1])
-
-
-__all__ = ["connected"]
 
 
 def compared(post: Post) -> ComparisonResult:
@@ -227,17 +207,6 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-def test_a_relation_that_was_emptied_gets_its_pass_which_asks_why(connected: World, post: Post) -> None:
-    contact = connected.linked(organization=Organization.objects.create(name="Acme"))
-    connected.hear()
-    connected.edit(contact, "organization", None)
-    post.lose()
-    calls = connected.calls()
-    assert (compared(post).need_pass, connected.calls() - calls) == (1, 2)
-    connected.work(contact)
-    assert (contact.organization, connected.status(contact)) == (None, "synced")
-
-
 def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post) -> None:
     for name in ("Ann", "Bo", "Cy"):
         world.linked(name)
@@ -248,6 +217,15 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
     assert result.items == 0
 
 
+def test_every_page_is_compared(world: World, post: Post) -> None:
+    world.list_in_pages_of_eight()
+    rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
+    world.sandbox.control("items", board_id=world.board_id(), items=rows)
+    calls = world.calls()
+    assert compared(post).items == 9
+    assert world.calls() - calls == 3
+
+
 def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
     post.edit(contact, "role_title", "Countess")
@@ -256,12 +234,3 @@ def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: Worl
     reconcile_boards()
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-
-
-def test_every_page_is_compared(world: World, post: Post) -> None:
-    world.list_in_pages_of_eight()
-    rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
-    world.sandbox.control("items", board_id=world.board_id(), items=rows)
-    calls = world.calls()
-    assert compared(post).items == 9
-    assert world.calls() - calls == 3

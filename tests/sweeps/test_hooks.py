@@ -57,7 +57,7 @@ def test_webhooks_refused_are_told_and_tried_once_an_hour(world: World, post: Po
     mutations = world.calls("mutation")
     post.sweep(after=20)
     assert world.calls("mutation") == mutations
-    settings.SITE_URL = f"http://127.0.0.1:{world.hooks.server_address[1]}"
+    settings.SITE_URL = world.hooks.url
     post.sweep(after=61)
     assert world.link().webhooks_problem == ""
     assert len(on_the_board(world)) == len(WEBHOOK_EVENTS)

@@ -1,18 +1,14 @@
 """What webhooks missed is found by the activity log; nothing is done twice."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
-from sync.models import BoardLink, Decision, IgnoredItem
+from sync.models import Decision
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
 from sync.operations.comparison import compare_board
-from sync.operations.sweep import sweep_board
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -93,38 +89,3 @@ def test_after_months_idle_the_night_finds_what_is_too_old_for_the_sweep(world: 
 
 def overwritten() -> list[SyncConflict]:
     return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
-
-
-def test_the_log_shows_our_overwrite_and_late_webhooks_add_nothing(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    world.overwrite(contact)
-    assert post.lose() == 2
-    post.sweep()
-    (conflict,) = overwritten()
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
-    world.pass_time(hours=1)
-    post.hand_in()
-    post.sweep()
-    assert len(overwritten()) == 1
-    assert SyncConflict.objects.count() == 1
-
-
-@pytest.mark.parametrize("check", [sweep_board, compare_board])
-@pytest.mark.parametrize(("left_alone", "contacts"), [(False, 2), (True, 1)])
-def test_a_check_finds_an_edit_of_an_item_that_is_another_than_a_record_but_not_of_one_left_alone(
-    world: World, post: Post, check: Callable[[BoardLink], Any], left_alone: bool, contacts: int
-) -> None:
-    contact = world.linked()
-    item_id = world.add("Ann", email=contact.email)
-    IgnoredItem.objects.create(
-        entity_type="contact", item_id=item_id, entity_id=contact.pk, reason="Mary did.", left_alone=left_alone
-    )
-    post.swept()
-    world.sandbox.act("edit", item_id=item_id, column_id="email", value="other@example.com")
-    post.lose()
-    for _ in range(2):  # an item without a record waits for its next edit
-        world.pass_time(minutes=30)
-        check(world.link())
-        world.work()
-    assert Contact.objects.count() == contacts

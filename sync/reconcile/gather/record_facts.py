@@ -31,7 +31,7 @@ from sync.models import (
 from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
-from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan, unanswered_writes
+from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
@@ -232,8 +232,8 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
-    without_base = [(record, item) for record, item in pairs if unanswered_writes.lacks_base(board, record)]
-    created = {record.id: item.id for record, item in without_base if unanswered_writes.may_be_ours(board, record)}
+    without_base = [(record, item) for record, item in pairs if field_bases.lacks_base(board, record)]
+    created = {record.id: item.id for record, item in without_base if field_bases.may_be_ours(board, record)}
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
         recent = WebhookEvent.objects.filter(

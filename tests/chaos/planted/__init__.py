@@ -1,7 +1,7 @@
 """Wrong behaviours that can be switched on in the running processes, to see that the oracle notices each of them.
 
-The product knows nothing of them: processes that run with `tests.chaos.planted_settings` have each wrong function
-beside the right one, and ask a file by which name to go, at every call. So a set of processes serves all bugs.
+The product knows nothing of them: processes that have `PLANTED_BUG_FILE` in their environment have each wrong function
+beside the right one, and ask that file by which name to go, at every call. So a set of processes serves all bugs.
 """
 
 from __future__ import annotations

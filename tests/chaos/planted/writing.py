@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.unanswered_writes import CreatePlan, Fate, UnansweredDocument
+from sync.reconcile.unanswered_creates import CreatePlan, Fate, UnansweredDocument
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -31,7 +31,7 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unanswered_writes:after_search")
+@instead_of(create_retried_blindly, "sync.reconcile.unanswered_creates:after_search")
 def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreatePlan]:
     return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 

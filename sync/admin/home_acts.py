@@ -1,0 +1,550 @@
+"""The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
+
+The engine's acts are at the end, those on conflicts and rejected values in `conflicts.admin.conflict_acts`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.apps import apps
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.views.decorators.http import require_POST
+
+from sync import attention, registry
+from sync.admin import admin_base, confirmed_action, queue_pages
+from sync.admin.activity_pages import deleted_records_link
+from sync.admin.admin_base import Button, own_address, parse_json, see_other
+from sync.admin.board_pages import ask_for_columns
+from sync.admin.confirmed_action import Question, Report
+from sync.attention import Entry, Kind
+from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
+from sync.clock import parse_moment, sync_now
+from sync.kernel import grouped, humanize
+from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
+from sync.limits import api_quota
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
+from sync.outbox import enqueue
+from sync.reconcile.field_values import as_uuid
+from sync.records import approvals, authors, item_links, tombstones
+from sync.records.availability import wait_sentence
+from sync.state import record_view
+
+MAX_TICKED = 300  # an act takes so many selected rows, at most
+LAST_ACT = "home_act"  # the session key of the last act, for its undo
+SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
+
+UNDO_SENTENCE = "You can undo it on Home."
+
+# The undo of the last act is offered this long, because a key pressed later is hardly meant for it.
+UNDO_OFFERED = timedelta(minutes=1)
+
+# The values that each row showed, by the entry's key.
+Shown = Mapping[str, Any]
+
+# By the entries' kind and the act's code: the function that does it.
+RUNS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry], Shown], Report]] = {}
+# The function that returns its question, if that isn't `question_about`.
+QUESTIONS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry]], Question]] = {}
+# By the entries' kind: the function that undoes an act by the `undo` of its report.
+UNDOS: dict[Kind, Callable[[HttpRequest, Sequence[str]], Report]] = {}
+# By the entries' kind: the function that puts both sides' values into entries, and their acts into words about these.
+LOADERS: dict[Kind, Callable[[Sequence[Entry], Sequence[FieldMapping]], Sequence[Entry]]] = {}
+
+
+def title_of(act: Act, entries: Sequence[Entry]) -> str:
+    """Return the act with the number of entries."""
+    number = humanize.count_with_noun(len(entries), "entry", "entries")
+    label = act.many or f"{act.label}: {{number}}"
+    return attention.counted(label, len(entries), attention.common_type(entries), number=number)
+
+
+def is_offered(user: Any, entry: Entry, code: str) -> bool:
+    """Whether this is an act on the entry that this person may do."""
+    return code in [act.code for act in attention.offered_acts(user, entry)]
+
+
+def needs_question(code: str, entries: Sequence[Entry], *, is_all: bool) -> bool:
+    """Whether a person has to confirm the act; `is_all` if it is on all of a group, shown or not."""
+    acts = [entry.act(code) for entry in entries]
+    return any(act.asks or (is_all and len(acts) > 1 and act.asks_about_several) for act in acts)
+
+
+def group_button(code: str, group: attention.Group, entries: Sequence[Entry]) -> Button:
+    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
+    act = entries[0].act(code)
+    button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
+    if group.number == 1:
+        return button
+    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    if needs_question(code, entries, is_all=True):
+        label = f"{label}…"
+    words = "the selected"
+    selected = act.many.format(number=words, records=words, items=words, fields=words)
+    return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
+
+
+def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    acts = [entry.act(act.code) for entry in entries]
+    title = title_of(act, entries)
+    effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
+    effects = list(dict.fromkeys(filter(None, effects)))
+    table = _table(entries).without_empty_columns()
+    return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
+
+
+def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
+    """Return the sentence that reports the act on this number of the entries."""
+    subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
+    return attention.counted(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
+
+
+def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
+    """Report what the next sync does, and why that waits."""
+    if not number:
+        return Report(problems=problems)
+    types = {entry.entity_type for entry in entries}
+    then = wait_sentence(number, types) or "The next sync does it, within seconds."
+    return Report(f"{done_sentence(act, entries, number)} {then}", problems)
+
+
+def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
+    """Return the entries of a question, which have one cause, with what tells their records from namesakes."""
+    listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
+    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    is_of_one_board = bool(attention.common_type(listed))
+    rows = []
+    for entry in listed:
+        sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+        happened = "" if sides else entry.own_detail
+        board = "" if is_of_one_board else entry.board
+        rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
+    heads = ("Record", "Board", "Details", "Values", "What happened")
+    return confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title)
+
+
+def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[Entry]:
+    """Return the entries with both sides' values."""
+    loaded: dict[str, Entry] = {}
+    for kind, load in LOADERS.items():
+        of_kind = [entry for entry in entries if entry.kind is kind]
+        loaded |= {entry.key: entry for entry in load(of_kind, list(wording.mappings.values()))}
+    return [loaded.get(entry.key, entry) for entry in entries]
+
+
+# An answer says of this many entries what became of them, since each takes a few queries.
+MAX_ENDED = 10
+
+
+def describe_record_now(entity_type: str, entity_id: UUID) -> str:
+    """Say how a record stands, where something of it doesn't wait any more."""
+    record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
+    if record is None:
+        stones = tombstones.tombstones_of([entity_type], [entity_id])
+        if not (name := next(map(registry.tombstone_name, stones), "")):
+            return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
+        deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
+        return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
+    view = record_view.describe_one(record)
+    if not record.sync_enabled:
+        by = authors.turned_sync_off(record)
+        return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
+    words = {
+        record_view.RecordState.SYNCED: "is synced now",
+        record_view.RecordState.PENDING: "is pending",
+        record_view.RecordState.ATTENTION: "needs another answer now",
+        record_view.RecordState.OFF: "is not synced",
+    }[view.state]
+    return f"“{record}” {words}: {view.reason}" if view.reason else f"“{record}” {words}."
+
+
+def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
+    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
+    return [_ended_sentence(user, key) for key in keys[:MAX_ENDED]]
+
+
+def _ended_sentence(user: Any, key: str) -> str:
+    """Say that an entry doesn't wait any more, how its record stands, and the last that its activity says of it.
+
+    The key comes from a form, so it may be about nothing, or about what this person may not see.
+    """
+    sentence = "Nothing was done, because it doesn't wait any more."
+    kind, _, source = key.partition(":")
+    if kind not in Kind.values or not registry.may_view(user, attention.KINDS[Kind(kind)].model):
+        return sentence
+    # The source is a row's id, or a record's type and id and sometimes a field.
+    entity_type, _, rest = source.partition(":")
+    entity_id = as_uuid(rest.partition(":")[0])
+    model = apps.get_model(attention.KINDS[Kind(kind)].model)
+    row = model._default_manager.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
+    if row is not None:
+        entity_type = getattr(row, "entity_type", "")
+        entity_id = getattr(row, "entity_id", None)
+    if not registry.is_registered(entity_type) or entity_id is None:
+        return sentence
+    last = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
+    latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
+    now = describe_record_now(entity_type, entity_id)
+    return f"Nothing was done. {now} {humanize.without_request_id(latest)}".rstrip()
+
+
+@require_POST
+def act_on_entries(request: HttpRequest) -> HttpResponse:
+    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
+
+    `one` is the act's code and the row's key; else `action` is the code, and `only` the row of a group that has one.
+    """
+    code, _, key = request.POST.get("one", "").partition(" ")
+    code = code or request.POST.get("action", "")
+    cause = request.POST.get("cause", "")
+    # PostgreSQL stores no NUL, so no key has one.
+    ticked = request.POST.getlist("key")[:MAX_TICKED] or request.POST.getlist("only")
+    keys = [text for text in ([key] if key else ticked) if "\0" not in text]
+    back_url = _back_url(request)
+    if not keys and (not cause or "\0" in cause):
+        messages.warning(request, "Nothing is selected.")
+        return see_other(back_url)
+    return _act(request, code, keys, cause, back_url)
+
+
+def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: models.QuerySet[Any]) -> HttpResponse:
+    """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
+    keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
+    if len(keys) > MAX_TICKED:
+        messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
+    return _act(request, code, keys[:MAX_TICKED], "", request.get_full_path())
+
+
+def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:
+    """Do an act on the entries with these keys, or without any on all of a cause.
+
+    Leaves alone, and says why, entries that no longer wait, and those that this person may not act on.
+    """
+    visible = attention.seen_by(request.user)
+    rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
+    entries = attention.entries(rows, limit=None)
+    ended = sorted(set(keys) - {entry.key for entry in entries})
+    if all((entry.kind, code) not in RUNS for entry in entries):
+        why = ": it is not possible for what you chose" if entries else ", because nothing of this group waits any more"
+        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
+            messages.warning(request, sentence)
+        return see_other(back_url)
+    entries = with_values(entries, attention.Wording.of_boards())
+    fitting, left_alone = _fitting(request.user, code, entries)
+    number_waiting = len(fitting)
+    fitting = fitting[: ACTS[code].max_per_request or None]
+    # The question about a whole group lists the entries that the page didn't show, so their present values are shown.
+    shown = _shown_values(request, () if keys else fitting)
+    digest = confirmed_action.digest_of_rows(entry.key for entry in fitting)
+    hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
+    hidden += [("key", entry.key) for entry in fitting] if keys else [("cause", cause), ("asked", digest)]
+    hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
+    asks = needs_question(code, fitting, is_all=not keys)
+
+    def question() -> Question:
+        ask = QUESTIONS.get((fitting[0].kind, code), question_about)
+        page = ask(request, fitting[0].act(code), fitting)
+        effects = [*page.effects, *humanize.first_few(left_alone)]
+        if number_waiting > len(fitting):
+            limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
+            effects.insert(0, f"{number_waiting:,} wait. {limit}")
+        hidden_fields = [*page.hidden, *hidden]
+        return replace(page, effects=effects, hidden=hidden_fields, target=reverse("npd-home-act"))
+
+    def run() -> Report:
+        # The group has changed since the question listed its entries.
+        if asks and not keys and request.POST.get("asked") != digest:
+            raise CountChanged(confirmed_action.expected_count(request), len(fitting))
+        report = Report()
+        if fitting:
+            report = RUNS[fitting[0].kind, code](request, fitting[0].act(code), fitting, shown)
+        problems = [*report.problems, *left_alone, *ended_sentences(request.user, ended)]
+        if not report.sentence and not problems:
+            # Somebody was faster by a moment.
+            problems = ended_sentences(request.user, [entry.key for entry in fitting])
+        request.session.pop(LAST_ACT, None)
+        if not report.sentence or not report.undo:
+            return Report(report.sentence, problems)
+        request.session[LAST_ACT] = {
+            "kind": fitting[0].kind.value,
+            "tokens": list(report.undo),
+            "sentence": report.sentence,
+            "at": sync_now().isoformat(),
+        }
+        is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+        return Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
+
+    return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
+
+
+def _fitting(user: Any, code: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """Return the entries on which one act is done together, and why the others are left alone."""
+    fitting: list[Entry] = []
+    left_alone = []
+    for entry in entries:
+        if not is_offered(user, entry, code):
+            left_alone.append(f"“{ACTS[code].button}” is not possible for “{entry.name}”: {entry.sentence}")
+        elif fitting and (entry.kind, entry.act(code).many) != (fitting[0].kind, fitting[0].act(code).many):
+            # One button never does both deletions and emptied fields.
+            left_alone.append(f"“{entry.name}” is left alone: it asks something else. Choose it by itself.")
+        else:
+            fitting.append(entry)
+    return fitting, left_alone
+
+
+def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, Any]:
+    """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
+    values_now = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
+    sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
+    shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
+    return {key: values for key, values in values_now.items() if values} | shown
+
+
+def _back_url(request: HttpRequest) -> str:
+    """Return the page of the admin that sent the act, or Home."""
+    back = own_address(request, str(request.POST.get("back", "")))
+    return back if back.startswith(reverse("admin:index")) else reverse("admin:index")
+
+
+def last_act(request: HttpRequest) -> dict[str, Any]:
+    """Return the last act for the page's context, as long as its undo is offered."""
+    if not (last := request.session.get(LAST_ACT)):
+        return {}
+    if sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED:
+        del request.session[LAST_ACT]
+        return {}
+    return {"last": last}
+
+
+@require_POST
+def undo_last_act(request: HttpRequest) -> HttpResponse:
+    last = request.session.pop(LAST_ACT, None)
+    back_url = _back_url(request)
+    if "dismiss" in request.POST:
+        return see_other(back_url)
+    if not last:
+        messages.warning(request, "There is nothing to undo.")
+        return see_other(back_url)
+    kind = Kind(last["kind"])
+    # The rights may have been withdrawn since the act.
+    if not attention.may_act_on(request.user, kind, ""):
+        raise PermissionDenied
+
+    def run() -> Report:
+        try:
+            return UNDOS[kind](request, last["tokens"])
+        except ActionError as error:
+            return Report(problems=[f"Nothing was undone. {error}"])
+
+    return confirmed_action.run_action(_page_admin(), request, run, back_url)
+
+
+def _page_admin() -> Any:
+    """Return an admin for the questions of acts, which need one for their page."""
+    return admin.site.get_model_admin(ApprovalRequest)
+
+
+# The engine's acts.
+
+
+def _act_on_jobs(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
+    return queue_pages.act_on_jobs(request, act.code, jobs)
+
+
+def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Try blocked fields and rejected values again."""
+    tried = 0
+    problems: list[str] = []
+    by_field = grouped(entries, lambda entry: (entry.entity_type, entry.field))
+    for mapping in FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in by_field}):
+        field_entries = by_field.get((mapping.link.entity_type, mapping.key), ())
+        ids = [entry.entity_id for entry in field_entries if entry.entity_id]
+        if not ids:
+            continue
+        records = registry.entity(mapping.link.entity_type).model._default_manager
+        synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
+        ids = list(synced.order_by("pk").values_list("pk", flat=True))
+        if not ids:
+            problems.append("Nothing was done: the sync of its records is off.")
+            continue
+        payload = {"by": request.user.get_username()}
+        enqueue(mapping.link.entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        tried += len(ids)
+        number = humanize.count_with_noun(len(ids), "record")
+        authors.log_action(request.user, mapping, f"Tried again on {number}.")
+    return report_of(act, entries, tried, problems)
+
+
+def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    answers = []
+    problems = []
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+        try:
+            answers.append(ask_for_columns(request, link))
+        except ActionError as error:
+            problems.append(str(error))
+    return Report(" ".join(answers), problems)
+
+
+def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
+    decide = approvals.approve if act.code == "approve" else approvals.reject
+    return report_of(act, entries, decide(requests, cast("User", request.user)))
+
+
+def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    """Ask, and say what the boards' setting does with the items."""
+    question = question_about(request, act, entries)
+    boards = BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries})
+    policies = set(boards.values_list("deleted_record_policy", flat=True))
+    if len(policies) != 1:
+        return question
+    verb = "archived" if policies == {DeletedRecordPolicy.ARCHIVE} else "deleted"
+    return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
+
+
+def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
+    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
+    authors.log_action_many(request.user, items, "Asked to create a record from it.")
+    return report_of(act, entries, len(items))
+
+
+def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
+    listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
+    jobs = item_links.open_jobs(item.item_id for item in listed)
+    items = []
+    problems = []
+    for item in listed:
+        job = jobs.get((item.entity_type, item.item_id))
+        if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
+            problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
+        else:
+            items.append(item)
+    keys = [str(item.pk) for item in items]
+    number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
+    authors.log_action_many(request.user, items, "Ignored.")
+    return Report(done_sentence(act, entries, number) if number else "", problems, undo=keys)
+
+
+def _list_again(request: HttpRequest, tokens: Sequence[str]) -> Report:
+    items = list(_items_of(tokens).exclude(ignored_at=None))
+    number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
+    authors.log_action_many(request.user, items, "Listed again.")
+    sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
+    return Report(sentence if number else "")
+
+
+# Removed items are answered as on their records' pages, so it doesn't matter whether a conflict was stored yet.
+
+
+def _ids_by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
+    by_type = grouped(entries, lambda entry: entry.entity_type)
+    return {entity_type: [entry.entity_id for entry in group] for entity_type, group in by_type.items()}
+
+
+def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
+    records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+    authors.log_action_many(request.user, records, sentence)
+
+
+def _create_items(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    problems: list[str] = []
+    for entity_type, ids in _ids_by_type(entries).items():
+        _log_on_records(request, entity_type, ids, "Asked to create its item again.")
+        problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
+    # Each problem is about one record.
+    return report_of(act, entries, len(entries) - len(problems), problems)
+
+
+def _question_before_creates(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    """Ask, and name the day's calls that the creates use."""
+    question = question_about(request, act, entries)
+    ids = _ids_by_type(entries)
+    links = BoardLink.objects.filter(entity_type__in=ids)
+    cost = api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links})
+    return replace(question, effects=[*question.effects, cost]) if cost else question
+
+
+def _unlink(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    for entity_type, ids in _ids_by_type(entries).items():
+        _log_on_records(request, entity_type, ids, "Asked to unlink it from Monday.")
+        item_links.request_unlink(entity_type, ids, request.user.get_username())
+    return report_of(act, entries, len(entries))
+
+
+# The form field with the time of the question.
+_ASKED_AT = "asked_at"
+
+
+def _question_before_deletions(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    """Ask, and send the time along, so that records edited later are left alone."""
+    return replace(question_about(request, act, entries), hidden=[(_ASKED_AT, sync_now().isoformat())])
+
+
+def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Delete the records that nobody has edited since the question."""
+    asked_at = parse_moment(request.POST.get(_ASKED_AT))
+    deleted = 0
+    problems = []
+    for entity_type, ids in _ids_by_type(entries).items():
+        manager = registry.entity(entity_type).model._default_manager
+        rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
+        if edited := len(ids) - rows.count():
+            records = registry.count_of_type(edited, entity_type)
+            problems.append(f"{records} not deleted: somebody has edited or deleted them meanwhile. Check them again.")
+        # All of them, or none if another record needs one.
+        row_ids = list(rows.order_by("pk").values_list("pk", flat=True))
+        try:
+            with transaction.atomic():
+                admin.site.get_model_admin(rows.model).log_deletions(request, rows)
+                manager.filter(pk__in=row_ids).delete()
+        except (models.ProtectedError, models.RestrictedError) as error:
+            raise ActionError("Nothing was deleted: other records in NPD need one of these.") from error
+        deleted += len(row_ids)
+    if not deleted:
+        return Report(problems=problems)
+    # No undo: a restored record gets a new item on Monday, which is asked about there.
+    link = deleted_records_link(request.user, "Restore under Deleted records")
+    return Report(format_html("{} {}", done_sentence(act, entries, deleted), link), problems)
+
+
+RUNS.update(
+    {
+        (Kind.FAILED, "retry"): _act_on_jobs,
+        (Kind.FAILED, "discard"): _act_on_jobs,
+        (Kind.BLOCKED, "retry_field"): _retry_fields,
+        (Kind.REJECTED, "retry_field"): _retry_fields,
+        (Kind.BLOCKED, "check_column"): _check_columns,
+        (Kind.APPROVAL, "approve"): _decide_approvals,
+        (Kind.APPROVAL, "reject"): _decide_approvals,
+        (Kind.UNMATCHED, "create_record"): _create_records,
+        (Kind.UNMATCHED, "ignore"): _ignore,
+        (Kind.REMOVED, "create_item"): _create_items,
+        (Kind.REMOVED, "unlink"): _unlink,
+        (Kind.REMOVED, "delete_record"): _delete_records,
+    }
+)
+QUESTIONS.update(
+    {
+        (Kind.APPROVAL, "approve"): _question_about_approvals,
+        (Kind.REMOVED, "create_item"): _question_before_creates,
+        (Kind.REMOVED, "delete_record"): _question_before_deletions,
+    }
+)
+UNDOS[Kind.UNMATCHED] = _list_again
