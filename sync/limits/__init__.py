@@ -109,6 +109,11 @@ def grant(entity_type: str) -> BoardAvailability:
     return grant(entity_type) if breaker.probe_if_due() else displayed
 
 
+def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:
+    jobs = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+    return jobs.filter(entity_type__in=entity_types)
+
+
 class LimitFacts:
     """The facts that decide whether boards may be synced; each is read once, when first needed."""
 
@@ -213,29 +218,37 @@ class LimitFacts:
         size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
             return PassGrant(size)
-        jobs = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
         # Of a full batch only, because more make no difference.
-        due = jobs.order_by("priority", "next_retry")[:size].aggregate(
-            number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry")
+        due = (
+            _due_jobs([entity_type])
+            .order_by("priority", "next_retry")[:size]
+            .aggregate(number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry"))
         )
         is_urgent = urgent or due["priority"] == Priority.PERSON
         wanted = min(size, max(1, due["number"]))
         # A person's click uses the reserve only when nothing else is left.
-        room = self._room(wanted, urgent=False)
+        room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
         if only_urgent:
-            room = self._room(wanted, urgent=True)
+            room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
-    def _room(self, wanted: int, *, urgent: bool) -> int | Wait:
-        """Return how many of the wanted records a pass may have now, or the limit that allows none."""
+    def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
+        """Return how many of the wanted records the board's next pass may have, or the limit that allows none."""
         quota = self.quota
+        points = quota.points_left(urgent=urgent)
+        if points is not None and not urgent and self._has_longer_waiting(link):
+            # A busy board leaves half a minute's points to a board that has waited longer.
+            half = (quota.full_points or 0) // 2
+            if points - api_quota.pass_points(wanted) < half:
+                # In a minute of which nothing is spent, one record always has room: waiting would not make more.
+                points = max(points - half, 0 if quota.points else api_quota.pass_points(1))
         wanted_in_a_minute = min(wanted, api_quota.fitting_batch_size(quota.full_points))
-        fits_now = min(wanted, api_quota.fitting_batch_size(quota.points_left(urgent=urgent)))
+        fits_now = min(wanted, api_quota.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
         smallest = 1 if urgent else max(1, math.floor(wanted_in_a_minute * api_quota.TOO_SMALL_SHARE))
         # On a plan whose minute is too small for one record, one is tried anyway.
@@ -243,6 +256,23 @@ class LimitFacts:
             return quota.wait_for_points()
         size = max(1, fits_now)
         return quota.required_wait(api_quota.PASS_CALLS, api_quota.pass_points(size), urgent=urgent) or size
+
+    def _has_longer_waiting(self, link: BoardLink) -> bool:
+        """Whether jobs are due on another board that may be synced and had its last pass before this board's."""
+        if (last := link.last_pass_at) is None:
+            return False
+        boards = []
+        for other in self.links.values():
+            has_waited_longer = other.last_pass_at is None or other.last_pass_at < last
+            stop = other.stop_of()
+            is_stopped = stop is not None and stop.until > self.now
+            if (
+                has_waited_longer
+                and other.has_board
+                and not (is_stopped or active_pause(other.entity_type, self.pauses))
+            ):
+                boards.append(other.entity_type)
+        return bool(boards) and _due_jobs(boards).exists()
 
     def _end_of_gathering(self, link: BoardLink) -> datetime | None:
         """Return until when this board gathers changes: for the delay after its last pass; None before its first."""
