@@ -22,7 +22,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client
 
 from sandbox import __main__ as sandbox_program
@@ -113,11 +113,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         rows.keep_migrated()
         rows.keep_groups()
     yield
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    with django_db_blocker.unblock():
+        rows.end_other_sessions()
 
 
 @pytest.fixture(autouse=True)

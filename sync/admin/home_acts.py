@@ -272,17 +272,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if not report.sentence and not problems:
             # Somebody was faster by a moment.
             problems = ended_sentences(request.user, [entry.key for entry in fitting])
-        request.session.pop(LAST_ACT, None)
-        if not report.sentence or not report.undo:
-            return Report(report.sentence, problems)
-        request.session[LAST_ACT] = {
-            "kind": fitting[0].kind.value,
-            "tokens": list(report.undo),
-            "sentence": report.sentence,
-            "at": sync_now().isoformat(),
-        }
-        is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
-        return Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
+        return keep_for_undo(request, (fitting or entries)[0].kind, replace(report, problems=problems), back_url)
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
@@ -324,6 +314,21 @@ def last_act(request: HttpRequest) -> dict[str, Any]:
         del request.session[LAST_ACT]
         return {}
     return {"last": last}
+
+
+def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: str) -> Report:
+    """Keep an act on entries of a kind for Home's “Undo”; return its report for the page that it leads back to."""
+    request.session.pop(LAST_ACT, None)
+    if not report.sentence or not report.undo:
+        return report
+    request.session[LAST_ACT] = {
+        "kind": kind.value,
+        "tokens": list(report.undo),
+        "sentence": report.sentence,
+        "at": sync_now().isoformat(),
+    }
+    is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+    return replace(report, sentence="" if is_home else f"{report.sentence} {UNDO_SENTENCE}")
 
 
 @require_POST

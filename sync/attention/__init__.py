@@ -27,7 +27,7 @@ from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Seve
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
+from sync.kernel.messages import NO_COLUMN, Act, UnmatchedReason, unmatched_sentence
 from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
@@ -45,8 +45,6 @@ MAX_CAUSE_LENGTH = 140
 
 # It says little to people, and the same stop may have several.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
-
-NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
 # The place of a row's kind, the gravest first.
 KIND_PLACE = models.Case(

@@ -34,9 +34,10 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.reconcile.field_bases import EmptiedCell
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import EmptiedCell, read_facts
+from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records

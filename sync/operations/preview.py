@@ -276,6 +276,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.LINK: ChangeKind.LINK,
     pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
     pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
 _ITEM_REMOVALS = {

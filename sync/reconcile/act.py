@@ -103,10 +103,6 @@ def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     return rejected or ({write.fields[0].key: error} if is_only else {})
 
 
-def _writes_to(write: Write, columns: Collection[str | None]) -> bool:
-    return any(value.column_id in columns for value in write.fields)
-
-
 def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
@@ -332,7 +328,11 @@ class Executor:
            closed, and the other records are sent without them. If it takes none, it is closed. Without another record
            in sync, the second such item closes the board.
         """
-        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        closed_columns = {
+            error.column_id
+            for write, error in forbidden
+            if any(value.column_id == error.column_id for value in write.fields)
+        }
         if closed_columns:
             return self._send_without_columns(kind, forbidden, closed_columns)
         trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
@@ -659,27 +659,19 @@ def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    handled = [duplicate for duplicate in plan.duplicates if _is_handled_now(plan, duplicate)]
-    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in handled]
+    found = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
+    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in found]
     without_npd_id = {board.link.npd_id_column: None}
-    clears = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
-    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in clears])
+    clears = [replace(write, columns=without_npd_id) for duplicate, write in writes if not duplicate.facts.is_copy]
+    cleared = executor.send(CallKind.CHANGE, clears)
     archives = []
     for duplicate, write in writes:
-        if duplicates.is_still_to_archive(board, duplicate, cleared.get(write.unit)):
+        if duplicates.is_to_archive(board, duplicate, cleared.get(write.unit)):
             approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
             archives.append(replace(write, approval=approval))
     archived = executor.send(CallKind.ARCHIVE, archives)
-    after = [duplicate for duplicate in plan.duplicates if not _is_handled_now(plan, duplicate)]
+    after = {}
     for duplicate, write in writes:
         answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
-        after.append(duplicates.after_calls(duplicate, answers))
-    return replace(plan, duplicates=tuple(after))
-
-
-def _is_handled_now(plan: pass_plan.Plan, duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether the duplicate is handled in this pass; a copy waits if its record was not synced."""
-    if duplicate.act is not pass_plan.ItemAct.COPY:
-        return True
-    record_plan = plan.records[duplicate.original_record.pk]
-    return record_plan.is_open and record_plan.item is not None
+        after[duplicate.facts.item_id] = duplicates.after_calls(duplicate, answers)
+    return replace(plan, items=tuple(after.get(item.facts.item_id, item) for item in plan.items))

@@ -187,10 +187,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
-    # By hand, like changed_sync_state; setting a relation's id drops its cached record.
-    updated = object.__new__(type(record))
-    vars(updated).update(vars(record), _state=copy(record._state))
-    updated._state.fields_cache = dict(record._state.fields_cache)
+    updated = copy(record)
     for name, value in values.items():
         setattr(updated, name, value)
     return updated

@@ -7,25 +7,23 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 - the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 
-An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is archived because a person answered
-that it is a copy.
+An `ItemPlan` with the act DUPLICATE is such a second item. If a person answered that it is a copy, its next pass only
+archives it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
+from sync.kernel.messages import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
-from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
-from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory, is_create
+from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.new_items import assigned_items
 from sync.reconcile.pass_plan import AnswerKind, Verdict, WriteAnswer
 from sync.reconcile.record_writes import Write
 
@@ -65,40 +63,25 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ke
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
         options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
-    keeping = "Both records stay, and you are not asked again."
-    options.append(Option.answer("two_records", keeping, AnswerKind.TWO_RECORDS))
+    options.append(Option.answer("two_records", ACTS["two_records"].effect, AnswerKind.TWO_RECORDS))
     names = identity.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)
 
 
 def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide about duplicates: those that this pass read, and those that a person called copies."""
-    board = facts.board
+    """Find the duplicates that our own creates made: they are archived; over the limit, people are asked about them."""
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
-    answered_items = identity.answered_items(facts, plan)
-    linked_now = assigned_items(plan)
-    for record_plan in plan.open_records:
-        if not (record_plan.item or record_plan.creates):
-            continue
-        for answer in identity.answers_of(record_plan.facts):
-            item_id = answer.item_id
-            if answer.kind is not AnswerKind.COPY or item_id in answered_items:
-                continue
-            # With an owner it is not archived: the answer was not about that record's item.
-            owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
-            item = facts.items.linked.get(item_id) or Item(item_id, item_id, pass_plan.MISSING)
-            item_facts = ItemFacts(Claim(None, item_id, []), item, owner=owner)
-            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record_plan.record)
-            duplicates.append(copy)
-    if not duplicates:
+    own = [duplicate for duplicate in duplicates if is_own_create(facts.board, duplicate)]
+    if not own:
         return plan
-    with_own_create = {duplicate.original_record.pk for duplicate in duplicates if is_own_create(board, duplicate)}
-    # Items of deleted records count, too. Over the limit, people are asked about all duplicates.
-    with_removal = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
-    if with_own_create and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, with_own_create | with_removal):
-        duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
-    return replace(plan, duplicates=tuple(duplicates))
+    # Items of deleted records count, too.
+    removed = {duplicate.original_record.pk for duplicate in own}
+    removed |= {deleted.id for deleted in plan.deleted.values() if deleted.approval}
+    if facts.approvals.is_over_limit(ApprovalKind.ITEMS, removed):
+        return plan
+    own_items = {duplicate.facts.item_id for duplicate in own}
+    return replace(plan, items=tuple(replace(item, is_ours=item.facts.item_id in own_items) for item in plan.items))
 
 
 def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
@@ -152,18 +135,11 @@ def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
     return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
-def is_to_archive(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether it is to be archived: because our own create made it, or because a person said so."""
-    if duplicate.act is pass_plan.ItemAct.DUPLICATE:
-        return duplicate.is_ours
-    return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
-
-
-def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
-    """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
-    if duplicate.act is pass_plan.ItemAct.COPY or not duplicate.is_ours:
-        return is_to_archive(duplicate)
-    if cleared is None or cleared.verdict is not Verdict.DONE:
+def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
+    """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
+    if duplicate.facts.is_copy:
+        return True
+    if not duplicate.is_ours or cleared is None or cleared.verdict is not Verdict.DONE:
         return False
     return bool(_creates_that_sent_its_values(board, _with_answered_item(duplicate, [cleared])))
 
@@ -171,13 +147,11 @@ def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, clea
 def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer | None]) -> pass_plan.ItemPlan:
     """Return a duplicate with the item in the answer to its clearing; questions show that."""
     item = next((answer.item for answer in answers if answer and answer.item), None)
-    if item is None or duplicate.act is not pass_plan.ItemAct.DUPLICATE:
-        return duplicate
-    return replace(duplicate, facts=replace(duplicate.facts, item=item))
+    return replace(duplicate, facts=replace(duplicate.facts, item=item)) if item else duplicate
 
 
 def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> pass_plan.ItemPlan:
-    """Return it after Monday's answers to clearing its NPD ID (not of a copy), and to archiving it if it was sent.
+    """Return it after Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
 
     If it was removed meanwhile, nothing is left to do.
     """
@@ -189,15 +163,9 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     # A second answer is that to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
-    is_copy = duplicate.act is pass_plan.ItemAct.COPY
     name = duplicate.item.name
     detail = ""
-    if is_copy and duplicate.facts.owner:
-        kind = DUPLICATE_STAYS
-        sentence = f"The item “{name}” now belongs to “{duplicate.facts.owner}”, so it stays on the board."
-    elif is_copy and duplicate.item.state != field_values.ACTIVE:
-        sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
-    elif is_copy:
+    if duplicate.facts.is_copy:
         sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
         kind = DUPLICATE_STAYS
@@ -211,25 +179,10 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
     settled = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
-    return replace(duplicate, ending=settled, sentence=sentence, kind=kind, intents=intents)
-
-
-def asks_person(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether this pass asks a person about it."""
-    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == DUPLICATE_STAYS
-
-
-def duplicate_reports(
-    board: BoardContext, plan: pass_plan.Plan, duplicates: Iterable[pass_plan.ItemPlan]
-) -> Iterator[reports.ConflictReport]:
-    """Yield the questions about duplicates, and people's answers that were carried out."""
-    for duplicate in duplicates:
-        if asks_person(duplicate):
-            yield question_report(board, duplicate)
-        elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
-            record_plan = plan.records[duplicate.original_record.pk]
-            result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
-            yield record_plan.conflict_report(ConflictKind.IDENTITY, duplicate.item.id, **result)
+    finding = duplicate.finding if kind == DUPLICATE_STAYS else None
+    return replace(
+        duplicate, ending=settled, finding=finding, keeps_finding=False, sentence=sentence, kind=kind, intents=intents
+    )
 
 
 def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
@@ -259,22 +212,6 @@ def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
         f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.original_record}”, which already has another "
         f"item. NPD Sync removed the NPD ID from this one. Are they one {duplicate.original_record.entity_type()}?"
     )
-
-
-def after_copy_answers(plan: pass_plan.Plan, duplicates: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
-    """Close the questions that people answered by “a copy”; a record with an answer that failed is tried again."""
-    for duplicate in duplicates:
-        if duplicate.act is not pass_plan.ItemAct.COPY:
-            continue
-        record_plan = plan.records[duplicate.original_record.pk]
-        if duplicate.outcome is pass_plan.Outcome.SETTLED:
-            conflicts = record_plan.facts.conflicts
-            still_open = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record_plan.with_facts(conflicts=still_open)])
-        elif record_plan.is_open:
-            # The first failure of a record's answers stays.
-            plan = plan.with_records([record_plan.end(duplicate.outcome, duplicate.ending.detail)])
-    return plan
 
 
 def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:

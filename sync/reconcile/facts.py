@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, LINK_TO, MAY_CREATE
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -97,16 +97,15 @@ class RecordHistory:
 
     # Read if an event is new, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect; read if an event is new
+    intents: tuple[Intent, ...] = ()  # all that are kept
+    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect
     applied: tuple[Intent, ...] = ()  # in the last minutes
     void: tuple[Intent, ...] = ()  # in the last day, known to have had no effect
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
-    changes: tuple[Intent, ...] = ()  # all about an item; read only if the record lacks a base
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
     monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
     # Read only if an item may be the record's duplicate:
-    intents: tuple[Intent, ...] = ()  # all
     unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from
     users: frozenset[str] = frozenset()  # all Monday users in the duplicate's events
     maker: str = ""  # the Monday user who created the item, or its duplicate, if known
@@ -259,7 +258,6 @@ class RemovalFacts(RecordFacts):
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since
     is_rejection_new: bool = False  # no pass has followed that rejection yet
     is_removed_too_often: bool = False
-    # Read only if needed:
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
 
@@ -319,7 +317,7 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
-    chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
+    chosen_record: SyncedModel | None = None  # the record with `chosen_id`
     duplicate_of: RecordFacts | None = None  # `npd_id_record`, if that has an item: with its item and all its intents
     new_record_id: UUID | None = None  # the id of a record made from it
 
@@ -354,9 +352,15 @@ class ItemFacts:
 
     @property
     def chosen_id(self) -> UUID | None:
-        """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO)
+        """The id of the record that a person wants it linked with, or archived as a copy of."""
+        chosen = self.claim.payload.get(COPY_OF if self.is_copy else LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a person said that it is a copy of a record's own item, and nobody has asked otherwise since."""
+        payload = self.claim.payload
+        return COPY_OF in payload and not any(key in payload for key in REQUEST_KEYS)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ items are looked for (unanswered_creates.py).
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync import merge
 from sync.choices import ColumnProblem, Rule
@@ -161,9 +161,16 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
     return not all(is_as_agreed(board, facts, mapping, item) for mapping in newest)
 
 
-def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
-    """Return the items that bases name although the cells are empty: they may have been removed."""
-    emptied = set[tuple[type[SyncedModel], str]]()
+class EmptiedCell(NamedTuple):
+    """An empty cell of connected boards, while the base names an item: that may have been removed."""
+
+    model: type[SyncedModel]  # of the record that had the expected item
+    expected_item_id: str
+    item_id: str
+
+
+def emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[EmptiedCell]:
+    emptied = set[EmptiedCell]()
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)
@@ -176,7 +183,7 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
             names |= {str(side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
-        emptied |= {(target_of(relation), name) for name in names - {"None"}}
+        emptied |= {EmptiedCell(target_of(relation), name, item.id) for name in names - {"None"}}
     return emptied
 
 
@@ -322,7 +329,7 @@ def may_be_ours(board: BoardContext, facts: RecordFacts) -> bool:
         change.item_id == item.id
         and not is_create(change)
         and not any(entry.get("base") for entry in change.values.values())
-        for change in facts.history.changes
+        for change in facts.history.intents
     )
     return not was_linked_otherwise and field_values.npd_id_of(board, item) == str(facts.id)
 

@@ -294,9 +294,8 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     This pass only changes the links; the next pass syncs these records and items.
     """
     stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    # The record's own pass applies answers that need a call to Monday.
-    with_call = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
-    answers = [answer for answer in stored if answer.kind not in with_call]
+    # Until the record's own pass has made the new item, its question stays.
+    answers = [answer for answer in stored if answer.kind is not AnswerKind.NEW_ITEM]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)
@@ -394,10 +393,11 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         sentence = "The item becomes a record of its own."
     elif answer.kind is AnswerKind.TWO_RECORDS:
         sentence = "They are two; both stay."
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
-        sentence = "The item is left alone."
+    elif answer.kind is AnswerKind.COPY:
+        problem = _owner_problem(owner)
+        sentence = "The item is a copy, and is archived on Monday."
     else:
-        sentence = ""
+        sentence = "The item is left alone."
     return replace(answer, outdated=problem) if problem else replace(answer, result=sentence)
 
 

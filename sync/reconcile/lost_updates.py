@@ -661,11 +661,5 @@ def last_observed(sync_state: SyncMetadata, key: str) -> Any:
     return values[-1].value if values else field_bases.UNREAD
 
 
-def has_news(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the pass read values on Monday that differ from the base, or found lost ones."""
-    actions = (field_plan.decision.action for field_plan in plan.plans.values())
-    return bool(plan.lost_updates) or any(action not in _UNINFORMATIVE for action in actions)
-
-
 def _as_json(value: merge.Canonical) -> Any:
     return list(value) if isinstance(value, tuple) else value

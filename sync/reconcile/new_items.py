@@ -140,10 +140,14 @@ class _ItemRule:
             return self._end(f"It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.")
         if (waiting := self._wait()) is not None:
             return waiting
-        if self.facts.chosen_id is not None:
+        if self.facts.chosen_id is not None and not self.facts.is_copy:
             return self._link_chosen()
         if (owner := owner or self._linked.get(self.item.id)) is not None:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
+        if self.facts.is_copy and self.facts.chosen_record is not None:
+            return pass_plan.ItemPlan(
+                self.facts, pass_plan.OPEN, pass_plan.ItemAct.DUPLICATE, self.facts.chosen_record, keeps_finding=True
+            )
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # It was unlinked from this deleted record, or from a record that had it later.

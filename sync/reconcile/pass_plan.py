@@ -551,8 +551,7 @@ class ItemAct(StrEnum):
     REPLACE = "replace"  # a record gets it instead of its removed item
     CREATE = "create"  # it becomes a record
     ASK = "ask"
-    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
-    COPY = "copy"  # a person says that it is a duplicate
+    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record, or a person says that it is a copy
 
 
 # The acts that assign the item to a record.
@@ -614,7 +613,6 @@ class Plan:
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # unmatched items, in the order of their claims
     answers: tuple[IdentityAnswer, ...] = ()  # people's answers to “who is this?”
-    duplicates: tuple[ItemPlan, ...] = ()
     # Requests to approve emptying a field.
     new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
     open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value

@@ -4,7 +4,7 @@ Implements, of docs/reference/merge.md: in “A field, both ways”, that only t
 refuses; in “A record and its item”, *never linked … none → create the item*, if it is created with only its name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -110,13 +110,9 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> Write:
     )
 
 
-def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | None:
-    return next((field_plan for field_plan in plans if field_plan.mapping.column_id == NAME_COLUMN), None)
-
-
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Settle a record that can't have an item because its name is missing or blocked. A rule."""
-    name = _name_plan(plan.plans.values())
+    name = next((entry for entry in plan.plans.values() if entry.mapping.column_id == NAME_COLUMN), None)
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
     return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
 

@@ -109,7 +109,11 @@ def plan_removal(
 ) -> pass_plan.RecordPlan:
     """Plan what happens to a record with a removed item: wait, act, or ask a person."""
     state = facts.state
-    since, passes = _seen_removed(facts, now)
+    sync_state = facts.sync_state
+    seen_since = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
+    since = seen_since or now
+    # The passes in a row that have seen it so, including this one.
+    passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
     if not facts.record.may_sync:
@@ -118,10 +122,13 @@ def plan_removal(
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.actor, values=values))
-    if not _is_quiet_over(board.settings, facts, now):
+    quiet_seconds = board.settings.removed_item_quiet_seconds
+    wait = quiet_seconds - (now - since).total_seconds()
+    if state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+        wait = max(wait, quiet_seconds)
+    if wait > 0 and not _is_recreation(facts):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
-        wait = _quiet_seconds(board.settings, facts, now)
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A person resolves a conflict about the record's values first.
     has_conflict = any(conflict.kind in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN) for conflict in facts.conflicts)
@@ -202,27 +209,6 @@ def removal_sentence(facts: RemovalFacts) -> str:
         assert item
         return f"The item “{name}” is on another board now ({item.board_id})."
     return f"The item “{name}” was {state} {f'by {facts.actor}' if facts.actor else 'on Monday'}."
-
-
-def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
-    """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
-    sync_state = facts.sync_state
-    seen_before = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
-    passes = (sync_state.removed_passes or 0) + 1 if seen_before and sync_state.remote_state == facts.state else 1
-    return seen_before or now, passes
-
-
-def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
-    return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
-
-
-def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
-    """Return how long the record still waits; a missing item has to be missed by several passes."""
-    since, passes = _seen_removed(facts, now)
-    wait = settings.removed_item_quiet_seconds - (now - since).total_seconds()
-    if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
-        wait = max(wait, settings.removed_item_quiet_seconds)
-    return wait
 
 
 def _is_recreation(facts: RemovalFacts) -> bool:
@@ -413,16 +399,6 @@ def edit_on_monday(convert: Converter, sides: FieldSides) -> tuple[str | None, s
 def _comparable(raw: dict[str, Any]) -> list[Any]:
     """Return raw values for comparison; a relation as its id."""
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
-
-
-def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
-    """Whether the pass needs to know what keeps the record from being deleted in NPD."""
-    record = facts.record
-    if not record.may_sync or not _is_quiet_over(settings, facts, now):
-        return False
-    is_chosen = facts.choice is not None and facts.choice.choose == DELETE_OPTION
-    is_allowed = record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
-    return is_chosen or (is_allowed and facts.state != pass_plan.MISSING)
 
 
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:

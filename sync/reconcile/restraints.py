@@ -73,7 +73,7 @@ def _loop_after_pass(
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
         is_quiet = not is_rewritten(field_plan) and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
-        if is_quiet or _is_person_acting(facts, field_plan):
+        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolves:
             return WriteLoop(entity_id=facts.id, key=key, times=[])
     write = uncounted_write(facts, field_plan)
     if write is None:
@@ -98,10 +98,6 @@ def _loop_after_pass(
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
     return loop
-
-
-def _is_person_acting(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> bool:
-    return bool(facts.causes & choices.Cause.PERSON or field_plan.resolves)
 
 
 def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:

@@ -21,8 +21,7 @@ from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.models.state import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
-from sync.reconcile.changes import field_changes
-from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
@@ -163,67 +162,48 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    changed = {duplicate.original_record.pk for duplicate in plan.duplicates}
-    changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
+    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
-        if key not in changed and not _stays(facts, record_plan, stored[key], has_job=key in with_jobs):
+        if key not in changed and not _is_at_rest(facts, record_plan, stored[key], has_job=key in with_jobs):
             changed.add(key)
     return frozenset(changed)
 
 
 def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
-    """Whether the pass would send, log or end anything for a record; a waiting job's events and intents don't count."""
+    """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
     facts = plan.facts
-    field_plans = plan.plans.values()
-    ends_rows = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
+    ends_rows = (plan.item and facts.events) or (plan.plans and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
+        or plan.identity.duplicate
         or (plan.log or plan.write_npd_id)
-        or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (ends_rows and not has_job)
-        # A person's decision waits to be applied.
-        or any(conflict.resolutions or conflict.kind == reports.KIND_UNDO for conflict in facts.conflicts)
+        # Every pass decides them again, and a person's decision may wait to be applied.
+        or facts.conflicts
         or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 
-def _stays(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
-    """Whether the pass would leave this record exactly as it is stored."""
+def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+    """Whether both sides say what they agreed on, and the record is stored as a pass would leave it.
+
+    A record that is asked about is not at rest: it gets a pass, which costs little.
+    """
     settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not settled.is_settled or _has_work(plan, has_job=has_job):
         return False
-    changes = field_changes(settled, plan.record, facts.now)
-    settled = changes.plan
-    if changes.values or changes.new_jobs or settled.log or not settled.is_settled:
-        return False
-    if lost_updates.has_news(settled):
-        settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))
+    for key, field_plan in plan.plans.items():
+        has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
+        if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
+            return False
     after = sync_state_after(settled, before, facts.now)
-    if any(after[name] != getattr(before, name) for name in after.keys() - {"seen", "sync_direction"}):
+    if any(after[name] != getattr(before, name) for name in after.keys() - {"sync_direction"}):
         return False
-    # Dropping expired entries is no reason for a pass, so only the newest values are compared.
-    is_seen = all(
-        key in before.seen and before.seen[key][-1][0] == entries[-1][0] for key, entries in after["seen"].items()
-    )
     status = sync_status(facts.board, settled, after, has_open_work=False)
     sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
-    is_same_status = has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)
-    if not is_seen or not is_same_status:
-        return False
-    # Most records have nothing to report about conflicts.
-    if not (plan.facts.conflicts or after["conflicts"] or plan.identity.duplicate):
-        return True
-    return not any(_is_news(report, plan.facts) for report in conflict_reports(settled))
-
-
-def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:
-    """Whether the report opens or ends a conflict; fields that join or leave one also change the sync state."""
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == report.kind]
-    if report.kind == ConflictKind.IDENTITY:
-        conflicts = [conflict for conflict in conflicts if conflict.monday_item_id == report.monday_item_id]
-    return bool(report.fields or report.undecided or report.data) is not bool(conflicts)
+    return has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)
 
 
 def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:

@@ -149,13 +149,6 @@ def test_one_without_password_or_second_factor_changes_it_after_a_sign_in(ada: U
         assert not is_in(client)
 
 
-def test_a_provider_that_says_nonsense_is_told_in_words(ada: User, provider: type[Provider]) -> None:
-    provider.page = lambda self: self.say("Out of order")  # type: ignore[method-assign]
-    answer = Client().get(BEGIN)
-    assert answer.status_code == 401
-    assert "An error occurred" in answer.content.decode()
-
-
 def test_without_a_provider_there_is_no_such_way(ada: User) -> None:
     assert BEGIN not in Client().get(LOGIN).content.decode()
     assert Client().get(BEGIN).status_code == 404

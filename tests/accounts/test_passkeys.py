@@ -47,13 +47,3 @@ def test_a_passkey_alone_signs_in(page: Any) -> None:
     page.goto("/admin/npd/contact/")
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url("**/admin/npd/contact/")
-
-
-def test_a_security_key_stands_beside_the_password_and_does_not_replace_it(page: Any) -> None:
-    add(page, alone=False)
-    page.goto(LOGIN)
-    page.get_by_role("button", name="Sign in with a passkey").click()
-    page.wait_for_selector("#passkey-error", state="visible")
-    with_password(page)
-    page.get_by_role("button", name="Use a security key").click()
-    page.wait_for_url("**/admin/")

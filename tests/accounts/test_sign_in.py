@@ -8,21 +8,9 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
-from django.test import Client
 
 from sync.models import CacheEntry
-from tests.accounts.signing_in import LOGIN, is_in, sign_in
-
-
-def test_who_signs_in_gets_to_the_page_that_they_asked_for_and_no_mail(ada: User, mailoutbox: list[Any]) -> None:
-    client = Client()
-    sign_in_page = client.get("/admin/npd/contact/", follow=True)
-    assert sign_in_page.redirect_chain[-1][0].startswith(LOGIN)
-    assert sign_in_page.context["redirect_field_value"] == "/admin/npd/contact/"
-    answer = client.post(LOGIN, {"login": "ada", "password": "right", "next": "/admin/npd/contact/"})
-    assert answer.headers["Location"] == "/admin/npd/contact/"
-    assert is_in(client)
-    assert not mailoutbox
+from tests.accounts.signing_in import is_in, sign_in
 
 
 def test_twenty_wrong_passwords_close_the_sign_in_for_all_spellings_of_a_username_from_anywhere(db: None) -> None:

@@ -26,7 +26,6 @@ from sync.outbox import pauses
 from sync.records.authors import log_action
 from sync.tasks import make_missing_jobs
 from tests.admin import states
-from tests.admin.queue_pages import finished, flying
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, identity_report
 from tests.conflicts.test_refused import SEEN, named, page_of
@@ -57,7 +56,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
     models.ApiToken.objects.create(person)
-    finished(sync_now() - timedelta(hours=3), rows=3)
+    states.finished(sync_now() - timedelta(hours=3), rows=3)
     models.NotificationReceiver.objects.create(user=person, frequency="daily")
     models.NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
@@ -72,8 +71,8 @@ def crowd(world: dict[str, Any]) -> None:
     """Everything that pages can show at once, with names that are long, read from the right, or look like HTML."""
     synced = world["synced"]
     for hours in range(24):
-        finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
-    flying()
+        states.finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
+    states.flying()
     pauses.pause("anna", entity_type="organization", why="Moving the board")
     link = models.BoardLink.objects.get(entity_type="contact")
     columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}

@@ -1,8 +1,8 @@
 """Records in every state that the admin can show, written straight into the tables."""
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -55,7 +55,7 @@ def approval(record: models.SyncedModel, kind: str, state: str = "pending", **va
 
 def intent(record: models.SyncedModel, **values: Any) -> models.Intent:
     """A write to a record's item that has no answer yet."""
-    defaults = {"board_id": "1", "idempotency_key": uuid4().hex, "deadline": sync_now()}
+    defaults = {"board_id": "1", "idempotency_key": uuid.uuid4().hex, "deadline": sync_now()}
     return models.Intent.objects.create(**ids_of(record) | defaults | values)
 
 
@@ -132,13 +132,17 @@ def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, Sy
     return record, conflict
 
 
+def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]) -> Contact:
+    """A pending contact with these blocked fields."""
+    record = contact(name)
+    mark(record, RecordSyncStatus.PENDING, item)
+    sync_state(record, SyncStatus.COMPLETED, blocked_fields=blocked_fields)
+    return record
+
+
 def with_invalid_email(name: str, item: str) -> Contact:
     """A contact whose email Monday refuses."""
-    record = contact(name, email="nobody@invalid")
-    mark(record, RecordSyncStatus.PENDING, item)
-    entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid"}
-    sync_state(record, SyncStatus.COMPLETED, blocked_fields={"email": entry})
-    return record
+    return blocked(name, item, email={"reason": "Monday refuses this email: it isn't valid.", "code": "invalid"})
 
 
 def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "archived", minutes: float = 0) -> Contact:
@@ -205,3 +209,19 @@ def one_of_each() -> dict[str, Any]:
     contact("One Way", sync_direction=SyncDirection.NPD_TO_MONDAY)
     decided(world["synced"], "Phone came from Monday: “+46 8 123 45” replaced an empty value.", "Bob, on Monday")
     return world
+
+
+def flying(name: str = "Flying") -> models.SyncQueue:
+    record = contact(name)
+    return models.SyncQueue.objects.create(
+        entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4(), attempts=1
+    )
+
+
+def finished(at: datetime, kind: str = "contact", rows: int = 1, **more: Any) -> None:
+    models.SyncQueue.objects.bulk_create(
+        models.SyncQueue(
+            entity_type=kind, entity_id=uuid.uuid4(), status="completed", finished_at=at, created_at=at, **more
+        )
+        for _ in range(rows)
+    )

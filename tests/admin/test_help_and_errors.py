@@ -33,13 +33,6 @@ def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Clie
     assert len(listed) > 10
 
 
-def test_pages_for_everybody_come_before_those_for_programmers(browser: Client) -> None:
-    groups = {heading: [name for _, name in pages] for heading, pages in browser.get("/admin/help/").context["groups"]}
-    assert list(groups) == ["How to", "For administrators", "For programmers"]
-    assert groups["How to"][:2] == ["howto/resolve-conflicts.md", "howto/import-and-export.md"]
-    assert {"howto/sync-another-model.md", "howto/use-the-api.md", "reference/merge.md"} <= {*groups["For programmers"]}
-
-
 def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) -> None:
     @cache
     def opened(address: str) -> str:

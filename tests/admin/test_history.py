@@ -21,7 +21,7 @@ from sync.models.decisions import fold_alike
 from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
-from tests.admin.test_records import LIST, change_page, words_of
+from tests.admin.test_records import change_page, words_of
 from tests.support.clock import move_clock
 from tests.support.people import staff_who_may
 
@@ -36,19 +36,6 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
     assert page.count("Phone “+46 7” taken over from Monday.") == 1
     assert "to “+46 7”" not in page
     assert "Phone +46 7 → +46 8 NPD Sync," in page  # of this look no decision tells
-
-
-def test_mondays_request_id_stands_on_the_jobs_page_alone(browser: Client, world: dict[str, Any]) -> None:
-    trace = "[Monday request 4f-1]"
-    record = states.waiting("Traced", f"Monday answered 500. {trace}")
-    states.dead("Dead and traced", f"Monday refused it. {trace}")
-    lists = (LIST, "/admin/", "/admin/sync/syncqueue/")
-    for url in lists:
-        assert trace not in browser.get(url).content.decode(), url
-    page = browser.get(change_page(record)).content.decode()
-    assert ("Monday answered 500." in page, trace in page) == (True, False)
-    job = SyncQueue.objects.get(entity_id=record.pk)
-    assert trace in browser.get(f"/admin/sync/syncqueue/{job.pk}/change/").content.decode()
 
 
 def entries(count: int, sentence: str = "Linked.", **values: Any) -> None:
@@ -96,19 +83,6 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     assert len(inside.context["cl"].result_list) == 4
 
 
-def test_what_two_people_resolved_are_two_lines_with_all_their_fields(browser: Client) -> None:
-    for person in ("kim", "admin"):
-        rows = []
-        for record in [uuid.uuid4() for _ in range(4)]:
-            about = {"entity_type": "contact", "entity_id": record, "values": {"by": person}}
-            rows += [Decision(kind="conflict_settled", key=key, sentence=f"{key} set.", **about) for key in KEYS]
-        Decision.objects.bulk_create(fold_alike(rows))
-    page = browser.get("/admin/sync/decision/").content.decode()
-    assert page.count("… and 3 more records") == 2
-    for query in re.findall(r'href="(\?fold_id=[^"]+)"', page):
-        assert browser.get(f"/admin/sync/decision/{query}").context["cl"].result_count == 8
-
-
 def test_an_act_ends_after_its_time_but_an_import_waits_for_its_quota(browser: Client) -> None:
     entries(8)
     move_clock(120)
@@ -123,22 +97,18 @@ def test_an_act_ends_after_its_time_but_an_import_waits_for_its_quota(browser: C
     assert re.findall(r"and (\d+) more", listed(browser)) == ["7", "15"]
 
 
-def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser: Client) -> None:
-    for reason in ("archived", "deleted"):
-        entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
-    page = listed(browser)
-    expected = (["It was deleted", "It was archived"], 2)
-    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == expected
-
-
-def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser: Client) -> None:
-    undone = {"deletion": "Deleted by the undo of the import “people.csv”."}
-    entries(3, "Its item was archived.", kind="archived", actor="dora", cause=undone)
-    entries(4, "Its item was archived.", kind="archived", actor="dora")
-    page = browser.get("/admin/sync/decision/").content.decode()
-    assert re.findall(r"and (\d) more records", page) == ["3", "2"]
-    assert words_of(page).count("Deleted by the undo of the import “people.csv”. Its item") == 1
-    assert '<a href="/admin/sync/tombstone/" >Deleted records</a>' in page
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"kind": "removed", "values": {"reason": "archived"}}, {"kind": "removed", "values": {"reason": "deleted"}}),
+        ({"kind": "archived", "cause": {"deletion": "Deleted by the undo."}}, {"kind": "archived"}),
+        ({"kind": "conflict_settled", "values": {"by": "kim"}}, {"kind": "conflict_settled", "values": {"by": "ada"}}),
+    ],
+)
+def test_what_is_not_of_one_act_is_two_lines(browser: Client, one: dict[str, Any], other: dict[str, Any]) -> None:
+    entries(3, **one)
+    entries(4, **other)
+    assert re.findall(r"and (\d) more records", listed(browser)) == ["3", "2"]
 
 
 # What waits to be synced

@@ -18,7 +18,6 @@ from sync.outbox import pauses
 from sync.state.record_view import RecordState
 from tests.admin import states
 from tests.admin.test_records import words_of
-from tests.support.rows import queries_of
 
 HOME = "/admin/"
 ROWS = "/admin/home/rows/"
@@ -176,20 +175,6 @@ def test_each_group_says_how_long_ago_it_was(browser: Client) -> None:
     SyncQueue.objects.update(finished_at=sync_now() - timedelta(hours=8), last_attempt=sync_now() - timedelta(hours=8))
     assert len(browser.get(HOME).context["boxes"]) == 2
     assert text_of(browser).count(" ago") == 2
-
-
-def test_home_takes_at_most_fifteen_queries_with_two_thousand_things(browser: Client, world: dict[str, Any]) -> None:
-    ApiQuota.objects.create(id=1, day=sync_now().date())  # as the day's first call to Monday does
-    html_of(browser)  # a session's first page also writes the session down
-    few = queries_of(lambda: html_of(browser))
-    rows = (
-        SyncQueue(entity_type="contact", remote_id=f"8{n}", status="failed", error_message=f"Refused {n % 9}.")
-        for n in range(2_000)
-    )
-    SyncQueue.objects.bulk_create(rows)
-    assert sum(attention.counts().values()) >= 2_000
-    many = queries_of(lambda: html_of(browser))
-    assert (few <= 15, many <= 15) == (True, True), (few, many)
 
 
 def test_of_many_groups_home_lists_fifty_and_counts_all(browser: Client) -> None:

@@ -6,50 +6,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from npd.models import Contact, Organization
-from sync.clock import SyncNow
-from sync.models import BoardLink
+from npd.models import Contact
 from tests.admin import states
 from tests.support.pages import barriers, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 CONTACTS = "/admin/npd/contact/"
-HEIGHTS = "[...document.querySelectorAll('tr.data-row')].map(row => Math.round(row.getBoundingClientRect().height))"
-
-
-def test_a_record_is_one_line_and_all_columns_are_on_the_screen(open_page: Any, world: dict[str, Any]) -> None:
-    Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
-    long_values = {"role_title": "Geschäftsführende Gesellschafterin in Elternzeit", "email": "a" * 60 + "@npd.example"}
-    Contact.objects.update(organization=world["organization"], **long_values)
-    page, errors = open_page(1280, "light")
-    for address in (CONTACTS, "/admin/npd/organization/"):
-        page.goto(address)
-        assert set(page.evaluate(HEIGHTS)) == {40}
-        right = page.locator("td.field-updated").first.evaluate("cell => cell.getBoundingClientRect().right")
-        assert right <= 1280
-    assert not errors
-
-
-def test_a_board_is_a_card_on_a_phone(open_page: Any, world: dict[str, Any]) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(verified_at=SyncNow(), verified_records=5)
-    page, errors = open_page(390, "dark")
-    page.goto("/admin/sync/boardlink/")
-    expect(page.locator(".field-verified_ago").first).to_be_visible()
-    assert max(page.evaluate(HEIGHTS)) < 130
-    assert not [*barriers(page), *errors]
-
-
-def test_on_a_phone_a_name_has_its_cards_width_and_its_badge_below(open_page: Any, world: dict[str, Any]) -> None:
-    page, errors = open_page(390, "dark")
-    page.goto(CONTACTS)
-    card = page.locator("tr.data-row", has_text="Ann Clash")
-    name, badge = card.locator("th").bounding_box(), card.locator(".field-sync .npd-badge").bounding_box()
-    assert name["x"] + name["width"] >= badge["x"] + badge["width"]
-    assert badge["y"] + 1 >= name["y"] + name["height"]
-    # A list without buttons has no menu for them.
-    page.goto("/admin/sync/syncqueue/")
-    expect(page.locator("[x-data='{ showActions: false }']")).to_have_count(0)
-    assert not errors
 
 
 def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata
+from sync.models import FieldMapping, IgnoredItem, SyncMetadata
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -70,15 +70,11 @@ def awaiting_approval(name: str) -> Contact:
 
 def blocked(name: str) -> Contact:
     FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
-    record = states.contact(name)
-    states.sync_state(record, "completed", blocked_fields=BLOCKED)
-    return record
+    return states.blocked(name, **BLOCKED)
 
 
-def invalid(name: str) -> Contact:
-    record = states.contact(name)
-    states.sync_state(record, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
-    return record
+def invalid(name: str, reason: str = "NPD can't use it.") -> Contact:
+    return states.blocked(name, phone={"reason": reason, "code": "invalid"})
 
 
 def both_problems(name: str, item: str) -> Contact:
@@ -95,6 +91,7 @@ def marked_pending(record: Contact, item: str) -> Contact:
     return record
 
 
+OF_A_REMOVED_ITEM = ["restore", "create_item", "unlink", "delete_record"]
 STATES: dict[str, tuple[Any, list[str]]] = {
     "synced": (lambda: states.synced("A", "1"), []),
     "pending": (lambda: states.waiting("A"), []),
@@ -105,21 +102,14 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "blocked field": (lambda: blocked("A"), ["map_field", "check_column"]),
     "invalid value": (lambda: invalid("A"), ["retry_field"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
-    "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_item", "unlink", "delete_record"]),
-    "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_item", "unlink", "delete_record"]),
-    "item on another board": (
-        lambda: removed("A", "1", "moved"),
-        ["restore", "create_item", "unlink", "delete_record"],
-    ),
+    "item archived": (lambda: removed("A", "1", "archived"), OF_A_REMOVED_ITEM),
+    "item on another board": (lambda: removed("A", "1", "moved"), OF_A_REMOVED_ITEM),
     "item not shown": (lambda: removed("A", "1", "missing"), []),
     "item archived, mirrored from Monday": (
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
         ["restore", "unlink", "delete_record"],
     ),
-    "asked about an archived item": (
-        lambda: asked_about("A", "1"),
-        ["restore", "create_item", "unlink", "delete_record"],
-    ),
+    "asked about an archived item": (lambda: asked_about("A", "1"), OF_A_REMOVED_ITEM),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["turn_sync_on"]),
     "unlinked": (lambda: unlinked("A"), ["link_again", "turn_sync_on"]),
@@ -135,19 +125,8 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Cli
             transaction.set_rollback(True)
 
 
-@pytest.mark.parametrize(
-    ("policy", "then"),
-    [
-        ("ask", "you choose here what happens."),
-        (
-            "unlink",
-            "NPD Sync unlinks the records, as the board's setting says. If a record was edited since, you are asked.",
-        ),
-    ],
-)
-def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy: str, then: str) -> None:
+def test_a_removed_item_says_until_when_it_may_come_back(browser: Client) -> None:
     states.boards()
-    BoardLink.objects.update(removed_item_policy=policy)
     record = states.synced("Ann", "51")
     states.mark(record, RecordSyncStatus.PENDING, "51")
     # A moment after a whole minute, it is due in the course of the minute that begins ten minutes later.
@@ -155,10 +134,8 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(remote_state="archived", removed_since=since)
     until = humanize.time_of_day(since + timedelta(minutes=11))
     page = words_of(browser.get(change_page(record)).content.decode())
-    sentence = (
-        f"Nothing changes until {until}. What is restored on Monday by then is synced as before. After that, {then}"
-    )
-    assert f"Archived on the board. {sentence}" in page
+    sentence = f"Nothing changes until {until}. What is restored on Monday by then is synced as before. After that, "
+    assert f"Archived on the board. {sentence}you choose here what happens." in page
     assert "Next attempt" not in page
 
 
@@ -175,10 +152,9 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
             "blocked field": ["map_field", "check_column"], "invalid value": [],
         }),
         (("view_syncqueue", "retry_syncqueue"), {"failed": ["retry"]}),
-        (("view_syncconflict", "delete_contact"), {"conflict": ["conflict"], "rejected value": ["rejected"]}),
         (("view_syncconflict", "change_contact", "delete_contact"), {
             "conflict": ["conflict"], "rejected value": ["rejected"], "sync off": ["turn_sync_on"],
-            "item archived": ["restore", "create_item", "unlink", "delete_record"],
+            "item archived": OF_A_REMOVED_ITEM,
         }),
     ],
 )  # fmt: skip
@@ -192,43 +168,17 @@ def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], e
         Contact.objects.all().delete()
 
 
-def sync_now_of(client: Client, record: Any) -> str:
-    """The start tag of the button “Sync now”."""
-    html = client.get(change_page(record)).content.decode()
-    return re.findall(r"<button[^>]*>", html[: html.index("Sync now")])[-1]
-
-
-def test_sync_now_has_one_look_and_while_a_pause_holds_it_only_the_banner_says_why(browser: Client) -> None:
+def test_while_a_pause_holds_it_a_record_is_not_synced_now(browser: Client) -> None:
     states.boards()
-    records = states.synced("A", "1"), states.waiting("B")
-    [free] = {" ".join(sync_now_of(browser, record).split()) for record in records}
-    assert free == '<button class="npd-button" type="submit" >'
-    pauses.pause("maya", why="Clean-up")
-    for record in records:
-        page = words_of(browser.get(change_page(record)).content.decode())
-        assert (page.count("Clean-up"), page.count("Sync now")) == (1, 0)
-    assert "It waits until sync goes on." in page
-    pending = words_of(browser.get("/admin/npd/contact/?health=pending").content.decode())
-    assert pending.count("Clean-up") == 1
-
-
-@pytest.mark.parametrize("may_change", [True, False])
-def test_why_a_field_is_blocked_stands_once(client: Client, browser: Client, may_change: bool) -> None:
-    states.boards()
-    record = invalid("A")
-    states.mark(record, RecordSyncStatus.PENDING, "77")
-    [entry] = SyncMetadata.objects.get(entity_id=str(record.pk)).blocked_fields.values()
-    if not may_change:
-        client.force_login(staff_who_may("view_contact", "view_syncmetadata"))
-    page = words_of((browser if may_change else client).get(change_page(record)).content.decode())
-    assert page.count(entry["reason"]) == 1
+    page = change_page(states.waiting("B"))
+    assert "Sync now" in words_of(browser.get(page).content.decode())
+    pauses.pause("maya")
+    text = words_of(browser.get(page).content.decode())
+    assert ("Sync now" in text, "It waits until sync goes on." in text) == (False, True)
 
 
 def test_why_a_field_is_blocked_is_escaped(browser: Client) -> None:
     states.boards()
-    record = marked_pending(invalid("A"), "77")
-    blocked_fields = {"phone": {"reason": "<script>alert(1)</script>", "code": "invalid"}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=blocked_fields)
-    html = browser.get(change_page(record)).content.decode()
+    html = browser.get(change_page(invalid("A", "<script>alert(1)</script>"))).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html

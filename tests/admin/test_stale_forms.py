@@ -170,19 +170,6 @@ def test_markup_in_a_value_stays_text_in_the_message(browser: Client, ann: Conta
     assert "&lt;img src=x&gt;" in answer.content.decode()
 
 
-def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(browser: Client, ann: Contact) -> None:
-    add, form = reverse("admin:npd_contact_add"), opened(browser, ann)
-    for nobody in ("nope", "a\0b", "12"):
-        new = {"name": "New", "sync_direction": "bidirectional", "organization": nobody}
-        saved = save(browser, ann, form | {"organization": nobody})
-        for answer in (browser.post(add, new), saved):
-            assert answer.status_code == 200
-            assert re.search(r"is not a valid UUID|Null characters are not allowed", answer.content.decode())
-        expected = 400 if "\0" in nobody else 200  # an address with NUL is refused before any page
-        assert browser.get(add, {"organization": nobody}).status_code == expected
-    assert not Contact.objects.filter(name="New").exists()
-
-
 def test_a_record_is_locked_and_only_changed_columns_are_written(browser: Client, ann: Contact) -> None:
     form = opened(browser, ann)
     with CaptureQueriesContext(connection) as queries:

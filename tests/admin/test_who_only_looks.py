@@ -1,7 +1,6 @@
 """Who may only look changes nothing: whatever an administrator's pages would send is sent by somebody of “view”."""
 
 import logging
-from itertools import chain
 from typing import Any
 from urllib.parse import urldefrag
 
@@ -11,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.template import Template
 
-from tests.admin.all_pages import PARTS_OF_PAGES, by_name, conflict_pages, crowd, furnish, of_models, without_a_row
+from tests.admin.all_pages import pages
 from tests.admin.forms import presses
 from tests.admin.test_who_may import Member, member, nobody_works
 from tests.support.people import signed_in
@@ -54,16 +53,10 @@ def test_no_button_of_an_administrator_works_for_who_may_only_look(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.CRITICAL, "django.request")
-    furnish(world, person)
-    crowd(world)
-    dora = signed_in(person)
-    addresses = chain(by_name(world), of_models(), without_a_row(), conflict_pages(person))
-    pages = {address: dora.get(address) for address in addresses if address and address not in PARTS_OF_PAGES}
     sent = {}
-    for address, answer in pages.items():
-        if answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith("text/html"):
-            for to, values in presses(answer.content.decode(), address):
-                sent[f"{urldefrag(to)[0]} {sorted(map(str, values.items()))}"] = urldefrag(to)[0], values
+    for address, html in pages(signed_in(person), world, person).items():
+        for to, values in presses(html, address):
+            sent[f"{urldefrag(to)[0]} {sorted(map(str, values.items()))}"] = urldefrag(to)[0], values
     viewer, before = member.acting_as("view"), stored()
     # Whether an act is done is decided before its page is written.
     monkeypatch.setattr(Template, "render", lambda self, context: "")

@@ -4,10 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from rest_framework.test import APIClient
 
 from config import navigation
 from npd.models import Contact
@@ -31,12 +29,7 @@ def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
 
 
 def test_a_page_says_in_which_zone_its_times_are(browser: Client, world: dict[str, Any]) -> None:
-    for zone, short in (
-        ("Europe/Stockholm", "CE"),
-        ("America/New_York", "E"),
-        ("Asia/Kolkata", "IST)"),
-        ("America/Sao_Paulo", "UTC-3)"),
-    ):
+    for zone, short in (("Europe/Stockholm", "CE"), ("America/Sao_Paulo", "UTC-3)")):
         assert f"Times are in your time zone ({zone}, {short}" in page(browser, world, zone)
     # The zone of one request is not the next one's.
     assert timezone.get_current_timezone_name() == "UTC"
@@ -61,12 +54,9 @@ def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str
         assert ("Times are in UTC" in text) is bool(zone)  # once the browser has said one at all
 
 
-def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
-    api = APIClient()
-    api.force_authenticate(person)
-    api.cookies[navigation.ZONE_COOKIE] = "Asia/Tokyo"
-    created_at = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
-    assert created_at.endswith("Z")
+def test_the_api_says_utc_whoever_asks(browser: Client, world: dict[str, Any]) -> None:
+    browser.cookies[navigation.ZONE_COOKIE] = "Asia/Tokyo"
+    assert browser.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"].endswith("Z")
 
 
 @pytest.mark.parametrize(

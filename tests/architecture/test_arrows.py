@@ -1,14 +1,11 @@
 """Imports point one way, and a module hides one decision."""
 
 import ast
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-
-from sync import limits
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("config", "npd", "sync", "conflicts", "sandbox", "tests", "bench")
@@ -37,8 +34,6 @@ FLOORS = (
     *("limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
     *("api", "admin", "management"),
 )
-# A framework asks for these names, or a package may have one of each; every other module has its name alone.
-SHARED_NAMES = {"admin", "api", "apps", "errors", "models", "serializers", "tasks", "urls", "views"}
 LONGEST = 800
 """A module is as long as the decision that it hides takes; above this its docstring has to say why it stays whole."""
 
@@ -108,26 +103,6 @@ def named_modules(path: Path) -> set[str]:
     names = {f"{node.module}.{alias.name}" for node in imports_of(path) if isinstance(node, ast.ImportFrom)
              and node.module in ("sync", "conflicts") for alias in node.names}  # fmt: skip
     return names | {name for name in imported(path) if name not in ("sync", "conflicts")}
-
-
-def test_the_limits_are_used_by_their_face_alone() -> None:
-    private = [
-        f"{path.relative_to(ROOT)} imports {node.module}.{alias.name}"
-        for room in (*ALLOWED, "config")
-        for path in modules(room)
-        if not path.is_relative_to(ROOT / "sync/limits")
-        for node in imports_of(path)
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("sync.limits.")
-        for alias in node.names
-        if node.module != "sync.limits" or alias.name not in limits.__all__
-    ]
-    assert not private
-
-
-def test_who_knows_a_modules_name_knows_its_room() -> None:
-    paths = [p for room in ("sync", "conflicts", "npd", "config") for p in modules(room)]
-    names = Counter(p.stem for p in paths if "management" not in p.parts and not p.stem.startswith("__"))
-    assert {name for name, count in names.items() if count > 1} <= SHARED_NAMES
 
 
 @pytest.mark.parametrize("path", PURE)

@@ -12,17 +12,13 @@ import pytest
 
 from sync.monday import items
 from tests.architecture.test_arrows import ROOT, modules
-from tests.architecture.test_pure_rules import imports
 
 EXECUTOR = "sync/reconcile/act.py"
 MONDAY = ROOT / "sync/monday"
 MUTATIONS = {name for name in vars(items) if name.startswith("prepare_")} | {"write"}
 """What writes to items: the requests that are prepared, and what sends them."""
 
-SET_UP = {"create_board", "ensure_columns", "ensure_webhooks"}
-"""What it has to make boards, columns and webhooks: acts of a person who sets up a board, each of its own."""
 
-SET_UP_MODULES = {"sync/operations/setup/board_setup.py", "sync/boards/webhooks.py"}
 ERASURE = "npd/personal_data.py"
 """Deletes a person's items where somebody asks for the erasure: no pass knows of it, and nothing is synced after."""
 
@@ -52,32 +48,6 @@ def test_only_the_executor_names_a_call_that_writes_to_items() -> None:
         for name in named(ast.parse(path.read_text()))
     }
     assert not faults
-
-
-def test_boards_columns_and_webhooks_are_made_by_the_set_up_alone() -> None:
-    paths = [path for path in modules("sync") if not path.is_relative_to(MONDAY)]
-    attributes = {path: {getattr(node, "attr", "") for node in ast.walk(ast.parse(path.read_text()))} for path in paths}
-    assert {str(path.relative_to(ROOT)) for path, names in attributes.items() if names & SET_UP} == SET_UP_MODULES
-
-
-def test_nothing_of_a_pass_reaches_the_set_up_or_the_erasure() -> None:
-    """Whatever its modules import, and these, and so on, also inside functions."""
-    reached_paths, waiting = set[Path](), list((ROOT / "sync/reconcile").rglob("*.py"))
-    while waiting:
-        path = waiting.pop()
-        if path not in reached_paths and path.exists():
-            reached_paths.add(path)
-            waiting += [file for pair in imports(path) for file in files_of(".".join(pair))]
-    reached = {str(path.relative_to(ROOT)) for path in reached_paths}
-    assert EXECUTOR in reached
-    assert "sync/boards/board_columns.py" in reached
-    assert not reached & {*SET_UP_MODULES, ERASURE}
-
-
-def files_of(name: str) -> list[Path]:
-    """The files of a module's name, and of its package's; a name in a module is that module's."""
-    path = ROOT / name.replace(".", "/")
-    return [path.with_suffix(".py"), path / "__init__.py", path.parent.with_suffix(".py"), path.parent / "__init__.py"]
 
 
 def test_the_executor_names_them_all() -> None:

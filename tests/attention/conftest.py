@@ -7,7 +7,6 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.attention import Kind
-from sync.choices import RecordSyncStatus
 from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue, UnmatchedItem
 from tests.admin import states
 from tests.admin.conftest import monday
@@ -21,12 +20,7 @@ REJECTED = {"code": "rejected", "reason": "Monday rejected “x” [Monday reque
 
 def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
     """A contact with one blocked field."""
-    record = states.contact(name)
-    states.mark(record, RecordSyncStatus.PENDING, item)
-    states.sync_state(
-        record, states.SyncStatus.COMPLETED, blocked_fields={key: {"reason": "It can't be read.", **entry}}
-    )
-    return record
+    return states.blocked(name, item, **{key: {"reason": "It can't be read.", **entry}})
 
 
 def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedItem:

@@ -12,14 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldSelection
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.models import ApiQuota, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from sync.models import BoardLink, Decision, FieldMapping, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
-from tests.support.world import World, mail, staged
+from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,45 +56,30 @@ def changes_of(boards: list[BoardSyncPlan]) -> list[PlannedChange]:
     return [change for board in boards for change in board.changes]
 
 
-def carry_out(world: World) -> None:
-    """The real run; an item that its sweep has just heard of is left alone for some seconds more."""
-    call_command("sync_reconcile", stdout=StringIO())
-    world.work(seconds=30)
-
-
 @staged
 def eight_linked(world: World, *names: str) -> list[Contact]:
     return [world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss") for name in names]
 
 
-def mixed(world: World) -> dict[str, Contact]:
+def mixed(world: World) -> None:
     """One contact for everything that a look can come to."""
-    names = ("same", "push", "pull", "both", "clash", "held", "gone", "off")
-    contacts = dict(zip(names, eight_linked(world, *names), strict=True))
+    eight_linked(world, "same", "push", "pull", "both", "clash", "held", "gone", "off")
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
-    edit = world.edit
-    contacts["push"].role_title = "Chair"
-    contacts["push"].save()
-    edit(contacts["pull"], "role_title", "Chair")
-    contacts["both"].phone = "+46 8 123 45"
-    contacts["both"].save()
-    edit(contacts["both"], "role_title", "Chair")
-    contacts["clash"].role_title = "Chair"
-    contacts["clash"].save()
-    edit(contacts["clash"], "role_title", "President")
-    contacts["held"].notes = "x" * 2001
-    contacts["held"].save()
-    contacts["gone"].delete()
-    Contact.objects.filter(pk=contacts["off"].pk).update(sync_enabled=False)
-    contacts["new"] = world.contact("New", email="new@example.com")
-    board_id = world.board_id()
+    contacts = Contact.objects.all()
+    contacts.filter(name__in=("Push", "Clash")).update(role_title="Chair")
+    contacts.filter(name="Both").update(phone="+46 8 123 45")
+    contacts.filter(name="Held").update(notes="x" * 2001)
+    contacts.filter(name="Off").update(sync_enabled=False)
+    contacts.get(name="Gone").delete()
+    for name, role in (("Pull", "Chair"), ("Both", "Chair"), ("Clash", "President")):
+        world.edit(contacts.get(name=name), "role_title", role)
+    world.contact("New", email="new@example.com")
     items = [
         {"name": "Stranger", "values": {"email": "stranger@example.com"}},
         {"name": "New", "values": {"email": "twin@example.com"}},
     ]
-    world.sandbox.control("items", board_id=board_id, items=items)
-    contacts["twin"] = world.contact("Twin", email="twin@example.com")
-    return contacts
+    world.sandbox.control("items", board_id=world.board_id(), items=items)
+    world.contact("Twin", email="twin@example.com")
 
 
 def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_costs(world: World) -> None:
@@ -108,9 +91,10 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     assert {call["kind"] for call in world.sandbox.calls(since=last_call)} == {"query"}
     entries = changes_of(planned_boards)
     mark, calls = Decision.objects.latest("id").pk, world.calls()
-    carry_out(world)
+    call_command("sync_reconcile", stdout=StringIO())
+    # Items that its sweep has just heard of are left alone for some seconds, and take passes of their own.
+    world.work(seconds=30)
     guess = sum(board.calls for board in planned_boards)
-    # The items come 30 seconds after the records: what follows from them takes passes of its own.
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
     assert cost < guess
     decisions = Decision.objects.filter(pk__gt=mark)
@@ -129,42 +113,17 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     def planned(kind: str) -> set[str]:
         return {entry.name for entry in entries if entry.kind == kind}
 
-    assert (
-        planned("create")
-        == {"New"}
-        == {
-            names[str(row.entity_id)]
-            for row in decisions.filter(kind="create", sentence__startswith="Created the item")
-        }
-    )
-    assert (
-        planned("new record")
-        == {"Stranger"}
-        == {
-            names[str(row.entity_id)]
-            for row in decisions.filter(kind="create", sentence__startswith="Created from the item")
-        }
-    )
+    def done(kind: str, begins: str = "") -> set[str]:
+        rows = decisions.filter(kind=kind, sentence__startswith=begins)
+        return {names[str(row.entity_id)] for row in rows}
+
+    assert planned("create") == {"New"} == done("create", "Created the item")
+    assert planned("new record") == {"Stranger"} == done("create", "Created from the item")
     assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")
-    assert names[str(decisions.filter(kind="link").get().entity_id)] == "Twin"
+    assert done("link") == {"Twin"}
     assert planned("archive item") == {"Gone"}
     assert Tombstone.objects.get().state == "archived"
-
-
-def test_what_a_person_has_answered_is_planned(world: World) -> None:
-    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
-    world.hear(seconds=11)
-    question = SyncConflict.objects.get(monday_item_id=item)
-    shown_values = {"record": {"npd": question.question, "monday": None}}
-    chosen = {"record": FieldSelection("custom", str(records[1].pk))}
-    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
-    before = everything()
-    [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
-    assert everything() == before
-    assert (entry.kind, "as a person chose" in entry.reason) == ("link", True)
 
 
 def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,23 +165,3 @@ def test_a_mutation_never_leaves() -> None:
     with read_only_client(), pytest.raises(RuntimeError, match="dry run"):
         metered_client.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
     assert not responses.calls
-
-
-def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_call(world: World) -> None:
-    """Also of records that have no job, as those that were there before their table had triggers."""
-    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(110))
-    world.sandbox.act(
-        "add", board_id=world.board_id(), name="Person 7", values={"email": {"email": "p7@x.org", "text": "p7@x.org"}}
-    )
-    SyncQueue.objects.all().delete()
-    ApiQuota.objects.update_or_create(id=1, defaults={"day_limit": 1000})
-    boards, _cost = plan()
-    [contacts] = [board for board in boards if board.entity_type == "contact"]
-    assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
-    assert "of the day's API quota" in output()
-    before = world.calls()
-    call_command("sync_reconcile", stdout=StringIO())
-    assert len(world.sandbox.items()) == 110
-    assert world.calls() - before <= sum(board.calls for board in boards) + 4
-    world.work(seconds=30)  # a look at an item that waits keeps its record pending
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

@@ -11,11 +11,10 @@ from django.core.cache import cache
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import CacheEntry, Decision, IgnoredItem, Intent, SyncQueue, Tombstone, WebhookEvent
+from sync.models import CacheEntry, Decision, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
-from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,20 +30,6 @@ def later(transactional_db: None) -> Iterator[Callable[[int], None]]:
 
 def delivery(**values: Any) -> WebhookEvent:
     return WebhookEvent.objects.create(trigger_id=uuid.uuid4().hex, board_id="1", type="update_name", body={}, **values)
-
-
-def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(world: World, run: Run) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.hear()
-    assert Decision.objects.count() > 3
-    world.pass_time(days=400)
-    output = run("sync_prune")
-    assert all(f"{name}: " in output for name in ("Activity", "Deliveries", "API writes", "Jobs"))
-    for model in (Decision, Intent, WebhookEvent, SyncQueue):
-        assert not model.objects.exists(), model
-    world.look(contact)
-    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
 @pytest.mark.parametrize("days", [0, -1])

@@ -113,17 +113,6 @@ def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada
     assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."
 
 
-def test_an_option_that_no_longer_holds_stays_chosen(conflict: SyncConflict, ada: User, contact: Contact) -> None:
-    pick(conflict, ada, "monday")
-    moved = FieldConflict("role_title", "Commodore", "Captain", None)
-    record(gone(contact, moved, rejected={RECORD_KEY: "The record was edited after you chose."}))
-    back = conflict_of(contact)
-    assert (back.is_open, back.is_being_applied) == (True, False)
-    assert back.stored_resolution.handed_back[RECORD_KEY].choose == "monday"
-    assert "edited after you chose" in conflict_progress(back).sentence
-    assert back.npd_data == {"role_title": "Commodore"}
-
-
 def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     pick(conflict, ada, "monday")
     record(over(contact, closing_reason="The item is on the board again."))

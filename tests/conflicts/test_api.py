@@ -56,13 +56,7 @@ def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, confl
     malformed: dict[str | None, dict[str, Any]] = {
         "resolution_type": {"resolution_type": "auto", "seen": {}},
         "seen": {"resolution_type": "merge", "selections": {}},
-        "selections.phone": {"resolution_type": "merge", "selections": {"phone": "npd"}, "seen": {}},
         "selections.phone.choose": {"resolution_type": "merge", "selections": {"phone": {"choose": "x"}}, "seen": {}},
-        "selections.phone.value": {
-            "resolution_type": "merge",
-            "selections": {"phone": {"choose": "custom"}},
-            "seen": {},
-        },
         "seen.phone.monday": {"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}},
         None: {"resolution_type": "merge", "seen": {}},
     }

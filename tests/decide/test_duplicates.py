@@ -2,30 +2,18 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
-from npd.models import Contact
-from sync.models import Intent, IntentState
+from sync.models import Intent, IntentState, SyncQueue
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
-from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
-from sync.reconcile.facts import ItemFacts, PassFacts, RecordHistory
-from sync.reconcile.pass_plan import (
-    OPEN,
-    AnswerKind,
-    ItemAct,
-    ItemPlan,
-    Outcome,
-    Plan,
-    RecordPlan,
-    Verdict,
-    WriteAnswer,
-)
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
+from sync.reconcile.duplicates import is_own_create, is_to_archive
+from sync.reconcile.facts import ItemFacts, RecordHistory
+from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, Verdict, WriteAnswer
+from sync.records.item_links import COPY_OF
+from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -41,10 +29,10 @@ def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool 
     return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
-def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
+def copy_of_hers() -> ItemPlan:
     """An item that a person called a copy of Ann's."""
-    called = ItemFacts(Claim(None, "8", []), shown, owner=owner)
-    return ItemPlan(called, OPEN, act=ItemAct.COPY, record=ANN)
+    called = ItemFacts(Claim(None, "8", [SyncQueue(payload={COPY_OF: str(ANN.pk)})]), COPY, chosen_record=ANN)
+    return ItemPlan(called, OPEN, act=ItemAct.DUPLICATE, record=ANN)
 
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {
@@ -76,20 +64,6 @@ def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
     assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)))
 
 
-GONE = Item("8", "8", "missing")
-PLANS: dict[str, tuple[ItemPlan, bool]] = {
-    "a copy, as a person said: archived": (copy_of_hers(), True),
-    "a copy that has a record by now: nothing": (copy_of_hers(owner=BOB), False),
-    "a copy that left the board: nothing": (copy_of_hers(GONE), False),
-}
-
-
-@pytest.mark.parametrize("row", PLANS)
-def test_what_becomes_of_it(row: str) -> None:
-    plan, leaves = PLANS[row]
-    assert is_to_archive(plan) is leaves
-
-
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
@@ -100,7 +74,8 @@ def test_what_becomes_of_it(row: str) -> None:
     ids=["as it was read", "edited since", "gone since"],
 )
 def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: WriteAnswer, leaves: bool) -> None:
-    assert is_still_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
+    assert is_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
+    assert is_to_archive(BOARD, copy_of_hers(), None)
 
 
 DONE, REMOVED = WriteAnswer(Verdict.DONE, item=COPY, intent=Intent()), WriteAnswer(Verdict.GONE, "No such item.")
@@ -113,8 +88,6 @@ RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
     "ours was edited before it was cleared": (OWN, [DONE], "conflict_identity", "It was removed from that one"),
     "a person's copy is archived": (copy_of_hers(), [DONE], "archived", "copy of “Ann”; it was archived on Monday."),
-    "a person's copy left the board": (copy_of_hers(GONE), [], "archived", "nothing was left to do."),
-    "a person's copy has a record": (copy_of_hers(owner=BOB), [], "conflict_identity", "now belongs to “Bob”"),
 }
 
 
@@ -140,15 +113,3 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
     for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
         result = duplicates.after_calls(OWN, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")
-
-
-# How its job ends, what is asked, and what becomes of the record of which a person said so.
-
-
-def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
-    answer = {RECORD_KEY: FieldSelection("custom", AnswerKind.COPY)}
-    conflicts = (OpenConflict(uuid4(), ConflictKind.IDENTITY, "8", (), answer),)
-    for its_item, copies in ((None, []), (item(ANN), ["8"])):
-        record_plan = RecordPlan(facts(ANN, conflicts=conflicts, item=its_item))
-        plan, pass_facts = Plan({record_plan.id: record_plan}), PassFacts(BOARD, NOW, records=(record_plan.facts,))
-        assert [copy.item.id for copy in decide_duplicates(pass_facts, plan).duplicates] == copies

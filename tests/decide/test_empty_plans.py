@@ -14,7 +14,7 @@ from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
-from sync.reconcile.settlement import changed_records, sync_state_after
+from sync.reconcile.settlement import changed_records, conflict_reports, sync_state_after
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -51,7 +51,7 @@ def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world
         ("both left theirs, for the same", record({ROLE: "Chair"}), CHAIR, True),
         ("a base is wrong in NPD's half", based(local={ROLE: "Other"}), item(), True),
         ("a base is of another item", based(item="1"), item(), True),
-        ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
+        ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, True),
         ("in conflict, and nobody is asked", record({ROLE: "Duke"}, **ASKED), CHAIR, True),
         ("asked, though nothing is in conflict", replace(record(), conflicts=(CONFLICT,)), item(), True),
         ("an open intent", replace(record(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),
@@ -86,6 +86,19 @@ def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Ite
     on = board(mapping("notes", direction=SyncDirection.NONE))
     [plan] = World(on, records=[facts], items={ITEM: shown}).plan().records.values()
     assert [entry["key"] for entry in differing_fields(plan) or ()] == expected, case
+
+
+def test_what_monday_made_of_a_value_is_open_only_while_its_field_is_synced() -> None:
+    altered = record(altered={ROLE: {"reason": "Monday made something of it."}})
+    assert not changed(altered, item(), context=board(mapping(direction=SyncDirection.NONE)))
+
+
+def test_a_conflict_on_a_field_that_is_synced_no_longer_closes_with_that_reason() -> None:
+    asked = replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,))
+    sides = World(board(mapping(direction=SyncDirection.NONE)), records=[asked], items={ITEM: CHAIR})
+    [plan] = sides.plan().records.values()
+    [report] = conflict_reports(plan)
+    assert (report.fields, report.closing_reason) == ((), "Its direction is “Sync off”.")
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:

@@ -170,17 +170,12 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     monday.of_document = lambda units: error
     act_now = executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
-    assert set(verdicts(act_now.send(CHANGE, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
+    answers = act_now.send(CHANGE, [change("a"), change("b")])
+    assert set(verdicts(answers).values()) == {Verdict.STOPPED}
+    assert {answer.intent is not None for answer in answers.values()} == {error.outcome_unknown}
     later = act_now.send(CHANGE, [change("c")])
     assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1
-
-
-def test_an_intent_whose_outcome_is_unknown_stands_open(monday: Monday) -> None:
-    monday.of_document = lambda units: MondayError(TIMED_OUT, "late")
-    assert executor().send(CHANGE, [change("a")])["a"].intent is not None
-    monday.of_document = lambda units: MondayError(NOT_AUTHENTICATED, "no")
-    assert executor().send(CHANGE, [change("a")])["a"].intent is None
 
 
 @pytest.mark.parametrize(
@@ -336,38 +331,30 @@ def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
 # --- new items --------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(monday: Monday) -> None:
+@pytest.mark.parametrize(("kind", "stopped"), [(FIELD_REJECTED, []), (COLUMN_NOT_FOUND, ["checked soon"])])
+def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(
+    monday: Monday, kind: Any, stopped: list[str]
+) -> None:
+    """If the column is gone, the board is checked."""
     write = create("a")
-    monday.of_alias = lambda units, alias: (
-        MondayError(FIELD_REJECTED, "no", column_id="notes") if len(monday.sent) == 1 else OK
-    )
+    refusal = MondayError(kind, "no", column_id="notes")
+    monday.of_alias = lambda units, alias: refusal if len(monday.sent) == 1 else OK
     answer = executor().create([write])["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
     assert (answer.verdict, answer.item, answer.is_bare, list(answer.rejected)) == (Verdict.DONE, OK, True, ["notes"])
-    assert monday.stopped == []
+    assert monday.stopped == stopped
 
 
-def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_checked(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: (
-        MondayError(COLUMN_NOT_FOUND, "no", column_id="notes") if len(monday.sent) == 1 else OK
-    )
-    answer = executor().create([create("a")])["a"]
-    assert (answer.verdict, list(answer.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
-
-
-def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: Monday) -> None:
+@pytest.mark.parametrize(("is_readable", "verdict", "item"), [(True, Verdict.DONE, OK), (False, Verdict.STOPPED, None)])
+def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
+    monday: Monday, is_readable: bool, verdict: Verdict, item: Item | None
+) -> None:
+    """Nor is anything where the board's NPD IDs can't be read."""
     write = create("a")
-    monday.existing = {str(write.record_id): OK}
+    monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     answer = executor().create([write])["a"]
-    assert (len(monday.sent), answer.verdict, answer.item, answer.is_bare) == (1, Verdict.DONE, OK, True)
-
-
-def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday) -> None:
-    monday.existing = None
-    monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
-    answer = executor().create([create("a")])["a"]
-    assert (len(monday.sent), answer.verdict) == (1, Verdict.STOPPED)
+    assert (len(monday.sent), answer.verdict, answer.item, answer.is_bare) == (1, verdict, item, True)
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:

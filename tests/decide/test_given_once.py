@@ -6,14 +6,12 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
 from sync.models import Tombstone
 from sync.monday.board_items import Item
-from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
-from sync.records.item_links import LINK_TO
+from sync.reconcile.pass_plan import ItemAct, Outcome
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
@@ -51,14 +49,18 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
     assert plan.records[BEA].identity.question
 
 
-def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
-    answer = FieldSelection("custom", AnswerKind.COPY)
-    conflict = OpenConflict(UUID(int=9), ConflictKind.IDENTITY, "10", (), {RECORD_KEY: answer})
-    linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(conflict,))
+def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
+    linked = record(BEA, "12", "bea@example.com")
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
-    plan = world(FREE, linked, items=items).plan()
+    copy: dict[str, Any] = {"items": items, "unmatched": ["10"], "jobs": {"10": {COPY_OF: str(BEA)}}}
+    plan = world(FREE, linked, **copy).plan()
     assert plan.records[ANN].link_to == "10"
-    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("10", False)]
+    assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
+    [entry] = world(linked, **copy).plan().items
+    assert (entry.act, entry.original_record.pk) == (ItemAct.DUPLICATE, BEA)
+    copy["jobs"] = {"10": {COPY_OF: str(BEA), AS_NEW: True}}
+    [entry] = world(linked, **copy).plan().items
+    assert entry.act is ItemAct.CREATE, "somebody asked for a record of it since"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
     items = [item for item in (first, shown("11", ANN)) if item]
     plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
-    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("11", archived)]
+    assert [(copy.item.id, copy.is_ours) for copy in plan.items if copy.act is ItemAct.DUPLICATE] == [("11", archived)]
 
 
 def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:

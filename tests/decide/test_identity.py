@@ -331,11 +331,6 @@ def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
     assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
 
 
-def test_what_the_records_own_pass_does_is_not_done_before() -> None:
-    plan = decide_answer(answer(ann(), AnswerKind.NEW_ITEM), npd())
-    assert (plan.result, plan.outdated) == ("", "")
-
-
 def test_an_item_is_given_to_one_of_two_answers() -> None:
     record, other = ann(), ann(5, name="Bea")
     before = npd(record, other)

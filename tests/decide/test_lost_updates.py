@@ -285,21 +285,6 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("npd", "lost", "expected"),
-    [
-        pytest.param("Boss", None, "emptied Role on Monday while “Boss” was", id="the edit emptied the cell"),
-        pytest.param("", "Theirs", "wrote “Theirs” into Role on Monday while an empty value was", id="we did"),
-    ],
-)
-def test_what_was_emptied_is_called_so(npd: str, lost: str | None, expected: str) -> None:
-    record = contact(role_title=npd)
-    plan = RecordPlan(facts(record, item=item(record)), lost_updates=(lost_update(lost, user_id=""),))
-    [update] = with_history_lines(builders.board(), plan).lost_updates
-    assert update.line is not None
-    assert update.line.sentence.startswith(f"Somebody {expected} being sent")
-
-
-@pytest.mark.parametrize(
     ("cell", "outcome", "expected"),
     [
         pytest.param("Boss", Outcome.SETTLED, ["Theirs"], id="the history keeps it, and nobody is asked"),

@@ -19,7 +19,6 @@ from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
-from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
@@ -77,7 +76,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
     taken = {str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted if deleted.item_removal}
-    taken |= {copy.item.id for copy in plan.duplicates if is_to_archive(copy)}
+    taken |= {item.item.id for item in plan.items if item.is_ours}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(entry.facts.item_id for entry in plan.items) == sorted(world.unmatched)
 
@@ -137,7 +136,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
             assert not [edit for edit in gone_unseen(world.context, deleted.facts, item) if edit[0] == "monday"]
     merged = [reply.merged_id for reply in plan.answers if reply.result and reply.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
-    for copy in [copy for copy in plan.duplicates if copy.is_ours]:
+    for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")
         assert is_active_on(world.context, own_item), "the record's only item there"
         assert copy.facts.duplicate_of is not None

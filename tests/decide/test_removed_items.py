@@ -10,16 +10,9 @@ from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item
 from sync.reconcile.facts import RemovalFacts
-from sync.reconcile.field_values import BoardContext, PassSettings
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import (
-    approve_deletions,
-    plan_for_new_item,
-    plan_removal,
-    removed_state,
-    return_lines,
-    wants_obstacles,
-)
+from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removal, removed_state, return_lines
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -336,7 +329,6 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
     one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
     plan = decide(one_way, policy)
     assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
-    assert not wants_obstacles(PassSettings(), one_way, NOW)
 
 
 # What must wait: what a person didn't approve.

@@ -15,10 +15,10 @@ from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, filtered, mapping, roles
+from tests.decide.plan_builders import NOTHING_COUNTED
 
 ANN = UUID(int=1)
 MONDAY, NPD = ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD
-NONE_COUNTED = {kind: frozenset[UUID]() for kind in ApprovalKind}
 
 
 def request(state: ApprovalState, value: str = "Boss", kind: ApprovalKind = MONDAY) -> ApprovalRequest:
@@ -28,7 +28,7 @@ def request(state: ApprovalState, value: str = "Boss", kind: ApprovalKind = MOND
 
 def approval_facts(*requests: ApprovalRequest, most: int = 100, before: int = 0) -> ApprovalFacts:
     """What was asked, where so many records may be emptied in an hour and so many were before."""
-    counted = NONE_COUNTED | {MONDAY: frozenset(uuid4() for _ in range(before))}
+    counted = {**NOTHING_COUNTED, MONDAY: frozenset(uuid4() for _ in range(before))}
     return ApprovalFacts(requests, counted, ApprovalLimit(most, None, 1_000))
 
 

@@ -109,11 +109,11 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Boss")], "Boss", {"maker": TOKEN_USER}, "Boss", id="we made the item"),
         pytest.param([created("Boss")], "Boss", {"maker": TOM, "token_user": ""}, "Boss", id="who we are isn't known"),
         pytest.param([created("Boss")], "Boss", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
-        pytest.param([created("Boss")], "Boss", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
+        pytest.param([created("Boss")], "Boss", {"intents": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
             [created("Boss")],
             "Boss",
-            {"changes": [wrote("x", entry={"base": {"local": {}}})]},
+            {"intents": [wrote("x", entry={"base": {"local": {}}})]},
             "Boss",
             id="with its base",
         ),

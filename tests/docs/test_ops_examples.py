@@ -28,12 +28,6 @@ def test_the_unit_starts_what_the_procfile_starts_and_leaves_the_pool_to_the_wor
     assert "manage.py migrate --check" in service["ExecStartPre"]
 
 
-def test_each_file_of_ops_is_on_its_page() -> None:
-    page = (ROOT / "docs" / "howto" / "operate.md").read_text()
-    restored = sorted(path.name for path in (ROOT / "ops" / "restore").iterdir())
-    assert [name for name in restored if f"shell < ops/restore/{name}" not in page] == []
-
-
 def test_no_command_of_the_pages_shows_a_secret_to_everybody_on_the_machine() -> None:
     """ps shows each program's arguments; printf and : are the shell's own."""
     secret = re.compile(rf"\$\{{?({'|'.join(SECRETS)})\b")

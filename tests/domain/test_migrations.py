@@ -1,11 +1,8 @@
 """The migrations say what the models say, and go down and up again; what they made can be dumped."""
 
 import sys
-from collections.abc import Callable
 from io import StringIO
-from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -13,7 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from sync.clock import sync_now
+from tests.admin import states
 from tests.support import rows
 from tests.support.servers import ran
 from tests.support.site import child_environment
@@ -61,9 +58,8 @@ def test_models_and_migrations_say_the_same() -> None:
 def test_a_filled_database_goes_down_to_nothing_and_up_again_to_the_same_schema() -> None:
     before = schema()
     try:
-        executor = MigrationExecutor(connection)
-        fill(executor.loader.project_state().apps)
-        executor.migrate([(app, None) for app in OURS])
+        states.one_of_each()
+        MigrationExecutor(connection).migrate([(app, None) for app in OURS])
         remaining = {table for table, _, _ in schema()}
         assert not [table for table in remaining if table.startswith(("sync_", "npd_", "contacts", "organizations"))]
     finally:
@@ -75,41 +71,3 @@ def test_a_filled_database_goes_down_to_nothing_and_up_again_to_the_same_schema(
 @pytest.mark.django_db
 def test_every_table_can_be_dumped() -> None:
     call_command("dumpdata", verbosity=0, stdout=StringIO())
-
-
-def fill(apps: Any) -> None:
-    objects: dict[str, Any] = {"auth.User": apps.get_model("auth", "User").objects.get_or_create(username="ada")[0]}
-    models = (model for app in OURS for model in apps.get_app_config(app).get_models())
-    waiting = [model for model in models if model._meta.managed and not model._meta.proxy]
-    while waiting:
-        model = waiting.pop(0)
-        related = {field.name: field.related_model._meta.label for field in model._meta.fields if field.is_relation}
-        behind = {label for name, label in related.items() if not model._meta.get_field(name).null} - objects.keys()
-        if behind:
-            waiting.append(model)
-            continue
-        label = model._meta.label
-        own = OWN.get(label, {})
-        values = {name: objects.get(to) for name, to in related.items()} | plain(model) | own
-        objects[label] = model.objects.create(**values)
-
-
-def plain(model: Any) -> dict[str, Any]:
-    """A value for each field that needs one."""
-    return {
-        field.name: field.choices[0][0] if field.choices else PLAIN.get(field.get_internal_type(), int)()
-        for field in model._meta.concrete_fields
-        if not (field.is_relation or field.null or field.has_default() or field.has_db_default())
-        and not field.get_internal_type().endswith("AutoField")
-    }
-
-
-PLAIN: dict[str, Callable[[], Any]] = {
-    "ArrayField": list, "BinaryField": bytes, "CharField": str, "DateTimeField": sync_now, "JSONField": dict,
-    "TextField": str, "UUIDField": uuid4,
-}  # fmt: skip
-OWN: dict[str, dict[str, Any]] = {
-    "npd.Contact": {"name": "Ada"}, "npd.Organization": {"name": "Engines"},
-    "sync.SyncQueue": {"entity_id": uuid4()},
-    "sync.SyncMetadata": {"entity_type": "contact", "entity_id": str(uuid4())},
-}  # fmt: skip

@@ -3,7 +3,6 @@
 In a process of its own, whose settings have the application `projects`, on a database of its own.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from django.apps import apps
@@ -13,12 +12,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_test_environment, teardown_test_environment
 
-from sync.admin.setup_forms import ConditionForm, FilteredSide
-from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
-from sync.models import BoardLink, SyncMetadata
-from sync.operations.setup import selection as setup
-from sync.operations.setup.plan import FILTERED, plan_board
+from sync.models import SyncMetadata
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.people import signed_in
@@ -99,52 +94,17 @@ def the_kinds_of_fields(ada: Client) -> None:
     assert {key: shown[key] for key in ("stage", "budget", "due")} == {
         "stage": "Running", "budget": "1200.5", "due": "2026-12-24"
     }  # fmt: skip
-    assert labels_of_the_column() == ["Planned", "Running", "Finished"]
-    for chosen, stage in (("Finished", "done"), ("planned", "planned")):
-        choose_stage(tunnel, chosen)
-        assert (tunnel.stage, tunnel.sync_status) == (stage, "synced")
-        assert sandbox.item(tunnel.monday_id)["values"]["stage"] == chosen
+    choose_stage(tunnel, "Finished")
+    assert (tunnel.stage, tunnel.sync_status) == ("done", "synced")
     choose_stage(tunnel, "Someday")
     blocked = SyncMetadata.objects.get(entity_id=tunnel.pk).blocked_fields["stage"]
-    assert (tunnel.stage, blocked["code"]) == ("planned", BlockedCode.INVALID)
-    assert "Planned, Running, Finished" in blocked["reason"]
+    assert (tunnel.stage, blocked["code"]) == ("done", BlockedCode.INVALID)
     choose_stage(tunnel, "Running")
     assert (tunnel.stage, tunnel.sync_status) == ("running", "synced")
-    queries = ("stage=running", "budget=1200.5", "due=2026-12-24")
-    queries += ("sync_enabled=true&stage=running",)
-    for filters in queries:
-        answer = ada.get(f"/api/v1/projects/?{filters}").json()
-        assert [record["name"] for record in answer["results"]] == ["Tunnel"], (filters, answer)
+    answer = ada.get("/api/v1/projects/?stage=running&budget=1200.5&due=2026-12-24").json()
+    assert [record["name"] for record in answer["results"]] == ["Tunnel"], answer
     for filters in ("stage=Running", "budget=much", "due=soon"):
         assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
-
-
-def the_sync_filter() -> None:
-    """Asks the same fields: choices by label or value."""
-    link = BoardLink.objects.get(entity_type="project")
-    choices = setup.choose_boards({"project": link.board_id}, {})["project"]
-    chosen = setup.read_board(choices, {})
-    assert chosen.problems() == {}
-    conditions = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
-    assert not condition_form(chosen, "stage", "Someday").is_valid()
-    forms = [condition_form(chosen, key, text) for key, text in conditions.items()]
-    assert all(form.is_valid() for form in forms)
-    sync_filter = SyncFilter(tuple(form.condition for form in forms))
-    chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter.to_json()))
-    plan, _ = plan_board(chosen)
-    assert plan.counts[FILTERED] == (Project.objects.count() - 1)
-
-
-def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionForm:
-    filtered_side = FilteredSide(chosen, FilterSide.RECORD)
-    return ConditionForm({"field": key, "op": "is", "text": text}, filtered_side=filtered_side)
-
-
-def labels_of_the_column() -> list[str]:
-    link = BoardLink.objects.get(entity_type="project")
-    document = 'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["stage"]) { settings } } }'
-    [board] = sandbox.query(document, b=[link.board_id])["data"]["boards"]
-    return [label["label"] for label in board["columns"][0]["settings"]["labels"]]
 
 
 def choose_stage(record: Any, label: str) -> None:
@@ -159,7 +119,6 @@ def play() -> None:
     the_admin(ada)
     the_api(ada)
     the_kinds_of_fields(ada)
-    the_sync_filter()
     the_files(ada)
 
 

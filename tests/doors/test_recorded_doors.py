@@ -3,7 +3,6 @@
 After a change that is meant: RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"
 """
 
-import argparse
 import difflib
 import json
 import os
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import BaseCommand, get_commands, load_command_class
 from django.utils import translation
 from prometheus_client import Metric
 
@@ -29,37 +27,12 @@ from tests.support.api_schema import raw_document, recorded
 pytestmark = pytest.mark.django_db
 
 RECORDED = Path(__file__).parent / "recorded"
-OURS = ("config", "conflicts", "npd", "sync")
 MAX_LINES = 60
 
 
 def api() -> str:
     """What the schema promises: every operation with what it takes and answers, every shape with its members."""
     return lines(recorded(json.loads(raw_document())))
-
-
-def commands() -> str:
-    """What `--help` says of each of our commands, without its layout, which each Python has of its own."""
-    ours = sorted((name, app) for name, app in get_commands().items() if app in OURS)
-    everybodys = {option.dest for option in BaseCommand().create_parser("manage.py", "none")._actions}
-    help_lines = []
-    for name, app in ours:
-        parser = load_command_class(app, name).create_parser("manage.py", name)
-        help_lines += [f"{name}: {parser.description}"]
-        help_lines += [_option(option) for option in parser._actions if option.dest not in everybodys]
-        help_lines += [""]
-    return lines(help_lines)
-
-
-def _option(option: argparse.Action) -> str:
-    """One argument; what is as usual is left out."""
-    choices = list(option.choices) if option.choices is not None else None
-    details = {"choices": choices, "metavar": option.metavar, "nargs": option.nargs, "default": option.default}
-    usual = (None, argparse.SUPPRESS, False)
-    words = [f"{key}={value!r}" for key, value in details.items() if value not in usual]
-    words += ["required"] if option.required and option.option_strings else []
-    name = ", ".join(option.option_strings) or option.dest
-    return f"  {name}" + (f" ({', '.join(words)})" if words else "") + f": {option.help}"
 
 
 def metrics() -> str:
@@ -82,7 +55,7 @@ def lines(texts: Any) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
-DOORS: dict[str, Callable[[], str]] = {"api.txt": api, "commands.txt": commands, "metrics.txt": metrics}
+DOORS: dict[str, Callable[[], str]] = {"api.txt": api, "metrics.txt": metrics}
 
 
 @pytest.mark.parametrize("file", DOORS)

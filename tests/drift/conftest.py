@@ -7,12 +7,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from sync.models import BoardLink, FieldMapping
+from sync.models import FieldMapping
 from sync.operations import setup
 from sync.operations.setup import selection
 from sync.operations.setup.plan import make_plan, request_plan, stored_plan
 from sync.operations.sweep import sweep_board
-from sync.registry import entity
+from tests.admin import states
 from tests.support.world import World
 
 
@@ -75,12 +75,9 @@ def admin(world: World) -> Client:
 @pytest.fixture
 def mapped(transactional_db: None, client: Client) -> Client:
     """The browser of an administrator, beside a contacts' board that isn't asked."""
-    link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", npd_id_column="npd_id")
+    link = states.boards()["contact"]
     titles = {"role_title": "Role", "position": "Position", "rank": "Rank"}
     link.shape = {"columns": {key: {"title": title, "type": "text"} for key, title in titles.items()}}
     link.save()
-    for spec in entity("contact").mappings:
-        names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields), "column_id": spec.column_id}
-        FieldMapping.objects.create(link=link, converter=spec.converter, required=spec.required, **names)
     client.force_login(get_user_model().objects.create_superuser("lead", password="x"))
     return client

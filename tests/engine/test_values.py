@@ -46,17 +46,7 @@ def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, value
     assert update_values(Deal, {field: value}) == {field: empty}
 
 
-@pytest.mark.parametrize(
-    ("field", "refused"),
-    [
-        ("name", ""),
-        ("due", "31.01.2026"),
-        ("amount", "1.234"),
-        ("amount", "a lot"),
-        ("won", "perhaps"),
-        ("products", ["x" * 21]),
-    ],
-)
+@pytest.mark.parametrize(("field", "refused"), [("name", ""), ("amount", "a lot"), ("products", ["x" * 21])])
 def test_what_the_field_refuses_is_a_sentence(field: str, refused: Any) -> None:
     with pytest.raises(ValidationError):
         clean_values(Deal(name="n"), {field: refused})

@@ -6,7 +6,7 @@ import pghistory
 from django.contrib.auth.models import User
 
 from npd.models import Contact
-from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import BoardLink, Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.decisions import reasons_of, triggers_of
 from sync.records.authors import SYNC_ACTOR
 from tests.support.people import api_of
@@ -56,6 +56,7 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     contact = world.linked(role_title="Boss")
     MondayAccount.objects.update(users={"67210012": {"name": "Bea Board", "email": "bea@example.com"}})
     world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012)
+    world.edit(contact, "notes", "another field's webhook")
     world.deliver()
     event = WebhookEvent.objects.filter(column_id="role_title").latest("id")
     world.work()
@@ -68,16 +69,6 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     webhook, _job, read = triggers_of(line)
     assert webhook == f"webhook #{event.pk}"
     assert read == f"Monday read [Monday request {line.request_id}]"
-
-
-def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="old")
-    world.edit(contact, "role_title", "Chair")
-    world.edit(contact, "notes", "new")
-    world.hear()
-    role, notes = last(contact, "pull"), last(contact, "pull", "notes")
-    assert len(role.cause["events"]) == len(notes.cause["events"]) == 1
-    assert role.cause["events"] != notes.cause["events"]
 
 
 def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None:
@@ -94,8 +85,6 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
 
 
 def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
-    from sync.models.boards_and_account import BoardLink
-
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     values = {"email": "new@example.com"}
     world.sandbox.act("add", board_id=world.board_id(), name="New", values=values)

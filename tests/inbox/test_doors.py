@@ -36,13 +36,10 @@ def test_each_door_refuses_a_forged_signature(settings: Settings) -> None:
         assert_refused(door(raw(), authorization=forged), 401, "bad_signature")
 
 
-def test_the_path_door_takes_a_good_signature(settings: Settings) -> None:
-    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
-
-
-def test_the_path_door_does_not_ask_for_what_it_cannot_check(settings: Settings) -> None:
-    settings.MONDAY_SIGNING_SECRET = ""
-    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
+def test_the_path_door_takes_a_good_signature_and_one_that_it_cannot_check(settings: Settings) -> None:
+    for secret in (SIGNING_SECRET, ""):
+        settings.MONDAY_SIGNING_SECRET = secret
+        assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
 
 
 @pytest.mark.parametrize("token", ["wrong", "test-webhook-toke", "test-webhook-token2", "é", "\udc80"])
@@ -55,19 +52,12 @@ def test_a_signature_does_not_open_the_path_door_with_a_wrong_token(settings: Se
     assert_refused(at_path_door(raw(), "wrong", authorization), 401, "wrong_token")
 
 
-def test_without_either_secret_both_doors_are_closed(settings: Settings) -> None:
-    settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
-    for received in (at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)), at_path_door(raw(), "")):
-        assert_refused(received, 403, "closed")
-        assert "MONDAY_SIGNING_SECRET" in str(received[1])
-
-
 def test_each_door_is_closed_without_its_own_secret(settings: Settings) -> None:
     settings.MONDAY_SIGNING_SECRET = ""
-    assert_refused(at_bare_door(raw(), "anything"), 403, "closed")
+    assert_refused(at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)), 403, "closed")
     settings.MONDAY_SIGNING_SECRET, settings.MONDAY_WEBHOOK_TOKEN = SIGNING_SECRET, ""
-    assert_refused(at_path_door(raw(), ""), 403, "closed")
-    assert_refused(at_path_door(raw(), PATH_TOKEN), 403, "closed")
+    for token in ("", PATH_TOKEN):
+        assert_refused(at_path_door(raw(), token), 403, "closed")
 
 
 def test_the_challenge_is_echoed_unsigned_at_both_doors_and_at_closed_ones(settings: Settings) -> None:
@@ -125,18 +115,9 @@ def test_twenty_megabytes_are_refused_unread(monday: Client, length: str) -> Non
     assert unread.tell() == 0
 
 
-def test_other_methods_are_not_allowed(monday: Client) -> None:
-    for path in (BARE, WITH_TOKEN):
-        for answer in (monday.get(path), monday.put(path, raw(), content_type="application/json")):
-            assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-            assert code_of(answer) == "method_not_allowed"
-
-
 def test_no_token_or_signature_is_logged(monday: Client, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     signature = signed(settings.SITE_URL + BARE, seconds=-1_000)
     wrong = "wrong-" + PATH_TOKEN
-    formatter = logging.getLogger().handlers and settings.LOGGING["formatters"]["line"]
-    assert formatter
     with caplog.at_level(logging.INFO):
         monday.post(BARE, raw(), content_type="application/json", headers={"Authorization": signature})
         monday.post(f"/webhooks/monday/{wrong}/", raw(), content_type="application/json")

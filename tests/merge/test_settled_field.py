@@ -22,10 +22,12 @@ def item(value: str | None, *, known: bool = True) -> Item:
     return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, known=known)})
 
 
-def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **field_plan: Any) -> FieldSettlement:
+def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **field_plan: Any) -> FieldSettlement:
     remote = TEXT.stored_value(item("Chair").reading("role"))
     plan = FieldPlan(MAPPING, TEXT, FieldDecision(action), {"role_title": "Boss"}, remote)
-    return settled_field(replace(plan, **field_plan), Contact(role_title=now), item("Chair"), answer)
+    return settled_field(
+        replace(plan, **field_plan), Contact(role_title="Boss"), item("Chair"), answer, creates=creates
+    )
 
 
 def pair(settlement: FieldSettlement) -> tuple[Any, Any]:
@@ -59,6 +61,12 @@ def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_i
     answer = Item("7", "Ann", "active", values={"of": shown})
     settlement = settled_field(plan, Contact(), None, answer, creates=creates)
     assert (settlement.base is None, bool(settlement.recheck), settlement.keeps_intent) == (creates, creates, False)
+
+
+def test_what_monday_fills_into_a_new_item_is_read_again() -> None:
+    settlement = settled(Action.AGREED, item("Default"), creates=True)
+    assert (settlement.base, bool(settlement.recheck)) == (None, True)
+    assert pair(settled(Action.AGREED, item("Boss"), creates=True)) == ("Boss", "Boss")
 
 
 def test_a_push_without_an_answer_moves_nothing() -> None:

@@ -25,15 +25,6 @@ assert sync_sprint(sprint | {"hash": "b"}, jira) == "synced"
 assert sync_sprint({"id": "2", "jira_id": "J2", "hash": "a"}, jira) == "failed"
 assert jira.had == ["J1", "J1"]
 
-state = service.begin(service.create_sync_state("sprint", "3", "J3"))
-base, here = {"name": "old", "goal": "old"}, {"name": "here", "goal": "new"}
-there = {"name": "there", "goal": "old"}
-from sync.merge import FieldSides
-sides = {key: FieldSides(here[key], there[key], (base[key], base[key])) for key in here}
-assert service.record_conflict(state, sides, "manual") == {"goal": "new"}
-service.complete(state)
-assert service.resolve_conflict(state, {"name": "remote"}) == {"name": "there"}
-
 import sys
 loaded = sorted(name for name in sys.modules if name.startswith(("sync.monday.client", "requests", "npd")))
 assert not loaded, loaded

@@ -19,7 +19,6 @@ class Deal(SyncedModel):
     amount = models.DecimalField(max_digits=10, decimal_places=2, null=True, blank=True)
     won = models.BooleanField(default=False)
     products = ArrayField(models.CharField(max_length=20), default=list, blank=True)
-    met = models.DateTimeField(null=True, blank=True)
 
     class Meta(SyncedModel.Meta):
         app_label = "deals"

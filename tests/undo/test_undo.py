@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pghistory.models
 import pytest
@@ -16,9 +15,8 @@ from sync.models import Decision, FieldMapping
 from sync.operations.decision_undo import NO_EARLIER_VALUE, decisions_of_batch, plan_decision_undo, undo_decisions
 from tests.admin import states
 from tests.engine.test_relations import adopt_column, choose_on_board
+from tests.explain.test_causes import last
 from tests.support.world import World
-
-Line = Callable[..., Decision]
 
 MOVED = {"before": "Boss", "after": "Chair", "raw_before": {"role_title": "Boss"}, "raw_after": {"role_title": "Chair"}}
 
@@ -29,47 +27,29 @@ def dora(world: World) -> User:
 
 
 @pytest.fixture
-def line(world: World) -> Any:
-    """The newest line of one kind in a record's log."""
-
-    def newest(record: Any, kind: str, key: str = "role_title") -> Decision:
-        return Decision.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")
-
-    return newest
-
-
-@pytest.fixture
 def pull(db: None) -> Decision:
     """That a contact's role “Boss” was changed to “Chair” on the board and taken over, as a pass leaves it."""
     states.boards()
     return states.decided(states.synced("Ann", "1", role_title="Chair"), "Chair.", key="role_title", values=MOVED)
 
 
-def pulled(world: World, **values: Any) -> Contact:
-    """A contact whose role “Boss” was changed to “Chair” on the board and taken over."""
-    contact = world.linked(role_title="Boss", **values)
+def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: World, dora: User) -> None:
+    contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-    return contact
-
-
-def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: World, dora: User, line: Line) -> None:
-    contact = pulled(world)
-    pull = line(contact, "pull")
+    world.hear(contact)
+    pull = last(contact, "pull")
     result = undo_decisions([pull], by=dora)
     assert [(s.label, s.current_text, s.restored_text) for s in result.undone] == [("Role", "Chair", "Boss")]
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
-    undo = line(contact, "undo")
+    undo = last(contact, "undo")
     assert (undo.undoes, undo.actor) == (pull.pk, "Dora Demo")
     context = pghistory.models.Context.objects.latest("created_at")
     assert (context.metadata["cause"], context.metadata["user"]) == ("undo", dora.pk)
     world.work()
     assert world.values(contact)["role_title"] == "Boss"
     assert world.status(contact) == "synced"
-    assert line(contact, "push").folded  # what was sent is told by the undo
+    assert last(contact, "push").folded  # what was sent is told by the undo
     undo_decisions([undo], by=dora)
     world.work()
     assert world.values(contact)["role_title"] == "Chair"
@@ -77,7 +57,7 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     assert (contact.role_title, contact.sync_status) == ("Chair", "synced")
 
 
-def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora: User, line: Line) -> None:
+def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora: User) -> None:
     contact = world.linked(role_title="Boss")
     FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="npd_wins")
     world.edit(contact, "role_title", "From Monday")
@@ -85,7 +65,7 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora
     contact.save()
     world.work()
     assert world.values(contact)["role_title"] == "From NPD"
-    (step,) = undo_decisions([line(contact, "push")], by=dora).undone
+    (step,) = undo_decisions([last(contact, "push")], by=dora).undone
     assert (step.current_text, step.restored_text) == ("From NPD", "From Monday")
     world.work(contact)
     assert contact.role_title == world.values(contact)["role_title"] == "From Monday"
@@ -132,14 +112,14 @@ def test_where_two_directions_let_nothing_through_only_npd_changes(pull: Decisio
     assert (step.refusal, bool(step.note)) == ("", True)
 
 
-def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, dora: User, line: Line) -> None:
+def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, dora: User) -> None:
     contacts = [world.linked(f"Contact {n}", role_title="Boss", notes="old") for n in range(2)]
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")
         world.edit(contact, "notes", "new")
     world.hear()
     Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
-    result = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
+    result = undo_decisions(decisions_of_batch(last(contacts[0], "pull").batch_id), by=dora)
     assert sorted((s.name, s.label) for s in result.undone) == [
         ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
     ]  # fmt: skip
@@ -152,10 +132,10 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
     assert [(values["role_title"], values["notes"]) for values in sides] == [("Chair", "new"), ("President", "new")]
 
 
-def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User, line: Line) -> None:
+def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User) -> None:
     contact = world.linked(role_title="Boss")
     for kind, key in (("push", "role_title"), ("create", "")):
-        (step,) = undo_decisions([line(contact, kind, key=key)], by=dora).left_alone
+        (step,) = undo_decisions([last(contact, kind, key=key)], by=dora).left_alone
         assert step.refusal == NO_EARLIER_VALUE
 
 
@@ -170,7 +150,7 @@ def test_of_two_moves_of_one_field_the_newest_is_taken_back(pull: Decision, admi
     assert contact.role_title == "Chair"
 
 
-def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> None:
+def test_a_relation_is_put_back_whole(world: World, dora: User) -> None:
     adopt_column(world, "board_relation", boardIds=[world.board_id("organization")])
     first, second = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd"))
     world.work()
@@ -179,16 +159,10 @@ def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> N
     world.look(contact)
     contact.refresh_from_db()
     assert contact.organization == second
-    undo_decisions([line(contact, "pull", key="organization")], by=dora)
+    undo_decisions([last(contact, "pull", key="organization")], by=dora)
     world.work(contact)
     assert contact.organization == first
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
-
-
-@pytest.fixture
-def browser_of(dora: User, client: Client) -> Client:
-    client.force_login(dora)
-    return client
 
 
 @pytest.mark.django_db
@@ -203,17 +177,18 @@ def test_a_value_that_the_database_refuses_undoes_nothing_and_says_so(pull: Deci
     assert Contact.objects.get(name="Ann").role_title == "Chair"
 
 
-def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World, browser_of: Client) -> None:
+def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World, dora: User) -> None:
+    browser = world.browser(dora)
     contact, other = world.linked("Ann", role_title="Boss", notes="Old"), world.linked("Ben", notes="Old")
     for record, column, value in ((contact, "role_title", "Chair"), (contact, "notes", "New"), (other, "notes", "New")):
         world.edit(record, column, value)
     world.hear()
-    page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/")
+    page = browser.get(f"/admin/npd/contact/{contact.pk}/change/")
     act = page.context["activity"]["acts"][0]
     assert ({line.label for line in act.lines}, act.others) == ({"Role", "Notes"}, 1)
-    question = browser_of.get(act.offer.url).content.decode()
+    question = browser.get(act.offer.url).content.decode()
     assert all(words in question for words in ("Undo these changes?", "2 values of 1 record go back."))
-    answer = browser_of.post(act.offer.url, {"confirmed": "yes"}, follow=True)
+    answer = browser.post(act.offer.url, {"confirmed": "yes"}, follow=True)
     assert [act.offer.is_undone for act in answer.context["activity"]["acts"][:2]] == [
         False,
         True,
@@ -221,18 +196,4 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     contact.refresh_from_db()
     other.refresh_from_db()
     assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")
-    assert browser_of.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
-
-
-def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
-    batch = uuid4()
-    for number in (2, 3):
-        contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
-        states.decided(contact, "Chair.", key="role_title", values=MOVED)
-    Decision.objects.update(batch_id=batch)
-    Contact.objects.filter(name="Contact 3").update(role_title="President")
-    url = f"/admin/sync/decision/batch/{batch}/undo/"
-    page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
-    admin_client.post(url, {"confirmed": "yes"})
-    assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
+    assert browser.get("/admin/sync/decision/1,999999999/undo/").status_code == 404

@@ -81,9 +81,6 @@ class Gatherer:
         item_ids = [record.monday_id for record in records if record.monday_id]
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        for record_plan in plan.open_records:
-            answers = identity.answers_of(record_plan.facts)
-            item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
         if not (item_ids or without_item):
             return facts
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
@@ -124,7 +121,11 @@ class Gatherer:
             return facts
         # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
         deleted_pairs = [(record, record.item) for record in deleted if record.item and board.sync_filter.items]
-        emptied = record_facts.emptied_cells(board, [*changed, *deleted_pairs])
+        emptied = [
+            cell
+            for record, item in [*changed, *deleted_pairs]
+            for cell in field_bases.emptied_cells(board, record, item)
+        ]
         off_board = self.items_off_board(board, emptied)
         return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
@@ -175,7 +176,7 @@ class Gatherer:
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
-    def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[field_bases.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
         # What a pass has found removed isn't asked for with each pass of a record that names it.

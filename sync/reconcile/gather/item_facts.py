@@ -86,7 +86,8 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
     for record in records:
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
-        removal = RemovalFacts(
+        needed, loss = deletion_obstacles(record.record)
+        removals[record.id] = RemovalFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_editor_name(user, people) if user else "",
@@ -94,11 +95,9 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
             is_deletion_rejected=record.id in rejections,
             is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
             is_removed_too_often=record.id in too_often,
+            needed_by=needed,
+            loss=loss,
         )
-        if removed_items.wants_obstacles(board.settings, removal, facts.now):
-            needed, loss = deletion_obstacles(record.record)
-            removal = replace(removal, needed_by=needed, loss=loss)
-        removals[record.id] = removal
     return removals
 
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import NamedTuple
 from uuid import UUID
 
 from django.db import models
@@ -45,7 +44,6 @@ from sync.reconcile.facts import (
     change_events,
     new_sync_state,
 )
-from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import answer_facts, deleted_facts, events_by_item
 from sync.reconcile.resolutions import chosen_references
@@ -140,15 +138,7 @@ def facts_of_records(
         processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
     )
     events = events_by_item(unchecked.order_by("id"))
-    # All intents count after a new event, or if a create without an answer may have left the base.
-    with_all_intents = [
-        key
-        for key, item_id in items.items()
-        if item_id in events
-        or not item_id
-        or any(base_of(sync_states[str(key)], mapping, item_id) is None for mapping in board.mapped)
-    ]
-    intents = _intents_of(claims, with_all_intents)
+    intents = _intents_of(claims)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {key: _history(board, group, now) for key, group in intents.items()}
@@ -187,13 +177,10 @@ def facts_of_records(
 NO_HISTORY = RecordHistory()
 
 
-def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    """Read our intents for these records, the oldest first: open and recent ones, and all for `with_all`."""
-    recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
-    recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
-    recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
-    rows = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(with_all)), entity_id__any_of=list(ids))
-    return by_record(rows.defer("body").order_by("created_at"))
+def _intents_of(ids: Collection[UUID]) -> dict[UUID, list[Intent]]:
+    """Read our intents for these records, the oldest first."""
+    intents = Intent.objects.filter(entity_id__any_of=list(ids)).defer("body").order_by("created_at")
+    return grouped(intents, lambda intent: intent.entity_id)
 
 
 def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
@@ -218,11 +205,11 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
     carried_out = [intent for intent in intents if intent.state != IntentState.REJECTED]
     return RecordHistory(
+        intents=tuple(intents),
         writes=tuple(write for write in carried_out if write.created_at > oldest_write),
         applied=tuple(applied),
         void=tuple(void),
         ended_creates=tuple(ended_creates),
-        changes=tuple(intent for intent in intents if intent.item_id),
         last_writes=last_writes,
         token_user=board.settings.token_user,
     )
@@ -261,27 +248,6 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
 def maker_of(events: Iterable[WebhookEvent]) -> str:
     """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
     return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
-
-
-def by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
-    groups = grouped(intents, lambda intent: intent.entity_id)
-    return {key: tuple(group) for key, group in groups.items()}
-
-
-class EmptiedCell(NamedTuple):
-    """An empty cell of connected boards, while the base names an item."""
-
-    model: type[SyncedModel]  # of the record that had the expected item
-    expected_item_id: str
-    item_id: str
-
-
-def emptied_cells(board: BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCell]:
-    return [
-        EmptiedCell(model, expected_item_id, item.id)
-        for record, item in pairs
-        for model, expected_item_id in field_bases.items_of_emptied_cells(board, record, item)
-    ]
 
 
 def with_related(
@@ -368,7 +334,6 @@ def with_originals(
     facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
-    intents = by_record(Intent.objects.filter(entity_id__in=by_id))
     unlinked = set(Decision.objects.filter(entity_id__in=by_id, kind="unlinked").values_list("entity_id", "remote_id"))
     events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
@@ -380,7 +345,6 @@ def with_originals(
         item_events = events.get(item.item_id, [])
         history = replace(
             record.history,
-            intents=intents.get(record.id, ()),
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
             maker=maker_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),

@@ -65,8 +65,7 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
                 pass_run.lock_failed_jobs(run, plan)
             if plan.answers:
                 items_and_deletions.settle_answers(run, plan)
-            settled = items_and_deletions.settle_items(run, facts, plan)
-            settled = _end_open(items_and_deletions.settle_duplicates(run, settled))
+            settled = _end_open(items_and_deletions.settle_items(run, facts, plan))
             if settled.deleted or settled.other_jobs:
                 settled = settled.with_deleted(items_and_deletions.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled

@@ -27,7 +27,7 @@ from sync.models import (
 )
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
-from sync.reconcile.duplicates import after_copy_answers, asks_person, duplicate_reports
+from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
@@ -95,6 +95,11 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         payload = {item_links.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
+    elif answer.kind is pass_plan.AnswerKind.COPY:
+        # Never a record of its own, even if it can't be archived.
+        ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
+        payload = {item_links.COPY_OF: str(answer.asked_of), "by": by}
+        run.wake_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
@@ -105,7 +110,7 @@ def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UU
 
 
 def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write the plans of the unmatched items; return the plan with what was carried out. Duplicates end afterwards.
+    """Write the plans of the unmatched items; return the plan with what was carried out.
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
     """
@@ -129,6 +134,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             item_plan = new_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
+        if item_plan.act is pass_plan.ItemAct.DUPLICATE:
+            _write_duplicate(run, item_plan)
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
@@ -233,32 +240,18 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
-def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Store the results of the duplicates' calls; return the plan with its items and answers after them."""
-    ended = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
-    if not ended:
-        return plan
-    second_items = {
-        duplicate.facts.item_id: duplicate for duplicate in ended if duplicate.act is pass_plan.ItemAct.DUPLICATE
-    }
+def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
+    """Store what became of a duplicate: its calls, a line in its record's history, the question about it."""
     # The time matters, because reads in the next minutes are compared with recent writes.
-    applied = [intent.pk for duplicate in ended for intent in duplicate.intents]
+    applied = [intent.pk for intent in plan.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    with_lines = [duplicate for duplicate in ended if duplicate.kind]
+    if not plan.kind:
+        return
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
-    for duplicate in with_lines:
-        item_id = duplicate.item.id
-        line = (duplicate.original_record.pk, item_id, duplicate.kind, duplicate.sentence)
-        run.log_decision(*line, request_id=run.read_request, cause=cause)
-        if duplicate.act is pass_plan.ItemAct.DUPLICATE:
-            pass_run.end_events(duplicate.ending.detail, item_id=item_id)
-    item_links.clear_unmatched(
-        run.entity_type, {duplicate.item.id for duplicate in with_lines if not asks_person(duplicate)}
-    )
-    save_reports(list(duplicate_reports(run.board, plan, ended)))
-    pass_run.end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
-    plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
-    return after_copy_answers(plan, ended)
+    line = (plan.original_record.pk, plan.item.id, plan.kind, plan.sentence)
+    run.log_decision(*line, request_id=run.read_request, cause=cause)
+    if plan.kind == DUPLICATE_STAYS:
+        save_reports([question_report(run.board, plan)])
 
 
 def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:

@@ -330,7 +330,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
             if is_final and claim.entity_id is not None:
                 reason = f"Your resolution could not be saved: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
-        elif not ended.is_open:  # a duplicate's job ends with its calls
+        else:
             together.setdefault(ended, []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
