@@ -264,13 +264,13 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     values = {**entry, "result": conflict.resolved_data[key]}
     if not conflict.is_about_record:
         written = applied_effect(conflict, key).written
-        history.log("applied", conflict, key, values, by=entry["by"], written=written)
+        history.log("applied", conflict, key, values, written=written)
         return
     option = chosen_option(conflict, reports.FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     annotate(conflict, key, label=label)
     outcome = str(values["result"] or "")
-    history.log("record_applied", conflict, "", values, by=entry["by"], option=label, outcome=outcome)
+    history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
 
 
 def _log_ended(
@@ -357,4 +357,4 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
     template = "not_undone" if reason else "undone"
-    history.log(template, conflict, key, values, by=resolution.by, why=reason)
+    history.log(template, conflict, key, values, why=reason)

@@ -25,15 +25,18 @@ from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, queue_pages
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.admin_base import Button, own_address, parse_json, see_other
-from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import Question, Report
+from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
+from sync.monday.errors import MondayError
+from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import approvals, authors, item_links, tombstones
@@ -392,14 +395,29 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
 
 
 def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Ask Monday whether the boards' columns are back."""
     answers = []
     problems = []
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+        if throttle_text := monday_throttle_reason(request):
+            problems.append(f"NPD Sync didn't ask Monday: {throttle_text}")
+            break
+        authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(ask_for_columns(request, link))
+            answers.append(check_board(registry.with_configured_board(link)))
+        except MondayError as error:
+            problems.append(error.sentence)
         except ActionError as error:
             problems.append(str(error))
     return Report(" ".join(answers), problems)
+
+
+@transaction.atomic
+def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
+        set_create_obstacle(link, "creates_held", "")
+        authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
+    return Report("New items and records are created now.")
 
 
 def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
@@ -536,6 +554,8 @@ RUNS.update(
         (Kind.BLOCKED, "retry_field"): _retry_fields,
         (Kind.REJECTED, "retry_field"): _retry_fields,
         (Kind.BLOCKED, "check_column"): _check_columns,
+        (Kind.BOARD, "check_column"): _check_columns,
+        (Kind.BOARD, "create_anyway"): _create_anyway,
         (Kind.APPROVAL, "approve"): _decide_approvals,
         (Kind.APPROVAL, "reject"): _decide_approvals,
         (Kind.UNMATCHED, "create_record"): _create_records,

@@ -558,6 +558,7 @@ _PAGES = {
     Kind.DIFFERENCE: "sync_boardlink_change",
     Kind.FAILED: "sync_syncqueue_change",
     Kind.NOTIFICATION: ":npd-notifications",
+    Kind.APPROVAL: "sync_approvalrequest_change",
     Kind.REMOVED: "conflicts_syncconflict_screen",
     Kind.CONFLICT: "conflicts_syncconflict_screen",
     Kind.DUPLICATE: "conflicts_syncconflict_screen",
@@ -575,7 +576,7 @@ def _url(row: Attention, *, has_record: bool) -> str:
     is_job_of_record = kind is Kind.FAILED and has_record
     if row.entity_id and (kind is Kind.BLOCKED or is_job_of_record or (kind is Kind.REMOVED and not has_conflict)):
         return registry.record_url(row.entity_type, row.entity_id)
-    if kind in (Kind.BLOCKED, Kind.APPROVAL):
+    if kind is Kind.BLOCKED:
         return f"{reverse('admin:index')}?cause={row.cause}"
     page = _PAGES[kind]
     if page.startswith(":"):
