@@ -47,7 +47,7 @@ hypothesis.settings.load_profile("npd")
 
 CHROMIUM_NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 """The first, where it is there: it has no windows of its own, which nobody sees and which cost as a page does."""
-PROCESSES = {"running_sandbox", "processes", "running", "start", "played"}
+PROCESSES = {"running_sandbox", "processes", "running", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 

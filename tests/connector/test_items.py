@@ -29,16 +29,6 @@ def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
     assert len(monday.answers) == 1, "null twice is no board"
 
 
-def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:
-    phone = column("phone_1", "phone", '{"phone":"+12025550169","countryShortName":"US"}', country_short_name="US")
-    (read,) = parse_items_at([item(columns=[phone])], COLUMN_IDS)
-    reading = read.reading("phone_1")
-    assert reading.known
-    assert reading.value == {"phone": "+12025550169", "countryShortName": "US"}
-    assert reading.extra == {"country_short_name": "US"}
-    assert (read.id, read.state, read.board_id) == ("11", "active", "7")
-
-
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

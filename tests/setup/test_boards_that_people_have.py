@@ -22,10 +22,6 @@ Run = Callable[..., str]
 Columns = list[tuple[str, str, str]]
 
 LANGUAGES: dict[str, Columns] = {
-    "English": [
-        ("job", "Job title", "text"), ("mail", "Email address", "email"), ("tel", "Mobile phone", "phone"),
-        ("memo", "Remarks", "long_text"),
-    ],
     "German": [
         ("pos", "Position", "text"), ("mail", "E-Mail", "email"), ("tel", "Telefon", "phone"),
         ("notiz", "Notizen", "long_text"),
