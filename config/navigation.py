@@ -269,7 +269,7 @@ def _known_zones() -> frozenset[str]:
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of every page of the admin: its section, and the banner about the connection."""
     from config.help_pages import help_url
-    from sync.admin.connection_pages import banner_context
+    from sync.admin.queue_pages import banner_context
 
     if not request.user.is_authenticated:
         return {}

@@ -21,9 +21,9 @@ TEMPLATES = {
     "record_chosen": ("conflict_chosen", "Chose “{option}”. The question was: {question}"),
     "applied": (
         "conflict_settled",
-        "Resolved {label} as {by} chose: {result}, {written}. NPD had {npd}, Monday had {monday}.",
+        "Resolved {label} as chosen: {result}, {written}. NPD had {npd}, Monday had {monday}.",
     ),
-    "record_applied": ("conflict_settled", "Resolved as {by} chose (“{option}”): {outcome}"),
+    "record_applied": ("conflict_settled", "Resolved as chosen (“{option}”): {outcome}"),
     "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
     "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
     # The record was deleted on one side, and this field is no longer edited on the other.
@@ -35,8 +35,8 @@ TEMPLATES = {
     "rejected": ("conflict_returned", "{by}'s choice{of_field} could not be saved: {why}"),
     "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not saved: {why}"),
     "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
-    "undone": ("undo", "{by} undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
-    "not_undone": ("conflict_undo_refused", "{by} asked to undo how {label} was resolved, which was not done: {why}"),
+    "undone": ("undo", "Undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
+    "not_undone": ("conflict_undo_refused", "Asked to undo how {label} was resolved, which was not done: {why}"),
 }
 
 

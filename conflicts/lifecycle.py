@@ -120,15 +120,6 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def drop_field(conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime) -> str:
-    """Keep the values of a field that left its conflict by itself; return the reason."""
-    why = report.ended.get(key, report.closing_reason)
-    entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
-    conflict.merge_selections = {**conflict.merge_selections, key: entry}
-    conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
-    return why
-
-
 def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
     entry = {**conflict.merge_selections[key], **details}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
@@ -273,13 +264,13 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     values = {**entry, "result": conflict.resolved_data[key]}
     if not conflict.is_about_record:
         written = applied_effect(conflict, key).written
-        history.log("applied", conflict, key, values, by=entry["by"], written=written)
+        history.log("applied", conflict, key, values, written=written)
         return
     option = chosen_option(conflict, reports.FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     annotate(conflict, key, label=label)
     outcome = str(values["result"] or "")
-    history.log("record_applied", conflict, "", values, by=entry["by"], option=label, outcome=outcome)
+    history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
 
 
 def _log_ended(
@@ -289,8 +280,11 @@ def _log_ended(
     ended_keys = [key for key in conflict.conflict_fields if key not in kept]
     if not conflict.is_about_record:
         for key in ended_keys:
-            why = drop_field(conflict, key, report, now)
-            history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
+            why = report.ended.get(key, report.closing_reason)
+            entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
+            conflict.merge_selections = {**conflict.merge_selections, key: entry}
+            conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
+            history.log("ended", conflict, key, entry, why=_because(why))
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
@@ -363,4 +357,4 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
     template = "not_undone" if reason else "undone"
-    history.log(template, conflict, key, values, by=resolution.by, why=reason)
+    history.log(template, conflict, key, values, why=reason)

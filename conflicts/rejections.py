@@ -6,7 +6,7 @@ and enqueues a pass, so it can't overwrite an edit on Monday: the pass would fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -181,12 +181,6 @@ def last_answer(field_ref: FieldRef) -> Decision | None:
     return answer
 
 
-def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
-    """Whether this answer, and no later one, keeps the value different."""
-    mark = answer.values[KEPT_BY]
-    return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
-
-
 def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
     """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
@@ -228,7 +222,9 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
-        if not _is_kept_by(answer, rejection) or rejection.sync_state is None:
+        mark = answer.values[KEPT_BY]
+        is_kept_by_another = any(rejection.kept_by.get(name) != mark[name] for name in ("id", "at"))
+        if is_kept_by_another or rejection.sync_state is None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
@@ -272,12 +268,16 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
 
 
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
-    if choose == MONDAY:
-        raw = _checked(rejection.key, rejection.raw_from_monday)
-    elif choose == CUSTOM:
-        raw = _checked(rejection.key, lambda: resolution.raw_from_text(rejection.context, rejection.key, value))
-    else:
+    if choose not in (MONDAY, CUSTOM):
         raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+    try:
+        raw = (
+            rejection.raw_from_monday()
+            if choose == MONDAY
+            else resolution.raw_from_text(rejection.context, rejection.key, value)
+        )
+    except ActionError as error:
+        raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     record = rejection.record
     before = field_values.stored_values(record, rejection.field)
     previous = rejection.sides[NPD]
@@ -303,13 +303,6 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         sentence = f"{label} became {quote_value(after)}, which was typed here; {was}"
     raw_change = {} if now == before else {"raw_before": before, "raw_after": now}
     return _save_answer(rejection, by, sentence, {"choose": choose, "before": previous, "after": after, **raw_change})
-
-
-def _checked(key: str, raw_values: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return raw_values()
-    except ActionError as why:
-        raise resolution.InvalidResolution("Nothing was stored.", {key: str(why)}) from why
 
 
 def _save_answer(

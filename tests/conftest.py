@@ -22,7 +22,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client
 
 from sandbox import __main__ as sandbox_program
@@ -47,7 +47,7 @@ hypothesis.settings.load_profile("npd")
 
 CHROMIUM_NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 """The first, where it is there: it has no windows of its own, which nobody sees and which cost as a page does."""
-PROCESSES = {"running_sandbox", "processes", "running", "start", "played"}
+PROCESSES = {"running_sandbox", "processes", "running", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 
@@ -113,11 +113,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         rows.keep_migrated()
         rows.keep_groups()
     yield
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    with django_db_blocker.unblock():
+        rows.end_other_sessions()
 
 
 @pytest.fixture(autouse=True)

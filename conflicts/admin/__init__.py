@@ -17,7 +17,8 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from conflicts.admin import case_screen, conflict_acts
 from conflicts.case import APPLYING, OPEN, SETTLED
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, SyncConflict
-from sync.admin import admin_base, confirmed_action
+from sync.admin import admin_base, confirmed_action, home_acts
+from sync.attention import Kind
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, ActionError
 
@@ -84,15 +85,17 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], act: Act) -> HttpResponse:
         """Confirm, then resolve the selected conflicts."""
         by = cast("User", request.user)
+        list_url = request.get_full_path()
 
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection(request, act.code)
             return conflict_acts.question_about_conflicts(queryset, act, by=by, hidden=hidden)
 
         def run() -> confirmed_action.Report:
-            return conflict_acts.resolve_all(conflict_acts.shown_digests(request), act, by=by)
+            report = conflict_acts.resolve_all(conflict_acts.shown_digests(request), act, by=by)
+            return home_acts.keep_for_undo(request, Kind.CONFLICT, report, list_url)
 
-        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+        return confirmed_action.run_action(self, request, run, list_url, question)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """ReadOnlyAdmin denies this; the bulk actions need it."""

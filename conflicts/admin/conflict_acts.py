@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 
 from conflicts import rejections, resolution
 from conflicts.admin.case_screen import screen_url, sides_seen, undo_choice
@@ -22,7 +21,7 @@ from conflicts.lifecycle import Sides, act_option, effect_of, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync.admin import home_acts
-from sync.admin.admin_base import parse_json
+from sync.admin.admin_base import link_to, parse_json
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, digest_of_rows
 from sync.attention import Entry, Kind, SideValues, common_type, counted
 from sync.kernel import humanize
@@ -64,7 +63,7 @@ def question_about_conflicts(
     digests: dict[str, str] = {}
     ways_back: list[str] = []
     for conflict in batch:
-        name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
+        name = link_to(screen_url(conflict.pk), names[conflict.pk])
         option = _option(conflict, act)
         if problem := _problem(conflict, act, option, by=by):
             left_out.append((name, problem))
@@ -169,10 +168,10 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     if not resolved:
         return Report(problems=problems)
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
-    done = counted(act.done or f"{act.many}.", len(resolved), common_type(resolved), number=number)
+    sentence = counted(act.done or f"{act.many}.", len(resolved), common_type(resolved), number=number)
     then = wait_sentence(len(resolved), {conflict.entity_type for conflict in resolved})
-    undo = [f"conflict:{conflict.pk}" for conflict in resolved] if act.undo else []
-    return Report(f"{done} {then or 'It takes effect within seconds.'}", problems, undo)
+    undo = [f"conflict:{conflict.pk}" for conflict in resolved if not conflict.is_about_record]
+    return Report(f"{sentence} {then or 'It takes effect within seconds.'}", problems, undo)
 
 
 def shown_digests(request: HttpRequest) -> dict[str, str]:

@@ -4,7 +4,6 @@ from sync.admin import (  # noqa: F401 - each registers its admins or acts
     activity_pages,
     api_token_pages,
     board_pages,
-    connection_pages,
     diagnostics,
     home_acts,
     notification_pages,

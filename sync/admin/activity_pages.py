@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
-from sync.admin import activity, admin_base, confirmed_action, edits
+from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
@@ -108,7 +108,7 @@ class ActivityList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Replace the entries by the first one of each act, with the act and its undo."""
         self.tabs = activity_tabs(request, ACTIVITY)
-        self.mappings = list(edits.board_mappings())
+        self.mappings = list(activity.board_mappings())
         super().get_results(request)
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
@@ -146,9 +146,9 @@ class ActivityList(admin_base.PageChangeList):
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
         types = self.params.get(admin_base.EntityFilter.parameter_name)
-        waiting = edits.waiting_edits(ids, limit=MAX_WAITING)
+        waiting = activity.waiting_edits(ids, limit=MAX_WAITING)
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
-        rows: list[Any] = [row for row in edits.entries_of(waiting, self.mappings) if row.values.get("unsent")]
+        rows: list[Any] = [row for row in activity.entries_of(waiting, self.mappings) if row.values.get("unsent")]
         for row in rows:
             row.page_now = stored[0].page_now if stored else sync_now()
         return rows + stored

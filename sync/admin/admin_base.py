@@ -26,10 +26,11 @@ from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
 from sync.kernel.humanize import DASH, icon
+from sync.kernel.messages import ACTS, Act
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import tombstones_of
+from sync.records.tombstones import rebuild_records, tombstones_of
 from sync.state import record_view
 
 
@@ -54,14 +55,16 @@ def describe(record: SyncedModel) -> str:
 
 
 def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
-    """Return what tells these records from namesakes, by id; one query for each type."""
+    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
     texts: dict[Any, str] = {}
     registered = (key for key in keys if registry.is_registered(key[0]))
     for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
         model = registry.entity(entity_type).model
         relations = [relation.name for relation in registry.own_relations(model)]
-        records = model._default_manager.filter(pk__in=[pk for _type, pk in pairs]).select_related(*relations)
-        texts |= {record.pk: describe(record) for record in records}
+        ids = {pk for _type, pk in pairs if pk is not None}
+        records = model._default_manager.select_related(*relations).in_bulk(ids)
+        stones = tombstones_of([entity_type], ids - records.keys())
+        texts |= {pk: describe(record) for pk, record in (records | rebuild_records(model, stones)).items()}
     return texts
 
 
@@ -149,7 +152,7 @@ def render_admin_page(
 def overview_of(request: HttpRequest) -> availability.Overview:
     """Return the boards' overview, read once a request."""
     if not hasattr(request, "page_overview"):
-        request.page_overview = availability.read_overview()  # type: ignore[attr-defined]
+        request.page_overview = availability.Overview()  # type: ignore[attr-defined]
     overview: availability.Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
 
@@ -224,6 +227,11 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
     return "\0" not in text
 
 
+def _act_on_rows(model_admin: Any, request: HttpRequest, rows: models.QuerySet[Any]) -> HttpResponse:
+    response: HttpResponse = model_admin.act_on_rows(request, ACTS[request.POST["action"]], rows)
+    return response
+
+
 class PageAdmin(ModelAdmin):
     """The base of all our lists. It prepares the rows of a page together, so that their cells need no queries.
 
@@ -248,6 +256,18 @@ class PageAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist
+
+    def acts(self, request: HttpRequest) -> Sequence[Act]:
+        """Return the acts that are actions of the list, for this person."""
+        return ()
+
+    def act_on_rows(self, request: HttpRequest, act: Act, rows: models.QuerySet[Any]) -> HttpResponse:
+        """Do an act on the selected rows."""
+        raise NotImplementedError
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        return actions | {act.code: (_act_on_rows, act.code, act.button) for act in self.acts(request)}
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -1,37 +1,23 @@
 """Boards in the admin: their settings, their field mappings, and the last verification."""
 
-from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
 from sync import attention, registry
-from sync.admin import admin_base, connection_pages
+from sync.admin import admin_base, queue_pages, record_panel
 from sync.admin.concurrent_edits import ConcurrentForm
-from sync.admin.confirmed_action import run_action
-from sync.admin.queue_pages import pause_button
-from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
-from sync.api import monday_throttle_reason
-from sync.boards.board_columns import column_label, set_create_obstacle
+from sync.boards.board_columns import column_label
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import BlockedCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
-from sync.monday.errors import MondayError
 from sync.operations.comparison import last_comparison_text, latest_verification
-from sync.operations.person_requests import check_board
-from sync.records.authors import log_action
 
 
 class FieldMappingInline(TabularInline):
@@ -87,17 +73,6 @@ def _board_url(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
-def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
-    """Ask Monday whether the board's columns are back, and return the result; raises ActionError."""
-    if throttle_text := monday_throttle_reason(request):
-        raise NotPossible(f"NPD Sync didn't ask Monday: {throttle_text}")
-    log_action(request.user, link, "Asked Monday for the board's columns.")
-    try:
-        return check_board(registry.with_configured_board(link))
-    except MondayError as error:
-        raise ActionError(error.sentence) from error
-
-
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "checked_ago", "verified_ago", "on_monday")
@@ -109,39 +84,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     row_names = ("board", "boards")
     empty_title = "No boards yet"
     empty_words = "Once the sync is set up, its boards are listed here."
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        stem = "sync_boardlink"
-        return [
-            path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
-            path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
-            *super().get_urls(),
-        ]
-
-    def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Do the act “create_anyway”."""
-        link = self._link_to_change(request, pk)
-
-        @transaction.atomic
-        def run() -> str:
-            set_create_obstacle(link, "creates_held", "")
-            log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
-            return "New items and records are created now."
-
-        return run_action(self, request, run, _board_url(link))
-
-    def check_columns(self, request: HttpRequest, pk: int) -> HttpResponse:
-        link = self._link_to_change(request, pk)
-        back_url = admin_base.own_address(request, request.POST.get("back")) or _board_url(link)
-        return run_action(self, request, partial(ask_for_columns, request, link), back_url)
-
-    @staticmethod
-    def _link_to_change(request: HttpRequest, pk: int) -> BoardLink:
-        # Checked first, so that users without the right don't learn whether there is such a board.
-        if not may_change_mapping(request.user):
-            raise PermissionDenied
-        return get_object_or_404(BoardLink, pk=pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The set-up creates board links."""
@@ -176,7 +118,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             # The banner above says who paused it, and why.
             "board_state": admin_base.board_badge(board) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
-            "pause_button": pause_button(request, link.entity_type) if may_pause else None,
+            "pause_button": queue_pages.pause_button(request, link.entity_type) if may_pause else None,
             "problems": [
                 (
                     entry,
@@ -185,24 +127,16 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
                 )
                 for entry in attention.as_entries(list(rows))
             ],
-            "may_map": may_change_mapping(request.user),
+            "may_map": record_panel.may_change_mapping(request.user),
         }
 
     @staticmethod
     def _buttons_of(request: HttpRequest, link: BoardLink, entry: attention.Entry) -> list[admin_base.Button]:
         """Return what this person may do about one of the board's problems."""
         if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
-            button = connection_pages.try_again_button(request)
+            button = queue_pages.try_again_button(request)
             return [button] if button else []
-        is_about_columns = entry.cause_code in (BlockedCode.COLUMN, "npd_id", "creates_held")
-        if not is_about_columns or not may_change_mapping(request.user):
-            return []
-        check_url = reverse("admin:sync_boardlink_check", args=[link.pk])
-        buttons = [admin_base.Button(ACTS["check_column"].label, post_to=check_url)]
-        if entry.cause_code == "creates_held":
-            url = reverse("admin:sync_boardlink_create_all", args=[link.pk])
-            buttons.append(admin_base.Button(ACTS["create_anyway"].label, post_to=url))
-        return buttons
+        return record_panel.act_buttons(entry, request.user, _board_url(link))
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
 from sync.kernel import humanize
-from sync.models import Intent, SyncMetadata, WebhookEvent
+from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
 
 class DiagnosticsAdmin(ReadOnlyAdmin):
@@ -47,6 +47,11 @@ class WebhookEventAdmin(DiagnosticsAdmin):
     list_filter = ("type", "received_at")
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
     ordering = ("-id",)
+
+
+@admin.register(MondayAccount)
+class MondayAccountAdmin(DiagnosticsAdmin):
+    list_display = ("id", "tier", "stopped_until", "stop_reason")
 
 
 @admin.register(LogEntry)

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, connection_pages, home_acts, queue_pages, record_panel, waiting_pages
+from sync.admin import admin_base, home_acts, queue_pages, record_panel, setup_pages, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
@@ -75,7 +75,7 @@ def _state_line(
 ) -> StateLine:
     """Return the state; `things` is the number of causes that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
-        step = "boards" if connection_pages.has_answered(overview) else "connect"
+        step = "boards" if setup_pages.has_answered(overview) else "connect"
         if any(is_running(link) for link in overview.links.values()):
             step = "run"
         detail, button = SETUP_STEPS[step]
@@ -92,7 +92,7 @@ def _state_line(
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, try_again=connection_pages.try_again_button(request))
+        return StateLine("warn", "hourglass", words, detail, try_again=queue_pages.try_again_button(request))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")

@@ -25,16 +25,19 @@ from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, queue_pages
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.admin_base import Button, own_address, parse_json, see_other
-from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import Question, Report
+from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
-from sync.choices import DeletedRecordPolicy
+from sync.boards.board_columns import set_create_obstacle
+from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
-from sync.operations import person_requests
+from sync.monday.errors import MondayError
+from sync.operations.setup.board_setup import check_board
+from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import approvals, authors, item_links, tombstones
 from sync.records.availability import wait_sentence
@@ -157,7 +160,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
     if not record.sync_enabled:
-        by = person_requests.sync_turned_off(record).get("by")
+        by = authors.turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
@@ -272,17 +275,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         if not report.sentence and not problems:
             # Somebody was faster by a moment.
             problems = ended_sentences(request.user, [entry.key for entry in fitting])
-        request.session.pop(LAST_ACT, None)
-        if not report.sentence or not report.undo:
-            return Report(report.sentence, problems)
-        request.session[LAST_ACT] = {
-            "kind": fitting[0].kind.value,
-            "tokens": list(report.undo),
-            "sentence": report.sentence,
-            "at": sync_now().isoformat(),
-        }
-        is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
-        return Report("" if is_home else f"{report.sentence} {UNDO_SENTENCE}", problems)
+        return keep_for_undo(request, (fitting or entries)[0].kind, replace(report, problems=problems), back_url)
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
@@ -324,6 +317,21 @@ def last_act(request: HttpRequest) -> dict[str, Any]:
         del request.session[LAST_ACT]
         return {}
     return {"last": last}
+
+
+def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: str) -> Report:
+    """Keep an act on entries of a kind for Home's “Undo”; return its report for the page that it leads back to."""
+    request.session.pop(LAST_ACT, None)
+    if not report.sentence or not report.undo:
+        return report
+    request.session[LAST_ACT] = {
+        "kind": kind.value,
+        "tokens": list(report.undo),
+        "sentence": report.sentence,
+        "at": sync_now().isoformat(),
+    }
+    is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+    return replace(report, sentence="" if is_home else f"{report.sentence} {UNDO_SENTENCE}")
 
 
 @require_POST
@@ -372,26 +380,44 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
         ids = [entry.entity_id for entry in field_entries if entry.entity_id]
         if not ids:
             continue
-        try:
-            records = person_requests.retry_field(mapping, ids, request.user.get_username())
-        except ActionError as error:
-            problems.append(str(error))
-        else:
-            tried += records
-            number = humanize.count_with_noun(records, "record")
-            authors.log_action(request.user, mapping, f"Tried again on {number}.")
+        records = registry.entity(mapping.link.entity_type).model._default_manager
+        synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
+        ids = list(synced.order_by("pk").values_list("pk", flat=True))
+        if not ids:
+            problems.append("Nothing was done: the sync of its records is off.")
+            continue
+        payload = {"by": request.user.get_username()}
+        enqueue(mapping.link.entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        tried += len(ids)
+        number = humanize.count_with_noun(len(ids), "record")
+        authors.log_action(request.user, mapping, f"Tried again on {number}.")
     return report_of(act, entries, tried, problems)
 
 
 def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Ask Monday whether the boards' columns are back."""
     answers = []
     problems = []
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+        if throttle_text := monday_throttle_reason(request):
+            problems.append(f"NPD Sync didn't ask Monday: {throttle_text}")
+            break
+        authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(ask_for_columns(request, link))
+            answers.append(check_board(registry.with_configured_board(link)))
+        except MondayError as error:
+            problems.append(error.sentence)
         except ActionError as error:
             problems.append(str(error))
     return Report(" ".join(answers), problems)
+
+
+@transaction.atomic
+def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
+        set_create_obstacle(link, "creates_held", "")
+        authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
+    return Report("New items and records are created now.")
 
 
 def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
@@ -528,6 +554,8 @@ RUNS.update(
         (Kind.BLOCKED, "retry_field"): _retry_fields,
         (Kind.REJECTED, "retry_field"): _retry_fields,
         (Kind.BLOCKED, "check_column"): _check_columns,
+        (Kind.BOARD, "check_column"): _check_columns,
+        (Kind.BOARD, "create_anyway"): _create_anyway,
         (Kind.APPROVAL, "approve"): _decide_approvals,
         (Kind.APPROVAL, "reject"): _decide_approvals,
         (Kind.UNMATCHED, "create_record"): _create_records,

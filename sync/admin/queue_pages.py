@@ -1,30 +1,33 @@
-"""The list of jobs with its actions, and the pages of pauses."""
+"""The list of jobs with its actions, pauses, stops, and the banner that shows both above every page."""
 
 from datetime import datetime
-from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import queue
+from sync import queue, registry
 from sync.admin import admin_base, confirmed_action
-from sync.choices import QueueStatus
+from sync.attention import Kind
+from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
-from sync.models import SyncQueue
+from sync.limits import breaker, credentials
+from sync.models import MondayAccount, SyncQueue
+from sync.operations.setup.selection import may_set_up
 from sync.outbox import operate, pauses
 from sync.queue import retry_all
-from sync.records import authors
-from sync.records.availability import resume_sentence, wait_sentence
+from sync.records import authors, availability
 from sync.records.item_links import item_names
 
 STATUS_BADGES = {
@@ -34,6 +37,12 @@ STATUS_BADGES = {
     QueueStatus.FAILED: ("bad", "error"),
 }
 MAX_REASON_CHARACTERS = 500
+
+# The codes of stops that last until somebody acts: the token, the account, and a board's own.
+LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
+
+# The right to change the token.
+MAY_CONNECT = "sync.change_mondayaccount"
 
 # A question lists this many jobs as examples.
 MAX_JOBS_SHOWN = 20
@@ -59,7 +68,7 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
         return confirmed_action.Report(problems=problems)
     number = humanize.count_with_noun(result.changed, "job")
     authors.log_model_action(request.user, SyncQueue, f"{ACTS[code].label}: {number}.")
-    wait = wait_sentence(result.changed, types) if code == "retry" else ""
+    wait = availability.wait_sentence(result.changed, types) if code == "retry" else ""
     return confirmed_action.Report(f"{ACTS[code].done.format(number=number)} {wait}".rstrip(), problems)
 
 
@@ -80,7 +89,6 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
-    actions = ("retry", "cancel", "discard")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Leave out what only the engine reads."""
@@ -112,14 +120,24 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         pause = self.admin_site.admin_view(self.pause_view)
         resume = self.admin_site.admin_view(require_POST(self.resume_view))
-        pauses = [path("pause/", pause, name="sync_pause"), path("resume/", resume, name="sync_resume")]
-        return [*pauses, *super().get_urls()]
+        try_again = self.admin_site.admin_view(require_POST(self.try_again))
+        return [
+            path("pause/", pause, name="sync_pause"),
+            path("resume/", resume, name="sync_resume"),
+            path("try-again/", try_again, name="sync_try_again"),
+            *super().get_urls(),
+        ]
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
+        sentence = ""
         for row in rows:
             row.page_items = names
+            reason = humanize.without_request_id(row.error_message or row.reason)
+            # Many jobs in a row often wait for the same.
+            row.page_why = "As above" if reason and reason == sentence else reason
+            sentence = reason
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
     next_try = admin_base.plain_column(
@@ -139,38 +157,18 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return f"“{humanize.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
 
     @admin.display(description="Why")
-    def why(self, job: SyncQueue) -> SafeString | str:
-        text = humanize.without_request_id(job.error_message or job.reason)
-        return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
+    def why(self, job: Any) -> SafeString | str:
+        return format_html('<span class="npd-text">{}</span>', job.page_why) if job.page_why else humanize.DASH
 
     why_in_full = admin_base.plain_column(
         "Why", lambda job: admin_base.with_request_id(job.error_message or job.reason) or humanize.DASH
     )
 
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        return ACTS["retry"].is_allowed(request.user)
+    def acts(self, request: HttpRequest) -> list[Act]:
+        return [ACTS[code] for code in OTHERS if ACTS[code].is_allowed(request.user)]
 
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return ACTS["cancel"].is_allowed(request.user)
-
-    def has_discard_permission(self, request: HttpRequest) -> bool:
-        return ACTS["discard"].is_allowed(request.user)
-
-    @admin.action(description=ACTS["retry"].button, permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        run = partial(act_on_jobs, request, "retry", queryset)
-        return confirmed_action.run_action(self, request, run, request.get_full_path())
-
-    @admin.action(description=ACTS["cancel"].button, permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        return self._end(request, queryset, ACTS["cancel"])
-
-    @admin.action(description=ACTS["discard"].button, permissions=["discard"])
-    def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        return self._end(request, queryset, ACTS["discard"])
-
-    def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        jobs = queryset.filter(status=_STATUS[act.code])
+    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[SyncQueue]) -> HttpResponse:
+        jobs = rows.filter(status=_STATUS[act.code]) if act.asks else rows
 
         def question() -> confirmed_action.Question:
             number = jobs.count()
@@ -186,9 +184,11 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden, deletes=True)
 
         def run() -> confirmed_action.Report:
-            return act_on_jobs(request, act.code, confirmed_action.confirmed_rows(request, jobs))
+            chosen = confirmed_action.confirmed_rows(request, jobs) if act.asks else jobs
+            return act_on_jobs(request, act.code, chosen)
 
-        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+        back_url = request.get_full_path()
+        return confirmed_action.run_action(self, request, run, back_url, question if act.asks else None)
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
         """Pause one board, or all without an `entity_type`, after a question."""
@@ -227,7 +227,25 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                     problems=[f"{label}: not paused any more. Somebody else has resumed it."]
                 )
             authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
-            return confirmed_action.Report(f"{label}: resumed. {resume_sentence(entity_type)}")
+            return confirmed_action.Report(f"{label}: resumed. {availability.resume_sentence(entity_type)}")
+
+        return confirmed_action.run_action(self, request, run, _back_url(request))
+
+    def try_again(self, request: HttpRequest) -> HttpResponse:
+        """Ask Monday once whether the stop is over, and go back to the page with the button."""
+        if not ACTS["try_again"].is_allowed(request.user):
+            raise PermissionDenied
+
+        def run() -> confirmed_action.Report:
+            # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
+            was_slowed = availability.is_slowed()
+            result = breaker.ask_again(is_slowed=was_slowed)
+            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            if was_slowed and result == breaker.RESUMED and availability.is_slowed():
+                sentence = "The API quota is as tight as before. “Sync now” still works."
+            authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
+            is_over = result in (breaker.RESUMED, breaker.NOT_STOPPED)
+            return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
         return confirmed_action.run_action(self, request, run, _back_url(request))
 
@@ -244,3 +262,49 @@ def pause_button(request: HttpRequest, entity_type: str = "", back: str = "") ->
     target = {"entity_type": entity_type} if entity_type else {}
     url = reverse("admin:sync_pause", query=target | {"back": back or request.path})
     return admin_base.Button(act.button, act.code, url=url, icon="pause_circle")
+
+
+def banner_context(request: HttpRequest) -> dict[str, Any]:
+    """Return the context of the banners above every page."""
+    has_token = credentials.has_token()
+    context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, has_token=has_token))}
+    if not has_token:
+        context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
+    elif registry.is_sandbox():
+        context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
+    return context
+
+
+def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
+    """Return the stops and pauses that every page shows, with the buttons that this person may press."""
+    user: Any = request.user
+    overview = getattr(request, "page_overview", None)  # set by `overview_of`, if the page needs it
+    stops = availability.stops() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
+    explanations = []
+    for stop in stops:
+        right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
+        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
+        explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
+    button = ""
+    if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
+        button = "connection" if settings.MONDAY_API_KEY else "token"
+    may_try = bool(stops) and has_token and button != "token"
+    active = overview.pauses if overview else pauses.active_pauses()
+    return {
+        "stops": list(zip(stops, explanations, strict=True)),
+        "pauses": [(pauses.pause_label(pause.entity_type), pause) for pause in active],
+        "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
+        "try_again": try_again_button(request) if may_try else None,
+        "resume": ACTS["resume"] if ACTS["resume"].is_allowed(user) else None,
+        # Home then shows no state line.
+        "stops_everything": bool(stops) or any(not pause.entity_type for pause in active),
+    }
+
+
+def try_again_button(request: HttpRequest) -> admin_base.Button | None:
+    """Return the button that asks Monday whether sync can go on; None for users who may not."""
+    act = ACTS["try_again"]
+    if not act.is_allowed(request.user):
+        return None
+    back = request.get_full_path() if request.method == "GET" else ""
+    return admin_base.Button(act.label, act.code, post_to=reverse("admin:sync_try_again"), hidden={"back": back})

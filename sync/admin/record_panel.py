@@ -221,22 +221,34 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     if not registry.may_view(user, kind.model):
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
-    offered = [] if kind.is_solved_on_page else attention.offered_acts(user, entry)
+    buttons = [] if kind.is_solved_on_page else act_buttons(entry, user, page_url)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
         yield Button("Fix the column", "map_field", url)
-    elif not offered and entry.url != page_url:
+    elif not buttons and entry.url != page_url:
         label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     link = registry.link_of(entry.entity_type)
-    if offered and link is not None and entry.kind is attention.Kind.REMOVED:
+    if buttons and link is not None and entry.kind is attention.Kind.REMOVED:
         yield replace(restore_button(link, entry.cause_code), code="restore")
-    act_url = reverse("npd-home-act")
-    for act in sorted(offered, key=lambda act: act.deletes):
-        hidden = {"one": f"{act.code} {entry.key}", "back": page_url}
-        yield Button(act.button, act.code, post_to=act_url, hidden=hidden, deletes=act.deletes)
+    yield from buttons
+
+
+def act_buttons(entry: attention.Entry, user: Any, page_url: str) -> list[Button]:
+    """Return the acts on an entry that this person may do, for the page at `page_url`; those that delete come last."""
+    url = reverse("npd-home-act")
+    return [
+        Button(
+            act.button,
+            act.code,
+            post_to=url,
+            hidden={"one": f"{act.code} {entry.key}", "back": page_url},
+            deletes=act.deletes,
+        )
+        for act in sorted(attention.offered_acts(user, entry), key=lambda act: act.deletes)
+    ]
 
 
 def restore_button(link: BoardLink, cause_code: str) -> Button:

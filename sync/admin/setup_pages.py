@@ -1,16 +1,21 @@
-"""The set-up wizard: token, boards, fields, plan, run; it also changes the mapping of a board that is set up.
+"""The connection to Monday, and the set-up wizard: token, boards, fields, plan, run.
 
-A person's choices stay in their session until the set-up starts.
+The wizard also changes the mapping of a board that is set up. A person's choices stay in
+their session until the set-up starts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,24 +24,187 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin import connection_pages
+from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, records_url
-from sync.admin.confirmed_action import run_action
+from sync.admin.queue_pages import MAY_CONNECT
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, NotPossible
-from sync.limits import connector, credentials
-from sync.models import BoardLink
-from sync.monday.errors import MondayError
+from sync.kernel.messages import RESTORE_KEY, ActionError, NotPossible
+from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
+from sync.models import BoardLink, MondayAccount
+from sync.monday.columns.phones import phone_example, phone_regions
+from sync.monday.connection import AccountInfo, CheckResult, check_account
+from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations import setup
-from sync.operations.setup import plan, selection
+from sync.operations.setup import board_setup, plan, selection
+from sync.reconcile.lookups import phone_region
+from sync.records import authors, availability
 
 View = Callable[..., HttpResponse]
 
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
+
+# The form field for the country of phone numbers without a country code.
+REGION = "phone_region"
+
+
+# The connection to Monday. No page, message, log line or session repeats a token.
+
+
+def _may_see_connection(user: Any) -> bool:
+    return registry.may_view(user, "sync.mondayaccount")
+
+
+def has_answered(overview: availability.Overview) -> bool:
+    """Whether Monday has ever answered, with the current token or in an earlier pass."""
+    if overview.no_token_reason:
+        return False
+    return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
+
+
+def is_token_answered(account: MondayAccount) -> bool:
+    return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
+
+
+@dataclass(frozen=True)
+class ConnectionTest:
+    """The result of a test of the token."""
+
+    message: str
+    checks: Sequence[CheckResult] = ()  # empty if Monday gave no answer
+    account: AccountInfo | None = None
+    error: MondayError | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        return bool(self.checks) and all(check.level != "problem" for check in self.checks)
+
+
+def test_stored_token(user: User) -> ConnectionTest:
+    """Test the stored token, update the stops by the result, and log it."""
+    if not credentials.has_token():
+        result = ConnectionTest(credentials.no_token_reason())
+    else:
+        result = run_test()
+        apply_test(result)
+    authors.log_model_action(user, MondayAccount, result.message, name="Monday")
+    return result
+
+
+def apply_test(result: ConnectionTest) -> None:
+    """Stop what the test's error stops; store the account and its users, and end the stops that are over."""
+    if result.error is not None:
+        breaker.stop_if_shared(result.error)
+    if result.account is not None:
+        breaker.store_account_info(result.account)
+        with suppress(MondayError):
+            board_setup.refresh_users(connector(urgent=True))
+    if result.is_ok:
+        breaker.ask_again()  # a former token may not have seen all boards
+
+
+def run_test() -> ConnectionTest:
+    """Test the token by reading the account and its boards; nothing is stored."""
+    try:
+        info = breaker.read_account_info()
+        boards, complete = connector(urgent=True).list_boards()
+    except MondayError as error:
+        return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
+    checks = check_account(info, settings.MONDAY_API_VERSION)
+    if boards:
+        number = humanize.count_with_noun(len(boards), "board")
+        checks.append(CheckResult("ok", "board", f"It can see {'' if complete else 'at least '}{number}."))
+    else:
+        normal = "That is normal for a new account: the set-up creates boards."
+        checks.append(CheckResult("warning", "board", "It can't see any board.", normal))
+    name = info.user_name or info.user_id
+    message = f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user."
+    return ConnectionTest(message, checks, info)
+
+
+def test_and_store_token(user: User, text: str) -> ConnectionTest:
+    """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
+    token = credentials.check_secret(text, "API token")
+    with urgent_calls(token):
+        # It stores nothing, so a rejected token doesn't affect the current one.
+        result = run_test()
+    error = result.error
+    # Another token couldn't change the version, nor end an outage.
+    if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
+        is_unknown = error.kind is NOT_AUTHENTICATED
+        why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
+        raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
+    credentials.store_token(token, user)
+    apply_test(result)
+    tested = f"Connected. {result.message} " if result.is_ok else ""
+    authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
+    return result
+
+
+@transaction.atomic
+def remove_token(user: User) -> str:
+    """Remove the stored token; return a sentence about it."""
+    credentials.remove_token()
+    nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
+    sentence = f"The stored token was removed.{nothing}"
+    authors.log_model_action(user, MondayAccount, sentence, name="Monday")
+    return sentence
+
+
+def removal_question() -> confirmed_action.Question:
+    effect = (
+        "Sync goes on with the token that is set on the server."
+        if settings.MONDAY_API_KEY
+        else "Nothing is synced until you enter another token."
+    )
+    return confirmed_action.Question("Remove the stored token?", [effect], "Remove token", hidden=[("remove", "1")])
+
+
+def _connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, Any]:
+    """Return what the connection's page shows of the token, the account and the country of phone numbers."""
+    account = monday_account()
+    region = phone_region()
+    token = credentials.token_state()
+    is_stopped = account.needs_probe or account.waits_at(sync_now())
+    is_connected = token.is_usable and is_token_answered(account) and not is_stopped
+    on_server = [check.for_administrator for check in tested.checks] if tested else []
+    if tested and tested.error:
+        on_server.append(tested.error.kind.for_administrator)
+    if token.is_unreadable:
+        on_server.append(RESTORE_KEY)
+    return {
+        "configured": token.is_usable,
+        "token": token,
+        "token_problem": credentials.unreadable_reason(),
+        "may_connect": user.has_perm(MAY_CONNECT),
+        "on_server": [text for text in on_server if text],
+        "connected_account": account if is_connected else None,
+        "is_stopped": is_stopped and token.is_usable,
+        "stop_reason": humanize.without_request_id(account.stop_reason),
+        "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
+        "phone_region": region,
+        "phone_example": phone_example(region),
+        "phone_regions": phone_regions(),
+        "may_choose_region": selection.may_set_up(user),
+    }
+
+
+def _store_region(request: HttpRequest) -> None:
+    """Store the country that the form names, if it is another."""
+    chosen = request.POST.get(REGION, "")
+    regions = dict(phone_regions())
+    account = MondayAccount.objects.get_or_create(id=1)[0]
+    if chosen in regions and chosen != account.phone_region:
+        MondayAccount.objects.filter(id=1).update(phone_region=chosen)
+        sentence = f"Phone numbers without a country code: {regions[chosen]} ({chosen})."
+        authors.log_action(request.user, account, sentence)
+
+
+# The steps of the wizard.
 
 
 def _step_url(step: str, *args: str) -> str:
@@ -102,11 +270,11 @@ class SetupWizardMixin(PageAdmin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        begins = connection_pages.may_see_connection(request.user) and not _has_boards()
+        begins = _may_see_connection(request.user) and not _has_boards()
         return _redirect_to("connect" if begins else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        may_connect = permission_required(connection_pages.MAY_CONNECT, raise_exception=True)
+        may_connect = permission_required(MAY_CONNECT, raise_exception=True)
         may_set_up = permission_required(selection.REQUIRED_PERMISSIONS, raise_exception=True)
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
@@ -128,7 +296,7 @@ class SetupWizardMixin(PageAdmin):
         first = next(iter(choices_by_type), "")
         is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
-            ("connect", "Token", _step_url("connect"), connection_pages.may_see_connection(request.user)),
+            ("connect", "Token", _step_url("connect"), _may_see_connection(request.user)),
             ("boards", "Boards", _step_url("boards"), credentials.has_token()),
             ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", _step_url("plan"), is_mapped),
@@ -152,26 +320,24 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
-        may_see = connection_pages.may_see_connection(request.user)
+        may_see = _may_see_connection(request.user)
         if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
             raise PermissionDenied
-        if connection_pages.REGION in request.POST:
-            connection_pages.store_region(request)
+        if REGION in request.POST:
+            _store_region(request)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
-        result = connection_pages.test_stored_token(cast("User", request.user)) if request.method == "POST" else None
+        result = test_stored_token(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, result)
 
-    def _connect_page(
-        self, request: HttpRequest, tested: connection_pages.ConnectionTest | None, wrong: str = ""
-    ) -> HttpResponse:
+    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
         context = {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "tested": tested,
             "wrong": wrong,
             "may_set_up": selection.may_set_up(request.user),
-            **connection_pages.connection_context(request.user, tested),
+            **_connection_context(request.user, tested),
         }
         return self._page(request, "connect", context, status=400 if wrong else 200)
 
@@ -179,10 +345,10 @@ class SetupWizardMixin(PageAdmin):
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-            remove = partial(connection_pages.remove_token, user)
-            return run_action(self, request, remove, _step_url("connect"), connection_pages.removal_question)
+            remove = partial(remove_token, user)
+            return confirmed_action.run_action(self, request, remove, _step_url("connect"), removal_question)
         try:
-            result = connection_pages.test_and_store_token(user, request.POST.get("token", ""))
+            result = test_and_store_token(user, request.POST.get("token", ""))
         except ActionError as refusal:
             return self._connect_page(request, None, str(refusal))
         if result.is_ok:
@@ -250,9 +416,7 @@ class SetupWizardMixin(PageAdmin):
         plan_key = selection.plan_key(choices)
         if request.method != "POST":
             setup_plan = plan.request_plan(plan_key, choices.values())
-            share = setup_plan.share_of_day
-            share_text = f" ({share:.1%} of the day's quota)" if share is not None else ""
-            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy, "share": share_text})
+            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy})
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")

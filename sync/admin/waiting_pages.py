@@ -15,11 +15,11 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, home_acts
-from sync.admin.record_panel import buttons_of_entry
+from sync.admin.record_panel import act_buttons
 from sync.api import monday_throttle_reason
 from sync.choices import ApprovalState
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError, NotPossible
+from sync.kernel.messages import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
 from sync.records import availability, item_links
@@ -46,16 +46,19 @@ class EntriesMixin(admin_base.PageAdmin):
 
     kind: attention.Kind
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)
-        for act in attention.acts_of(self.kind, ""):
-            if any(attention.may_do(request.user, act, self.kind, spec.entity_type) for spec in registry.entities()):
-                actions[act.code] = (_act_on_rows, act.code, act.button)
-        return actions
+    def acts(self, request: HttpRequest) -> list[Act]:
+        types = [spec.entity_type for spec in registry.entities()]
+        acts = attention.acts_of(self.kind, "")
+        return [act for act in acts if any(attention.may_do(request.user, act, self.kind, name) for name in types)]
 
+    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[Any]) -> HttpResponse:
+        return home_acts.act_on_rows(request, act.code, self.kind, rows)
 
-def _act_on_rows(model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-    return home_acts.act_on_rows(request, request.POST["action"], model_admin.kind, rows)
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
+        """Return the acts on what waits because of the row."""
+        waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
+        entries = attention.entries(waiting)
+        return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
 
 
 @admin.register(UnmatchedItem)
@@ -105,13 +108,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         """Return the acts on the item; none once a person has asked to link it, or to create a record from it."""
         if request_badge(row.page_job):
             return []
-        waiting = attention.with_keys(attention.waiting(), [f"{attention.Kind.UNMATCHED}:{row.pk}"])
-        buttons = [
-            button
-            for entry in attention.entries(waiting)
-            for button in buttons_of_entry(entry, request.user, request.path)
-        ]
-        return [*buttons, *link_buttons(request.user, row.entity_type, row.pk)]
+        return [*super().row_buttons(request, row), *link_buttons(request.user, row.entity_type, row.pk)]
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Search for a record, show what linking would change, and link."""
@@ -230,33 +227,30 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
-    actions = ("consider_again",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
         """Hide the items of erased persons, who would come back if one were considered again."""
         rows: QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
-    def has_consider_permission(self, request: HttpRequest) -> bool:
-        return ACTS["consider_again"].is_allowed(request.user)
-
-    @admin.action(description=ACTS["consider_again"].button, permissions=["consider"])
-    def consider_again(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> HttpResponse:
+    def acts(self, request: HttpRequest) -> list[Act]:
         act = ACTS["consider_again"]
+        return [act] if act.is_allowed(request.user) else []
 
+    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[IgnoredItem]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, act.code, queryset)
-            rows = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in rows]
-            table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, queryset.count())
+            hidden = confirmed_action.selection(request, act.code, rows)
+            listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
+            cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
+            table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
             title = attention.counted(act.many, table.total, "")
             return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden)
 
         @transaction.atomic
         def run() -> str:
-            rows = confirmed_action.confirmed_rows(request, queryset)
-            log_action_many(request.user, rows, "To be considered again.", flag=DELETION)
-            number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=rows.values("pk")))
+            chosen = confirmed_action.confirmed_rows(request, rows)
+            log_action_many(request.user, chosen, "To be considered again.", flag=DELETION)
+            number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=chosen.values("pk")))
             return attention.counted(act.done, number, "")
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)

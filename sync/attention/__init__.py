@@ -27,7 +27,7 @@ from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Seve
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
+from sync.kernel.messages import NO_COLUMN, Act, UnmatchedReason, unmatched_sentence
 from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
@@ -45,8 +45,6 @@ MAX_CAUSE_LENGTH = 140
 
 # It says little to people, and the same stop may have several.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
-
-NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
 # The place of a row's kind, the gravest first.
 KIND_PLACE = models.Case(
@@ -560,6 +558,7 @@ _PAGES = {
     Kind.DIFFERENCE: "sync_boardlink_change",
     Kind.FAILED: "sync_syncqueue_change",
     Kind.NOTIFICATION: ":npd-notifications",
+    Kind.APPROVAL: "sync_approvalrequest_change",
     Kind.REMOVED: "conflicts_syncconflict_screen",
     Kind.CONFLICT: "conflicts_syncconflict_screen",
     Kind.DUPLICATE: "conflicts_syncconflict_screen",
@@ -577,7 +576,7 @@ def _url(row: Attention, *, has_record: bool) -> str:
     is_job_of_record = kind is Kind.FAILED and has_record
     if row.entity_id and (kind is Kind.BLOCKED or is_job_of_record or (kind is Kind.REMOVED and not has_conflict)):
         return registry.record_url(row.entity_type, row.entity_id)
-    if kind in (Kind.BLOCKED, Kind.APPROVAL):
+    if kind is Kind.BLOCKED:
         return f"{reverse('admin:index')}?cause={row.cause}"
     page = _PAGES[kind]
     if page.startswith(":"):

@@ -206,9 +206,13 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         f"waits before it writes again. {_OTHERS_SYNCED} Stop the automation, then press “Retry”.",
     ),
     (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field} isn't sent, because of its direction"),
-    (Kind.BOARD, "npd_id"): CauseFacts("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
+    (Kind.BOARD, "npd_id"): CauseFacts(
+        "Nothing new is created, because the NPD ID column is missing", icon="key_off", acts=("check_column",)
+    ),
     (Kind.BOARD, "creates_held"): CauseFacts(
-        "Nothing new is created, because nobody on the board can be recognized", icon="front_hand"
+        "Nothing new is created, because nobody on the board can be recognized",
+        icon="front_hand",
+        acts=("check_column", "create_anyway"),
     ),
     (Kind.BOARD, "silence"): CauseFacts("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
     (Kind.BOARD, "webhooks"): CauseFacts("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),

@@ -77,6 +77,8 @@ NOT_READABLE = (
     "Enter the token again under Settings, Monday connection."
 )
 
+NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
+
 # What an administrator can do about a token that can't be read.
 RESTORE_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
 

@@ -18,6 +18,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
+from sync.kernel.messages import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
@@ -62,8 +63,7 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ke
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
         options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
-    keeping = "Both records stay, and you are not asked again."
-    options.append(Option.answer("two_records", keeping, AnswerKind.TWO_RECORDS))
+    options.append(Option.answer("two_records", ACTS["two_records"].effect, AnswerKind.TWO_RECORDS))
     names = identity.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)

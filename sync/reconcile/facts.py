@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -353,13 +353,14 @@ class ItemFacts:
     @property
     def chosen_id(self) -> UUID | None:
         """The id of the record that a person wants it linked with, or archived as a copy of."""
-        chosen = self.claim.payload.get(LINK_TO) or self.claim.payload.get(COPY_OF)
+        chosen = self.claim.payload.get(COPY_OF if self.is_copy else LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
 
     @property
     def is_copy(self) -> bool:
-        """Whether a person said that it is a copy of a record's own item."""
-        return COPY_OF in self.claim.payload
+        """Whether a person said that it is a copy of a record's own item, and nobody has asked otherwise since."""
+        payload = self.claim.payload
+        return COPY_OF in payload and not any(key in payload for key in REQUEST_KEYS)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
+from sync.kernel.messages import NO_COLUMN
 from sync.models import FieldMapping, SyncMetadata
 from sync.models.state import KEPT_BY, KEPT_REMOTE, is_rejected
 from sync.monday import conversion
@@ -67,8 +68,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
             return resting
     field_plan = FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
-        missing = "It has no column on the board. Choose or create one on the board's page."
-        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else missing)
+        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     if item is None:
         return _decide_create(facts, plan, field_plan, way)
     try:

@@ -179,7 +179,7 @@ def relink(record: SyncedModel, by: str) -> str:
         model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        person_line(current, "link", f"{by} linked it again with its item; its sync is on.", by).save()
+        person_line(current, "link", "Linked again with its item; its sync is on.", by).save()
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id

@@ -87,6 +87,7 @@ def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Cli
     assert problems["refused_create"][1] == stop["reason"]
     labels = {entry.cause_code: [button.label for button in buttons] for entry, _, buttons in page.context["problems"]}
     assert labels["creates_held"] == [ACTS["check_column"].label, "Create new ones anyway"]
+    assert labels["column"] == [ACTS["check_column"].label]
     assert (labels["refused_create"], labels["webhooks"]) == (["Try again now"], [])
     assert page.content.decode().count(cause_of(Kind.BLOCKED, "column").sentence.partition("(")[0]) == 1
     looker = staff_who_may("view_boardlink", "view_fieldmapping")

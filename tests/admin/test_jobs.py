@@ -46,6 +46,13 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
     )
 
 
+def test_a_reason_that_many_jobs_have_is_said_once(browser: Client, db: None) -> None:
+    for name in ("Ann", "Bob", "Cleo"):
+        states.dead(name, "Monday answered 500.")
+    text = words_of(browser.get(QUEUE).content.decode())
+    assert (text.count("Monday answered 500."), text.count("As above")) == (1, 2)
+
+
 def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]) -> None:
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]

@@ -19,7 +19,7 @@ from tests.support.people import staff_who_may
 
 PAGES = ("/admin/", "/admin/npd/contact/", "/admin/npd/contact/{}/change/", "/admin/settings/",
          "/admin/sync/syncqueue/", "/admin/sync/boardlink/")  # fmt: skip
-TRY = "/admin/sync/mondayaccount/try-again/"
+TRY = "/admin/sync/syncqueue/try-again/"
 
 
 def stop_of(html: str) -> str:
@@ -57,6 +57,7 @@ def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict
     health = html_of(browser)
     page, _, place = button_of(health).partition("#")
     assert f'action="{TRY}"' in stop_of(health)
+    assert stop_of(health).count("npd-button-main") == 1, "what ends the stop, not another try"
     html = browser.get(page).content.decode()
     assert f'id="{place}"' in html
     assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered

@@ -58,6 +58,11 @@ def on_home(act: str, key: str) -> Knock:
     return post("/admin/home/act/", action=act, key=key)
 
 
+def on_board(act: str) -> Knock:
+    BoardLink.objects.filter(entity_type="contact").update(creates_held="Nobody can be recognized.")
+    return on_home(act, "board:contact:creates_held")
+
+
 def api(path: str, body: Any = None, method: str = "post") -> Knock:
     return lambda client: getattr(client, method)(f"/api/v1/{path}", body, content_type="application/json")
 
@@ -75,8 +80,8 @@ def page_of(world: World, page: str = "change", name: str = "synced") -> str:
     return reverse(f"admin:npd_contact_{page}", args=[world[name].pk])
 
 
-def board_page(page: str = "change") -> str:
-    return f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/{page}/"
+def board_page() -> str:
+    return f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/"
 
 
 def failed(world: World) -> SyncQueue:
@@ -164,7 +169,7 @@ ACTS: dict[str, list[tuple[str, Callable[[World], Knock]]]] = {
         ("Retry a job", lambda w: ticked(QUEUE, "retry", failed(w))),
         ("Retry a job", lambda w: api(f"sync/queue/{failed(w).pk}/retry")),
         ("Retry a job", lambda w: on_home("retry", f"failed:{failed(w).pk}")),
-        ("Try again while sync is stopped", lambda w: post("/admin/sync/mondayaccount/try-again/")),
+        ("Try again while sync is stopped", lambda w: post(f"{QUEUE}try-again/")),
         ("Cancel a job", lambda w: ticked(QUEUE, "cancel", waiting(w))),
         ("Cancel a job", lambda w: api(f"sync/queue/{waiting(w).pk}/cancel")),
         ("Discard a failed job", lambda w: ticked(QUEUE, "discard", failed(w))),
@@ -177,8 +182,8 @@ ACTS: dict[str, list[tuple[str, Callable[[World], Knock]]]] = {
         ("Consider an ignored item again", lambda w: ticked("/admin/sync/ignoreditem/", "consider_again", ignored())),
         ("Ignore an unmatched item", lambda w: on_home("ignore", f"unmatched:{unmatched().pk}")),
         ("Change a board's policies", lambda w: saved(board_page(), "boardlink_form", removed_item_policy="unlink")),
-        ("Check a board's columns now", lambda w: post(board_page("check"))),
-        ("Create new items though nobody can be recognized", lambda w: post(board_page("create-all"))),
+        ("Check a board's columns now", lambda w: on_board("check_column")),
+        ("Create new items though nobody can be recognized", lambda w: on_board("create_anyway")),
         ("Set up the sync with the wizard", lambda w: post(SET_UP)),
         ("Choose the country of phone numbers", lambda w: post(SET_UP, phone_region="DE")),
     ],
@@ -248,7 +253,7 @@ def footprint() -> list[Any]:
         sorted(Contact.objects.values_list("pk", "name", "role_title", "monday_id", "sync_enabled")),
         sorted(ApprovalRequest.objects.values_list("pk", "state")),
         sorted(UnmatchedItem.objects.values_list("pk", "ignored_at")),
-        BoardLink.objects.filter(removed_item_policy="unlink").count(),
+        sorted(BoardLink.objects.values_list("pk", "removed_item_policy", "creates_held")),
         sorted(FieldMapping.objects.values_list("pk", "column_id", "direction", "rule", "problem")),
     ]
 

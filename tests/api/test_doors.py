@@ -92,16 +92,12 @@ def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None
 def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        waits = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}  # as the project's are
+        broker = current_app.connection_for_write(url, transport_options=waits)
+        monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: broker)
         answer = client.get("/readyz")
     assert (answer.status_code, "broker" in answer.json()["reasons"][0]) == (503, True)
-
-
-def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Point health at another broker; its time-outs are the project's."""
-    options = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}
-    broker = current_app.connection_for_write(url, transport_options=options)
-    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: broker)
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])

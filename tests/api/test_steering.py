@@ -1,19 +1,16 @@
 """Steering the queue: one row by API, all rows that match and pauses by the service; who may, and what stays."""
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import OperationalError, connection, transaction
-from psycopg.errors import LockNotAvailable
+from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel.messages import NotPossible
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
@@ -110,20 +107,3 @@ def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: 
     job = SyncQueue.objects.get()
     assert (job.attempts, job.error_message, job.reason) == (0, "", "")
     assert job.next_retry <= sync_now()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_act_that_gives_way_in_the_middle_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operate, "CHUNK", 2)
-    rows = [row().pk for _ in range(5)]
-    whole = operate._operate_chunk
-
-    def locked(act: Any, ids: Sequence[int]) -> Any:
-        if rows[2] in ids:
-            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
-        return whole(act, ids)
-
-    monkeypatch.setattr(operate, "_operate_chunk", locked)
-    with pytest.raises(NotPossible, match=r"^Done: 2 of 5\. Somebody is changing the others"):
-        steer("cancel", status="pending")
-    assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]

@@ -16,7 +16,7 @@ from django.urls import reverse
 from conflicts.admin import conflict_acts
 from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync import attention
 from sync.admin import home_acts
 from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
@@ -406,6 +406,33 @@ def test_who_may_only_resolve_and_pause_reads_the_state_and_what_needs_others(cl
     staff = staff_who_may("view_syncconflict", "change_syncconflict", "view_syncqueue", name="nora")
     client.force_login(staff)
     assert "1 thing needs somebody else." in words_of(page(client))
+
+
+def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(browser: Client) -> None:
+    company = Organization.objects.create(name="Kestrel")
+    contact = states.contact("Ann", monday_id="5001", email="ann@kestrel.test", organization=company)
+    waiting = states.approval(contact, "items")
+    Contact.objects.filter(pk=contact.pk).delete()
+    address = reverse("admin:sync_approvalrequest_change", args=[waiting.pk])
+    [box] = browser.get(HOME).context["boxes"]
+    assert box.rows[0].entry.url == address
+    buttons = browser.get(address).context["row_buttons"]
+    assert [button.code for button in buttons] == ["reject", "approve"]
+    question = browser.post(ACT, buttons[1].hidden)
+    assert "ann@kestrel.test" in words_of(question.content.decode()), "what tells a deleted record from its namesakes"
+    assert "Kestrel" in words_of(question.content.decode())
+    browser.post(ACT, answer_to_question(question.content.decode()))
+    waiting.refresh_from_db()
+    assert waiting.state == "approved"
+    assert browser.get(address).context["row_buttons"] == []
+
+
+def test_a_boards_problem_can_be_solved_on_home_too(browser: Client) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_held="Nobody can be recognized.")
+    [box] = browser.get(HOME).context["boxes"]
+    assert [button.code for button in box.buttons] == ["", "check_column", "create_anyway"]
+    browser.post(ACT, {"action": "create_anyway", "only": box.only_key})
+    assert BoardLink.objects.get(entity_type="contact").creates_held == ""
 
 
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:

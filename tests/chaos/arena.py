@@ -14,13 +14,15 @@ from typing import Any
 import psycopg
 import requests
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connections
 
 from config.embedded.postgres import EmbeddedPostgres
+from sync.kernel.db import fetch_rows
 from sync.operations.comparison import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.clock import move_clock, reset_clock
+from tests.support.rows import end_other_sessions
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, purge_broker, restore_schedule
 from tests.support.waiting import wait_for
@@ -125,9 +127,7 @@ class Arena:
     def between_steps(self, number: int) -> None:
         deliveries = self.webhooks(self.windows[-1].delivery if self.windows else 0)["deliveries"]
         last = int(deliveries[-1]["id"]) if deliveries else (self.windows[-1].delivery if self.windows else 0)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT sync_now()")
-            self.windows.append(Window(number, last, cursor.fetchone()[0]))
+        self.windows.append(Window(number, last, fetch_rows("SELECT sync_now()")[0][0]))
 
     def close(self) -> None:
         """Time is real again; nobody works."""
@@ -165,9 +165,7 @@ class Arena:
         self.sandbox.control("clock", offset_seconds=self.offset)
 
     def _announced(self) -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM sync_intents WHERE state = 'open' AND deadline > sync_now())")
-            return bool(cursor.fetchone()[0])
+        return bool(fetch_rows("SELECT 1 FROM sync_intents WHERE state = 'open' AND deadline > sync_now() LIMIT 1"))
 
     def rest(self) -> None:
         """Celery's worker and beat stop where they have nothing in hand."""
@@ -206,20 +204,12 @@ class Arena:
 
     def due(self) -> bool:
         """Whether a row is due or in hand."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress'"
-                " OR (status = 'pending' AND next_retry <= sync_now()))"
-            )
-            return bool(cursor.fetchone()[0])
+        is_due = "status = 'in_progress' OR (status = 'pending' AND next_retry <= sync_now())"
+        return bool(fetch_rows(f"SELECT 1 FROM sync_queue WHERE {is_due} LIMIT 1"))
 
     def leased(self) -> bool:
         """Whether some worker, perhaps a dead one, holds a board."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM sync_board_leases WHERE token IS NOT NULL AND expires > sync_now())"
-            )
-            return bool(cursor.fetchone()[0])
+        return bool(fetch_rows("SELECT 1 FROM sync_board_leases WHERE token IS NOT NULL AND expires > sync_now()"))
 
     def webhooks(self, since: int = 0) -> Mapping[str, Any]:
         """Monday's subscriptions, rules and deliveries."""
@@ -248,11 +238,7 @@ class Arena:
             self.postgres.stop()
             self.postgres.start()
             return
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        end_other_sessions()
 
     def flush_broker(self) -> None:
         """Every wake-up that is on its way is lost."""

@@ -1,15 +1,13 @@
 """What goes wrong: webhooks, calls, workers, the broker, PostgreSQL, the clock."""
 
-import json
 from typing import Any
 
 import jwt
 import requests
 from django.conf import settings
-from django.db import connection
 from django.db.models import Max
 
-from sync.models import SyncQueue
+from sync.models import SyncQueue, WebhookEvent
 from tests.chaos.journal import FIELDS
 from tests.chaos.stage import MODELS, SKIPPED, Stage
 
@@ -128,16 +126,11 @@ def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
 
 def _attempts_count(stage: Stage) -> None:
     """A record that was alone in the killed worker's hands has one attempt less each time, or it is tried for ever."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, attempts, max_attempts, lease_token FROM sync_queue"
-            " WHERE status = 'in_progress' AND claim_size = 1 AND counted"
-        )
-        rows = cursor.fetchall()
+    rows = SyncQueue.objects.filter(status="in_progress", claim_size=1, counted=True)
     last = stage.at - 1 - next((n for n, step in enumerate(reversed(stage.steps[: stage.at])) if step != "clock"), 0)
     if stage.steps[last] != "kill_worker":  # somebody did something meanwhile: a save gives all attempts back
         stage.killed_alone.clear()
-    for row_id, attempts, most, token in rows:
+    for row_id, attempts, most, token in rows.values_list("id", "attempts", "max_attempts", "lease_token"):
         tokens = stage.killed_alone.setdefault(row_id, set())
         tokens.add(token)  # a worker that was killed before its claim leaves the row with the one before it
         if len(tokens) > 1 and not len(tokens) <= attempts <= most:
@@ -235,11 +228,8 @@ def _path_door() -> str:
 
 def replay(stage: Stage) -> None:
     """Every webhook that NPD was ever sent comes once more, newest first."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MAX_TO_REDELIVER])
-        bodies = [json.loads(row[0]) for row in cursor.fetchall()]
     session = requests.Session()
-    for body in bodies:
+    for body in WebhookEvent.objects.order_by("-id").values_list("body", flat=True)[:MAX_TO_REDELIVER]:
         answer = session.post(stage.arena.path(_path_door()), json=body, timeout=20)
         if answer.status_code != 200:
             stage.wrong(f"a webhook that came again was answered {answer.status_code}")

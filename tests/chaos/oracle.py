@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.db import connection
-
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import SyncNow
+from sync.kernel.db import fetch_rows
 from sync.models import Intent, IntentState, WriteLoop
 from tests.chaos import identity_checks as identity
 from tests.chaos import meddling
@@ -314,9 +313,7 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
         " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE 'The worker ended while%'",
     }
     for words, query in queries.items():
-        with connection.cursor() as cursor:
-            cursor.execute(query)
-            yield from (f"{words}: {row}" for row in cursor.fetchall())
+        yield from (f"{words}: {row}" for row in fetch_rows(query))
     # What became of a call for a record that was switched off since, is found out when it is switched on.
     off = {entity.record_id for entity in evidence.entities if entity.record and not entity.may_sync}
     for intent in Intent.objects.filter(state=IntentState.OPEN, deadline__lte=SyncNow()):

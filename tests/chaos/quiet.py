@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from django.db import connection
-
+from sync.kernel.db import fetch_rows
 from tests.chaos import meddling, people_npd
 from tests.chaos.journal import Violation
 from tests.chaos.stage import Stage
@@ -68,15 +67,14 @@ def _round(stage: Stage, seconds: float) -> None:
 
 def _waiting(stage: Stage) -> bool:
     """Whether a row waits, a call's outcome is not known, the account is paused, or a webhook is yet to come."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM sync_queue WHERE status IN ('pending', 'in_progress'))"
-            " OR EXISTS (SELECT FROM sync_intents WHERE state = 'open')"
-            " OR EXISTS (SELECT FROM sync_monday_account WHERE stopped_until > sync_now())"
-            " OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{all,until}')::timestamptz > sync_now())"
-        )
-        if cursor.fetchone()[0]:
-            return True
+    is_waiting = (
+        "SELECT 1 FROM sync_queue WHERE status IN ('pending', 'in_progress')"
+        " UNION ALL SELECT 1 FROM sync_intents WHERE state = 'open'"
+        " UNION ALL SELECT 1 FROM sync_monday_account WHERE stopped_until > sync_now()"
+        " UNION ALL SELECT 1 FROM sync_board_links WHERE (stops #>> '{all,until}')::timestamptz > sync_now()"
+    )
+    if fetch_rows(is_waiting):
+        return True
     deliveries = stage.arena.webhooks()["deliveries"]
     return any(delivery["state"] in ("delayed", "retrying", "held") for delivery in deliveries)
 

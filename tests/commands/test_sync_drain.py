@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def contact(world: World) -> Contact:
-    """A new contact, nothing sent yet."""
-    return world.contact("Ada Byron", email="ada@example.com", role_title="Analyst")
-
-
 def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, settings: Any) -> None:
     states.boards()
     for name in ("Ann", "Bo"):
@@ -46,7 +40,8 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(run: Run, set
     assert "Next attempt at" in output
 
 
-def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
+def test_it_waits_for_a_board_that_another_worker_holds(world: World, run: Run) -> None:
+    world.contact("Ada Byron")
     lease = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert lease is not None
     assert "1 checked: 1 done" in run("sync_drain")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from django.core.management.base import CommandError
 
-from npd.models import Contact
 from sync.models import SyncQueue
 from tests.support.world import World
 
@@ -14,17 +13,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Run = Callable[..., str]
 
 
-@pytest.fixture
-def contact(world: World) -> Contact:
-    return world.linked("Ada Byron", email="ada@example.com", role_title="Analyst")
-
-
 def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:
     with pytest.raises(CommandError, match=r"Organizations: .*Set up…(.|\n)*Contacts: .*Set up…"):
         run("sync_reconcile")
 
 
-def test_a_record_that_monday_refuses_to_show_is_a_failure(contact: Contact, world: World, run: Run) -> None:
+def test_a_record_that_monday_refuses_to_show_is_a_failure(world: World, run: Run) -> None:
+    contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Countess")
     world.sandbox.control("faults", status=500, on="items", count=1)
     with pytest.raises(CommandError, match=r"Not reached: 1 contact\."):

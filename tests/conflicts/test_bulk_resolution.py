@@ -83,6 +83,16 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
 
 
+def test_home_offers_to_undo_what_the_list_has_resolved(browser: Client, contacts: list[Contact]) -> None:
+    assert "You can undo it on Home." in confirm(browser, ask(browser, "keep_npd", contacts[0]))
+    raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
+    inverse = {"phone": {"before": raw, "after": raw}}
+    record(finding(contacts[0], applied={"phone": PHONE.npd}, inverse=inverse))
+    assert "Resolved with NPD's values: A." in text_of(browser.get("/admin/"))
+    browser.post("/admin/home/undo/")
+    assert conflict_of(contacts[0]).is_being_undone
+
+
 def test_during_a_stop_it_says_what_the_choices_wait_for(browser: Client, contacts: list[Contact]) -> None:
     states.stop_board("contact")
     answer = confirm(browser, ask(browser, "keep_npd", contacts[0]))

@@ -56,7 +56,7 @@ def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: Wor
     assert conflict.base_data == {"role_title": "Old"}
     assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
     assert world.values(contact)["role_title"] == "Monday's"
-    assert "undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
+    assert "Undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
     with pytest.raises(NotOpen, match="not resolved"):
         undo(conflict.pk, by=person)
     before = world.calls("mutation")

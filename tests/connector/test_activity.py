@@ -116,12 +116,6 @@ def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
         parse_entry(row(**changed))
 
 
-def test_an_answer_tells_the_board_its_log_and_its_webhooks() -> None:
-    result = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
-    assert (result.board.name, [entry.id for entry in result.log or []], result.user_id) == ("Contacts", ["r1"], "7")
-    assert result.hooks == {"9": "create_item"}
-
-
 @pytest.mark.parametrize("log", [{"entries": []}, None, [{"id": "1"}]])
 def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
     result = parse_board_activity(answer(board(activity_logs=log)))

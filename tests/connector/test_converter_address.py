@@ -94,14 +94,17 @@ def test_a_divided_address_reads_the_same(current: dict[str, str | None], remote
         assert ADDRESS.canonical_local(divided) == ADDRESS.canonical_remote(remote)
 
 
+SPRINGFIELD = ("12 Main St", "Springfield", "IL", "62701", "USA")
+
+
 @pytest.mark.parametrize(
     ("before", "edited"),
     [
         # A flat was put in and the zip code taken out: as many pieces as before, each in the wrong place.
-        (("12 Main St", "Springfield", "IL", "62701", "USA"), "12 Main St, Apt 4, Springfield, IL, USA"),
+        (SPRINGFIELD, "12 Main St, Apt 4, Springfield, IL, USA"),
         (("12 Main St", "Springfield", "", "62701", ""), "12 Main St, Apt 4, Springfield"),
         (("Pier", "Bath", "Maine", "", "USA"), "Old Pier, Rear, BATH, U.S.A."),
-        (("12 Main St", "Springfield", "IL", "62701", "USA"), "PO Box 9, 12 Elm St, Boston, 02101, USA"),
+        (SPRINGFIELD, "PO Box 9, 12 Elm St, Boston, 02101, USA"),
         (("", "", "", "", ""), "12 Main St, 62701 Springfield, IL, 1, USA"),
         (("12 Main St", "New York", "New York", "10001", ""), "12 Main St, New York, 10001"),
     ],
@@ -114,11 +117,7 @@ def test_an_address_whose_parts_have_slipped_is_asked_about(before: tuple[str, .
 @pytest.mark.parametrize(
     ("before", "edited", "after"),
     [
-        (
-            ("12 Main St", "Springfield", "IL", "62701", "USA"),
-            "500 Elm St, Boston, MA, 02101, USA",
-            ("500 Elm St", "Boston", "MA", "02101", "USA"),
-        ),
+        (SPRINGFIELD, "500 Elm St, Boston, MA, 02101, USA", ("500 Elm St", "Boston", "MA", "02101", "USA")),
         (
             ("12 Main St", "Albany", "New York", "12201", ""),
             "1 Broadway, New York, New York, 10001",

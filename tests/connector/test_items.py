@@ -29,16 +29,6 @@ def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
     assert len(monday.answers) == 1, "null twice is no board"
 
 
-def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:
-    phone = column("phone_1", "phone", '{"phone":"+12025550169","countryShortName":"US"}', country_short_name="US")
-    (read,) = parse_items_at([item(columns=[phone])], COLUMN_IDS)
-    reading = read.reading("phone_1")
-    assert reading.known
-    assert reading.value == {"phone": "+12025550169", "countryShortName": "US"}
-    assert reading.extra == {"country_short_name": "US"}
-    assert (read.id, read.state, read.board_id) == ("11", "active", "7")
-
-
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -105,6 +95,21 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
     assert [item.id for item in result.by_npd_id] == ["12"]
     assert [item.id for item in result.by_match] == ["13"]
     assert result.cursors == {"by_npd_id": "more"}
+
+
+def test_a_listing_whose_cursor_expires_begins_again_and_gives_each_item_once() -> None:
+    def first(*ids: str) -> Answer:
+        page = {"cursor": "more", "items": [item(item_id) for item_id in ids]}
+        return _answer({"first": [{"state": "active", "items_page": page}]})
+
+    last = _answer({"page": {"cursor": None, "items": [item("13")]}})
+    expired = _answer({"page": None}, failed("The cursor is expired", "CursorExpiredError", ["page"]))
+    monday = MondayConnector(Replying(first("11"), expired, first("11", "12"), last))
+    pages = [[read.id for read in page] for page in monday.list_items("7", COLUMN_IDS)]
+    assert pages == [["11"], ["12"], ["13"]]
+    for_ever = Replying(*[first("11"), expired] * 9)
+    with refusal(errors.CURSOR_EXPIRED):
+        list(MondayConnector(for_ever).list_items("7", COLUMN_IDS))
 
 
 @pytest.mark.parametrize("part", ["linked", "by_npd_id", "by_match"])

@@ -32,8 +32,6 @@ OTHER_LINKS = [
 ]
 EMAILS = [
     ("a@münchen.de", "a@xn--mnchen-3ya.de"),
-    ("a@straße.de", "a@xn--strae-oqa.de"),
-    ("a@例え。テスト", "a@xn--r8jz45g.xn--zckzah"),
     ("ａｄａ＠ｅｘａｍｐｌｅ．ｏｒｇ", "ada@example.org"),
     ("mailto:ada@example.org", "Ada@Example.org"),
     ("ada@example.org.", "ada@example.org"),
@@ -42,7 +40,6 @@ EMAILS = [
     ("mailto:ada%2B1@example.org", "ada+1@example.org"),
 ]
 OTHER_EMAILS = [
-    ("a@straße.de", "a@strasse.de"),
     ("a@muenchen.de", "a@münchen.de"),
     ("a@xn--.de", "a@.de"),
     ("ada.@example.org", "ada@example.org"),

@@ -11,7 +11,7 @@ from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.pass_plan import ItemAct, Outcome
-from sync.records.item_links import COPY_OF, LINK_TO
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO
 from tests.decide.any_world import second_run
 from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
@@ -58,6 +58,9 @@ def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
     assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
     [entry] = world(linked, **copy).plan().items
     assert (entry.act, entry.original_record.pk) == (ItemAct.DUPLICATE, BEA)
+    copy["jobs"] = {"10": {COPY_OF: str(BEA), AS_NEW: True}}
+    [entry] = world(linked, **copy).plan().items
+    assert entry.act is ItemAct.CREATE, "somebody asked for a record of it since"
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,12 @@ def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
     assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
 
 
+def test_an_item_behind_a_question_about_a_deletion_is_looked_at_seldom() -> None:
+    asked = tombstone(monday_id="6", state=TombstoneState.ASKED)
+    plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(asked,)))
+    assert plan.ending.wait_seconds == 30 * 60
+
+
 def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     item = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id="7"),))
     gone = deletion(contact(monday_id="7"))

@@ -10,8 +10,8 @@ from sync.models import SyncQueue, Tombstone
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def rows(status: str = QueueStatus.PENDING) -> list[SyncQueue]:
-    return list(SyncQueue.objects.filter(status=status))
+def rows() -> list[SyncQueue]:
+    return list(SyncQueue.objects.filter(status=QueueStatus.PENDING))
 
 
 def clear() -> None:

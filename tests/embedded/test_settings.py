@@ -57,25 +57,8 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
                 "EMAIL_USE_TLS": False,
             },
         ),
-        (
-            dict.fromkeys(("MONDAY_API_URL", "EMAIL_URL", "SITE_URL", "ENCRYPTION_KEY"), ""),
-            {
-                "MONDAY_API_URL": "https://api.monday.com/v2",
-                "EMAIL_HOST": "",
-                "SITE_URL": "http://127.0.0.1:8000",
-                "ENCRYPTION_KEYS": [KEY],
-            },
-        ),
     ],
-    ids=[
-        "embedded",
-        "no redis",
-        "http",
-        "https behind proxies",
-        "no proxy is believed",
-        "keys and email",
-        "empty is as good as none",
-    ],
+    ids=["embedded", "no redis", "http", "https behind proxies", "no proxy is believed", "keys and email"],
 )
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected

@@ -16,11 +16,11 @@ def person(world: World) -> Any:
     return world.administrator("lead")
 
 
-def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:
+def clash(world: World) -> tuple[Contact, SyncConflict]:
     """A contact whose role both sides changed differently."""
     contact = world.linked(role_title="Old", notes="old", phone="+442079460018")
     world.edit(contact, "role_title", "Monday's")
-    world.save(contact, role_title="NPD's", **more)
+    world.save(contact, role_title="NPD's")
     return contact, SyncConflict.objects.get(entity_id=contact.pk)
 
 

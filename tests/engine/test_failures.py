@@ -8,6 +8,21 @@ from sync.records import availability
 from tests.support.world import World
 
 
+def test_a_change_whose_answer_was_lost_is_found_out_about(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.sandbox.faults({"timeout": "after"})
+    world.work()
+    assert Intent.objects.filter(state="open").count() == 1
+    Contact.objects.filter(pk=contact.pk).update(notes="edited meanwhile")
+    world.work(seconds=20)
+    assert world.values(contact)["notes"] == ""
+    world.settle()
+    assert world.status(contact) == "synced"
+    assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == ("Chair", "edited meanwhile")
+    assert not Intent.objects.filter(state="open").exists()
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str) -> None:
     contacts = [world.contact(f"P{n}", email=f"p{n}@example.com", notes="n") for n in range(5)]

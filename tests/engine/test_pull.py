@@ -5,10 +5,10 @@ from typing import Any
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import SyncQueue
+from sync.models import Decision, MondayAccount, SyncQueue
 from tests.engine.conftest import choose, clash
 from tests.queue.test_claims import just_before
-from tests.support.world import World
+from tests.support.world import TOM, World
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -44,6 +44,16 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    MondayAccount.objects.update(users={str(TOM): {"name": "Tom " * 60}})
+    edit = {"item_id": contact.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
+    world.sandbox.act("edit", **edit)
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
+    assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
 
 
 def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: World) -> None:

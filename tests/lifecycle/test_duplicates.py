@@ -6,7 +6,8 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, Tombstone
+from sync.kernel.messages import UnmatchedReason
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from sync.reconcile.pass_plan import AnswerKind
 from tests.admin import states
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
@@ -112,4 +113,17 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert list(Contact.objects.all()) == [original]
     assert Tombstone.objects.get(entity_id=newer.pk).state == "archived"
     assert world.sandbox.item(item)["state"] == "archived"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    contact.refresh_from_db()
+    contact.delete()
+    newcomers(world, seconds=11)
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
+    newcomers(world, seconds=11)
+    assert not Contact.objects.exists()
+    assert UnmatchedItem.objects.get(item_id=copy).reason_code == UnmatchedReason.RECORD_DELETED
     assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -15,7 +15,8 @@ from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.records.authors import monday_editor_name
-from sync.records.item_links import request_recreation
+from sync.records.item_links import RECREATE_KEY, request_recreation
+from tests.admin import states
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.world import TOM, World
@@ -159,3 +160,16 @@ def test_a_record_that_others_need_is_never_offered_to_delete(monkeypatch: pytes
     acme = Organization.objects.create(name="Acme")
     Contact.objects.create(name="Ann", organization=acme)
     assert deletion_obstacles(acme) == ("1 contact in NPD can't be without “Acme”.", "")
+
+
+@pytest.mark.django_db
+def test_of_many_items_those_are_made_again_that_their_records_let() -> None:
+    """Their directions and links may be others by now than when the person was asked."""
+    states.boards()
+    one_way, unlinked, two_way = (states.removed(f"Ann {item}", item) for item in ("71", "72", "73"))
+    set_fields(one_way, sync_direction="monday_to_npd")
+    set_fields(unlinked, monday_id=None)
+    SyncQueue.objects.all().delete()
+    refused = request_recreation("contact", [one_way.pk, unlinked.pk, two_way.pk], "pat")
+    assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [two_way.pk]
+    assert len(refused) == 2

@@ -10,7 +10,7 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 
 from npd.models import Contact, Organization
-from sync.admin.edits import Edit, waiting_edits
+from sync.admin.activity import Edit, waiting_edits
 from sync.clock import sync_now
 from sync.models import Decision, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune

@@ -6,7 +6,7 @@ import pytest
 
 from sync.limits import LimitFacts, PassGrant, batch_size, board_call, metered_client
 from sync.models import ApiQuota, BoardLink, SyncQueue
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, SERVER_FAILED, TIMED_OUT, MondayError
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, SERVER_FAILED, TIMED_OUT, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity
 from tests.limits.test_shared import Answering, board, set_quota
 from tests.support.refusals import refusal
@@ -62,28 +62,25 @@ def test_a_document_that_costs_more_than_was_thought_is_not_refused_for_ever() -
     assert written[-1] >= 20
 
 
-def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_documents() -> None:
-    class Slow(Answering):
-        def execute(self, *args: Any, **more: Any) -> Answer:
-            raise MondayError(TIMED_OUT, "no answer")
+class Failing(Answering):
+    def __init__(self, kind: ErrorKind) -> None:
+        super().__init__(points=1)
+        self.kind = kind
 
+    def execute(self, *args: Any, **more: Any) -> Answer:
+        raise MondayError(self.kind, "failed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "records", "size"), [(TIMED_OUT, 1, 100), (TIMED_OUT, 40, 10), (SERVER_FAILED, 8, 100)]
+)
+def test_only_a_document_of_many_records_that_timed_out_makes_later_ones_smaller(
+    kind: ErrorKind, records: int, size: int
+) -> None:
     link = board()
-    for records, size in ((1, 100), (40, 10)):
-        with refusal(TIMED_OUT), board_call(link, records, writes=True):
-            metered_client.MeteredClient(Slow(1)).execute("mutation { … }", {})
-        assert batch_size(link.pk) == size
-
-
-def test_a_failure_of_a_few_records_makes_no_later_document_smaller() -> None:
-    class Failing(Answering):
-        def execute(self, *args: Any, **more: Any) -> Answer:
-            raise MondayError(SERVER_FAILED, "500")
-
-    link = board()
-    for writes in (False, True):
-        with refusal(SERVER_FAILED), board_call(link, 8, writes=writes):
-            metered_client.MeteredClient(Failing(1)).execute("query { … }", {})
-    assert batch_size(link.pk) == 100
+    with refusal(kind), board_call(link, records, writes=True):
+        metered_client.MeteredClient(Failing(kind)).execute("mutation { … }", {})
+    assert batch_size(link.pk) == size
 
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:

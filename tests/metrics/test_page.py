@@ -13,9 +13,8 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApiQuota, ApprovalRequest, BoardLink, SyncMetadata, SyncQueue
+from sync.models import ApiQuota, BoardLink, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
@@ -171,15 +170,10 @@ def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink)
         SyncConflict.objects.create(
             entity_type="contact", entity_id=uuid.uuid4(), kind=kind, resolved_at=resolved_at, **values
         )
-    for state in (ApprovalState.PENDING, ApprovalState.PENDING, ApprovalState.DONE):
-        ApprovalRequest.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), kind=ApprovalKind.ITEMS, state=state
-        )
     figures = scrape()
     assert figures.by("status", "records", board="contact") == {"pending": 1, "disabled": 1}
     assert figures.by("status", "records", board="organization") == {"pending": 1}
-    waiting = figures.by("kind", "attention", **CONTACT)
-    assert {kind: number for kind, number in waiting.items() if number} == {"conflict": 2, "approval": 2}
+    assert figures.by("kind", "attention", **CONTACT) == {"conflict": 2}
 
 
 ALERTS = Path(__file__).resolve().parents[2] / "ops" / "prometheus" / "alerts.yml"

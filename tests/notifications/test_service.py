@@ -14,7 +14,6 @@ from django.db import connection
 from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
-from sync.kernel.mails import send_email
 from sync.kernel.messages import UnmatchedReason
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
@@ -363,9 +362,3 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
 
 
 # Emails.
-
-
-def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:
-    send_email("ada@example.com", "A\r\nBcc: eve@example.com", "A text")
-    assert mail.recipients == ["ada@example.com"]
-    assert mail.mails[0]["Subject"] == "A Bcc: eve@example.com"

@@ -8,8 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from npd.models import Contact
@@ -324,3 +325,18 @@ def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: Boar
     request.result(60)
     contact.refresh_from_db()
     assert (SyncQueue.objects.count(), contact.sync_status) == (1, "pending")
+
+
+def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("sync.outbox.claim.LOCK_TIMEOUT_MS", 20)
+    Contact.objects.create(name="Ann")
+    lease = lease_of(link)
+    options = connection.get_connection_params()
+    with psycopg.connect(
+        **{k: options[k] for k in ("host", "port", "user", "password", "dbname") if k in options}
+    ) as db:
+        db.execute("SELECT 1 FROM sync_board_leases FOR UPDATE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            claim(lease, 100)
+    assert len(claim(lease, 100)) == 1

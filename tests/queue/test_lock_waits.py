@@ -1,9 +1,9 @@
 """How long a transaction waits for the locks of others."""
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
-from sync.kernel.db import bound_lock_waits, fetch_rows
+from sync.kernel.db import bound_lock_waits, fetch_rows, run_sql
 
 pytestmark = pytest.mark.django_db
 
@@ -13,8 +13,7 @@ def longest_wait() -> str:
 
 
 def allow(wait: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [wait])
+    run_sql("SELECT set_config('lock_timeout', %s, true)", [wait])
 
 
 @pytest.mark.parametrize(

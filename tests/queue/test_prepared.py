@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from sync.kernel.db import fetch_prepared
+from sync.kernel.db import fetch_prepared, run_sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -16,16 +16,9 @@ ASK = "SELECT * FROM prepared_before WHERE %(more)s"
 def table() -> Iterator[None]:
     """A table that a prepared statement reads, on a connection of its own."""
     connection.close()
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE prepared_before AS SELECT 1 AS one")
+    run_sql("CREATE TABLE prepared_before AS SELECT 1 AS one")
     yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE prepared_before")
-
-
-def run(sql: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
+    run_sql("DROP TABLE prepared_before")
 
 
 @pytest.mark.parametrize(
@@ -33,14 +26,14 @@ def run(sql: str) -> None:
 )
 def test_a_prepared_statement_that_went_stale_is_prepared_anew(table: None, change: str, row: tuple[int, ...]) -> None:
     assert fetch_prepared(ASK, {"more": True}) == [(1,)]
-    run(change)
+    run_sql(change)
     assert fetch_prepared(ASK, {"more": True}) == [row]
     assert fetch_prepared(ASK, {"more": True}) == [row]
 
 
 def test_in_a_transaction_it_fails_once_and_the_next_one_is_well(table: None) -> None:
     assert fetch_prepared(ASK, {"more": True}) == [(1,)]
-    run("ALTER TABLE prepared_before ADD COLUMN two int DEFAULT 2")
+    run_sql("ALTER TABLE prepared_before ADD COLUMN two int DEFAULT 2")
     with pytest.raises(DatabaseError), transaction.atomic():
         fetch_prepared(ASK, {"more": True})
     with transaction.atomic():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -182,3 +183,11 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     assert f"{written} done, 0 failed." in output
     assert f"Left: {6 - written} contacts pending." in output
     assert (len(calls), in_hand()) == (2, 0)
+
+
+def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
+    started = time.monotonic()
+    assert process.wait_or_shutdown(0.05) is False
+    process.request_shutdown()
+    assert process.wait_or_shutdown(3_600) is True
+    assert time.monotonic() - started < 60

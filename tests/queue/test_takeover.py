@@ -17,6 +17,7 @@ from django.db import connection, connections
 from config.beat import Scheduler
 from npd.models import Contact
 from sync.clock import sync_now
+from sync.kernel.db import fetch_rows
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import notify
 from sync.outbox.claim import MAX_LOST_HOLDERS, Lease, LeaseLost, acquire, claim, orphaned_boards
@@ -63,15 +64,11 @@ def worker() -> Iterator[Worker]:
 
 
 def session() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        return int(cursor.fetchone()[0])
+    return int(fetch_rows("SELECT pg_backend_pid()")[0][0])
 
 
 def sessions(pid: int) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid])
-        return int(cursor.fetchone()[0])
+    return len(fetch_rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
 
 
 def seconds_left() -> float:

@@ -21,8 +21,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def writes_fail(world: World, fault: str = "HTTP 500", **more: Any) -> None:
-    world.sandbox.control("faults", **{"on": "mutation", "count": 100_000, **FAULTS[fault], **more})
+def writes_fail(world: World, **more: Any) -> None:
+    world.sandbox.control("faults", status=500, on="mutation", count=100_000, **more)
 
 
 def writes_work(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,11 +85,6 @@ class Simulator(Sandbox):
         """The answer to a change of several columns."""
         return self.query(CHANGE, b=board, i=item, v=json.dumps(values))
 
-    def cell(self, item: str, column: str) -> dict[str, Any]:
-        """One column value with the fields of its type."""
-        cells = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
-        return cells[0]
-
     def webhooks(self) -> dict[str, Any]:
         return self.control("webhooks", "GET")
 
@@ -106,8 +101,6 @@ class Simulator(Sandbox):
 
 CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
   change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id name updated_at } }"""
-CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids: $c) {
-  text ... on StatusValue { label } } } }"""
 
 
 class Process(Simulator):
@@ -196,20 +189,6 @@ def live(running: Process) -> Process:
 @pytest.fixture
 def board(simulator: Simulator) -> str:
     return simulator.board()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Process]]:
-    """Start another sandbox with options of its own."""
-    started: list[Process] = []
-
-    def start_process(*options: str) -> Process:
-        started.append(Process(*options))
-        return started[-1]
-
-    yield start_process
-    for simulator in started:
-        simulator.close()
 
 
 @pytest.fixture

@@ -44,19 +44,8 @@ class Ground:
         return self.simulator.session.post(f"{self.simulator.url}/v2", data=content, headers=headers, timeout=10)
 
 
-def to_an_item_that_is_gone(ground: Ground) -> requests.Response:
-    ground.simulator.data("mutation ($i: ID) { delete_item(item_id: $i) { id } }", i=ground.item)
-    return ground.change({"role": "x"})
-
-
 def on_another_board(ground: Ground) -> requests.Response:
     return ground.change({"role": "x"}, board=ground.simulator.board({"role": "text"}))
-
-
-def by_an_unknown_column(ground: Ground) -> requests.Response:
-    rule = '{ rules: [{ column_id: "nowhere", compare_value: ["x"] }] }'
-    document = f"query ($b: [ID!]) {{ boards(ids: $b) {{ items_page(query_params: {rule}) {{ cursor }} }} }}"
-    return ground.simulator.post(document, {"b": [ground.board]})
 
 
 def a_webhook_for_no_board(ground: Ground) -> requests.Response:
@@ -70,18 +59,12 @@ def on_a_full_board(ground: Ground) -> requests.Response:
     return ground.simulator.post(CREATE, {"b": ground.board, "n": "Ada"})
 
 
-def with_values_that_are_no_json(ground: Ground) -> requests.Response:
-    return ground.simulator.post(CHANGE, {"b": ground.board, "i": ground.item, "v": "{"})
-
-
 BODIES: dict[str, tuple[str, int, Callable[[Ground], requests.Response]]] = {
     "no such token": ("NOT_AUTHENTICATED", 401, lambda g: g.simulator.post("{me{id}}", Authorization="x")),
     "no such item": ("InvalidItemIdException", 200, lambda g: g.change({"role": "x"}, item="5")),
     "an item of another board": ("ResourceNotFoundException", 200, on_another_board),
     "a change of an unknown column": ("InvalidColumnIdException", 200, lambda g: g.change({"nowhere": "x"})),
-    "a search by an unknown column": ("ResourceNotFoundException", 200, by_an_unknown_column),
     "a value in another form": ("ColumnValueException", 200, lambda g: g.change({"stage": [5]})),
-    "a deleted item": ("ColumnValueException", 200, to_an_item_that_is_gone),
     "no such board": ("InvalidBoardIdException", 200, lambda g: g.simulator.post(CREATE, {"b": "5", "n": "x"})),
     "a webhook of no board": ("InvalidArgumentException", 200, a_webhook_for_no_board),
     "a long name": ("ItemNameTooLongException", 200, lambda g: g.change({"name": "x" * 256})),
@@ -95,8 +78,6 @@ BODIES: dict[str, tuple[str, int, Callable[[Ground], requests.Response]]] = {
     "a locked item": ("TooManyConcurrentRequestsException", 200, lambda g: g.faulty(LOCKED, ARCHIVE)),
     "a locked board": ("RESOURCE_LOCKED", 423, lambda g: g.faulty({"status": 423})),
     "a body that is no JSON": ("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b"{")),
-    "a query that is no text": ("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b'{"query": 5}')),
-    "values that are no JSON": ("JsonParseException", 200, with_values_that_are_no_json),
 }
 
 
@@ -144,4 +125,15 @@ def test_a_bad_value_refuses_the_whole_mutation(ground: Ground, column: str, wri
     (error,) = body["errors"]
     assert error["extensions"]["code"] == "ColumnValueException"
     assert words in error["message"]
-    assert ground.simulator.cell(ground.item, "role")["text"] == "before"
+    assert ground.simulator.item(ground.item)["values"]["role"] == "before"
+
+
+def test_a_relation_takes_only_items_of_its_boards_and_one_where_it_says_so(ground: Ground) -> None:
+    monday = ground.simulator
+    firms = monday.board({})
+    settings = {"boardIds": [int(firms)], "allowMultipleItems": False}
+    monday.add_column(ground.board, "firm", "Firm", "board_relation", **settings)
+    two = [monday.new_item(firms), monday.new_item(firms)]
+    for ids, words in (([ground.item], "not in the connected boards"), (["12"], "no item"), (two, "one item")):
+        (error,) = ground.change({"firm": {"item_ids": ids}}).json()["errors"]
+        assert words in error["message"]

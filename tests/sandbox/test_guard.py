@@ -2,7 +2,6 @@
 
 import pytest
 
-from sandbox.__main__ import arguments
 from sandbox.web import Guard, Request
 from tests.sandbox.conftest import Simulator
 
@@ -41,14 +40,3 @@ def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
     )
     assert form.status_code == 415
     assert len(simulator.boards()) == 1
-
-
-def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("MONDAY_SIGNING_SECRET", "of-the-environment")
-    assert arguments(["--port", "1"]).signing_secret is None
-    assert arguments(["--port", "1", "--signing-secret"]).signing_secret == "of-the-environment"
-    assert arguments(["--port", "1", "--signing-secret", "typed"]).signing_secret == "typed"
-    monkeypatch.delenv("MONDAY_SIGNING_SECRET")
-    with pytest.raises(SystemExit):
-        arguments(["--port", "1", "--signing-secret"])
-    assert "MONDAY_SIGNING_SECRET is not set" in capsys.readouterr().err

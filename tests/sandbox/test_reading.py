@@ -43,13 +43,3 @@ def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulat
     assert [item["id"] for item in simulator.data(document, i=ids[:100], l=100)["items"]] == ids[:100]
     (too_many,) = simulator.query(document, i=ids, l=100)["errors"]
     assert "100" in too_many["message"]
-
-
-def test_old_versions_are_served_by_maintenance_and_unknown_ones_by_the_current(simulator: Simulator) -> None:
-    answers = {
-        version: simulator.post("{ version { value } }", API_Version=version)
-        for version in ("2024-10", "2025-01", "2025-07", "2026-01", "2024-02", "2027-04")
-    }
-    served = {version: answer.headers["API-Version"] for version, answer in answers.items()}
-    assert served == dict.fromkeys(answers, "2026-07") | {"2024-02": "2026-10", "2027-04": "2026-10"}
-    assert served == {version: answer.json()["data"]["version"]["value"] for version, answer in answers.items()}

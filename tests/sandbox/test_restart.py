@@ -1,14 +1,24 @@
 """What a restart keeps."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.sandbox.conftest import Process, Receiver
 
+pytestmark = pytest.mark.processes
 
-def test_a_restart_keeps_boards_and_webhooks(start: Callable[..., Process], receiver: Receiver, tmp_path: Path) -> None:
-    sandbox = start("--data", str(tmp_path / "boards.db"))
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Process]:
+    process = Process("--data", str(tmp_path / "boards.db"))
+    yield process
+    process.close()
+
+
+def test_a_restart_keeps_boards_and_webhooks(sandbox: Process, receiver: Receiver) -> None:
     board = sandbox.board({"role": "text", "stage": "status", "site": "link"})
     sandbox.subscribe(board, receiver.url, "change_name")
     item = sandbox.new_item(board, "Ada", role="Buyer", stage={"label": "New label"})
@@ -18,7 +28,7 @@ def test_a_restart_keeps_boards_and_webhooks(start: Callable[..., Process], rece
     assert sandbox.stop() == 0
     sandbox.start()
     assert sandbox.boards() == before
-    assert sandbox.cell(item, "stage")["label"] == "New label"
+    assert sandbox.item(item)["values"]["stage"] == "New label"
     assert int(sandbox.new_item(board, "Cy")) > int(gone)
     sandbox.change(board, item, {"name": "Ada L"})
     assert receiver.wait()[0]["value"] == {"name": "Ada L"}
@@ -44,7 +54,7 @@ def a_batch_is_killed_right_after_its_answer(sandbox: Process, board: str, item:
     sandbox.stop(kill=True)
     sandbox.start()
     assert sandbox.boards() == before
-    assert sandbox.cell(item, "role")["text"] == "y"
+    assert sandbox.item(item)["values"]["role"] == "y"
     log = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(limit: 100) { event } } }"
     events = [row["event"] for row in sandbox.data(log, b=[board])["boards"][0]["activity_logs"]]
     assert events.count("create_pulse") == 23

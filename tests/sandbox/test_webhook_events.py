@@ -24,47 +24,27 @@ VALUES_OF: dict[str, dict[str, Any]] = {
 }
 
 
-COMMON = {
-    **dict.fromkeys(("app", "type", "triggerTime", "triggerUuid"), "str"),
-    **dict.fromkeys(("subscriptionId", "userId"), "int"),
-    "isRetry": "bool",
-}
-TRACED = {"originalTriggerUuid": "null", "boardId": "int"}
-PULSE = {"groupId": "str", "pulseId": "int", "pulseName": "str"}
-ITEM = {"itemId": "int", "itemName": "str"}
-CREATED = PULSE | {"groupName": "str", "groupColor": "str", "isTopGroup": "bool", "columnValues": "object"}
-CHANGED = {
-    **PULSE,
-    **dict.fromkeys(("columnId", "columnType", "columnTitle"), "str"),
-    **dict.fromkeys(("value", "previousValue"), "null object"),
-    "changedAt": "float",
-    "isTopGroup": "bool",
-}
-RENAMED = {"groupId": "str", "pulseId": "int", "value": "object", "previousValue": "object"}
-MOVED = {"pulseId": "int", "sourceGroupId": "str", "destGroupId": "str", "destGroup": "object"}
-RESTORED = {"boardId": "int", "value": "object", "previousValue": "object"}
+NUMBERS = {"subscriptionId", "userId", "boardId", "pulseId", "itemId"}
+COMMON = {"app", "type", "triggerTime", "triggerUuid", "subscriptionId", "userId", "isRetry", "boardId"}
+TRACED = COMMON | {"originalTriggerUuid"}
+PULSE = TRACED | {"groupId", "pulseId", "pulseName"}
+VALUES = {"value", "previousValue"}
 # By what is subscribed to: the `type` that is sent, and its fields.
-SHAPES: dict[str, tuple[str, dict[str, str]]] = {
-    "create_item": ("create_pulse", COMMON | TRACED | CREATED),
-    "change_column_value": ("update_column_value", COMMON | TRACED | CHANGED),
-    "change_name": ("update_name", COMMON | TRACED | RENAMED),
-    "item_archived": ("archive_pulse", COMMON | TRACED | ITEM),
-    "item_deleted": ("delete_pulse", COMMON | TRACED | ITEM),
-    "item_moved_to_any_group": ("move_pulse_into_group", COMMON | TRACED | MOVED),
-    "item_restored": ("restore_pulse", COMMON | ITEM | RESTORED),
+SHAPES = {
+    "create_item": ("create_pulse", PULSE | {"groupName", "groupColor", "isTopGroup", "columnValues"}),
+    "change_column_value": (
+        "update_column_value",
+        PULSE | VALUES | {"columnId", "columnType", "columnTitle", "changedAt", "isTopGroup"},
+    ),
+    "change_name": ("update_name", TRACED | VALUES | {"groupId", "pulseId"}),
+    "item_archived": ("archive_pulse", TRACED | {"itemId", "itemName"}),
+    "item_deleted": ("delete_pulse", TRACED | {"itemId", "itemName"}),
+    "item_moved_to_any_group": (
+        "move_pulse_into_group",
+        TRACED | {"pulseId", "sourceGroupId", "destGroupId", "destGroup"},
+    ),
+    "item_restored": ("restore_pulse", COMMON | VALUES | {"itemId", "itemName"}),
 }
-TYPES = {str: "str", bool: "bool", int: "int", float: "float", dict: "object", list: "array", type(None): "null"}
-
-
-def wrong(event: dict[str, Any], shape: dict[str, str]) -> list[str]:
-    missing = [f"{key} is missing" for key in shape if key not in event]
-    unknown = [f"{key} is not known" for key in event if key not in shape]
-    typed = [
-        f"{key} is {TYPES[type(event[key])]}, not {types}"
-        for key, types in shape.items()
-        if key in event and TYPES[type(event[key])] not in types.split()
-    ]
-    return missing + unknown + typed
 
 
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)
@@ -79,7 +59,8 @@ def test_each_event_has_its_published_shape(simulator: Simulator, board: str, re
     (sent,) = receiver.wait()
     kind, shape = SHAPES[event]
     assert (sent["type"], sent["userId"]) == (kind, MAYA)
-    assert wrong(sent, shape) == []
+    assert set(sent) == shape
+    assert all(type(sent[name]) is int for name in NUMBERS & shape)
     assert VALUES_OF.get(event, {}).items() <= sent.items()
     delivery = simulator.webhooks()["deliveries"][-1]
     assert (delivery["event"], delivery["type"]) == (event, kind)

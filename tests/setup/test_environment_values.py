@@ -154,12 +154,6 @@ def test_the_broker_is_the_named_one_or_the_database(shell: None, named: dict[st
     assert environment.broker_url("postgresql://postgres@/npd?host=/tmp/npd-1") == broker
 
 
-def test_without_any_broker_the_sentence_names_redis_url(shell: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImproperlyConfigured, match=r"^set REDIS_URL"):
-        environment.broker_url("postgresql://u@h/d")
-
-
 OLD, NEW = "an-old-key-0123456789", "a-new-key-0123456789"
 
 

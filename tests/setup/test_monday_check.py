@@ -195,14 +195,7 @@ def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_
 
 
 @pytest.mark.parametrize(
-    ("site", "private"),
-    [
-        ("http://localhost:8000", True),
-        ("http://192.168.1.7", True),
-        ("http://npd", True),
-        ("https://npd.example.org", False),
-        ("https://8.8.8.8", False),
-    ],
+    ("site", "private"), [("http://localhost:8000", True), ("http://npd", True), ("https://npd.example.org", False)]
 )
 def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"

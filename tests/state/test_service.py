@@ -192,7 +192,8 @@ def test_figures_of_nothing_are_no_numbers() -> None:
 
 
 def test_the_api_says_jiras_id_where_the_system_is_jira(api: APIClient) -> None:
-    SyncMetadata.objects.create(entity_type="contact", entity_id=str(Contact.objects.create(name="Ann").pk))
+    contact = Contact.objects.create(name="Ann")
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="77")
     service.complete(begun(jira_id="10001"))
     results = api.get("/api/v1/sync/states/").json()["results"]
     shown = {state["entity_type"]: (state["jira_id"], state["sync_status"]) for state in results}

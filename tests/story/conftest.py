@@ -139,12 +139,6 @@ def every_second(task: str) -> None:
     PeriodicTasks.update_changed()
 
 
-def sweep_never() -> None:
-    """What no wake-up tells of goes on by something else, or not at all."""
-    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
-    PeriodicTasks.update_changed()
-
-
 def leases() -> int:
     """How many boards a worker holds."""
     return BoardLease.objects.exclude(token=None).count()
@@ -166,11 +160,6 @@ def save(site: Site, **values: Any) -> dict[str, Any]:
     answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
     assert answer.status_code == 201, answer.text
     return answer.json()
-
-
-def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
-    """The contact as the API shows it now."""
-    return site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
 
 
 def names_on_board(site: Site) -> list[str]:

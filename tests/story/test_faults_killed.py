@@ -1,4 +1,4 @@
-"""A worker is killed, or stopped and overtaken, in the middle of a batch: nothing is lost, doubled or turned round."""
+"""A worker stands still in the middle of a batch and is overtaken: nothing is lost, doubled or turned round."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,12 +6,10 @@ import pytest
 from django.conf import settings as used
 
 from npd.models import Contact
-from sync.clock import sync_now
-from sync.models import BoardLease, Intent, SyncMetadata, SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from sync.outbox import notify
 from tests.chaos.points import ANSWER, MUTATION
 from tests.chaos.workers import Hand
-from tests.story.conftest import sweep_never
 from tests.support.arrived import Writers, all_arrived
 from tests.support.site import Site
 
@@ -36,7 +34,7 @@ def site(quiet_site: Site) -> Site:
 
 @pytest.fixture
 def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
-    """Forks workers, to be stopped or killed at any point."""
+    """Forks workers, to be stopped at any point."""
     # Started before anything is in the air: on a busy machine that takes longer than the deadline of a call.
     site.processes.work()
     site.processes.rest()
@@ -56,33 +54,6 @@ def people(hand: Hand) -> Writers:
     writers.change(OLD)
     writers.new(NEW)
     return writers
-
-
-def test_a_lease_outlives_its_worker(site: Site, hand: Hand, people: Writers, later: Callable[[float], None]) -> None:
-    """All of it does but for what may be in the air. Beat notices: no wake-up is sent, and no row is swept for.
-
-    In a batch the read comes first, then one document with changes, then one with creates, each announced before: here
-    the changes have taken effect. Kills at other points are those of tests/chaos/test_killed_anywhere.py.
-    """
-    sweep_never()
-    assert hand.wait(hand.fork("work", at=2, end="kill", only=ANSWER)).ended == -9
-    former = BoardLease.objects.get(link__entity_type="contact")
-    taken_over = BoardLease.objects.filter(pk=former.pk).exclude(token=former.token)
-    announced = set(Intent.objects.filter(state="open").values_list("entity_id", flat=True))
-    assert len(announced) == len(OLD)
-    people.new(["Bystander"])
-    free = Contact.objects.exclude(pk__in=announced)
-    site.processes.work()
-    site.wait_for("another worker takes the board", taken_over.exists)
-    assert former.expires > sync_now(), "another could not have waited for the lease's end"
-    site.wait_for("the others flow", lambda: not free.filter(monday_id=None).exists(), 40)
-    in_the_air = Intent.objects.filter(entity_id__in=announced, state="open", deadline__gt=sync_now())
-    assert set(in_the_air.values_list("entity_id", flat=True)) == announced
-    site.processes.rest()
-    later(PAST_EVERY_DEADLINE)
-    site.processes.work()
-    notify.notify_board("contact")
-    all_arrived(site.sandbox)
 
 
 # Where it stands still, and how many mutations it sends when it wakes: one that had passed its last check.

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 
-from django.db import connection
-
 from npd.models import Contact
+from sync.kernel.db import fetch_rows
 from sync.models import BoardLink
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
@@ -74,9 +73,7 @@ def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
 
 def unrest() -> list[str]:
     """What is in hand, waits, has failed, or is of unknown outcome; an item without a record may wait for its time."""
-    with connection.cursor() as cursor:
-        cursor.execute(_UNREST)
-        return [row[0] for row in cursor.fetchall()]
+    return [row[0] for row in fetch_rows(_UNREST)]
 
 
 def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:

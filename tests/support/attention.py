@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from django.db import connection
-
 from sync.attention.definitions import COLUMNS, DEFINITIONS
+from sync.kernel.db import fetch_rows
 
 _DEFINED = " UNION ALL ".join(f"({definition.select('true')})" for definition in DEFINITIONS)
 
@@ -22,6 +21,4 @@ _DIFFERENCES_OF_ROWS = f"""
 
 def untrue_rows() -> list[tuple[Any, ...]]:
     """Return what differs between the rows and the definitions: rows that are missing, and too many; none, if true."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DIFFERENCES_OF_ROWS)
-        return list(cursor.fetchall())
+    return fetch_rows(_DIFFERENCES_OF_ROWS)

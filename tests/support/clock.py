@@ -2,9 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from django.db import connection
-
 from sync.clock import CREATE_SYNC_NOW
+from sync.kernel.db import run_sql
 
 
 def move_clock(ahead: timedelta | float) -> None:
@@ -24,5 +23,4 @@ def reset_clock() -> None:
 
 
 def _define(now: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", now))
+    run_sql(CREATE_SYNC_NOW.replace("clock_timestamp()", now))

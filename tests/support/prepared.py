@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
-
 from sync import registry
+from sync.kernel.db import fetch_rows
 from tests.support import rows
 from tests.support.rows import KeptRows
 from tests.support.sandbox import Sandbox
@@ -80,6 +79,5 @@ class Stages:
         return way
 
     def _now(self) -> tuple[int, int]:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-            return int(cursor.fetchone()[0]), self.sandbox.changes
+        moment = fetch_rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0][0]
+        return int(moment), self.sandbox.changes

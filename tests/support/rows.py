@@ -16,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from psycopg import sql
 
+from sync.kernel.db import run_sql
 from tests.support.servers import ROOT
 
 PREFIX = "migrated_"
@@ -83,14 +84,20 @@ END $$;"""
 
 
 def keep_groups() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(KEEP_GROUPS)
+    run_sql(KEEP_GROUPS)
 
 
 def empty() -> None:
     """No rows, but of those that `migrate` makes."""
-    with connection.cursor() as cursor:
-        cursor.execute(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE) + RESTORE_GROUPS))
+    run_sql(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE) + RESTORE_GROUPS))
+
+
+def end_other_sessions() -> None:
+    """Whoever is connected with the test database besides this session isn't any more."""
+    run_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
 
 
 # The rows that are put back have numbers of their own: tables that were made anew must not give these again.
@@ -103,9 +110,8 @@ END $$;"""
 
 def number_further_on() -> None:
     """After migrations went down and up."""
-    with connection.cursor() as cursor:
-        # What migrations fill is not emptied: from the same number again it would have one twice.
-        cursor.execute(NUMBER_FURTHER_ON % ",".join(f"{table}_id_seq" for table in FILLED_BY_MIGRATE))
+    # What migrations fill is not emptied: from the same number again it would have one twice.
+    run_sql(NUMBER_FURTHER_ON % ",".join(f"{table}_id_seq" for table in FILLED_BY_MIGRATE))
     # A renamed model has another number now; `migrate` forgets those of its own models of that moment alone.
     ContentType.objects.clear_cache()
 
@@ -148,8 +154,7 @@ class KeptRows:
         self._statement = QUIETLY.format(" ".join([*statements, MOVE_DELIVERIES.format(then=then)]))
 
     def put_back(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(self._statement)
+        run_sql(self._statement)
 
 
 def queries_of(act: Callable[[], object]) -> int:

@@ -24,6 +24,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from config.celery import app
+from sync.kernel.db import fetch_rows
 from tests.support import guardian
 from tests.support.child import Child, command_of, stop_all
 from tests.support.sandbox import Sandbox
@@ -185,13 +186,11 @@ class Processes:
 
     def _busy(self) -> bool:
         """Whether a row is in hand, or a transaction open anywhere: a stopped one would keep its locks."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress')"
-                " OR EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle')",
-                [CHILDREN_NAME],
-            )
-            return bool(cursor.fetchone()[0])
+        is_busy = (
+            "SELECT 1 FROM sync_queue WHERE status = 'in_progress'"
+            " UNION ALL SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'"
+        )
+        return bool(fetch_rows(is_busy, [CHILDREN_NAME]))
 
 
 class Site:

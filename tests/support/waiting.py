@@ -7,7 +7,9 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from django.db import connection, connections
+from django.db import connections
+
+from sync.kernel.db import fetch_rows
 
 Found = TypeVar("Found")
 FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few milliseconds
@@ -56,14 +58,10 @@ def at_once(*acts: Callable[[], Found]) -> list[Found]:
 
 def somebody_waits(kind: str = "<> 'advisory'") -> bool:
     """Whether any session waits for a lock of this kind."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype {kind})")
-        return bool(cursor.fetchone()[0])
+    return bool(fetch_rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype {kind}"))
 
 
 def somebody_waits_for_us() -> bool:
     """Whether another session waits for a lock that this one has."""
-    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-    with connection.cursor() as cursor:
-        cursor.execute(waits)
-        return bool(cursor.fetchone()[0])
+    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    return bool(fetch_rows(waits))

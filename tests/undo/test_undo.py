@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pghistory.models
 import pytest
@@ -197,3 +198,17 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     other.refresh_from_db()
     assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")
     assert browser.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
+
+
+def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
+    batch = uuid4()
+    for number in (2, 3):
+        contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
+        states.decided(contact, "Chair.", key="role_title", values=MOVED)
+    Decision.objects.update(batch_id=batch)
+    Contact.objects.filter(name="Contact 3").update(role_title="President")
+    url = f"/admin/sync/decision/batch/{batch}/undo/"
+    page = admin_client.get(url).content.decode()
+    assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
+    admin_client.post(url, {"confirmed": "yes"})
+    assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]

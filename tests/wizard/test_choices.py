@@ -65,6 +65,16 @@ def test_the_board_that_the_environment_names_is_the_one(wizard: Wizard, setting
     assert wizard.choices["contact"].board_id == named
 
 
+@pytest.mark.parametrize(("items", "creates"), [(1, False), (3, True)])
+def test_items_become_records_where_the_board_has_more_of_them_than_npd_has_records(
+    wizard: Wizard, items: int, creates: bool
+) -> None:
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"Item {number}"} for number in range(items)])
+    wizard.boards(contact=board)
+    assert wizard.choices["contact"].creates_records is creates
+
+
 def test_of_another_board_that_the_environment_names_the_columns_are_suggested_anew(
     wizard: Wizard, settings: Any
 ) -> None:
@@ -75,16 +85,6 @@ def test_of_another_board_that_the_environment_names_the_columns_are_suggested_a
     wizard.boards(contact=settings.MONDAY_CONTACTS_BOARD_ID)
     columns = {key: choice.column for key, choice in wizard.choices["contact"].fields.items()}
     assert (columns["email"], columns["phone"], columns["role_title"]) == ("new_mail", "new_tel", "new_job")
-
-
-@pytest.mark.parametrize(("items", "creates"), [(1, False), (3, True)])
-def test_items_become_records_where_the_board_has_more_of_them_than_npd_has_records(
-    wizard: Wizard, items: int, creates: bool
-) -> None:
-    people()
-    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"Item {number}"} for number in range(items)])
-    wizard.boards(contact=board)
-    assert wizard.choices["contact"].creates_records is creates
 
 
 def test_a_kind_keeps_what_was_chosen_when_the_boards_are_chosen_again(wizard: Wizard) -> None:
@@ -213,16 +213,4 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     wizard.apply()
     assert "Role is synced now, with the column “Position held” (position, text)" in started()["done"]
     assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
-
-
-def test_a_field_without_a_column_gets_one_later(wizard: Wizard) -> None:
-    people()
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE), column_notes="")
-    wizard.apply()
-    assert "Notes" not in {column["title"] for column in wizard.monday.boards()[0]["columns"]}
-    Contact.objects.filter(email="ann@x.org").update(notes="Met at the fair")
-    wizard.change(column_notes="+", direction_notes="bidirectional")
-    wizard.apply()
-    assert "Met at the fair" in wizard.monday.item_named("Ann Ångström")["values"].values()
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

@@ -8,7 +8,6 @@ import pytest
 from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
-from sync.outbox.pauses import pause
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
@@ -130,16 +129,6 @@ def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
     assert not any("Monday doesn't show" in reason for reason in reasons)
 
 
-def test_a_pause_defers_what_is_planned_and_changes_nothing_of_it(wizard: Wizard) -> None:
-    set_up(wizard)
-    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
-    Contact.objects.create(name="Zoe", email="zoe@x.org")
-    pause("dora")
-    wizard.change()
-    numbers = wizard.plan_shown()
-    assert (numbers["create"], numbers["push"], "blocked" in numbers) == (1, 1, False)
-
-
 # Two boards.
 
 
@@ -160,16 +149,6 @@ def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard:
     assert str(Contact.objects.get(name="Ann").organization) == "Acme"
 
 
-def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard: Wizard) -> None:
-    Contact.objects.create(name="Ann", email="ann@x.org", organization=Organization.objects.create(name="Twins"))
-    firms = a_board(wizard.monday, "Firms", items=[{"name": "Twins"}, {"name": "Twins"}])
-    planned = plan_of_two_boards(wizard, firms, connected(wizard, firms))
-    wizard.apply()
-    settle(wizard)
-    assert planned.counts["blocked"] == 1
-    assert names_that_need_attention() == {"Ann"}
-
-
 def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_asked_about(wizard: Wizard) -> None:
     organization = Organization.objects.create(name="Other")
     Contact.objects.create(name="Ann", email="ann@x.org", organization=organization)
@@ -184,14 +163,11 @@ def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_as
 
 def companies(wizard: Wizard) -> str:
     """A board of nine people of three firms of which NPD knows none; three of them are in NPD."""
-    board = a_board(wizard.monday, "Contacts that we had", *FIRMS)
-    for number in range(9):
-        values = {"mail": mail(f"p{number}@example.com"), "firm": f"Firm {number % 3}"}
-        wizard.monday.act("add", board_id=board, name=f"P{number}", values=values)
-        if number < 3:
-            Contact.objects.create(name=f"P{number}", email=f"p{number}@example.com")
+    people = [{"name": f"P{n}", "mail": mail(f"p{n}@example.com"), "firm": f"Firm {n % 3}"} for n in range(9)]
+    for number in range(3):
+        Contact.objects.create(name=f"P{number}", email=f"p{number}@example.com")
     Contact.objects.create(name="New", email="new@example.com")
-    return board
+    return a_board(wizard.monday, "Contacts that we had", *FIRMS, items=people)
 
 
 @pytest.mark.parametrize("makes_related", [True, False])
@@ -209,16 +185,6 @@ def test_organizations_that_items_name_are_created_where_a_person_wants_them(
     wizard.drain()
     assert len(names_that_need_attention()) == (0 if makes_related else 6)
     assert (Organization.objects.count(), len(wizard.monday.items())) == (3 if makes_related else 1, 10)
-
-
-def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(wizard: Wizard) -> None:
-    firms = a_board(wizard.monday, "Firms", items=[{"name": f"Firm {number}"} for number in range(3)])
-    wizard.boards(contact=companies(wizard), organization=firms)
-    assert wizard.choices["contact"].fields["organization"].column == "firm"
-    wizard.fields("organization", creates_records="on")
-    wizard.fields("contact", creates_records="on")
-    wizard.plan()
-    assert not wizard.board_plan().rows["asked"]
 
 
 # A board on which nobody can be recognized.

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from django.db import connection
-
+from sync.kernel.db import fetch_rows, run_sql
 from sync.models import SyncQueue
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -46,12 +45,10 @@ attempt_not_counted = bug(
 @instead_of(attempt_not_counted, "sync.outbox.claim:_claim_rows")
 def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
     rows: list[SyncQueue] = right(*args)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sync_queue SET attempts = greatest(attempts - counted::int, 0), counted = false"
-            " WHERE id = ANY (%s)",
-            [[row.id for row in rows]],
-        )
+    run_sql(
+        "UPDATE sync_queue SET attempts = greatest(attempts - counted::int, 0), counted = false WHERE id = ANY (%s)",
+        [[row.id for row in rows]],
+    )
     for row in rows:
         row.attempts, row.counted = max(row.attempts - row.counted, 0), False
     return rows
@@ -70,18 +67,15 @@ _originals: list[str] = []
 
 
 def _do_nothing() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_FUNCTIONS)
-        _originals[:] = [row[0] for row in cursor.fetchall()]
-        assert _originals, "The outbox has no upsert any more: the planted bug there plants nothing."
-        for text in _originals:
-            cursor.execute(re.sub(r"DO UPDATE SET\s+priority.*?;", "DO NOTHING;", text, flags=re.DOTALL))
+    _originals[:] = [row[0] for row in fetch_rows(_FUNCTIONS)]
+    assert _originals, "The outbox has no upsert any more: the planted bug there plants nothing."
+    for text in _originals:
+        run_sql(re.sub(r"DO UPDATE SET\s+priority.*?;", "DO NOTHING;", text, flags=re.DOTALL))
 
 
 def _do_update() -> None:
-    with connection.cursor() as cursor:
-        for text in _originals:
-            cursor.execute(text)
+    for text in _originals:
+        run_sql(text)
     _originals.clear()
 
 
@@ -92,10 +86,9 @@ not_listed = bug("conflict_not_listed", "a conflict is no row of what waits for 
 
 
 def _switch_triggers(way: str) -> None:
-    with connection.cursor() as cursor:
-        for table in ("sync_conflicts", "sync_metadata"):
-            for operation in ("insert", "update"):
-                cursor.execute(f"ALTER TABLE {table} {way} TRIGGER sync_attention_{operation}")
+    for table in ("sync_conflicts", "sync_metadata"):
+        for operation in ("insert", "update"):
+            run_sql(f"ALTER TABLE {table} {way} TRIGGER sync_attention_{operation}")
 
 
 not_listed.begin = partial(_switch_triggers, "DISABLE")
