@@ -10,7 +10,7 @@ from sync.monday.client import MondayClient
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import SERVER_FAILED
 from sync.monday.probe import ASSUMPTIONS, Finding, Probe
-from tests.support.in_process import answering, keeping
+from tests.support.in_process import Hooks, answering
 from tests.support.refusals import refusal
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
@@ -24,7 +24,7 @@ class Account:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.passed = sandbox, 0.0
-        self.kept: list[tuple[bytes, str | None, str]] = []
+        self.hooks = Hooks()
         connector = MondayConnector(MondayClient(sandbox.api_url, sandbox.token))
         self.probe = Probe(connector, self.wait, self.bodies, f"{RECEIVER}/webhooks/monday/a-secret-part/")
 
@@ -34,14 +34,14 @@ class Account:
         wait_for("the webhooks have come", lambda: not self.on_their_way())
 
     def bodies(self, board_id: str) -> list[dict[str, Any]]:
-        return [json.loads(body) for body, *_ in self.kept]
+        return [json.loads(body) for body, *_ in self.hooks.deliveries]
 
     def on_their_way(self) -> bool:
         deliveries = self.sandbox.control("webhooks", "GET")["deliveries"]
         return any(delivery["state"] in ("waiting", "retrying") for delivery in deliveries)
 
     def findings(self, receiver: Callable[..., list[bytes]] | None = None) -> dict[str, Finding]:
-        with answering(RECEIVER, receiver or keeping(self.kept)):
+        with answering(RECEIVER, receiver or self.hooks):
             return {finding.assumption.key: finding for finding in self.probe.run()}
 
     def nothing_is_left(self) -> bool:

@@ -12,7 +12,8 @@ from sync.monday.client import MondayClient
 from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.graphql import Answer
 from tests.connector.bodies import Replying
-from tests.support.in_process import answering, keeping
+from tests.support.in_process import Hooks as Receiver
+from tests.support.in_process import answering
 from tests.support.refusals import refusal
 from tests.support.sandbox import Sandbox
 
@@ -23,7 +24,7 @@ LIMITED = {"limit": "field", "retry_in": 15}
 
 @pytest.fixture
 def monday(sandbox: Sandbox) -> Iterator[MondayConnector]:
-    with answering(URL, keeping([])):
+    with answering(URL, Receiver()):
         yield MondayConnector(MondayClient(sandbox.api_url, sandbox.token))
 
 
