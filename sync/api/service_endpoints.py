@@ -211,7 +211,7 @@ class InstallationCollector(Collector):
     """Reads the gauges from the database at each scrape, so that every web process answers the same."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        overview = availability.read_overview()
+        overview = availability.Overview()
         samples = queue_samples(overview) | board_samples(overview) | account_samples(overview) | record_samples()
         for name, (labels, meaning) in GAUGES.items():
             family = GaugeMetricFamily(f"{PREFIX}{name}", meaning, labels=labels)

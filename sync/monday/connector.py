@@ -11,6 +11,9 @@ from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
+# A listing starts again when its cursor expires, at most this often.
+MAX_LISTINGS = 3
+
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
@@ -56,13 +59,22 @@ class MondayConnector:
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
-        """Yield a board's active items page by page; raises MondayError (CURSOR_EXPIRED) if that takes too long."""
+        """Yield a board's active items page by page, each item once; starts again if the cursor expires."""
+        listed = set[str]()
         first = items.first_page_query(board_id, column_ids, types=types)
-        page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
-        yield page
-        while cursor:
-            page, cursor = self.next_page(cursor, column_ids, types)
-            yield page
+        for listing in range(1, MAX_LISTINGS + 1):
+            try:
+                page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
+                yield [item for item in page if item.id not in listed]
+                while cursor:
+                    listed |= {item.id for item in page}
+                    page, cursor = self.next_page(cursor, column_ids, types)
+                    yield [item for item in page if item.id not in listed]
+            except MondayError as error:
+                if error.kind is not errors.CURSOR_EXPIRED or listing == MAX_LISTINGS:
+                    raise
+            else:
+                return
 
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""

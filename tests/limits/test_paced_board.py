@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.limits import breaker
 from sync.models import ApiQuota, BoardLink
-from sync.operations.person_requests import push_record
+from sync.queue import push_record
 from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY
@@ -46,7 +46,7 @@ def gathering(world: World, contact: Contact) -> None:
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:
     gathering(world, tight)
     calls = world.calls()
-    window = availability.read_overview().batching_delay
+    window = availability.Overview().batching_delay
     assert 60 < window < 600
     edit(tight, "Chief")
     world.work(seconds=window / 2)
@@ -92,6 +92,6 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
 
 
 def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:
-    window = availability.read_overview().batching_delay
+    window = availability.Overview().batching_delay
     BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
-    assert availability.read_overview().batching_delay == pytest.approx(2 * window, rel=0.01)
+    assert availability.Overview().batching_delay == pytest.approx(2 * window, rel=0.01)

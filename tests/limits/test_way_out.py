@@ -18,10 +18,9 @@ from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo, parse_account_info
 from sync.monday.errors import DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
-from sync.operations.person_requests import push_record
 from sync.operations.sweep import boards_to_sweep
 from sync.outbox import pauses
-from sync.queue import resume
+from sync.queue import push_record, resume
 from sync.records import availability
 from tests.admin import states
 from tests.limits.test_breaker import ANSWER

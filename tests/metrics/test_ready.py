@@ -11,6 +11,7 @@ from config.celery import PoolWatch
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
+from sync.queue import resume
 from tests.metrics.test_page import board
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +89,17 @@ def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: 
     overdue()
     MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=5))
     assert reasons(client) == []
+
+
+def test_jobs_that_waited_for_the_end_of_a_pause_are_young_again(
+    client: Client, link: BoardLink, django_capture_on_commit_callbacks: Any
+) -> None:
+    row = overdue()
+    pauses.pause("mary", entity_type="contact")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert resume("mary", entity_type="contact")
+    assert reasons(client) == []
+    assert SyncQueue.objects.get(pk=row.pk).next_retry == row.next_retry, "what came due first goes first"
 
 
 def lost_create() -> None:
