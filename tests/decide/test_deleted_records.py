@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -272,6 +273,16 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
     assert {(plan.item_removal, plan.approval, plan.new_state) for plan in plans} == {
         (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
     }
+
+
+def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_for_its_new_deletion() -> None:
+    facts = deletion()
+    approvals = let_go(ApprovalKind.ITEMS, (facts.id, "done"), most=0)
+    approvals.requests[0].id = 1
+    for before, approval in ((0, None), (1, ApprovalState.PENDING)):
+        approvals.requests[0].at = facts.tombstone.deleted_at - timedelta(seconds=before)
+        [plan] = approved(approvals, facts)
+        assert plan.approval is approval
 
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:

@@ -140,3 +140,19 @@ def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     plans = decide_fields(*fields)
     assert plans["role_title"].send_raw == {"role_title": ""}
     assert list(find_clears(fields.facts, plans.values())) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [
+        (ApprovalLimit(3, None, 1_000), 3),
+        (ApprovalLimit(None, 10, 100), 10),
+        (ApprovalLimit(3, 10, 100), 3),
+        (ApprovalLimit(20, 10, 100), 10),
+        (ApprovalLimit(20, 10, 49), 20),
+        (ApprovalLimit(None, None, 100), None),
+    ],
+    ids=["records", "percent", "fewer records", "fewer percent", "a small board has no percent", "switched off"],
+)
+def test_the_lower_limit_is_exceeded_by_one_more(limit: ApprovalLimit, most: int | None) -> None:
+    assert [number for number in range(101) if limit.is_exceeded_by(number)][:1] == ([] if most is None else [most + 1])

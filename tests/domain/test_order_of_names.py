@@ -38,6 +38,12 @@ def test_the_list_in_the_admin_sorts_by_name_and_by_clicked_texts(named: None, a
         assert listed(admin_client, f"?o=-{column}") == IN_ORDER[::-1]
 
 
+@pytest.mark.parametrize("ordering", ["", "role_title"])
+def test_the_api_sorts_texts_the_same(named: None, admin_client: Client, ordering: str) -> None:
+    rows = admin_client.get("/api/v1/contacts/", {"ordering": ordering}).json()["results"]
+    assert [row["name"] for row in rows] == IN_ORDER
+
+
 def test_the_list_in_its_order_reads_an_index(named: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")

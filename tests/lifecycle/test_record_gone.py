@@ -45,6 +45,18 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
+def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    key = contact.pk
+    world.sandbox.faults({"timeout": "after", "on": "create_item"})
+    world.work()
+    contact.delete()
+    for _ in range(3):
+        world.settle()
+    [item] = world.sandbox.all_items()
+    assert (item["state"], stone(key).state, stone(key).monday_id) == ("archived", "archived", item["id"])
+
+
 def edited_there(world: World) -> tuple[str, Any]:
     """A deleted record whose item was edited on Monday: a person is asked."""
     contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="note")

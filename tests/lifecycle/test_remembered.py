@@ -15,7 +15,7 @@ from sync.clock import sync_now
 from sync.models import Decision, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
-from sync.records.tombstones import deleted_names
+from sync.records.tombstones import deleted_names, restore_by_person
 from tests.support.clock import move_clock
 
 pytestmark = pytest.mark.django_db
@@ -125,3 +125,27 @@ def test_the_author_of_a_deletion_comes_with_its_act(ada: User) -> None:
     assert [authors[contact.pk].by for contact in contacts] == ["ada", "ada"]
     [act] = {author.request for author in authors.values()}
     assert act == str(Tombstone.objects.first().context_id)  # type: ignore[union-attr]
+
+
+def test_a_record_that_is_restored_and_deleted_again_has_the_context_of_its_last_deletion(ada: User) -> None:
+    contexts = []
+    contact = Contact.objects.create(name="Grace")
+    for _ in range(2):
+        with pghistory.context(cause="api"):
+            Contact.objects.filter(pk=contact.pk).delete()
+        tombstone = Tombstone.objects.get()
+        contexts.append(tombstone.context_id)
+        restore_by_person(tombstone, "ada")
+    assert None not in contexts
+    assert contexts[0] != contexts[1]
+
+
+def test_a_restore_gives_back_what_its_deletion_by_a_script_took_and_nothing_that_was_emptied_before() -> None:
+    acme = Organization.objects.create(name="Acme")
+    for name in ("Ann", "Bob"):
+        Contact.objects.create(name=name, organization=acme)
+    Contact.objects.filter(name="Bob").update(organization=None)
+    move_clock(timedelta(hours=1))
+    acme.delete()
+    restore_by_person(Tombstone.objects.get(), "ada")
+    assert [contact.name for contact in Contact.objects.exclude(organization=None)] == ["Ann"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, UNREACHABLE, MondayError
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, DOCUMENT_REJECTED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -166,3 +166,10 @@ def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
 def test_the_reserve_is_never_less_than_its_share_and_less_than_one_more(limit: int, share: float) -> None:
     reserved = reserve(limit, share)
     assert limit * share - 1e-3 <= reserved < limit * share + 1.001
+
+
+def test_what_was_refused_before_it_ran_costs_a_call_and_leaves_its_points_to_the_halves() -> None:
+    quota = Quota(NOON, points_limit=450_000)
+    quota.spend(240_000)
+    quota.after_error(MondayError(DOCUMENT_REJECTED, ""), 240_000)
+    assert (quota.points, quota.day_calls) == (0, 1)

@@ -21,7 +21,7 @@ class Answering(MondayClient):
     calls = 0
 
     def __init__(self, points: int) -> None:
-        super().__init__("https://monday.test/v2", "token")
+        super().__init__("https://monday.test/v2", "token", version="2026-10")
         self.points = points
 
     def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
@@ -62,3 +62,13 @@ def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
     metered_client.MeteredClient(client, urgent=True).execute("query { me { id } }", {})
     row = ApiQuota.objects.get()
     assert (row.day_calls, row.points) == (10, 400)
+
+
+def test_a_fault_of_our_own_leaves_the_call_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **more: Any) -> Answer:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Answering, "execute", fails)
+    with pytest.raises(RuntimeError, match="a fault"):
+        metered_client.MeteredClient(Answering(points=1)).execute("query { me { id } }", {})
+    assert ApiQuota.objects.get().day_calls == 1
