@@ -205,7 +205,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
 
 
 def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
-    board = availability.of(link, urgent=True)
+    board = availability.of(link.entity_type, urgent=True)
     if not board.is_available:
         raise NotPossible(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
     request = prepare_delete({f"e{number}": item_id for number, item_id in enumerate(item_ids)}, [])

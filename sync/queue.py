@@ -1,20 +1,28 @@
-"""The queue for code outside of sync: enqueue a record, work due jobs, try jobs again, count them, end a pause.
+"""The queue for code outside of sync: sync a record now, work due jobs, try jobs again, count them, end a pause.
 
 `cancel`, `discard` and `pause`, which start no work, are in sync/outbox.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from sync.choices import Cause, Priority, QueueDirection
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.kernel.messages import ActionError
 from sync.limits import breaker
-from sync.models import SyncQueue
+from sync.models import SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.records import availability
+
+# Codes of the reasons why nothing is sent, or not now.
+PUSH_REASONS = ("direction", "item_removed", "board")
+
+# States of an item, in the sync state, in which nothing can be written to it.
+UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 class SyncQueueService:
@@ -45,6 +53,40 @@ class SyncQueueService:
     def get_queue_stats(self) -> dict[str, Any]:
         """Return the number of jobs by status, how many are due, and how long the oldest has waited."""
         return availability.queue_stats()
+
+
+@dataclass(frozen=True)
+class PushResult:
+    triggered: bool  # whether a pass that sends was enqueued
+    message: str  # for the person
+    reason_code: str = ""  # why nothing is sent; if `triggered`, why not now
+
+
+def push_record(record: SyncedModel, by: str) -> PushResult:
+    """Enqueue a pass of a record, ahead of other work; raises ActionError if Monday or the board is not set up.
+
+    The request overrides `sync_enabled` once, but neither the direction nor the filter, and it waits for the end of a
+    pause.
+    """
+    # A stop that may be over is probed at once.
+    breaker.ask_again_after_commit()
+    board = availability.of(record.entity_type(), urgent=True)
+    if board.link is None or not board.is_set_up:
+        raise ActionError(board.detail, code="not_configured")
+    if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):
+        label = SyncDirection(record.sync_direction).label
+        message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
+        return PushResult(False, message, "direction")
+    sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
+    payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
+    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+    if board.detail:
+        return PushResult(True, f"It waits: {board.detail}", "board")
+    if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:
+        reason = sync_state.note or f"its item on Monday is {sync_state.remote_state}, so nothing can be written there."
+        return PushResult(True, f"It waits: {reason}", "item_removed")
+    condition = ", unless the filter leaves it out" if board.link.sync_filter else ""
+    return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
 def retry_all(rows: QuerySet[SyncQueue], by: str) -> BulkResult:

@@ -29,14 +29,15 @@ from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards.board_columns import set_create_obstacle
-from sync.choices import DeletedRecordPolicy
+from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
 from sync.monday.errors import MondayError
-from sync.operations import person_requests
+from sync.operations.setup.board_setup import check_board
+from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import approvals, authors, item_links, tombstones
 from sync.records.availability import wait_sentence
@@ -159,7 +160,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
     if not record.sync_enabled:
-        by = person_requests.sync_turned_off(record).get("by")
+        by = authors.turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
@@ -379,14 +380,17 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
         ids = [entry.entity_id for entry in field_entries if entry.entity_id]
         if not ids:
             continue
-        try:
-            records = person_requests.retry_field(mapping, ids, request.user.get_username())
-        except ActionError as error:
-            problems.append(str(error))
-        else:
-            tried += records
-            number = humanize.count_with_noun(records, "record")
-            authors.log_action(request.user, mapping, f"Tried again on {number}.")
+        records = registry.entity(mapping.link.entity_type).model._default_manager
+        synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
+        ids = list(synced.order_by("pk").values_list("pk", flat=True))
+        if not ids:
+            problems.append("Nothing was done: the sync of its records is off.")
+            continue
+        payload = {"by": request.user.get_username()}
+        enqueue(mapping.link.entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        tried += len(ids)
+        number = humanize.count_with_noun(len(ids), "record")
+        authors.log_action(request.user, mapping, f"Tried again on {number}.")
     return report_of(act, entries, tried, problems)
 
 
@@ -400,7 +404,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
             break
         authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(person_requests.check_board(registry.with_configured_board(link)))
+            answers.append(check_board(registry.with_configured_board(link)))
         except MondayError as error:
             problems.append(error.sentence)
         except ActionError as error:

@@ -25,7 +25,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from sync import registry
+from sync import queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.file_pages import RecordFilesMixin
@@ -34,7 +34,6 @@ from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel
 from sync.monday.texts import unix_lines
-from sync.operations import person_requests
 from sync.outbox import notify
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -255,9 +254,15 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             if chosen not in SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
-            shown = request.POST.get("shown", "")
-            person_requests.set_direction(record, direction, expected=shown)
-            before = SyncDirection(shown)
+            rows = self.model._default_manager.filter(pk=record.pk)
+            # NO KEY: a contact saved meanwhile may still point at this organization.
+            before = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
+            if before != request.POST.get("shown", "") or before == direction:
+                raise NotPossible(
+                    f"Nothing was changed: the direction of “{record}” is now “{before.label}”. Check again."
+                )
+            rows.update(sync_direction=direction.value)
+            transaction.on_commit(partial(notify.notify_board, record.entity_type()), robust=True)
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             effect = record_panel.DIRECTION_EFFECTS[direction]
             return f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. {effect}"
@@ -268,7 +273,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         record = self._record_to_change(request, record_id)
 
         def run() -> confirmed_action.Report:
-            answer = person_requests.push_record(record, by=request.user.get_username())
+            answer = queue.push_record(record, by=request.user.get_username())
             authors.log_action(request.user, record, f"Sync now: {answer.message}")
             if answer.triggered and not answer.reason_code:
                 return confirmed_action.Report(answer.message)
@@ -350,7 +355,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
             "sync_removal": record_panel.removal_of(record, view),
-            "sync_turned_off": {} if record.sync_enabled else person_requests.sync_turned_off(record),
+            "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_acts(record) if may_change else [],

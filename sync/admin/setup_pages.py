@@ -89,31 +89,28 @@ def test_stored_token(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(credentials.no_token_reason())
     else:
-        result = run_test(_refresh_account)
+        result = run_test()
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
 
 
 def apply_test(result: ConnectionTest) -> None:
-    """Stop what the test's error stops, and read the names of Monday's users."""
+    """Stop what the test's error stops; store the account and its users, and end the stops that are over."""
     if result.error is not None:
         breaker.stop_if_shared(result.error)
     if result.account is not None:
-        with suppress(MondayError), urgent_calls():
+        breaker.store_account_info(result.account)
+        with suppress(MondayError):
             board_setup.refresh_users(connector(urgent=True))
+    if result.is_ok:
+        breaker.ask_again()  # a former token may not have seen all boards
 
 
-def _refresh_account() -> AccountInfo:
-    info = breaker.refresh_account_info()
-    breaker.end_stops_of_active_boards()
-    return info
-
-
-def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
-    """Test the token by reading the account and its boards."""
+def run_test() -> ConnectionTest:
+    """Test the token by reading the account and its boards; nothing is stored."""
     try:
-        info = read_account()
+        info = breaker.read_account_info()
         boards, complete = connector(urgent=True).list_boards()
     except MondayError as error:
         return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
@@ -133,8 +130,8 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
     """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
-        # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-        result = run_test(breaker.read_account_info)
+        # It stores nothing, so a rejected token doesn't affect the current one.
+        result = run_test()
     error = result.error
     # Another token couldn't change the version, nor end an outage.
     if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
@@ -142,13 +139,9 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
         why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
         raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
     credentials.store_token(token, user)
-    if result.account is not None:
-        breaker.store_account_info(result.account)
     apply_test(result)
     tested = f"Connected. {result.message} " if result.is_ok else ""
     authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
-    if result.is_ok:
-        breaker.ask_again()  # the former token may not have seen all boards
     return result
 
 
@@ -423,9 +416,7 @@ class SetupWizardMixin(PageAdmin):
         plan_key = selection.plan_key(choices)
         if request.method != "POST":
             setup_plan = plan.request_plan(plan_key, choices.values())
-            share = setup_plan.share_of_day
-            share_text = f" ({share:.1%} of the day's quota)" if share is not None else ""
-            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy, "share": share_text})
+            return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy})
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")

@@ -31,7 +31,7 @@ from sync.choices import RecordSyncStatus
 from sync.kernel.messages import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
-from sync.operations.person_requests import PUSH_REASONS, push_record
+from sync.queue import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
 

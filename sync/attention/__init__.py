@@ -552,22 +552,6 @@ def _detail(row: Attention, wording: Wording, title: str) -> str:
     return detail
 
 
-# The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
-_PAGES = {
-    Kind.STOP: ":admin:index",
-    Kind.DIFFERENCE: "sync_boardlink_change",
-    Kind.FAILED: "sync_syncqueue_change",
-    Kind.NOTIFICATION: ":npd-notifications",
-    Kind.APPROVAL: "sync_approvalrequest_change",
-    Kind.REMOVED: "conflicts_syncconflict_screen",
-    Kind.CONFLICT: "conflicts_syncconflict_screen",
-    Kind.DUPLICATE: "conflicts_syncconflict_screen",
-    Kind.REJECTED: "conflicts_syncconflict_rejected_screen",
-    Kind.BOARD: "sync_boardlink_change",
-    Kind.UNMATCHED: "sync_unmatcheditem_change",
-}
-
-
 def _url(row: Attention, *, has_record: bool) -> str:
     """Return the page that solves an entry; empty if no application shows it."""
     kind = Kind(row.kind)
@@ -578,13 +562,16 @@ def _url(row: Attention, *, has_record: bool) -> str:
         return registry.record_url(row.entity_type, row.entity_id)
     if kind is Kind.BLOCKED:
         return f"{reverse('admin:index')}?cause={row.cause}"
-    page = _PAGES[kind]
-    if page.startswith(":"):
-        return reverse(page.removeprefix(":"))
+    if kind is Kind.STOP:
+        return reverse("admin:index")
+    if kind is Kind.NOTIFICATION:
+        return reverse("npd-notifications")
+    model = KINDS[kind].model.replace(".", "_")
     if kind is Kind.REJECTED:
-        return registry.page_url(page, *row.source.split(":"))
+        return registry.page_url(f"{model}_rejected_screen", *row.source.split(":"))
     keys = (row.values.get(name) for name in ("job", "conflict", "board"))
-    return registry.page_url(page, str(next(filter(None, keys), row.source)))
+    page = "screen" if kind in (Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE) else "change"
+    return registry.page_url(f"{model}_{page}", str(next(filter(None, keys), row.source)))
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from django.db import models
+
 # Django's cached_property, because that of functools has one lock for all instances before Python 3.12, and queries
 # would wait for each other.
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import Priority
+from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, breaker, credentials, stops
 from sync.limits.api_quota import BlockedKind, Quota, Wait, batch_size
 from sync.limits.metered_client import MeteredClient, board_call, client, client_override, connector, urgent_calls
 from sync.limits.stops import monday_account
-from sync.models import BoardLink, MondayAccount
-from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
+from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
@@ -103,30 +104,14 @@ def grant(entity_type: str) -> BoardAvailability:
     board = facts.of(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
-        return board
+        return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
     return grant(entity_type) if breaker.probe_if_due() else displayed
 
 
-@dataclass(frozen=True)
-class Demand:
-    """A board's due jobs."""
-
-    due_count: int  # up to a full batch, because more make no difference
-    priority: int | None  # of the most urgent
-    oldest: datetime | None
-
-
-_DEMANDS = """
-    SELECT board.entity_type, due.due_count, due.priority, due.oldest
-    FROM unnest(%s::text[], %s::int[]) AS board (entity_type, size)
-    CROSS JOIN LATERAL (SELECT count(*) AS due_count, min(priority) AS priority, min(next_retry) AS oldest FROM (
-        SELECT priority, next_retry FROM sync_queue
-        WHERE status = 'pending' AND entity_type = board.entity_type AND next_retry <= sync_now()
-          AND NOT {paused}
-        ORDER BY priority, next_retry LIMIT board.size
-    ) AS few) AS due
-""".format(paused=IS_PAUSED.format(entity_type="board.entity_type"))  # noqa: S608
+def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:
+    jobs = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+    return jobs.filter(entity_type__in=entity_types)
 
 
 class LimitFacts:
@@ -134,7 +119,6 @@ class LimitFacts:
 
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
-        """All boards: how much one may do depends on whether another has waited longer."""
         types = [spec.entity_type for spec in registry.entities()]
         rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
@@ -214,7 +198,7 @@ class LimitFacts:
             until, kind, reason = max(active_stops)
             detail = f"{reason} Next attempt at {humanize.due_time(until, self.now)}."
             return replace(board, reason_code=kind, detail=detail, until=until)
-        ends_of_waits = [self.account.stopped_until, stop.until if stop else None]
+        ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.free_since]
         if self.quota.is_limited:
             if isinstance(wait := self.next_pass(entity_type, urgent=urgent), Wait):
                 return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)
@@ -233,9 +217,14 @@ class LimitFacts:
         size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
             return PassGrant(size)
-        demand = self._demands[entity_type]
-        is_urgent = urgent or demand.priority == Priority.PERSON
-        wanted = min(size, max(1, demand.due_count))
+        # Of a full batch only, because more make no difference.
+        due = (
+            _due_jobs([entity_type])
+            .order_by("priority", "next_retry")[:size]
+            .aggregate(number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry"))
+        )
+        is_urgent = urgent or due["priority"] == Priority.PERSON
+        wanted = min(size, max(1, due["number"]))
         # A person's click uses the reserve only when nothing else is left.
         room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
@@ -244,7 +233,7 @@ class LimitFacts:
         if isinstance(room, Wait):
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
-        wait = None if is_urgent else self._batching_wait(link, demand)
+        wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
@@ -268,36 +257,38 @@ class LimitFacts:
         return quota.required_wait(api_quota.PASS_CALLS, api_quota.pass_points(size), urgent=urgent) or size
 
     def _has_longer_waiting(self, link: BoardLink) -> bool:
-        """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
+        """Whether jobs are due on another board that may be synced and had its last pass before this board's."""
         if (last := link.last_pass_at) is None:
             return False
+        boards = []
         for other in self.links.values():
             has_waited_longer = other.last_pass_at is None or other.last_pass_at < last
             stop = other.stop_of()
             is_stopped = stop is not None and stop.until > self.now
-            if has_waited_longer and other.has_board and not is_stopped and self._demands[other.entity_type].due_count:
-                return True
-        return False
+            if (
+                has_waited_longer
+                and other.has_board
+                and not (is_stopped or active_pause(other.entity_type, self.pauses))
+            ):
+                boards.append(other.entity_type)
+        return bool(boards) and _due_jobs(boards).exists()
 
     def _end_of_gathering(self, link: BoardLink) -> datetime | None:
         """Return until when this board gathers changes: for the delay after its last pass; None before its first."""
         return link.last_pass_at + timedelta(seconds=self.batching_delay) if link.last_pass_at else None
 
-    def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
+    def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
         most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
         full = min(link.batch_limit or api_quota.FULL_BATCH, most_in_a_minute)
-        if not demand.due_count or demand.due_count >= full:
+        if oldest is None or number_due >= full:
             return None
         until = self._end_of_gathering(link)
         if until is None or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
-        # A change waits for one window at most, even if the board had a pass meanwhile.
-        if demand.oldest is not None:
-            until = min(until, demand.oldest + delay)
-        # The quota is new at midnight UTC.
-        until = min(until, api_quota.midnight_after(self.now))
+        # A change waits for one window at most, also if the board had a pass meanwhile. The quota is new at midnight.
+        until = min(until, oldest + delay, api_quota.midnight_after(self.now))
         if until <= self.now:
             return None
         every = humanize.interval_text(delay.total_seconds())
@@ -307,9 +298,3 @@ class LimitFacts:
             "“Sync now” sends one record at once."
         )
         return Wait(BlockedKind.BATCHING, reason, until)
-
-    @cached_property
-    def _demands(self) -> Mapping[str, Demand]:
-        sizes = [link.batch_limit or api_quota.FULL_BATCH for link in self.links.values()]
-        rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
-        return {entity_type: Demand(*values) for entity_type, *values in rows}

@@ -19,7 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.models import ApiQuota, BoardLink
 from sync.monday.connection import AccountInfo
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, ErrorKind
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, UNREACHABLE, MondayError, Scope
 from sync.monday.graphql import Answer
 from sync.monday.items import ITEMS_PER_READ
 
@@ -207,17 +207,6 @@ class Quota:
         # The call may reach Monday late; its answer tells when Monday's minute ends.
         self.points_end = self.points_end or self.now + 2 * MINUTE
 
-    def give_back(self, points: int) -> None:
-        """Uncount the points of a call that wasn't carried out; a minute without points hasn't begun."""
-        self.points = max(0, self.points - points)
-        if not self.points:
-            self.points_end = None
-
-    def after_unsent(self, estimate: int) -> None:
-        """Uncount a call that was never sent."""
-        self.give_back(estimate)
-        self.day_calls = max(0, self.day_calls - 1)
-
     def after_answer(self, answer: Answer, estimate: int) -> None:
         """Correct the usage by the answer to a call for which `estimate` points were counted.
 
@@ -236,19 +225,33 @@ class Quota:
         is_later = ends - timedelta(seconds=answer.seconds) > own_end + MARGIN
         self.points_end = ends if is_later else min(own_end, ends)
 
-    def after_failure(self, estimate: int) -> None:
-        """Let the minute end later after a failed call, because Monday's may have begun with it."""
+    def after_error(self, error: MondayError, estimate: int) -> None:
+        """Correct the usage after a failed call for which `estimate` points were counted."""
+        if error.kind is UNREACHABLE:  # it was certainly not sent
+            self._give_back(estimate)
+            self.day_calls = max(0, self.day_calls - 1)
+            return
+        # Monday's minute may have begun with it, so ours ends later.
         ends = self.now + MINUTE + MARGIN
         self.points = max(self.points, estimate)
         self.points_end = max(self.points_end or ends, ends)
+        if error.scope is Scope.LIMIT:
+            self.points = max(0, self.points - estimate)
+            if error.kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
+                self.points = self.points_limit
+                # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
+                wait = timedelta(seconds=error.wait_seconds or MINUTE_SECONDS)
+                self.points_end = self.now + min(wait, MINUTE) + MARGIN
+        # It was rejected before it ran, which costs a call but no points: while a document is halved until one record
+        # is alone, the halves need room in the same minute.
+        elif not error.outcome_unknown:
+            self._give_back(estimate)
 
-    def after_rejection(self, kind: ErrorKind, wait: float | None, estimate: int) -> None:
-        """Count the minute's points as used up if they are why Monday rejected a call."""
-        self.points = max(0, self.points - estimate)
-        if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
-            self.points = self.points_limit
-            # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
-            self.points_end = self.now + min(timedelta(seconds=wait or MINUTE_SECONDS), MINUTE) + MARGIN
+    def _give_back(self, points: int) -> None:
+        """Uncount the points of a call that wasn't carried out; a minute without points hasn't begun."""
+        self.points = max(0, self.points - points)
+        if not self.points:
+            self.points_end = None
 
 
 def reserve(limit: int, share: float) -> int:
@@ -330,10 +333,10 @@ def _load(row: ApiQuota, now: datetime) -> Quota:
     return quota
 
 
-def share_of_day(calls: int) -> float | None:
-    """Return these calls as a share of the day's limit; None if the limit isn't known."""
-    limit = ApiQuota.objects.filter(id=1).values_list("day_limit", flat=True).first()
-    return calls / limit if limit else None
+def share_text(calls: int) -> str:
+    """Return these calls as a share of the day's limit, in brackets; empty if the limit isn't known."""
+    limit = read_quota().day_limit
+    return f" ({calls / limit:.1%} of the day's API quota)" if limit else ""
 
 
 WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write

@@ -219,7 +219,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     try:
         if asks_for_account:
             refresh_account_info(timeout=ASK_SECONDS)
-        is_over = end_stops_of_active_boards(timeout=ASK_SECONDS)
+        is_over = _end_stops_of_active_boards()
     except errors.MondayError as error:
         stop_if_shared(error)
         return STOPPED
@@ -242,15 +242,16 @@ def ask_again_after_commit() -> None:
     transaction.on_commit(ask_again, robust=True)
 
 
-def end_stops_of_active_boards(timeout: float | None = None) -> bool:
+def _end_stops_of_active_boards() -> bool:
     """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     if not links:
         return True
-    boards = metered_client.connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links])
+    boards = metered_client.connector(urgent=True, timeout=ASK_SECONDS).read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
         stops.end_board_stop(link)
+        MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     _resume(active)
     return len(active) == len(links)
 
@@ -286,10 +287,7 @@ def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
 
 
 def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the token's user, plan, version, limits and today's usage for a person, and store them.
-
-    Raises MondayError.
-    """
+    """Read the token's user, plan, version, limits and today's usage, and store them; raises MondayError."""
     info = read_account_info(timeout=timeout)
     store_account_info(info)
     return info
@@ -298,7 +296,7 @@ def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
     """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
 
-    A person may ask after buying a larger plan, so a used up day doesn't stop the call.
+    A used up day doesn't stop the call, because it finds out that the limit was raised.
     """
     with metered_client.describe_calls(metered_client.CallInfo(reads_limits=True)):
         return metered_client.connector(urgent=True, timeout=timeout).account_info()
@@ -334,8 +332,7 @@ def refresh_quota() -> None:
     if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
         return
     try:
-        # Urgent, because this call finds out that a limit was raised.
-        store_account_info(metered_client.connector(urgent=True).account_info())
+        refresh_account_info()
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
         stop_if_shared(error)

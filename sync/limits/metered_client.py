@@ -35,8 +35,8 @@ class CallInfo:
     link_id: int | None = None  # None for a call that belongs to no board
     records: int = 0
     writes: bool = False
-    # The call reads the account's limits for a person. It is made although the day's limit is reached: the limit may
-    # have been raised since, which nothing else would find out.
+    # The call reads the account's limits. It is made although the day's limit is reached: the limit may have been
+    # raised since, which nothing else would find out.
     reads_limits: bool = False
 
     @property
@@ -192,18 +192,7 @@ def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
         monday_request=error.request_id,
     )
     with api_quota.lock_quota() as quota:
-        # It was certainly not sent.
-        if error.kind is errors.UNREACHABLE:
-            quota.after_unsent(call.points)
-            return
-        quota.after_failure(call.points)
-        if error.scope is errors.Scope.LIMIT:
-            quota.after_rejection(error.kind, error.wait_seconds, call.points)
-            log.warning("refused for a limit", reason=error.sentence)
-        # It was rejected before it ran, which costs a call but no points: while a document is halved until one record
-        # is alone, the halves need room in the same minute.
-        elif not error.outcome_unknown:
-            quota.give_back(call.points)
+        quota.after_error(error, call.points)
         if call.link_id is None:
             return
         # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of

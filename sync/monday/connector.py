@@ -11,6 +11,9 @@ from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
+# A listing starts again when its cursor expires, at most this often.
+MAX_LISTINGS = 3
+
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
@@ -56,13 +59,22 @@ class MondayConnector:
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
-        """Yield a board's active items page by page; raises MondayError (CURSOR_EXPIRED) if that takes too long."""
+        """Yield a board's active items page by page, each item once; starts again if the cursor expires."""
+        listed = set[str]()
         first = items.first_page_query(board_id, column_ids, types=types)
-        page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
-        yield page
-        while cursor:
-            page, cursor = self.next_page(cursor, column_ids, types)
-            yield page
+        for listing in range(1, MAX_LISTINGS + 1):
+            try:
+                page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
+                yield [item for item in page if item.id not in listed]
+                while cursor:
+                    listed |= {item.id for item in page}
+                    page, cursor = self.next_page(cursor, column_ids, types)
+                    yield [item for item in page if item.id not in listed]
+            except MondayError as error:
+                if error.kind is not errors.CURSOR_EXPIRED or listing == MAX_LISTINGS:
+                    raise
+            else:
+                return
 
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""
@@ -96,12 +108,13 @@ class MondayConnector:
             yield page
         if first.log_cursor is not None:
             return
-        # By number; beyond 10,000 rows a new query starts at the oldest row.
+        # By number. A log by cursor that fits into its first page asks nothing here: that page has fewer rows.
         entries = first.log or []
         form = board_events.NUMBERED_PAGES
         number = 1
         until: datetime | None = None
         while len(entries) >= form.rows:
+            # Beyond 10,000 rows a new query starts at the oldest row.
             if number * form.rows >= board_events.LOG_ROWS:
                 oldest = entries[-1].at.replace(microsecond=0)
                 if until is not None and oldest >= until:
@@ -285,8 +298,8 @@ class MondayConnector:
         node = (answer.data or {}).get("create_webhook")
         if node is not None:
             return str(node["id"])
-        for error in answer.errors_of("create_webhook") or answer.errors:
-            raise error
+        if causes := answer.errors_of("create_webhook") or answer.errors:
+            raise causes[0]
         # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
         raise MondayError(
             errors.WEBHOOK_ADDRESS_UNREACHABLE,

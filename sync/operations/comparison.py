@@ -1,38 +1,48 @@
 """The comparison of whole boards, outside of passes: every night, and by `sync_reconcile`.
 
+A listing reads 500 items a call, a pass 100. So the rules of a pass decide about the listing first, and only records
+whose plan isn't empty get a pass.
+
 It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
 nothing on its way: those that differ from their items have drifted, which people and logs are told.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 
 from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize, process
-from sync.limits import breaker
+from sync.limits import breaker, connector
 from sync.merge import Action
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue
+from sync.models.synced_model import unsynced
 from sync.monday import errors
+from sync.monday.board_items import BatchItems, Item
 from sync.operations import worker
-from sync.operations.listing import BoardListing, ListedPage, readable_boards, records_with_jobs, records_without_item
 from sync.operations.sweep import sweep_board
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.board_filter import record_verdict
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.board_filter import item_verdict, record_verdict
+from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.reconcile.field_bases import EmptiedCell
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
+from sync.reconcile.lookups import load_board
+from sync.reconcile.new_items import listed_finding
+from sync.reconcile.settlement import changed_records
 from sync.records import availability
-from sync.records.item_links import clear_missing
+from sync.records.item_links import clear_missing, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +63,141 @@ MAX_DIFFERENCES = 20
 
 # Takes the place of the fields of a drifted record whose item isn't listed.
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
+
+
+@dataclass(frozen=True)
+class ListedPage:
+    """A page of newly listed items, and the plan of a pass over their records."""
+
+    facts: PassFacts
+    plan: pass_plan.Plan
+    changed: frozenset[UUID]  # records whose plan isn't empty
+    unread: frozenset[UUID]  # records whose plan needs items that aren't on this page
+    busy: frozenset[UUID]  # records with a job that is pending or in progress
+
+    @property
+    def syncing(self) -> list[pass_plan.RecordPlan]:
+        """The records that may sync: neither their own settings nor the filter excludes them."""
+        return [plan for plan in self.plan.records.values() if plan.is_synced]
+
+    @property
+    def need_pass(self) -> list[UUID]:
+        """The records that a pass would change, or may change."""
+        return sorted(self.changed | self.unread)
+
+    @property
+    def not_in_sync(self) -> list[UUID]:
+        """The records to which `sync_reconcile` gives a pass: also those that are not in sync or have a job."""
+        is_synced = choices.RecordSyncStatus.SYNCED
+        open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
+        return sorted(open_ids.union(self.need_pass))
+
+
+class _ListedItems(Gatherer):
+    """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread`.
+
+    It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
+    """
+
+    def __init__(self, items: Mapping[str, Item]) -> None:
+        super().__init__()
+        self.items = items
+        self.unread = set[str]()
+
+    def find_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
+        return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        self.unread |= set(ids)
+        return {}
+
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
+        removed = super().items_off_board(board, emptied)
+        self.unread |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread}
+        return removed
+
+    def inspect(
+        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
+    ) -> tuple[BoardContext, board_columns.InspectedColumns]:
+        self.unread |= set(self.items) if suspect else set()
+        return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
+
+
+class BoardListing:
+    """Lists a board's items with their records; holds all ids, but only one page of anything else.
+
+    Stores the items without a record as unmatched, except in a preview.
+    """
+
+    def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
+        self.board = load_board(link)
+        self._notes_unmatched = not is_preview
+        self.listed: set[str] = set()
+        self.started_at = sync_now()
+        self.left_out: set[str] = set()  # items that the filter leaves out
+        self._without_record: list[str] = []
+
+    def pages(self) -> Iterator[ListedPage]:
+        """Yield each page with its records, loaded as a pass loads them; raises MondayError."""
+        link = self.board.link
+        monday = connector()
+        for page in monday.list_items(link.board_id, self.board.columns, self.board.types):
+            board = self.board
+            fresh = {item.id: item for item in page}
+            self.listed |= set(fresh)
+            facts = read_facts(board, [Claim(None, item_id, []) for item_id in fresh])
+            without_record = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
+            self._without_record += [item.id for item in without_record]
+            if self._notes_unmatched:
+                note_unmatched(link, [listed_finding(board, item) for item in without_record])
+            if board.sync_filter.items:
+                self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
+            gatherer = _ListedItems(fresh)
+            facts, plan = gatherer.gather(replace(facts, item_claims=()))
+            # A column that was found again stays found on later pages. The names of this page's related items are
+            # dropped, because they are many.
+            self.board = replace(facts.board, item_names=board.item_names)
+            busy = records_with_jobs(link, plan.records)
+            changed = changed_records(facts, plan, busy)
+            synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
+            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
+            yield ListedPage(facts, plan, changed, frozenset(unread), busy)
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The listed items that have no record and aren't left alone."""
+        ids = list(dict.fromkeys(self._without_record))
+        owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
+        left_alone = IgnoredItem.objects.filter(
+            entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
+        )
+        excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
+        return [item_id for item_id in ids if item_id not in excluded]
+
+    def unlisted(self) -> list[UUID]:
+        """Return the linked records whose items were not listed; the items may still exist."""
+        rows = swept_records(self.board.model).order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
+        return [pk for pk, item_id in rows if item_id not in self.listed]
+
+
+def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
+    states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
+    return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
+
+
+def swept_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
+    """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
+    return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+
+
+def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
+    """Return the records that should get an item and don't wait for a job, a person or another direction."""
+    rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
+    busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
+    without_item = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
+    without_item = without_item.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
+    return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
 # A record that says `synced` though it differs from its item, and its fields as `BoardLink.differences` has them.
@@ -115,7 +260,7 @@ class Verification(NamedTuple):
 
 def boards_to_compare() -> Iterator[BoardLink]:
     """Claim and yield the boards whose nightly comparison is due."""
-    for link in readable_boards():
+    for link in availability.readable_boards():
         now = sync_now()
         if process.is_shutting_down():
             return

@@ -16,13 +16,13 @@ from django.db import models
 
 from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
-from sync.operations.listing import BoardListing, records_without_item, swept_records
+from sync.operations.comparison import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
@@ -86,7 +86,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     records = {record.pk: record for record in created if record.pk not in plans}
     records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
     if records:
-        following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
+        following = [Claim(pk, None, []) for pk in sorted(records)]
         runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
@@ -118,36 +118,11 @@ def decide_pass(
     return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence)
 
 
-def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
-    """Return a record as a sweep would claim it: with its pending jobs, or else with the sweep's own job."""
-    jobs = list(rows) or [_sweep_job(entity_type, entity_id, None)]
-    for row in jobs:
-        row.causes = row.causes | int(choices.Cause.SWEEP)
+def swept_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
+    """Return a record as a sweep would claim it: its pending jobs have the sweep's cause, too."""
+    for job in jobs:
+        job.causes |= int(choices.Cause.SWEEP)
     return Claim(entity_id, None, jobs)
-
-
-def item_claim(entity_type: str, item_id: str) -> Claim:
-    return Claim(None, item_id, [_sweep_job(entity_type, None, item_id)])
-
-
-def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) -> SyncQueue:
-    is_new_item = entity_id is None
-    return SyncQueue(
-        id=0,
-        entity_type=entity_type,
-        entity_id=entity_id,
-        remote_id=item_id,
-        payload={},
-        attempts=0,
-        direction=choices.QueueDirection.TO_NPD if is_new_item else choices.QueueDirection.TO_MONDAY,
-        operation=choices.Operation.CREATE if is_new_item else choices.Operation.UPDATE,
-        status=choices.QueueStatus.PENDING,
-        priority=choices.Priority.SWEEP,
-        causes=int(choices.Cause.SWEEP),
-        reason="",
-        error_message="",
-        created_at=sync_now(),
-    )
 
 
 def run_cost(planned: PlannedRun) -> int:
@@ -263,10 +238,10 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
         rows = grouped(pending.order_by("priority", "id"), lambda row: row.entity_id)
         intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
         unconfirmed = set(intents.values_list("entity_id", flat=True))
-        yield from (sweep_claim(spec.entity_type, pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
+        yield from (swept_claim(pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
-        yield item_claim(spec.entity_type, item)
+        yield Claim(None, item, [])
 
 
 def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
@@ -491,7 +466,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     rows = SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
-    record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
+    record_claim = swept_claim(entity_id, list(rows.order_by("priority", "id")))
     runs = plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
@@ -507,8 +482,8 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
-        record_claim = sweep_claim(link.entity_type, record.pk, [])
-        planned = decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
+        claim = Claim(record.pk, None, [])
+        planned = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
         return [], planned.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."

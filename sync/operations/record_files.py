@@ -259,12 +259,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """`after_import` writes all rows in few statements."""
 
     def after_import_row(self, row: Any, row_result: Any, **kwargs: Any) -> None:
+        instance = row_result.instance
         row_result.number = self.number
         row_result.original = self.original
         # By value, because two related records may have the same name.
-        changed = self._changed_names(row_result)
+        changed = {name for name in self.own_names if getattr(instance, name) != getattr(self.original, name)}
+        row_result.changed_names = changed
         row_result.diff = [
-            (field.column_name, field.export(self.original), field.export(row_result.instance))
+            (field.column_name, field.export(self.original), field.export(instance))
             for field in self.own_fields
             if field.attribute in changed
         ]
@@ -438,7 +440,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         new_related = self._new_related(rows)
         new = [row.instance for row in rows if row.is_new()]
         changed = [row.instance for row in rows if row.is_update()]
-        changed_names = {name for row in rows if row.is_update() for name in self._changed_names(row)}
+        changed_names = {name for row in rows if row.is_update() for name in row.changed_names}
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
         earlier = list(pending.filter(entity_id__in=[record.pk for record in changed]).values_list("pk", flat=True))
         for model in {type(record) for record in new_related}:
@@ -464,21 +466,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
 
-    def _changed_names(self, row: Any) -> set[str]:
-        return {name for name in self.own_names if getattr(row.instance, name) != getattr(row.original, name)}
-
     def _row_lines(self, row: Any) -> Iterator[Decision]:
         """Yield a row's lines of activity: one for each mapping, and each field without one, that it changed."""
         where = f"the import of “{self.file_name}”, row {row.number}"
         if row.is_new():
             yield self._line(row.instance, f"Made by {where}.")
             return
-        changed = self._changed_names(row)
         groups = [(mapping.key, mapping.label, mapping.fields) for mapping in self.spec.mappings]
         mapped = {name for _, _, fields in groups for name in fields}
         groups += [(name, self._label(name), (name,)) for name in self.own_names if name not in mapped]
         for key, label, fields in groups:
-            if changed.isdisjoint(fields):
+            if row.changed_names.isdisjoint(fields):
                 continue
             old = self._in_words(row.original, fields)
             new = self._in_words(row.instance, fields)

@@ -28,8 +28,8 @@ from sync.limits import api_quota, breaker, connector, stops
 from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
-from sync.operations.listing import readable_boards
 from sync.outbox import enqueue, enqueue_unmatched
+from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -89,7 +89,7 @@ def boards_to_sweep() -> Iterator[BoardLink]:
     The first sweep of a board only sets its time, because set-up and comparison find earlier changes.
     """
     wait = sweep_interval()
-    for link in readable_boards():
+    for link in availability.readable_boards():
         if process.is_shutting_down():
             return
         if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):

@@ -18,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 from sync import registry
 from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
-from sync.kernel import humanize, process
+from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
@@ -90,8 +90,8 @@ def drain(
         total.add(checked=summary.checked, done=summary.done, failed=summary.failed)
         if process.is_shutting_down():
             return total
-        overview = availability.Overview(_types(entity_type))
-        due = sum(overview.number_due(board) for board in overview.displayed_boards)
+        overview = availability.Overview()
+        due = sum(overview.number_due(overview.displayed_by_type[name]) for name in _types(entity_type))
         has_progress = summary.checked and due
         # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
         if not has_progress and not _is_another_worker_busy(entity_type):
@@ -259,33 +259,26 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
 def remaining_lines() -> list[str]:
     """Return lines about the remaining jobs, by type and state: pending with the reason, in progress, failed."""
     lines = []
-    for spec in registry.entities():
-        jobs = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
-            pending=models.Count("id", filter=models.Q(status=QueueStatus.PENDING)),
-            working=models.Count("id", filter=models.Q(status=QueueStatus.IN_PROGRESS)),
-            failed=models.Count("id", filter=models.Q(status=QueueStatus.FAILED)),
-            soonest=models.Min("next_retry", filter=models.Q(status=QueueStatus.PENDING)),
-        )
-        soonest = jobs.pop("soonest")
-        counts = {state: registry.count_of_type(number, spec.entity_type) for state, number in jobs.items()}
-        if jobs["pending"]:
-            lines.append(f"{counts['pending']} pending. {_waiting_reason(spec.entity_type, soonest)}")
-        if jobs["working"]:
-            lines.append(f"{counts['working']} in progress in another worker.")
-        if jobs["failed"]:
-            lines.append(f"{counts['failed']} failed: retry under Jobs in the admin.")
+    overview = availability.Overview()
+    for board in overview.boards:
+        jobs = grouped(overview.jobs(board.entity_type), lambda job: job.status)
+        numbers = {status: sum(job.number for job in counted) for status, counted in jobs.items()}
+        counts = {status: registry.count_of_type(number, board.entity_type) for status, number in numbers.items()}
+        if pending := jobs.get(QueueStatus.PENDING):
+            soonest = min(job.first for job in pending if job.first)
+            reason = board.detail or _waiting_reason(board.entity_type, soonest, overview.now)
+            lines.append(f"{counts[QueueStatus.PENDING]} pending. {reason}")
+        if QueueStatus.IN_PROGRESS in jobs:
+            lines.append(f"{counts[QueueStatus.IN_PROGRESS]} in progress in another worker.")
+        if QueueStatus.FAILED in jobs:
+            lines.append(f"{counts[QueueStatus.FAILED]} failed: retry under Jobs in the admin.")
     return lines
 
 
-def _waiting_reason(entity_type: str, soonest: datetime) -> str:
-    """Return why jobs of this type still wait."""
-    if reason := availability.of(entity_type).detail:
-        return reason
+def _waiting_reason(entity_type: str, soonest: datetime, now: datetime) -> str:
+    """Return why jobs of this type still wait although their board is available."""
     # Records with an unanswered call wait for its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
     if until := calls.aggregate(models.Max("deadline"))["deadline__max"]:
-        at = humanize.due_time(until, sync_now())
-        return f"The outcome of a call to Monday is not known; it is looked for at {at}."
-    if soonest <= (now := sync_now()):
-        return "They are due now."
-    return f"The next one is due at {humanize.due_time(soonest, now)}."
+        return f"The outcome of a call to Monday is not known; it is looked for at {humanize.due_time(until, now)}."
+    return "They are due now." if soonest <= now else f"The next one is due at {humanize.due_time(soonest, now)}."

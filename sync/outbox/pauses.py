@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import structlog
 from django.db import models, transaction
@@ -74,43 +73,18 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     return current, is_new
 
 
-# Jobs that came due within this time aren't overdue, so they are left as they are, like those just made due.
-JUST_DUE_SECONDS = 10
-
-# Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
-_MAKE_DUE_NOW = """
-    UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
-    WHERE id IN (
-        SELECT id FROM sync_queue
-        WHERE status = 'pending' AND next_retry < %(at)s - make_interval(secs => %(just_due)s)
-          AND %(entity_type)s IN ('', entity_type)
-        LIMIT 1000 FOR UPDATE SKIP LOCKED)
-"""
-
-
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End that pause and notify workers; return whether there was one. Raises NotPossible as `pause` does.
-
-    Jobs that came due meanwhile are due from now on, so that they aren't overdue.
-    """
+    """End that pause and notify workers; return whether there was one. Raises NotPossible as `pause` does."""
     _check_known(entity_type)
-    paused = _pausable(entity_type).filter(pause__isnull=False)
-    if not paused.exists():
-        return False
-    # Before the pause ends, because /readyz would see overdue jobs until the last row was moved.
-    params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now(), "just_due": JUST_DUE_SECONDS}
-    rows = 0
-    # A thousand rows for each transaction, so that a save of one of them waits only shortly.
-    while changed := run_sql(_MAKE_DUE_NOW, params):
-        rows += changed
     with transaction.atomic():
-        if not paused.update(pause=None):
+        if not _pausable(entity_type).filter(pause__isnull=False).update(pause=None):
             return False
+        MondayAccount.objects.update_or_create(id=1, defaults={"free_since": sync_now()})
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
         boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
         for board in boards:
             transaction.on_commit(partial(notify.notify_board, board), robust=True)
-    log.info("resumed", by=by, board=entity_type or "all", rows=rows)
+    log.info("resumed", by=by, board=entity_type or "all")
     return True
 
 

@@ -30,6 +30,9 @@ UNDONE_COLUMNS_KEY = "put_back"
 # How many changes of a record's history are searched for the edit of a field.
 MAX_EVENTS = 20
 
+# How many are searched for who turned a record's sync off.
+MAX_EVENTS_OF_SWITCH = 500
+
 # How many of an item's webhook events are searched for the edit of a column.
 MAX_WEBHOOK_EVENTS = 50
 
@@ -105,6 +108,13 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         group_id = group_id_of(metadata, event.pgh_context_id)
         return LastEdit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
     return None
+
+
+def turned_sync_off(record: SyncedModel) -> str:
+    """Return who turned a record's sync off; empty if its newest changes don't tell."""
+    history = latest_events(type(record), [record.pk], limit=MAX_EVENTS_OF_SWITCH).get(record.pk, [])
+    edit = last_edit(history, ["sync_enabled"], users_of(history))
+    return edit.who if edit else ""
 
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,22 +64,23 @@ class JobCount:
     first: datetime | None  # when the first became due or, if in progress, was claimed
 
 
-def of(
-    board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
-) -> BoardAvailability:
-    """Return the availability of a board, read from the tables, because a link in memory may be outdated.
+def of(entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False) -> BoardAvailability:
+    """Return the availability of a board, as `LimitFacts.of`, by what the tables say now."""
+    return LimitFacts().of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
 
-    `urgent` is for a person's click, which skips batching and may use the reserve, but never a pause. `unblocked`
-    ignores the board's own stop, to test whether it is over. `reads` ignores a stop of writes.
-    """
-    entity_type = board if isinstance(board, str) else board.entity_type
-    return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
+
+def readable_boards() -> Iterator[BoardLink]:
+    """Yield the boards that can be read: set up, not paused, with quota left. A stop of writes doesn't matter."""
+    for spec in registry.entities():
+        board = of(spec.entity_type, reads=True)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
 
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why a person's requests about records of these types wait, or an empty text if they don't."""
-    overview = Overview(sorted(set(entity_types)))
-    details = (overview.of(entity_type, urgent=True).detail for entity_type in overview.types)
+    facts = LimitFacts()
+    details = (facts.of(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
     reasons = " ".join(dict.fromkeys(filter(None, details)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
@@ -87,18 +88,14 @@ def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
 def resume_sentence(entity_type: str = "") -> str:
     """Return what happens to waiting jobs after a pause ended, on one board or all."""
     links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
+    # 2, for the plural “They”.
     return wait_sentence(2, links.values_list("entity_type", flat=True)) or "What waited is synced now."
 
 
 def is_slowed() -> bool:
     """Whether any board waits long for the quota."""
-    overview = read_overview()
+    overview = Overview()
     return any(overview.slowed_until(board) for board in overview.boards)
-
-
-def read_overview() -> Overview:
-    """Return the overview of every board: at most five queries, and two more if the quota is tight."""
-    return Overview([spec.entity_type for spec in registry.entities()])
 
 
 def stops() -> list[Entry]:
@@ -137,15 +134,12 @@ def stop_headline(boards: Iterable[str], cause: str) -> str:
     return f"Sync{f' of {of_boards}' if of_boards else ''} is stopped: {cause}"
 
 
-@dataclass
 class Overview(LimitFacts):
-    """The availability of several types' boards, and their jobs."""
-
-    types: Sequence[str]
+    """The availability of all boards, and their jobs: at most five queries, and two more if the quota is tight."""
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
-        return [self.of(entity_type) for entity_type in self.types]
+        return [self.of(spec.entity_type) for spec in registry.entities()]
 
     @cached_property
     def displayed_boards(self) -> list[BoardAvailability]:
@@ -190,7 +184,7 @@ def queue_stats() -> dict[str, Any]:
     counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=models.Count("*"))
     for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
-    overview = read_overview()
+    overview = Overview()
     boards = overview.displayed_boards
     now = overview.now
     oldest_due = min(filter(None, map(overview.due_since, boards)), default=now)
@@ -217,7 +211,7 @@ def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list
     A load that takes hours makes progress, however old its oldest job is. A job in progress counts as due once the
     lease of its dead worker has ended.
     """
-    overview = overview or read_overview()
+    overview = overview or Overview()
     now = overview.now
     overdue = []
     for board in overview.boards:

@@ -391,7 +391,7 @@ class _Page:
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
         entity_type = records[0].entity_type()
-        self.boards = boards or Overview([entity_type])
+        self.boards = boards or Overview()
         self._ids = [record.pk for record in records]
         self._records = records
         self._entity_type = entity_type

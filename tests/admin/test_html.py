@@ -119,6 +119,8 @@ def test_a_fault_is_found(html: str) -> None:
 READ = "data-read"
 SHAPING = {"class", "role", "type", "lang", "dir", "tabindex"}
 """Attributes whose values say what an element is and looks like; of others it counts that they are."""
+NAMING = re.compile(r"\b(field|column)-\S+")
+"""Classes that say which field a cell is of."""
 LONG_WORD = re.compile(r"\S{25}")
 LOOK = f"""async ([dark, ...asked]) => {{
     document.documentElement.classList.toggle("dark", dark);
@@ -192,7 +194,7 @@ def unread(html: str, read_shapes: set[int]) -> str:
 def shape_of(element: Element, place: int, shapes: dict[Element, int]) -> int:
     """By its place, what it is and what it holds: not by its words."""
     attributes = [
-        (name, value if name in SHAPING or value in ("true", "false") else bool(value))
+        (name, NAMING.sub(r"\1", value) if name in SHAPING or value in ("true", "false") else bool(value))
         for name, value in sorted(element.items())
         if element.tag != "body"  # whose classes name the model
     ]

@@ -8,8 +8,7 @@ from django.db import connection
 
 from npd.models import Contact
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations.comparison import compare_board
-from sync.operations.listing import BoardListing
+from sync.operations.comparison import BoardListing, compare_board
 from tests.support.world import World, staged
 
 

@@ -97,6 +97,21 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
     assert result.cursors == {"by_npd_id": "more"}
 
 
+def test_a_listing_whose_cursor_expires_begins_again_and_gives_each_item_once() -> None:
+    def first(*ids: str) -> Answer:
+        page = {"cursor": "more", "items": [item(item_id) for item_id in ids]}
+        return _answer({"first": [{"state": "active", "items_page": page}]})
+
+    last = _answer({"page": {"cursor": None, "items": [item("13")]}})
+    expired = _answer({"page": None}, failed("The cursor is expired", "CursorExpiredError", ["page"]))
+    monday = MondayConnector(Replying(first("11"), expired, first("11", "12"), last))
+    pages = [[read.id for read in page] for page in monday.list_items("7", COLUMN_IDS)]
+    assert pages == [["11"], ["12"], ["13"]]
+    for_ever = Replying(*[first("11"), expired] * 9)
+    with refusal(errors.CURSOR_EXPIRED):
+        list(MondayConnector(for_ever).list_items("7", COLUMN_IDS))
+
+
 @pytest.mark.parametrize("part", ["linked", "by_npd_id", "by_match"])
 def test_a_part_that_failed_is_raised_and_not_taken_for_nothing_found(part: str) -> None:
     data = {"linked": [], "by_npd_id": {"cursor": None, "items": []}} | {part: None}

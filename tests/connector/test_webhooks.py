@@ -40,6 +40,13 @@ def test_a_delivery_says_what_happened_to_which_item(event_type: str, fields: di
     assert event.happened_at == datetime(2026, 2, 5, 17, 56, 59, 644000, tzinfo=UTC)
 
 
+def test_a_rename_is_an_event_of_the_name_s_column() -> None:
+    fields = {"value": {"name": "New name"}, "previousValue": {"name": "Old name"}}
+    event = parse_event(body(type="update_name", **fields))
+    assert (event.column_id, event.column_type, event.item_name) == ("name", "name", "New name")
+    assert event.previous_value == {"name": "Old name"}
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
-from sync.monday.errors import COMPLEXITY_EXHAUSTED
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -87,14 +87,14 @@ def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, 
         now += timedelta(seconds=there)
         if fate == "unsent":
             pass_time(quota, now)
-            quota.after_unsent(points)
+            quota.after_error(MondayError(UNREACHABLE, ""), points)
             continue
         received = int(fate != "lost")  # one that Monday never received: nobody knows which these are
         answer = monday.receive(now, points) if received else None
         now += timedelta(seconds=back)
         pass_time(quota, now)
         if answer is None or fate == "unanswered":
-            quota.after_failure(points)
+            quota.after_error(MondayError(CONNECTION_LOST, ""), points)
         else:
             quota.after_answer(replace(answer, seconds=there + back), points)
     assert monday.refused == 0
@@ -145,7 +145,7 @@ def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
 def test_after_a_refusal_for_points_they_are_used_up_until_monday_says() -> None:
     quota = small()
     quota.spend(400)
-    quota.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400)
+    quota.after_error(MondayError(COMPLEXITY_EXHAUSTED, "", wait_seconds=30), 400)
     wait = quota.required_wait(1, 1, urgent=True)
     assert wait is not None
     assert wait.until == NOON + timedelta(seconds=31)

@@ -9,9 +9,9 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import breaker
+from sync.limits import BlockedKind, breaker
 from sync.models import ApiQuota, BoardLink
-from sync.operations.person_requests import push_record
+from sync.queue import push_record
 from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY
@@ -46,7 +46,7 @@ def gathering(world: World, contact: Contact) -> None:
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:
     gathering(world, tight)
     calls = world.calls()
-    window = availability.read_overview().batching_delay
+    window = availability.Overview().batching_delay
     assert 60 < window < 600
     edit(tight, "Chief")
     world.work(seconds=window / 2)
@@ -91,7 +91,17 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert world.status(tight) == "synced"
 
 
+def test_the_hourly_look_finds_a_larger_plan_on_a_used_up_day(world: World, tight: Contact, monday: Planned) -> None:
+    spend(1_000)
+    assert availability.of("contact", urgent=True).reason_code is BlockedKind.QUOTA
+    world.sandbox.control("plan", plan="enterprise")
+    calls = world.calls()
+    breaker.refresh_quota()
+    assert world.calls() == calls + 1
+    assert availability.of("contact").is_available
+
+
 def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:
-    window = availability.read_overview().batching_delay
+    window = availability.Overview().batching_delay
     BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
-    assert availability.read_overview().batching_delay == pytest.approx(2 * window, rel=0.01)
+    assert availability.Overview().batching_delay == pytest.approx(2 * window, rel=0.01)

@@ -8,9 +8,8 @@ from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
 from sync.models import ApiQuota, BoardLink
-from sync.operations.person_requests import push_record
 from sync.outbox import notify
-from sync.queue import SyncQueueService
+from sync.queue import SyncQueueService, push_record
 from sync.records import availability
 from sync.state import record_view
 from tests.admin import states

@@ -7,11 +7,10 @@ from npd.models import Contact
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, SyncQueue
 from sync.operations.comparison import compare_due_boards, reconcile_boards
-from sync.operations.person_requests import push_record
 from sync.operations.sweep import sweep_due_boards
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
-from sync.queue import resume
+from sync.queue import push_record, resume
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 

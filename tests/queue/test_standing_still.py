@@ -40,7 +40,7 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     status = availability.of("contact")
     assert status.until == now + timedelta(minutes=20)
     kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT
-    assert status.reason_code is kind is availability.read_overview().displayed_by_type["contact"].reason_code
+    assert status.reason_code is kind is availability.Overview().displayed_by_type["contact"].reason_code
     assert status.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
     assert f"{status.until:%H:%M}" in status.detail
 

@@ -12,7 +12,7 @@ from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import Board, BoardColumn
-from sync.operations.person_requests import check_board
+from sync.operations.setup.board_setup import check_board
 from sync.operations.setup.selection import NEW_COLUMN, Choices, ChosenBoard
 from sync.operations.sweep import enqueue_items
 from tests.support.sandbox import Sandbox

@@ -84,7 +84,7 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     wizard.monday.delete_column(board, "job")
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert "Role can't have its column: The column job is not on the board any more." in started()["problem"]
+    assert "Role can't have its column: The column job is not on the board any more." in started()["problems"][0]
     assert not wizard.mutations()
     assert not BoardLink.objects.filter(board_id=board).exists()
     page = wizard.get("run/")

@@ -128,7 +128,7 @@ def run_checks() -> list[CheckResult]:
             *_secret_results(),
             *_queue_results(),
         ]
-    overview = availability.read_overview()
+    overview = availability.Overview()
     links = list(overview.links.values())
     # Before Monday is asked, because its answer may end a stop.
     local_results = [

@@ -80,6 +80,4 @@ def plan_lines(
 
 
 def _cost_text(calls: int) -> str:
-    share = api_quota.share_of_day(calls)
-    of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
-    return f"{count_with_noun(calls, 'call')}{of_day}"
+    return f"{count_with_noun(calls, 'call')}{api_quota.share_text(calls)}"

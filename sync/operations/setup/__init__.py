@@ -8,8 +8,8 @@ It is stored on its board's row and carried out by a worker; each step is safe t
 3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
 
 `BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the `items_to_check` of the plan, and
-its figures in words as `planned`; `made_board` once a worker has created the board; in the end `done` and `problems`,
-or the `problem` that stopped or delayed it.
+its figures in words as `planned`; `made_board` once a worker has created the board; in the end `done`; and `problems`,
+also those that stopped or delayed it.
 """
 
 from collections.abc import Collection, Sequence
@@ -78,7 +78,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     title = chosen.spec.board_title
     if selection.is_running(link):
         raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
-    if plan.settings != selection.board_settings(choices.link):
+    if plan.stored != selection.stored_choices(choices.link):
         raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
     if problems := chosen.problem_text:
         raise NotPossible(f"{title}: {problems}")
@@ -102,19 +102,8 @@ def _log_setup(user: User, spec: registry.EntitySpec, sentence: str) -> None:
 def setup_progress() -> list[dict[str, Any]]:
     """Return each started set-up with its board's title, its steps and its problems so far."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
-    rows = []
-    for spec in registry.entities():
-        if (setup := setups.get(spec.entity_type)) is None:
-            continue
-        rows.append(
-            setup
-            | {
-                "title": spec.board_title,
-                "state": SetupState(setup["state"]),
-                "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem")])],
-            }
-        )
-    return rows
+    started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
+    return [setup | {"title": spec.board_title, "state": SetupState(setup["state"])} for spec, setup in started]
 
 
 # A worker.
@@ -152,17 +141,17 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         # Not the set-up's failure: another worker or a later run continues it.
         raise
     except ActionError as why:
-        _store(lease, state=SetupState.STOPPED, problem=str(why))
+        _store(lease, state=SetupState.STOPPED, problems=[str(why)])
     except MondayError as error:
         if error.scope in PASSING_SCOPES:
             breaker.stop_account(error)
-            _store(lease, problem=f"{error.sentence} The set-up goes on by itself.")
+            _store(lease, problems=[f"{error.sentence} The set-up goes on by itself."])
         else:
-            _store(lease, state=SetupState.STOPPED, problem=error.sentence)
+            _store(lease, state=SetupState.STOPPED, problems=[error.sentence])
     except Exception:  # an unknown error of one type must not delay the others
         log.exception("a set-up could not be continued", board=spec.entity_type)
         problem = "NPD Sync itself failed. Please report it with the worker's log."
-        _store(lease, state=SetupState.STOPPED, problem=problem)
+        _store(lease, state=SetupState.STOPPED, problems=[problem])
     else:
         setup = _store(lease, state=SetupState.DONE, done=outcome.done, problems=outcome.problems)
         person = User.objects.filter(username=setup["by"]).first()
@@ -192,13 +181,11 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
 @retry_on_lock_timeout
 def _store(lease: Lease, **values: Any) -> dict[str, Any]:
     """Store values of the set-up unless another worker has the board's lease, and return all; raises LeaseLost."""
-    dropped = {"problem"}
-    if values.get("state") == SetupState.DONE:
-        # Names of people, which an erasure wouldn't find here.
-        dropped |= {"choices", "items_to_check"}
+    # Names of people, which an erasure wouldn't find here.
+    dropped = {"choices", "items_to_check"} if values.get("state") == SetupState.DONE else set()
     with lease.transaction():
         link = BoardLink.objects.select_for_update().get(pk=lease.link.pk)
         kept = {key: value for key, value in link.setup.items() if key not in dropped}
-        link.setup = {**kept, **values}
+        link.setup = {**kept, "problems": [], **values}
         link.save(update_fields=["setup"])
     return dict(link.setup)

@@ -10,6 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -17,9 +18,9 @@ from django.db import transaction
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection
 from sync.kernel.humanize import count_with_noun, join_first
-from sync.kernel.messages import ActionError, UnmatchedReason
+from sync.kernel.messages import ActionError, NotPossible, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
 from sync.models.boards_and_account import ALL_CALLS
@@ -30,7 +31,8 @@ from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.outbox import enqueue, enqueue_unmatched
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, notify
+from sync.records import availability
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
@@ -162,45 +164,43 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The first is checked only if the match column changed. The second are read on a board new to NPD Sync: Monday's
-    search compares texts as written, and by these rows a pass finds items whose texts are written differently.
+    The second are read on a board new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
+    finds items whose texts are written differently.
     """
     link = chosen.choices.link
-    column = setup.columns.get(chosen.spec.match_key)  # none for the item's name, which every item has
-    is_first = link is None or not link.npd_id_column
-    may_hold = column is not None and (link is None or not is_matched_by(link, column.id))
-    if not (is_first or may_hold):
-        return "", []
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
-    match_column = column or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
+    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    column_ids = [npd_id, *([column.id] if column is not None else [])]
-    pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({match_column.type, "text"}))
-    if is_first:
-        pages = list(pages)
-    obstacle = reason_to_hold(match_column, npd_id, pages) if may_hold else ""
+    column_ids = [npd_id, *([] if match.is_name else [column.id])]
+    pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
+    if link is not None and link.npd_id_column:
+        return reason_to_hold(link, column, npd_id, pages), []
+    pages = list(pages)
     findings = []
-    convert = make_converter(match.types[match_column.type])
-    for item in chain.from_iterable(pages if is_first else ()):
+    convert = make_converter(match.types[column.type])
+    for item in chain.from_iterable(pages):
         if not _is_filled(item, npd_id):
             with suppress(UnknownValue):
-                text = convert.canonical_remote(convert.stored_value(item.reading(match_column.id)))
+                text = convert.canonical_remote(convert.stored_value(item.reading(column.id)))
                 values = {match.key: text} if isinstance(text, str) else {}
                 findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
-    return obstacle, findings
+    return reason_to_hold(link, column, npd_id, pages), findings
 
 
-def is_matched_by(link: BoardLink, column_id: str) -> bool:
-    """Whether records and items are matched by this column already, and creates aren't held."""
-    return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
-
-
-def reason_to_hold(match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]) -> str:
+def reason_to_hold(
+    link: BoardLink | None, match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]
+) -> str:
     """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
 
     They are held on a board where no item can be matched, because everybody might be created twice.
-    Reads pages until an item without an NPD ID has a value in the match column: usually one call.
+    If the match column is new to the board's `link`, or creates are held, this reads pages until an item without an NPD
+    ID has a value in it: usually one call.
     """
+    if match.id == NAME_COLUMN:  # every item has a name
+        return ""
+    matched_by = link.mappings.filter(key=link.match_key) if link is not None and not link.creates_held else None
+    if matched_by is not None and matched_by.filter(column_id=match.id).exists():
+        return ""
     unknown = 0
     for items in pages:
         without_id = [item for item in items if not _is_filled(item, npd_id_column)]
@@ -216,6 +216,49 @@ def reason_to_hold(match: BoardColumn, npd_id_column: str, pages: Iterable[Itera
         f"there twice. Fill in “{match.title}” on Monday, or choose another column (Boards, “Set up…”), or press "
         "“Create new ones anyway” on the board's page."
     )
+
+
+def check_board(link: BoardLink) -> str:
+    """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
+    # Even if the board is blocked, because its problem may have been fixed.
+    if reason := availability.of(link.entity_type, urgent=True, unblocked=True).detail:
+        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
+    before = _problem_labels(link)
+    # A person waits for the answer, so it may use the reserve.
+    with limits.urgent_calls():
+        board = board_columns.inspect_board(link)
+        if board is not None and link.creates_held:  # a reason, which may be over
+            match = link.mappings.get(key=link.match_key)
+            column = board.column(match.column_id)
+            if column is not None:
+                pages = limits.connector().list_items(link.board_id, [column.id, link.npd_id_column])
+                reason = reason_to_hold(link, column, link.npd_id_column, pages)
+                board_columns.set_create_obstacle(link, "creates_held", reason)
+    if board is None:
+        raise NotPossible(
+            f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
+            "from NPD Sync's user on Monday."
+        )
+    after = _problem_labels(link)
+    for mapping in link.mappings.filter(problem_code=ColumnProblem.HIDDEN):
+        # Only an item's values show that a hidden column is visible again.
+        blocked = board_columns.blocked_sync_states(link, mapping)[:1]
+        enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
+    notify.notify_board(link.entity_type)
+    if fixed := sorted(before - after):
+        return f"{', '.join(fixed)}: the column is back. Its field is synced again."
+    if lost := sorted(after - before):
+        return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
+    if after:
+        return f"NPD Sync asked Monday: nothing has changed. Still blocked: {', '.join(sorted(after))}."
+    return "NPD Sync asked Monday: every mapped column is there."
+
+
+def _problem_labels(link: BoardLink) -> set[str]:
+    # Read again, because the caller's link doesn't have the problems that the check has just stored.
+    fresh = BoardLink.objects.get(pk=link.pk)
+    labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
+    return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
 
 
 def _is_filled(item: Item, column_id: str) -> bool:

@@ -23,16 +23,15 @@ from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
-from sync.limits import api_quota
+from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import NAME_COLUMN, BatchItems, BoardColumn, Item
+from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.texts import match_key
-from sync.operations.listing import item_pages
-from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
+from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, plan_changes, plan_pass, run_cost
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
@@ -160,10 +159,8 @@ class ListedBoard(Gatherer):
         if not self.board.link.board_id:
             return
         columns = [column for column in self.board.columns if column not in self._new_cells]
-        for page in item_pages(self.board.link, columns, self.board.types):
+        for page in connector().list_items(self.board.link.board_id, columns, self.board.types):
             for item in map(self._with_new_cells, page):
-                if item.id in self.items:
-                    continue
                 self.items[item.id] = item
                 if npd_id := npd_id_of(self.board, item):
                     self._by_npd_id[npd_id].append(item)
@@ -234,7 +231,7 @@ class BoardPlan:
     """How many records and items a set-up links, creates, asks about and leaves, with samples: a name and a reason."""
 
     chosen: selection.ChosenBoard
-    settings: dict[str, Any]  # the board's when the plan was made
+    stored: selection.Choices | None  # the board's settings when the plan was made
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
@@ -281,7 +278,7 @@ def plan_board(
     """
     listing = ListedBoard(chosen, earlier)
     board = listing.board
-    plan = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
+    plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
     plan.hold = board.link.creates_held = _reason_to_hold(chosen, listing)
     all_records = board.model._default_manager.order_by("created_at", "pk")
@@ -300,7 +297,7 @@ def plan_board(
             listing.linked[record_plan.id] = record_plan.linked_record
     created = _records_with_new_items(runs[0])
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_runs = plan_pass(board, [item_claim(board.link.entity_type, item_id) for item_id in free_items], listing)
+    item_runs = plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):
@@ -333,13 +330,11 @@ def _records_with_new_items(run: PlannedRun) -> list[SyncedModel]:
 def _reason_to_hold(chosen: selection.ChosenBoard, listing: ListedBoard) -> str:
     """Return why nothing is created if no item can be recognized, as the set-up itself will."""
     match = listing.board.match_mapping
-    link = chosen.choices.link
-    if match is None or match.column_id == NAME_COLUMN:
-        return ""
-    if link is not None and board_setup.is_matched_by(link, match.column_id):
+    if match is None:
         return ""
     column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-    return board_setup.reason_to_hold(column, listing.board.link.npd_id_column, [listing.items.values()])
+    npd_id_column = listing.board.link.npd_id_column
+    return board_setup.reason_to_hold(chosen.choices.link, column, npd_id_column, [listing.items.values()])
 
 
 def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) -> None:
@@ -442,9 +437,8 @@ class SetupPlan:
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
-    def share_of_day(self) -> float | None:
-        """Return the calls as a share of the day's quota; None if the quota is unknown."""
-        return api_quota.share_of_day(self.calls)
+    def share_text(self) -> str:
+        return api_quota.share_text(self.calls)
 
     def save(self, **values: Any) -> None:
         for name, value in values.items():

@@ -120,23 +120,21 @@ def plan_key(choices: Mapping[str, Choices]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
-    """Return the stored choice for each field."""
-    mappings = link.mappings.all() if link is not None else ()
-    return {mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings}
-
-
-def board_settings(link: BoardLink | None) -> dict[str, Any]:
-    """Return the stored settings that a set-up changes."""
+def stored_choices(link: BoardLink | None) -> Choices | None:
+    """Return the stored settings that a set-up changes, as choices; None without a board."""
     if link is None:
-        return {}
-    return {
-        "board_id": link.board_id,
-        "fields": {key: asdict(choice) for key, choice in stored_choices(link).items()},
-        "first_match": link.mappings.values_list("first_match", flat=True).first() or "",
-        "creates_records": link.creates_records,
-        "sync_filter": link.sync_filter,
-    }
+        return None
+    mappings = list(link.mappings.all())
+    first_match = mappings[0].first_match if mappings else Rule.ASK
+    return Choices(
+        entity_type=link.entity_type,
+        board_id=link.board_id,
+        board_name="",
+        fields={mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings},
+        first_match=first_match if first_match in FIRST_MATCH_RULES else Rule.ASK,
+        creates_records=link.creates_records,
+        sync_filter=link.sync_filter,
+    )
 
 
 @dataclass(frozen=True)
@@ -216,8 +214,10 @@ class ChosenBoard:
     def changed_labels(self) -> list[str]:
         """The labels of the fields whose stored mapping changes; none for a new board."""
         stored = stored_choices(self.choices.link)
-        mappings = [mapping for mapping in self.spec.mappings if mapping.key in stored]
-        return [mapping.label for mapping in mappings if self.choices.choice_of(mapping) != stored[mapping.key]]
+        if stored is None:
+            return []
+        mappings = [mapping for mapping in self.spec.mappings if mapping.key in stored.fields]
+        return [mapping.label for mapping in mappings if self.choices.choice_of(mapping) != stored.fields[mapping.key]]
 
     @property
     def unused_labels(self) -> list[str]:
@@ -399,21 +399,14 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
         fields={},
         creates_records=board is None or has_more_items,
     )
-    link = choices.link
-    fields = stored_choices(link)
-    if link is not None:
-        first_match = link.mappings.values_list("first_match", flat=True).first()
-        choices = replace(
-            choices,
-            fields=fields,
-            first_match=first_match if first_match in FIRST_MATCH_RULES else Rule.ASK,
-            creates_records=link.creates_records,
-            sync_filter=link.sync_filter,
-        )
+    stored = stored_choices(choices.link)
+    if stored is not None:
+        choices = replace(stored, board_name=choices.board_name)
+    fields = dict(choices.fields)
     chosen = ChosenBoard(choices, board, boards_by_type)
     unmapped = [mapping for mapping in spec.mappings if mapping.key not in fields]
     likely = chosen.suggested_columns(unmapped)
-    if link is None:
+    if stored is None:
         # Later, a relation that a person left out stays out.
         relations = [mapping.key for mapping in unmapped if chosen.target_boards.get(mapping.key) is not None]
         likely = dict.fromkeys(relations, NEW_COLUMN) | likely
