@@ -12,12 +12,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
+from conflicts.reports import FieldSelection
+from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.models import BoardLink, Decision, FieldMapping, Tombstone
+from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
-from tests.support.world import World, staged
+from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,3 +167,18 @@ def test_a_mutation_never_leaves() -> None:
     with read_only_client(), pytest.raises(RuntimeError, match="dry run"):
         metered_client.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
     assert not responses.calls
+
+
+def test_what_a_person_has_answered_is_planned(world: World) -> None:
+    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
+    SyncQueue.objects.all().delete()
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
+    world.hear(seconds=11)
+    question = SyncConflict.objects.get(monday_item_id=item)
+    shown_values = {"record": {"npd": question.question, "monday": None}}
+    chosen = {"record": FieldSelection("custom", str(records[1].pk))}
+    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
+    before = everything()
+    [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
+    assert everything() == before
+    assert (entry.kind, "as a person chose" in entry.reason) == ("link", True)

@@ -1,8 +1,13 @@
 """What an answer, an approval or an item meets that comes late: the record, its item or the setting has moved on."""
 
+import pytest
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, MondayAccount, SyncMetadata, WebhookEvent
+from sync.reconcile.settle import items_and_deletions
 from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
@@ -52,3 +57,15 @@ def test_what_is_edited_on_an_item_while_it_becomes_a_record_is_taken_over(world
     contact.refresh_from_db()
     assert not SyncConflict.objects.exists()
     assert (contact.role_title, contact.sync_status) == ("Director", "synced")
+
+
+def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gives_way(*args: object, **more: object) -> None:
+        monkeypatch.undo()
+        raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+
+    item = world.add("Ann", email=mail("ann@example.com"))
+    monkeypatch.setattr(items_and_deletions, "store_new_record", gives_way)
+    newcomers(world)
+    assert items_and_deletions.store_new_record is not gives_way
+    assert Contact.objects.get().monday_id == item

@@ -302,3 +302,14 @@ def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger
     request_creation([row(stranger)], "dora")
     world.work(seconds=11)
     assert (Contact.objects.get().pk == lost) is not is_taken
+
+
+def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(world: World, stranger: str) -> None:
+    world.add("Another")
+    world.sandbox.act("delete", item_id=stranger)
+    world.deliver(times=0)
+    world.sandbox.faults({"listing": 0, "on": "items_page"})
+    compare_board(contact_link())
+    assert row(stranger)
+    compare_board(contact_link())
+    assert not UnmatchedItem.objects.filter(item_id=stranger).exists()

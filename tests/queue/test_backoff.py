@@ -110,3 +110,21 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     begun.wait(5)
     world.work()
     saving.result(60)
+
+
+def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
+    contact = create_never_answered(world, SERVER_ERROR)
+    for _ in range(30):
+        world.work(minutes=1)
+    world.sandbox.control("faults", "DELETE")
+    world.sandbox.faults(
+        {"partial": SERVER_ERROR["partial"] | {"applied": True}, "on": "create_item", "count": FOREVER}
+    )
+    for _ in range(65):
+        world.work(minutes=1)
+    assert world.row(contact).status == "failed"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+    world.contact("Bo")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()

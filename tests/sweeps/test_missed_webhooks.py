@@ -5,7 +5,8 @@ import json
 import pytest
 
 from conflicts.models import SyncConflict
-from sync.models import Decision
+from npd.models import Contact
+from sync.models import Decision, IgnoredItem
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
 from sync.operations.comparison import compare_board
@@ -89,3 +90,21 @@ def test_after_months_idle_the_night_finds_what_is_too_old_for_the_sweep(world: 
 
 def overwritten() -> list[SyncConflict]:
     return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
+
+
+@pytest.mark.parametrize(("left_alone", "contacts"), [(False, 2), (True, 1)])
+def test_the_night_finds_an_edit_of_an_item_that_is_another_than_a_record_but_not_of_one_left_alone(
+    world: World, post: Post, left_alone: bool, contacts: int
+) -> None:
+    contact = world.linked()
+    item_id = world.add("Ann", email=contact.email)
+    IgnoredItem.objects.create(
+        entity_type="contact", item_id=item_id, entity_id=contact.pk, reason="Mary did.", left_alone=left_alone
+    )
+    world.sandbox.act("edit", item_id=item_id, column_id="email", value="other@example.com")
+    post.lose()
+    for _ in range(2):  # an item without a record waits for its next edit
+        world.pass_time(minutes=30)
+        compare_board(world.link())
+        world.work()
+    assert Contact.objects.count() == contacts
