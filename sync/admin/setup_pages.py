@@ -244,12 +244,6 @@ def _keep(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> Non
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
 
 
-def _next_type(request: HttpRequest, entity_type: str) -> str:
-    """Return the type whose fields come after this one's; empty if the plan comes."""
-    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
-    return next(unmapped, "")
-
-
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
@@ -391,7 +385,8 @@ class SetupWizardMixin(PageAdmin):
         if choices is None:
             return _redirect_to("boards")
         form = FieldsForm(_read(request, choices), request.POST or None)
-        following = _next_type(request, entity_type)
+        unmapped = (key for key, other in choices_in(request).items() if not other.is_mapped and key != entity_type)
+        following = next(unmapped, "")
         if form.is_valid():
             _keep(request, choices_in(request) | {entity_type: form.chosen.choices})
             return _redirect_to("fields", following) if following else _redirect_to("plan")
