@@ -1,4 +1,4 @@
-"""Messages to a chat of the site, by Apprise.
+"""Sends messages to a chat of the site, by Apprise; notifications.py writes them.
 
 A person who enters an address makes this server call it. So only five services are allowed, at their own hosts: by
 https with a checked certificate, without redirects and without Apprise's options. An address is a secret: it is stored
