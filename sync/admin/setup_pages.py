@@ -89,7 +89,8 @@ def test_stored_token(user: User) -> ConnectionTest:
     if not credentials.has_token():
         result = ConnectionTest(credentials.no_token_reason())
     else:
-        result = run_test()
+        # It stores the limits at once: the next call may need one that was raised.
+        result = run_test(breaker.refresh_account_info)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -107,10 +108,10 @@ def apply_test(result: ConnectionTest) -> None:
         breaker.ask_again()  # a former token may not have seen all boards
 
 
-def run_test() -> ConnectionTest:
-    """Test the token by reading the account and its boards; nothing is stored."""
+def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
+    """Test the token by reading the account and its boards."""
     try:
-        info = breaker.read_account_info()
+        info = read_account()
         boards, complete = connector(urgent=True).list_boards()
     except MondayError as error:
         return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
@@ -130,8 +131,8 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
     """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
-        # It stores nothing, so a rejected token doesn't affect the current one.
-        result = run_test()
+        # Nothing is stored, so a rejected token doesn't affect the current one.
+        result = run_test(breaker.read_account_info)
     error = result.error
     # Another token couldn't change the version, nor end an outage.
     if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:

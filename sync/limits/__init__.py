@@ -104,7 +104,7 @@ def grant(entity_type: str) -> BoardAvailability:
     board = facts.of(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
-        return board
+        return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
     return grant(entity_type) if breaker.probe_if_due() else displayed
 
