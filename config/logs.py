@@ -25,6 +25,14 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 
 from sync.kernel.secret_texts import HIDDEN, Redactor
 
+# Words in the reason of a failed CSRF check, which is the first argument of Django's log line.
+_CSRF_CODES = {
+    "origin checking": "csrf_origin",
+    "referer checking": "csrf_referer",
+    "csrf cookie": "csrf_cookie",
+    "csrf token": "csrf_token",
+}
+
 
 class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
     """structlog's formatter, which also removes secrets from the finished line."""
@@ -53,13 +61,6 @@ class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
         refusal.args = ()
         refusal.exc_info = refusal.exc_text = refusal.stack_info = None
         return self.redact(super().format(refusal))
-
-
-# Words in Django's reasons for a failed CSRF check.
-_CSRF_CODES = {
-    "origin checking": "csrf_origin", "referer checking": "csrf_referer", "csrf cookie": "csrf_cookie",
-    "csrf token": "csrf_token",
-}  # fmt: skip
 
 
 def shared_processors() -> list[Any]:
@@ -96,7 +97,7 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
         "formatters": {
             "line": {
                 "()": SecretlessFormatter,
-                # dictConfig would copy the list itself, without the secrets that are added later.
+                # Made here, because dictConfig would copy the list, without the secrets that `conceal` adds later.
                 "redact": Redactor(secrets),
                 "foreign_pre_chain": shared_processors(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -173,7 +174,7 @@ class SecretlessFilter(SafeExceptionReporterFilter):
 
 
 class SecretlessReporter(ExceptionReporter):
-    """Hides other secrets in Django's error pages by value: in a message, a path or an object's text."""
+    """Hides secrets in the texts of Django's error pages, such as a message, a path or an object's text."""
 
     def get_traceback_html(self) -> SafeString:
         hidden = {variant for text in settings.SECRET_TEXTS for variant in (text, escape(text))}
@@ -185,7 +186,7 @@ class SecretlessReporter(ExceptionReporter):
 
 
 # What an error sent to Sentry may contain. No address, because paths and queries have tokens and names, and no
-# exception's message, because it quotes rows.
+# exception's message (its `value`), because it quotes rows; `message` is that of a log line.
 KEPT_NAMES = """
     event_id timestamp level platform environment release server_name sdk name version logger logentry message tags
     request_id task task_id board batch transaction transaction_info source request method contexts runtime trace
@@ -203,7 +204,8 @@ def scrubbed_event(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any
     if event.get("transaction_info", {}).get("source") == "url":  # without a route it is the path
         del event["transaction"]
     event["tags"] = get_contextvars()
-    return dict(scrub(event))
+    scrubbed: dict[str, Any] = scrub(event)
+    return scrubbed
 
 
 def scrub(value: Any) -> Any:

@@ -231,7 +231,8 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
         if not request.path_info.startswith("/admin/"):
             return None
         errors: tuple[type[Exception], ...] = IMPOSSIBLE_VALUE
-        if request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME):
+        sent_values = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if sent_values:
             # An impossible year, a range with one value, or an unknown row; without parameters, the error is ours.
             errors = (*errors, ValueError, IndexError)
         if not isinstance(exception, errors):
@@ -262,7 +263,7 @@ class LostActMiddleware(MiddlewareMixin):
 
 
 class LiveFetchMiddleware(MiddlewareMixin):
-    """Keeps messages for the next page that a person opens, because nobody would see them in a page's own refresh."""
+    """Keeps messages for the next page that a person opens: nobody would see them in a page's refresh by live.js."""
 
     def process_request(self, request: HttpRequest) -> None:
         if "X-NPD-Live" in request.headers:

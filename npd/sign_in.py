@@ -1,6 +1,6 @@
 """Sign-in: allauth's adapters, the mandatory second factor, links to set a password, and what changes with a user.
 
-The limits of wrong passwords are a setting, ACCOUNT_RATE_LIMITS.
+Limits of wrong passwords and lifetimes are settings: “Sign-in” in config/settings.py.
 
 allauth has no public function for some of this. So this module imports from its `internal` packages and overrides a
 private method; requirements.txt pins the version that this was written for.

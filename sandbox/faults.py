@@ -200,7 +200,7 @@ class FaultKind:
 
 
 # By the name of the field of `Fault`. A new kind also needs such a field, an entry in `description`, and its effect in
-# `FieldFault` or in the API. `matches` may limit its requests.
+# `FieldFault` or in the API. `matches` may limit its requests. The page's buttons are `FAULT_BUTTONS` in pages.py.
 KINDS = {
     "status": FaultKind(),
     # A time-out or a partial failure is about writes, so reads in between must not use it up.

@@ -84,12 +84,12 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
             target = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
             ids = {"sourceGroupId": event.source_group_id, "destGroupId": group.id}
             return {"pulseId": event.item.id, **ids, "destGroup": target}
-        case _:
+        case _:  # archived or deleted
             return item
 
 
 def check_subscription(world: World, hook: Hook) -> None:
-    """Refuse what Monday refuses before it calls the address."""
+    """Refuse what Monday refuses before it calls the address, and events that the sandbox doesn't send."""
     board = world.boards.get(hook.board_id)
     if board is None or board.state != "active":
         raise api_errors.invalid_argument("Board not found", board_id=hook.board_id)
@@ -168,7 +168,7 @@ GIVEN_UP = "given up"
 
 @dataclass
 class Delivery:
-    """One event on its way to one subscriber, with the tries so far; its fields are those of its JSON."""
+    """One event on its way to one subscriber, with the tries so far; the fields are named as in its JSON."""
 
     id: int
     webhook_id: int
@@ -209,7 +209,8 @@ TOKEN_SECONDS = 300
 class Sender:
     """Posts deliveries; with a signing secret it adds a JWT, as webhooks of a Monday app have.
 
-    Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users.
+    Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users. `npd` tells
+    how to reach NPD where its public address leads elsewhere.
     """
 
     def __init__(self, signing_secret: str | None, npd: web.NpdAddress | None = None) -> None:
@@ -278,7 +279,7 @@ class Deliveries:
         self.sender = sender
         self._rules: list[Rule] = []  # the first applies
         self._log: deque[Delivery] = deque(maxlen=LOG_LENGTH)
-        # (moment, tiebreak, because deliveries can't be compared, deliveries that are sent one after another).
+        # A heap of (moment, number, deliveries to send one after another). Numbers make all entries comparable.
         self._due: list[tuple[float, int, list[Delivery]]] = []
         self._held: list[Delivery] = []
         self._last_cleared = 0  # deliveries up to this id have been cleared
@@ -424,7 +425,7 @@ class Deliveries:
     def _deliver(self, delivery: Delivery) -> None:
         with self._condition:
             if delivery.id <= self._last_cleared:
-                return  # its webhook may exist again, by `POST restore`
+                return  # nor is its webhook looked up: after `POST restore` it may exist again
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None
@@ -444,6 +445,7 @@ class Deliveries:
                 return
             now = self._clock.time()
             attempt = {"at": now, "status": status, "ms": round(seconds * 1000), "error": error}
+            # A new list, because the copies that `log` returns share the old one.
             delivery.tries = [*delivery.tries, attempt]
             if status == 200:
                 delivery.state = DELIVERED

@@ -54,8 +54,12 @@ def strip_of(key: str) -> dict[str, Any] | None:
         return conflict_strip(conflict, case.RecordContext.of(conflict)) if conflict else None
     if kind != "answer" or not text.isdecimal():
         return None
+    # Cut, because a longer number doesn't fit into the database's bigint.
     answer = Decision.objects.filter(pk=text[:18], kind=rejections.DECISION_KIND).first()
-    return answer_strip(answer, case.RecordContext(*rejections.field_ref_of(answer)[:2])) if answer else None
+    if answer is None:
+        return None
+    entity_type, entity_id, _key = rejections.field_ref_of(answer)
+    return answer_strip(answer, case.RecordContext(entity_type, entity_id))
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
@@ -63,8 +67,10 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any]:
-    # An answer that sends the same value once more has changed nothing.
-    progress = Progress(SETTLED, answer.sentence, is_undoable=bool({"raw_before", KEPT_BY} & answer.values.keys()))
+    # An answer that sends the same value once more has changed nothing, so there is nothing to undo.
+    changed_record = "raw_before" in answer.values
+    keeps_both = KEPT_BY in answer.values
+    progress = Progress(SETTLED, answer.sentence, is_undoable=changed_record or keeps_both)
     return _strip(f"answer:{answer.pk}", context.name, rejection_url(rejections.field_ref_of(answer)), progress)
 
 
@@ -92,9 +98,10 @@ BOTH = "both"
 
 
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
-    """Return the choices and the seen values by field; `option` is the choice about a whole record (Option.name).
+    """Return the choices and the seen values by field.
 
-    Seen values travel as JSON, because browsers rewrite line ends.
+    `option` is the choice about a whole record: “npd”, “monday”, or “custom” and a value (Option.name). Seen values
+    travel as JSON, because browsers rewrite line ends.
     """
     chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
@@ -114,7 +121,7 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
     return chosen, seen_values
 
 
-def sides_seen(values: Any) -> dict[str, str | None]:
+def sides_seen(values: Any) -> Sides:
     """Return one field's seen values; malformed ones equal nothing stored, so the form counts as outdated."""
     npd, monday = values if isinstance(values, list) and len(values) == 2 else ("?", "?")
     return {NPD: npd if isinstance(npd, str) else None, MONDAY: monday if isinstance(monday, str) else None}
@@ -123,19 +130,19 @@ def sides_seen(values: Any) -> dict[str, str | None]:
 def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:
     """Return the question before a value is removed, or None if the choices remove none."""
     chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in SELECTABLE]
-    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}  # such as “in NPD”
+    emptied = [f"{row.label} {effect.emptied_side}" for row, effect in chosen if effect.emptied_side]
     if not emptied:
         return None
-    subject = " ".join(next(iter(emptied.items()))) if len(emptied) == 1 else f"{len(emptied)} values"
-    label = f"Empty {subject}"
+    # Such as “Empty Phone in NPD”.
+    label = f"Empty {emptied[0] if len(emptied) == 1 else f'{len(emptied)} values'}"
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
     return confirmed_action.Question(f"{label}?", effects, label, [table], page_name=name, deletes=True)
 
 
-# The query parameter of the next page: the key of the choice after which it is shown, with that choice's strip.
-CHOICE_BEFORE = "after"
+# The next page's query parameter: the key of the choice after which it is shown, and whose strip it shows.
+AFTER_CHOICE = "after"
 
 # The buttons “next” and “previous” go through these cases.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
@@ -188,8 +195,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     """The page of one case: shows both sides, and on POST stores the choices."""
 
     template_name = "conflicts/screen.html"
-    title: str = "Conflict"
     # Set by `load`.
+    title: str = "Conflict"
     context: case.RecordContext
     url = ""
     kind = Kind.CONFLICT
@@ -236,10 +243,12 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_on = "next" in request.POST
+        # Read before the choice is stored, because afterwards this case is no longer among those that wait.
         next_url = walk_from(self.source, self.kind)["next_url"] if goes_on else ""
         try:
             key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
+            # The page has no input for who may not type.
             self.chosen = {}
             self.seen_values = {}
             return self.show(str(error), HTTPStatus.FORBIDDEN)
@@ -253,7 +262,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             messages.success(request, f"All resolved. {sentence}")
             next_url = reverse("admin:index")
         elif goes_on:
-            next_url = f"{next_url}?{CHOICE_BEFORE}={key}"
+            next_url = f"{next_url}?{AFTER_CHOICE}={key}"
         return admin_base.see_other(next_url or self.url)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
@@ -262,12 +271,12 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
-        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""))
-        is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
+        before = strip_of(self.request.GET.get(AFTER_CHOICE, ""))
+        may_open = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
             "before": before if before and before["url"] != self.url else None,
-            "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
+            "record_url": registry.record_url(entity_type, self.context.entity_id) if may_open else "",
             "may_choose": case_context["is_waiting"] and may_change,
             "may_type": resolution.may_type(user, entity_type),
             "may_undo": may_change,
@@ -278,7 +287,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
-        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}  # for conflict.js
+        # Sentences from which conflict.js chooses while a person types.
+        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
         walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         return self.render_to_response(context, status=status)
@@ -290,6 +300,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             if self.seen_values:
                 row.select(self.chosen.get(row.key, FieldSelection("")))
                 row.seen_values = self.seen_values.get(row.key)
+                # It joined the conflict after the person saw the form.
                 row.is_new = row.seen_values is None
 
 
@@ -299,6 +310,7 @@ class ConflictView(CaseView):
     conflict: SyncConflict
 
     def load(self, **kwargs: Any) -> None:
+        # The template shows the conflict's age at `page_now`.
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
         self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
         self.context = case.RecordContext.of(self.conflict)
@@ -341,11 +353,11 @@ class ConflictView(CaseView):
         """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
-        # A choice that a pass handed back is suggested again, with the reason.
-        chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
             return fields
+        # A choice that a pass handed back is suggested again, with the reason.
+        chosen = {**stored.handed_back, **stored.fields}
         for row in fields:
             row.select(chosen.get(row.key, FieldSelection("")))
             row.problem = stored.reasons.get(row.key, "")

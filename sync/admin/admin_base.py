@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -26,7 +27,7 @@ from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
 from sync.kernel.humanize import DASH, icon
-from sync.kernel.messages import ACTS, Act
+from sync.kernel.messages import Act
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
@@ -227,11 +228,6 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
     return "\0" not in text
 
 
-def _act_on_rows(model_admin: Any, request: HttpRequest, rows: models.QuerySet[Any]) -> HttpResponse:
-    response: HttpResponse = model_admin.act_on_rows(request, ACTS[request.POST["action"]], rows)
-    return response
-
-
 class PageAdmin(ModelAdmin):
     """The base of all our lists. It prepares the rows of a page together, so that their cells need no queries.
 
@@ -261,13 +257,14 @@ class PageAdmin(ModelAdmin):
         """Return the acts that are actions of the list, for this person."""
         return ()
 
-    def act_on_rows(self, request: HttpRequest, act: Act, rows: models.QuerySet[Any]) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
         """Do an act on the selected rows."""
         raise NotImplementedError
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
-        return actions | {act.code: (_act_on_rows, act.code, act.button) for act in self.acts(request)}
+        act_on_rows = type(self).act_on_rows
+        return actions | {act.code: (partial(act_on_rows, act=act), act.code, act.button) for act in self.acts(request)}
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -167,7 +167,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def acts(self, request: HttpRequest) -> list[Act]:
         return [ACTS[code] for code in OTHERS if ACTS[code].is_allowed(request.user)]
 
-    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[SyncQueue]) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncQueue], act: Act) -> HttpResponse:
         jobs = rows.filter(status=_STATUS[act.code]) if act.asks else rows
 
         def question() -> confirmed_action.Question:

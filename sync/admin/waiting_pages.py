@@ -51,7 +51,7 @@ class EntriesMixin(admin_base.PageAdmin):
         acts = attention.acts_of(self.kind, "")
         return [act for act in acts if any(attention.may_do(request.user, act, self.kind, name) for name in types)]
 
-    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[Any]) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: QuerySet[Any], act: Act) -> HttpResponse:
         return home_acts.act_on_rows(request, act.code, self.kind, rows)
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
@@ -237,7 +237,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
         act = ACTS["consider_again"]
         return [act] if act.is_allowed(request.user) else []
 
-    def act_on_rows(self, request: HttpRequest, act: Act, rows: QuerySet[IgnoredItem]) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: QuerySet[IgnoredItem], act: Act) -> HttpResponse:
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection(request, act.code, rows)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]

@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -56,7 +56,7 @@ def _decrypted(stored: str, keys: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=8)
-def _cipher(keys: Sequence[str]) -> MultiFernet:
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     derived = [HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(key.encode()) for key in keys]
     return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in derived])
 
@@ -78,8 +78,9 @@ SHAPES = [
     (re.compile(r"(/webhooks/monday/|/set-password/[^/\s'\"\\]+/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
     (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
-    # A token without its header, and secrets in addresses: our ?token=, an upload's ?X-Amz-Signature=.
+    # A token without its header: it has a digit or a sign, unlike the words “bearer certificate”.
     (re.compile(rf"(?i){BEGIN}(bearer )(?={IN_HEADER}*(?:[\d_~+/=-]|\.\w)){IN_HEADER}{{8,}}"), rf"\1{HIDDEN}"),
+    # Secrets in addresses: our ?token=, an upload's ?X-Amz-Signature=.
     (
         re.compile(
             r"(?i)([?&](?:(?:access_|api_?)?(?:token|key|secret)|x-amz-(?:signature|credential|security-token))=)"
@@ -96,7 +97,7 @@ class Redactor:
     """Removes secrets from a text, known ones by value and others by shape.
 
     Log lines, failure pages and stored errors pass it, because other systems and libraries may quote what they were
-    sent. Secrets added to the collection later count too.
+    sent. Secrets added to the collection later count too; it only grows, so its length tells whether it has changed.
     """
 
     def __init__(self, secrets: Collection[str]) -> None:

@@ -104,7 +104,7 @@ def grant(entity_type: str) -> BoardAvailability:
     board = facts.of(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
-        return board
+        return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
     return grant(entity_type) if breaker.probe_if_due() else displayed
 
@@ -198,8 +198,7 @@ class LimitFacts:
             until, kind, reason = max(active_stops)
             detail = f"{reason} Next attempt at {humanize.due_time(until, self.now)}."
             return replace(board, reason_code=kind, detail=detail, until=until)
-        # A person who tries again or ends a pause starts anew, too.
-        ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.asked_at]
+        ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.free_since]
         if self.quota.is_limited:
             if isinstance(wait := self.next_pass(entity_type, urgent=urgent), Wait):
                 return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)

@@ -251,6 +251,7 @@ def _end_stops_of_active_boards() -> bool:
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
         stops.end_board_stop(link)
+        MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
     _resume(active)
     return len(active) == len(links)
 

@@ -105,7 +105,7 @@ def end_account_stop(*, by: str = "", **changed: Any) -> bool:
     with transaction.atomic():
         # Locked, so that of two requests only the first logs the end.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
-        ended = rows.update(**{**NO_STOP, **changed})
+        ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **changed})
         events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:

@@ -350,6 +350,10 @@ class Migration(migrations.Migration):
                 ),
                 ("stopped_since", models.DateTimeField(blank=True, null=True)),
                 (
+                    "free_since",
+                    models.DateTimeField(blank=True, null=True, verbose_name="end of the last stop or pause"),
+                ),
+                (
                     "asked_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last asked because a person tried again"),
                 ),

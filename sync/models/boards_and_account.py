@@ -218,7 +218,8 @@ class MondayAccount(models.Model):
     stop_reason = models.TextField(blank=True, db_default="")
     stop_code = models.CharField("why", max_length=20, choices=choices.StopCode.choices, blank=True, db_default="")
     stopped_since = models.DateTimeField(null=True, blank=True)
-    # When a person last tried again or ended a pause: jobs count as overdue from then on.
+    # When a stop or a pause last ended: jobs count as overdue from then on.
+    free_since = models.DateTimeField("end of the last stop or pause", null=True, blank=True)
     asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""

@@ -61,7 +61,7 @@ class MondayClient:
     token that can't be a header; the message doesn't show the token.
     """
 
-    def __init__(self, url: str, token: str, *, version: str = "2026-10", timeout: float = 30.0) -> None:
+    def __init__(self, url: str, token: str, *, version: str, timeout: float = 30.0) -> None:
         token = token.strip()
         if not token.isascii() or not token.isprintable():
             # http.client's own error message would show the token.

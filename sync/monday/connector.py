@@ -108,12 +108,13 @@ class MondayConnector:
             yield page
         if first.log_cursor is not None:
             return
-        # By number; beyond 10,000 rows a new query starts at the oldest row.
+        # By number. A log by cursor that fits into its first page asks nothing here: that page has fewer rows.
         entries = first.log or []
         form = board_events.NUMBERED_PAGES
         number = 1
         until: datetime | None = None
         while len(entries) >= form.rows:
+            # Beyond 10,000 rows a new query starts at the oldest row.
             if number * form.rows >= board_events.LOG_ROWS:
                 oldest = entries[-1].at.replace(microsecond=0)
                 if until is not None and oldest >= until:
@@ -297,8 +298,8 @@ class MondayConnector:
         node = (answer.data or {}).get("create_webhook")
         if node is not None:
             return str(node["id"])
-        for error in answer.errors_of("create_webhook") or answer.errors:
-            raise error
+        if causes := answer.errors_of("create_webhook") or answer.errors:
+            raise causes[0]
         # Null without an error is Monday's sign of a failed handshake (community topics 27219, 51686).
         raise MondayError(
             errors.WEBHOOK_ADDRESS_UNREACHABLE,

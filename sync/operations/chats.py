@@ -1,4 +1,4 @@
-"""Messages to a chat of the site, by Apprise.
+"""Sends messages to a chat of the site, by Apprise; notifications.py writes them.
 
 A person who enters an address makes this server call it. So only five services are allowed, at their own hosts: by
 https with a checked certificate, without redirects and without Apprise's options. An address is a secret: it is stored
@@ -72,6 +72,7 @@ def post(address: str, title: str, text: str) -> None:
     result = apprise.notify(
         title=title.translate(PLAIN), body=text.translate(PLAIN), body_format=NotifyFormat.TEXT.value
     )
+    # An AppriseResult: false if the message failed, with a log that says why.
     if not result:
         name = SERVICES[type(service)][0]
         reason = " ".join(entry.message for entry in result.logs())
@@ -80,8 +81,9 @@ def post(address: str, title: str, text: str) -> None:
 
 def _service_at(address: str) -> Any:
     """Return Apprise's sender for an address; conceal its secret parts from logs. Raises AddressError."""
+    # Not the host, which has a dot, nor words such as “services”, which are too short for `conceal`.
     credentials.conceal(*(part for part in re.split(r"[/?&=]", address) if "." not in part))
-    # Apprise alone reads a semicolon as a separator of options.
+    # What Apprise might read in another way than the check of options below: to it a semicolon separates options too.
     if not address.isascii() or not address.isprintable() or set(address) & set(" ;#\\"):
         raise AddressError(NO_CHAT)
     for kind, (_name, options) in SERVICES.items():

@@ -79,6 +79,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     with transaction.atomic():
         if not _pausable(entity_type).filter(pause__isnull=False).update(pause=None):
             return False
+        MondayAccount.objects.update_or_create(id=1, defaults={"free_since": sync_now()})
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
         boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
         for board in boards:

@@ -659,11 +659,11 @@ def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    found = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
-    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in found]
+    planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
+    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in planned]
     without_npd_id = {board.link.npd_id_column: None}
-    clears = [replace(write, columns=without_npd_id) for duplicate, write in writes if not duplicate.facts.is_copy]
-    cleared = executor.send(CallKind.CHANGE, clears)
+    bearers = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
+    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in bearers])
     archives = []
     for duplicate, write in writes:
         if duplicates.is_to_archive(board, duplicate, cleared.get(write.unit)):

@@ -7,8 +7,8 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 - the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 
-An `ItemPlan` with the act DUPLICATE is such a second item. If a person answered that it is a copy, its next pass only
-archives it.
+An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is only archived, because a person
+answered that it is a copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
 
 def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
-    if duplicate.facts.is_copy:
+    if duplicate.act is pass_plan.ItemAct.COPY:
         return True
     if not duplicate.is_ours or cleared is None or cleared.verdict is not Verdict.DONE:
         return False
@@ -165,7 +165,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     kind = "archived"
     name = duplicate.item.name
     detail = ""
-    if duplicate.facts.is_copy:
+    if duplicate.act is pass_plan.ItemAct.COPY:
         sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
         kind = DUPLICATE_STAYS

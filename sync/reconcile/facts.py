@@ -317,8 +317,10 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
-    chosen_record: SyncedModel | None = None  # the record with `chosen_id`
-    duplicate_of: RecordFacts | None = None  # `npd_id_record`, if that has an item: with its item and all its intents
+    chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
+    copied_record: SyncedModel | None = None  # the record of which a person said that it is a copy
+    # The latter, else `npd_id_record`, if that has an item: with its item and all its intents.
+    duplicate_of: RecordFacts | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
 
     @property
@@ -336,8 +338,12 @@ class ItemFacts:
 
         The item of a deleted record is about somebody else, whatever NPD ID was typed into it: a person is asked.
         """
+        if self.item is None or self.item.state != ACTIVE:
+            return ""
+        if self.copied_record is not None:
+            return self.copied_record.monday_id or ""
         was_deleted = any(tombstone.monday_id == self.item_id for tombstone in self.tombstones)
-        if self.item is None or self.item.state != ACTIVE or was_deleted or self.npd_id_record is None:
+        if was_deleted or self.npd_id_record is None:
             return ""
         return self.npd_id_record.monday_id or ""
 
@@ -352,15 +358,17 @@ class ItemFacts:
 
     @property
     def chosen_id(self) -> UUID | None:
-        """The id of the record that a person wants it linked with, or archived as a copy of."""
-        chosen = self.claim.payload.get(COPY_OF if self.is_copy else LINK_TO)
+        """The id of the record that a person wants it linked with."""
+        chosen = self.claim.payload.get(LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
 
     @property
-    def is_copy(self) -> bool:
-        """Whether a person said that it is a copy of a record's own item, and nobody has asked otherwise since."""
+    def copied_id(self) -> UUID | None:
+        """The id of the record of which a person said that it is a copy; None if somebody asked otherwise since."""
         payload = self.claim.payload
-        return COPY_OF in payload and not any(key in payload for key in REQUEST_KEYS)
+        if COPY_OF not in payload or any(key in payload for key in REQUEST_KEYS):
+            return None
+        return as_uuid(payload[COPY_OF])
 
 
 @dataclass(frozen=True)

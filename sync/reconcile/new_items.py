@@ -140,14 +140,18 @@ class _ItemRule:
             return self._end(f"It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.")
         if (waiting := self._wait()) is not None:
             return waiting
-        if self.facts.chosen_id is not None and not self.facts.is_copy:
+        if self.facts.chosen_id is not None:
             return self._link_chosen()
         if (owner := owner or self._linked.get(self.item.id)) is not None:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
-        if self.facts.is_copy and self.facts.chosen_record is not None:
-            return pass_plan.ItemPlan(
-                self.facts, pass_plan.OPEN, pass_plan.ItemAct.DUPLICATE, self.facts.chosen_record, keeps_finding=True
-            )
+        copied = self.facts.copied_record
+        if copied is not None:
+            if field_values.is_active_on(self.board, self.facts.original_item):
+                return pass_plan.ItemPlan(
+                    self.facts, pass_plan.OPEN, pass_plan.ItemAct.COPY, copied, keeps_finding=True
+                )
+            # The record's own item has left the board, so this is its last one: a person is asked again.
+            self.facts = replace(self.facts, ignored=None)
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # It was unlinked from this deleted record, or from a record that had it later.

@@ -551,11 +551,15 @@ class ItemAct(StrEnum):
     REPLACE = "replace"  # a record gets it instead of its removed item
     CREATE = "create"  # it becomes a record
     ASK = "ask"
-    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record, or a person says that it is a copy
+    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
+    COPY = "copy"  # a person says that it is a duplicate
 
 
 # The acts that assign the item to a record.
 ASSIGNING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+
+# The acts that are calls to Monday.
+DUPLICATES = (ItemAct.DUPLICATE, ItemAct.COPY)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
 def resume_sentence(entity_type: str = "") -> str:
     """Return what happens to waiting jobs after a pause ended, on one board or all."""
     links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
+    # 2, for the plural “They”.
     return wait_sentence(2, links.values_list("entity_type", flat=True)) or "What waited is synced now."
 
 
@@ -134,7 +135,7 @@ def stop_headline(boards: Iterable[str], cause: str) -> str:
 
 
 class Overview(LimitFacts):
-    """The availability of all boards, and their jobs: at most five queries, and two more if the quota is tight."""
+    """The availability of all boards, and their jobs: four queries, and up to two for each board with known limits."""
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:

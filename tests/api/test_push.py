@@ -41,6 +41,16 @@ def test_without_monday_a_push_is_refused(api: APIClient, contact: Contact, sett
     assert (answer.status_code, code_of(answer)) == (400, "not_configured")
 
 
+def test_a_board_is_set_up_once_it_has_a_column_for_the_npd_id(api: APIClient, contact: Contact) -> None:
+    links = BoardLink.objects.filter(entity_type="contact")
+    links.update(npd_id_problem="The column NPD ID was deleted.")  # until somebody restores it
+    answer = api.post(url_of(contact, "sync-to-monday")).json()
+    assert (answer["sync_triggered"], answer["reason_code"]) == (True, "")
+    links.update(npd_id_column="")
+    answer = api.post(url_of(contact, "sync-to-monday"))
+    assert (answer.status_code, code_of(answer)) == (400, "not_configured")
+
+
 def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
     url = url_of(contact, "sync-to-monday")

@@ -91,7 +91,7 @@ CAPTURES = (
 def test_a_failed_answer_says_what_failed_and_if_anything_ran(capture: Capture, document: str) -> None:
     responses.post(URL, json=capture.body, status=capture.status)
     with pytest.raises(MondayError) as caught:
-        MondayClient(URL, "token").execute(document, {})
+        MondayClient(URL, "token", version="2026-10").execute(document, {})
     assert caught.value.kind is capture.kind
 
 
@@ -167,7 +167,7 @@ def test_a_refusal_of_one_alias_says_whose_fault_it_is(
     source: str, failure: dict[str, Any], expected: ErrorKind, column: str | None
 ) -> None:
     responses.post(URL, json={"data": {"r0": None}, "errors": [failure]})
-    [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
+    [error] = MondayClient(URL, "token", version="2026-10").execute(MUTATION, {}).errors
     assert (error.kind, error.path_alias, error.column_id) == (expected, "r0", column), source
 
 
@@ -180,7 +180,7 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
     ]
     failure = entry("data_validation_error", ["r0"], code="DATA_VALIDATIONS_ERROR", error_data=rules)
     responses.post(URL, json={"data": {"r0": None}, "errors": [failure]})
-    [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
+    [error] = MondayClient(URL, "token", version="2026-10").execute(MUTATION, {}).errors
     assert error.kind is errors.RULES_BROKEN
     assert "Status 1 should not be empty; Numbers should not be empty; Numbers should be at least 5" in error.sentence
     assert error.column_id is None

@@ -29,7 +29,7 @@ MUTATION = "mutation Write { a: x { id } b: x { id } }"
 @pytest.fixture
 def client() -> Iterator[MondayClient]:
     with responses.mock:
-        yield MondayClient(URL, TOKEN)
+        yield MondayClient(URL, TOKEN, version="2026-10")
 
 
 def test_a_document_is_sent_with_variables_token_version_and_key(client: MondayClient) -> None:
@@ -255,7 +255,7 @@ def test_an_answer_that_trickles_ends_at_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=trickle, args=(listener,), daemon=True)
         thread.start()
-        client = MondayClient(f"http://127.0.0.1:{listener.getsockname()[1]}/v2", TOKEN, timeout=0.2)
+        client = MondayClient(f"http://127.0.0.1:{listener.getsockname()[1]}/v2", TOKEN, version="2026-10", timeout=0.2)
         with refusal(errors.TIMED_OUT):
             client.execute(MUTATION, {})
         stopped.set()
@@ -275,5 +275,5 @@ def test_no_log_or_error_has_the_token(client: MondayClient, status: int, caplog
 @pytest.mark.parametrize("token", ["abc\ndef", "abc\x00", "schlüssel"])
 def test_a_token_that_can_t_be_a_header_is_refused_without_being_told(token: str) -> None:
     with pytest.raises(ValueError, match="MONDAY_API_KEY") as caught:
-        MondayClient(URL, token)
+        MondayClient(URL, token, version="2026-10")
     assert token not in str(caught.value)

@@ -33,7 +33,7 @@ WHOLE: dict[str, Any] = {
 @pytest.fixture
 def client() -> Iterator[MondayClient]:
     with responses.mock:
-        yield MondayClient(URL, "token")
+        yield MondayClient(URL, "token", version="2026-10")
 
 
 def test_a_whole_greeting_is_read() -> None:

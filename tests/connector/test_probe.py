@@ -25,7 +25,7 @@ class Account:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.passed = sandbox, 0.0
         self.hooks = Hooks()
-        connector = MondayConnector(MondayClient(sandbox.api_url, sandbox.token))
+        connector = MondayConnector(MondayClient(sandbox.api_url, sandbox.token, version="2026-10"))
         self.probe = Probe(connector, self.wait, self.bodies, f"{RECEIVER}/webhooks/monday/a-secret-part/")
 
     def wait(self, seconds: float) -> None:

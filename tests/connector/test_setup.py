@@ -25,7 +25,7 @@ LIMITED = {"limit": "field", "retry_in": 15}
 @pytest.fixture
 def monday(sandbox: Sandbox) -> Iterator[MondayConnector]:
     with answering(URL, Receiver()):
-        yield MondayConnector(MondayClient(sandbox.api_url, sandbox.token))
+        yield MondayConnector(MondayClient(sandbox.api_url, sandbox.token, version="2026-10"))
 
 
 def mutations(sandbox: Sandbox) -> int:

@@ -28,7 +28,7 @@ from sync.reconcile.field_values import BoardContext, Reference, is_active_on, n
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO
+from sync.records.item_links import AS_NEW, LINK_TO
 from tests.decide.builders import NOW, board
 
 FEW = ApprovalLimit(10, None, 100)
@@ -170,6 +170,8 @@ class World:
         npd_id, email = (npd_id_of(self.context, item), _email(item)) if item else ("", "")
         named = next((record for record in records if str(record.pk) == npd_id), None)
         job, tombstones = self.jobs.get(key, {}), [facts.tombstone for facts in self.deleted]
+        copied_id = ItemFacts(self._claim(key), item).copied_id
+        copied = next((record for record in records if record.pk == copied_id), None)
         return ItemFacts(
             self._claim(key),
             item,
@@ -180,11 +182,14 @@ class World:
             tombstones=tuple(stone for stone in tombstones if stone.monday_id == key or str(stone.entity_id) == npd_id),
             npd_id_record=named,
             matching=tuple(record for record in records if email and record.email == email),
-            chosen_record=next(
-                (record for record in records if str(record.pk) in (job.get(LINK_TO), job.get(COPY_OF))), None
-            ),
+            chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO)), None),
+            copied_record=copied,
             duplicate_of=next(
-                (self._with_own_item(facts) for facts in self.records if facts.record is named and named.monday_id),
+                (
+                    self._with_own_item(facts)
+                    for facts in self.records
+                    if facts.record is (copied or named) and facts.record.monday_id
+                ),
                 None,
             ),
             new_record_id=(

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from sync.models import Intent, IntentState, SyncQueue
+from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.duplicates import is_own_create, is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, Verdict, WriteAnswer
-from sync.records.item_links import COPY_OF
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -31,8 +30,7 @@ def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool 
 
 def copy_of_hers() -> ItemPlan:
     """An item that a person called a copy of Ann's."""
-    called = ItemFacts(Claim(None, "8", [SyncQueue(payload={COPY_OF: str(ANN.pk)})]), COPY, chosen_record=ANN)
-    return ItemPlan(called, OPEN, act=ItemAct.DUPLICATE, record=ANN)
+    return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act=ItemAct.COPY, record=ANN)
 
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {

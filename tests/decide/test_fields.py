@@ -13,7 +13,7 @@ from sync.merge import Action
 from sync.monday.board_items import Reading
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_plan import decide_fields, with_fields
-from sync.reconcile.field_values import Reference, RelatedRecords
+from sync.reconcile.field_values import Reference, RelatedRecords, reference_to
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import (
@@ -268,6 +268,11 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
+def test_a_field_that_is_left_alone_is_not_blocked_without_a_column() -> None:
+    plan = planned("role_title", field_facts(on=role(column_id="", direction=SyncDirection.NONE)))
+    assert (plan.decision.action, plan.blocked_code) == (Action.NOTHING, None)
+
+
 # --- relations ------------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +300,22 @@ def test_a_related_record_without_an_item(row: str, has_board: bool, values: dic
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
     extra = {"related_boards": frozenset({"organization"} if has_board else ())}
     assert planned("organization", field_facts({"organization": other}, extra=extra)).blocked_code == code, row
+
+
+@pytest.mark.parametrize(
+    ("namesakes", "action"),
+    [([ACME], Action.AGREED), ([ACME, organization("71", "ACME")], Action.CONFLICT)],
+    ids=["one organization", "two organizations"],
+)
+def test_a_name_in_another_form_names_the_same_organization_unless_another_has_it(
+    namesakes: list[Organization], action: Action
+) -> None:
+    written = Reading("organization", "text", text="ACME", value="ACME")
+    shown = {"values": {**item().values, "organization": written}}
+    known = {reference_to(Organization, {"name": "ACME"}): namesakes}
+    on = board(mapping("organization", converter="relation_name"))
+    fields = field_facts({"organization": ACME}, shown, on=on, without_base=["organization"], extra={"related": known})
+    assert planned("organization", fields).decision.action is action
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,20 @@ def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
     assert plan.records[ANN].link_to == "10"
     assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
     [entry] = world(linked, **copy).plan().items
-    assert (entry.act, entry.original_record.pk) == (ItemAct.DUPLICATE, BEA)
+    assert (entry.act, entry.original_record.pk) == (ItemAct.COPY, BEA)
     copy["jobs"] = {"10": {COPY_OF: str(BEA), AS_NEW: True}}
     [entry] = world(linked, **copy).plan().items
     assert entry.act is ItemAct.CREATE, "somebody asked for a record of it since"
+
+
+@pytest.mark.parametrize("own", [None, "archived", "deleted", "on another board"])
+def test_a_copy_is_not_archived_where_its_record_has_no_item_on_the_board(own: str | None) -> None:
+    linked = record(BEA, "12", "bea@example.com")
+    its_item = shown("12", BEA, "bea@example.com")
+    removed = replace(its_item, board_id="2") if own == "on another board" else replace(its_item, state=own or "")
+    items = [shown("10", None, "bea@example.com"), *([removed] if own else [])]
+    [entry] = world(linked, items=items, unmatched=["10"], jobs={"10": {COPY_OF: str(BEA)}}).plan().items
+    assert entry.act is ItemAct.ASK
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.test import Client
-from sync.operations.person_requests import check_board
 
 from npd.models import Contact
 from sync.boards.board_columns import check_columns
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.monday.board_items import Board, BoardColumn
 from sync.operations.comparison import compare_board
+from sync.operations.setup.board_setup import check_board
 from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for

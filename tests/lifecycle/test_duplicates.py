@@ -7,7 +7,7 @@ from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel.messages import UnmatchedReason
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from sync.reconcile.pass_plan import AnswerKind
 from tests.admin import states
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
@@ -39,6 +39,61 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert (conflict.resolved_by, conflict.resolution_type) == (pat, "merge")
     newcomers(world, seconds=11)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    world.work()
+    world.hear(minutes=11)
+    world.sandbox.act("restore", item_id=copy)
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="written into the copy")
+    newcomers(world, seconds=11)
+    assert open_conflict(contact.pk, "identity").monday_item_id == copy
+
+
+def test_the_last_item_of_a_record_is_not_archived_as_its_copy(world: World, pat: Any) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    world.sandbox.act("delete", item_id=contact.monday_id)
+    newcomers(world, seconds=11)
+    newcomers(world, seconds=11)
+    assert open_conflict(contact.pk, "identity").monday_item_id == copy, "asked anew"
+    for _ in range(3):
+        world.hear(minutes=11)
+    assert world.sandbox.item(copy)["state"] == "active"
+    row = UnmatchedItem.objects.get(item_id=copy)
+    assert (row.reason_code, row.ignored_at) == (UnmatchedReason.RECORD_DELETED, None)
+
+
+def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lost(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    world.sandbox.faults({"timeout": "after", "on": "archive_item"})
+    world.work()
+    for _ in range(2):
+        world.hear(minutes=5)
+    assert world.sandbox.item(copy)["state"] == "archived"
+    assert world.status(contact) == "synced"
+    assert not Intent.objects.filter(state="open").exists()
+
+
+def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    world.sandbox.faults({"timeout": "before", "on": "archive_item"})
+    world.work(contact)
+    contact.delete()
+    for _ in range(2):
+        newcomers(world)
+    assert not Contact.objects.exists()
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert UnmatchedItem.objects.get(item_id=copy).ignored_at
 
 
 def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:

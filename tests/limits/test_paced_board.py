@@ -9,7 +9,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import breaker
+from sync.limits import BlockedKind, breaker
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
 from sync.records import availability
@@ -89,6 +89,16 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert not slowed.fullmatch(state_of(admin_client))
     world.work()
     assert world.status(tight) == "synced"
+
+
+def test_the_hourly_look_finds_a_larger_plan_on_a_used_up_day(world: World, tight: Contact, monday: Planned) -> None:
+    spend(1_000)
+    assert availability.of("contact", urgent=True).reason_code is BlockedKind.QUOTA
+    world.sandbox.control("plan", plan="enterprise")
+    calls = world.calls()
+    breaker.refresh_quota()
+    assert world.calls() == calls + 1
+    assert availability.of("contact").is_available
 
 
 def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:

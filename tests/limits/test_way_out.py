@@ -75,6 +75,16 @@ def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses
     assert row.stopped_until >= before.stopped_until  # type: ignore[operator]
 
 
+def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.RequestsMock) -> None:
+    today = api_quota.day_of(sync_now())
+    ApiQuota.objects.create(id=1, day=today, day_limit=200, day_calls=200)
+    is_over_for_today(monday_answers)
+    for _ in range(3):
+        breaker.refresh_quota()
+    assert len(monday_answers.calls) == 1
+    assert MondayAccount.objects.get().stop_code == StopCode.DAY_LIMIT
+
+
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     is_over_for_today(monday_answers)

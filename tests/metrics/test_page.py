@@ -55,14 +55,16 @@ def test_it_is_text_whatever_the_scraper_accepts(client: Client) -> None:
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
-def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
+def test_a_scrape_is_no_more_queries_with_more_rows_and_two_with_another_board() -> None:
     everything_is_tight()
     BoardLink.objects.filter(entity_type="organization").delete()
     one_board = queries_of(scrape)
-    assert one_board <= MAX_QUERIES
     board("organization", last_pass_at=sync_now())
+    two_boards = queries_of(scrape)
+    # The jobs that are due there, and whether another board has waited longer.
+    assert two_boards <= min(one_board + 2, MAX_QUERIES)
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
-    assert queries_of(scrape) <= one_board
+    assert queries_of(scrape) <= two_boards
 
 
 def test_no_label_holds_what_people_wrote() -> None:

@@ -1,6 +1,7 @@
 """/readyz goes by the age of rows: it says which board waits, and what is known of the reason."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from django.test import Client
 
 from config.celery import PoolWatch
 from sync.clock import sync_now
+from sync.limits import breaker, monday_account, stops
 from sync.models import BoardLease, BoardLink, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
-from sync.queue import resume
+from sync.queue import SyncQueueService
 from tests.metrics.test_page import board
 
 pytestmark = pytest.mark.django_db
@@ -91,15 +93,31 @@ def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: 
     assert reasons(client) == []
 
 
-def test_jobs_that_waited_for_the_end_of_a_pause_are_young_again(
-    client: Client, link: BoardLink, django_capture_on_commit_callbacks: Any
-) -> None:
+def test_jobs_that_waited_for_the_end_of_a_pause_are_young_again(client: Client, link: BoardLink) -> None:
     row = overdue()
     pauses.pause("mary", entity_type="contact")
-    with django_capture_on_commit_callbacks(execute=True):
-        assert resume("mary", entity_type="contact")
+    assert pauses.resume("mary", entity_type="contact")
     assert reasons(client) == []
     assert SyncQueue.objects.get(pk=row.pk).next_retry == row.next_retry, "what came due first goes first"
+
+
+@pytest.mark.parametrize("trying", [breaker.ask_again, lambda: SyncQueueService().manual_retry(overdue().pk, "mary")])
+def test_whoever_tries_again_doesn_t_hide_that_no_worker_takes_the_board(
+    client: Client, link: BoardLink, django_capture_on_commit_callbacks: Any, trying: Callable[[], object]
+) -> None:
+    monday_account()
+    overdue()
+    with django_capture_on_commit_callbacks(execute=True):
+        trying()
+    [reason] = reasons(client)
+    assert "no worker has taken the board" in reason
+
+
+def test_jobs_that_waited_for_the_end_of_a_stop_are_young_again(client: Client, link: BoardLink) -> None:
+    overdue()
+    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(hours=1), needs_probe=True)
+    stops.end_account_stop()
+    assert reasons(client) == []
 
 
 def lost_create() -> None:

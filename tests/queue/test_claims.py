@@ -16,6 +16,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
+from sync.kernel.db import fetch_rows
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim
@@ -325,6 +326,14 @@ def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: Boar
     request.result(60)
     contact.refresh_from_db()
     assert (SyncQueue.objects.count(), contact.sync_status) == (1, "pending")
+
+
+def test_a_pass_gives_way_before_postgresql_ends_a_save_that_it_waits_for(link: BoardLink) -> None:
+    """Of two transactions that wait for each other it ends one when either has waited for its deadlock_timeout."""
+    waits = "SELECT current_setting('lock_timeout')::interval, current_setting('deadlock_timeout')::interval"
+    with lease_of(link).transaction():
+        [(before_a_pass_gives_way, before_a_deadlock_ends)] = fetch_rows(waits)
+    assert timedelta(0) < before_a_pass_gives_way < before_a_deadlock_ends
 
 
 def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from sync.kernel.db import fetch_prepared, run_sql
+from sync.kernel.db import fetch_prepared, fetch_rows, run_sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,3 +38,10 @@ def test_in_a_transaction_it_fails_once_and_the_next_one_is_well(table: None) ->
         fetch_prepared(ASK, {"more": True})
     with transaction.atomic():
         assert fetch_prepared(ASK, {"more": True}) == [(1, 2)]
+
+
+def test_behind_a_pooler_statements_can_be_left_unprepared(table: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `?prepare_threshold=off` in DATABASE_URL."""
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", "off")
+    assert fetch_prepared(ASK, {"more": True}) == [(1,)]
+    assert fetch_rows("SELECT name FROM pg_prepared_statements") == []

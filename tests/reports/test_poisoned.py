@@ -9,7 +9,14 @@ from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.models import FieldMapping
-from tests.reports.test_writes_down import new_contacts, synced_contacts, unsynced, writes_fail, writes_stopped
+from tests.reports.test_writes_down import (
+    new_contacts,
+    synced_contacts,
+    unsynced,
+    writes_fail,
+    writes_stopped,
+    writes_work,
+)
 from tests.support.world import World
 
 
@@ -53,6 +60,10 @@ def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
     assert world.calls() - before <= 45
     synced_at_once(world, world.contact("Bob"))
     assert world.calls() - before <= 75
+    writes_work(world)
+    world.calls_while(300, seconds=3_600)
+    assert not unsynced()
+    assert len(world.sandbox.items()) == 22
 
 
 def add_records(model: Any, healthy: int, poisoned: int) -> None:

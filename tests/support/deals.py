@@ -1,9 +1,11 @@
 """A synced model with fields of every kind, for what contacts and organizations don't have."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from django.apps import AppConfig, apps
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
@@ -49,7 +51,10 @@ SPEC = EntitySpec(
 
 @contextmanager
 def deals() -> Iterator[None]:
-    """Have the table with its triggers, and the model registered, for as long as the block lasts."""
+    """Have the application, its table with its triggers, and the model registered, for as long as the block lasts."""
+    application = AppConfig("deals", sys.modules[__name__])
+    application.apps, application.models = apps, apps.all_models["deals"]
+    apps.app_configs["deals"] = application  # by which Django copies a record
     with connection.schema_editor() as editor:
         editor.create_model(Deal)
     try:
@@ -61,3 +66,4 @@ def deals() -> Iterator[None]:
         registry._entities.pop(SPEC.entity_type, None)
         with connection.schema_editor() as editor:
             editor.delete_model(Deal)
+        del apps.app_configs["deals"]

@@ -366,7 +366,8 @@ def _with_rows(
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
-    named_ids = [*npd_ids.values(), *(item.chosen_id for item in items if item.chosen_id)]
+    chosen_ids = {item.chosen_id for item in items} | {item.copied_id for item in items}
+    named_ids = [*npd_ids.values(), *(chosen_ids - {None})]
     records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
@@ -386,6 +387,7 @@ def _with_rows(
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
+                copied_record=by_id.get(item.copied_id) if item.copied_id else None,
             )
         )
     return complete

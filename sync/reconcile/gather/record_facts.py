@@ -321,12 +321,12 @@ def _item_names(
 def with_originals(
     facts: PassFacts, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
 ) -> Sequence[ItemFacts]:
-    """Add `duplicate_of` to items that bear the NPD ID of a linked record, with the evidence about a duplicate.
+    """Add `duplicate_of` to copies of a linked record's item, and to bearers of its NPD ID, with the evidence.
 
     That is the original item, all intents about the record, the items that it was unlinked from, and the users who
     edited the second item.
     """
-    bearers = [(item, item.npd_id_record) for item in items]
+    bearers = [(item, item.copied_record or item.npd_id_record) for item in items]
     originals = {item.item_id: record for item, record in bearers if record is not None and record.monday_id}
     if not originals:
         return items

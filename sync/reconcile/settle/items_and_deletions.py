@@ -96,7 +96,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.COPY:
-        # Never a record of its own, even if it can't be archived.
+        # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
         payload = {item_links.COPY_OF: str(answer.asked_of), "by": by}
         run.wake_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
@@ -118,14 +118,14 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
     if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
-    has_others = any(item_plan.act is not pass_plan.ItemAct.DUPLICATE for item_plan in plan.items)
+    has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     settled = replace(plan, items=())
     for planned in plan.items:
         item_plan = planned
-        if pause and planned.act is not pass_plan.ItemAct.DUPLICATE:
+        if pause and planned.act not in pass_plan.DUPLICATES:
             paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
         elif planned.act in acting or planned.tombstone:
@@ -134,16 +134,24 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             item_plan = new_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
-        if item_plan.act is pass_plan.ItemAct.DUPLICATE:
+        if item_plan.act in pass_plan.DUPLICATES:
             _write_duplicate(run, item_plan)
         _write_item(run, item_plan)
         item_facts = item_plan.facts
+        if item_facts.copied_record is not None and item_plan.outcome is pass_plan.Outcome.SETTLED:
+            # If somebody restores it, or it is the last item of its record, a person is asked again.
+            item_links.relist(run.entity_type, [item_facts.item_id])
+            IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=item_facts.item_id).delete()
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes
         if is_checked and item_facts.item_id not in deleted_items:
             pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         settled = replace(settled, items=(*settled.items, item_plan))
+    # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
+    ended = [entry.facts.item_id for entry in settled.items if entry.outcome is pass_plan.Outcome.SETTLED]
+    unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
+    run.wake(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
     return settled
 
 
