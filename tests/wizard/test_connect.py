@@ -8,8 +8,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from sync.choices import API_TOKEN
+from sync.clock import sync_now
 from sync.limits import BlockedKind, breaker, credentials, metered_client
-from sync.models import MondayAccount, StoredSecret
+from sync.models import ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
 from tests.accounts.signing_in import everything_stored
@@ -110,6 +111,12 @@ def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, s
     assert MondayAccount.objects.get().stop_code == ""
     settings.MONDAY_API_KEY = "a-token-that-was-never-asked-for"
     assert not is_said()
+
+
+def test_a_test_finds_out_that_the_days_limit_was_raised(bare: Wizard) -> None:
+    bare.post("token/", token=bare.monday.token)
+    ApiQuota.objects.update(day_limit=100, day=sync_now().date(), day_calls=100)
+    assert "The token works" in bare.post()
 
 
 def test_what_can_not_be_a_token_is_said_so_and_not_sent(away: Wizard, settings: Any) -> None:
