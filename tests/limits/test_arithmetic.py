@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, UNREACHABLE, MondayError
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, TOO_COMPLEX, UNREACHABLE, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -151,6 +151,16 @@ def test_after_a_refusal_for_points_they_are_used_up_until_monday_says() -> None
     assert wait.until == NOON + timedelta(seconds=31)
     pass_time(quota, wait.until)
     assert quota.required_wait(1, 1, urgent=True) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls", "points"), [(UNREACHABLE, 0, 0), (TOO_COMPLEX, 1, 0), (CONNECTION_LOST, 1, 400)]
+)
+def test_only_what_monday_may_have_carried_out_costs_points(kind: ErrorKind, calls: int, points: int) -> None:
+    quota = small()
+    quota.spend(400)
+    quota.after_error(MondayError(kind, ""), 400)
+    assert (quota.day_calls, quota.points) == (calls, points)
 
 
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
