@@ -192,7 +192,18 @@ def activity_logs(board: model.Board, info: Any, **arguments: Any) -> list[dict[
     start, end = page_bounds(arguments)
     if end - start > LOG_LIMIT:
         start, end = page_bounds(arguments | {"limit": LOG_LIMIT})
-    return [_log_row(row) for row in islice(_logged(board, info, arguments), start, end)]
+    return [
+        {
+            "id": row.id,
+            "event": row.event,
+            "entity": row.entity,
+            "data": json.dumps(row.data, ensure_ascii=False),
+            "user_id": str(row.user_id),
+            "account_id": str(model.ACCOUNT_ID),
+            "created_at": str(row.created_at),
+        }
+        for row in islice(_logged(board, info, arguments), start, end)
+    ]
 
 
 def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterator[model.Activity]:
@@ -209,18 +220,6 @@ def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterato
             continue
         if items is None or row.item_id is None or str(row.item_id) in items:
             yield row
-
-
-def _log_row(row: model.Activity) -> dict[str, str]:
-    return {
-        "id": row.id,
-        "event": row.event,
-        "entity": row.entity,
-        "data": json.dumps(row.data, ensure_ascii=False),
-        "user_id": str(row.user_id),
-        "account_id": str(model.ACCOUNT_ID),
-        "created_at": str(row.created_at),
-    }
 
 
 def _ticks(moment: str | None) -> int | None:

@@ -388,7 +388,15 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
             if mapping.column_id and SyncDirection(mapping.direction).sends:
                 sent.add(place)
     sent_types = {entity_type for entity_type, _ in sent}
-    names = _related_names(edits)
+    # Of the records, also of deleted ones, at which changed fields point.
+    names: dict[UUID, str] = {}
+    for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
+        model: Any = field.related_model
+        changes = [edit for edit in edits if field in edit.fields]
+        ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
+        targets = model._default_manager.in_bulk(ids)
+        names |= deleted_names(model.entity_type(), ids - targets.keys())
+        names |= {key: str(target) for key, target in targets.items()}
     entries = []
     for edit in edits:
         if edit.before is None:
@@ -451,19 +459,6 @@ def with_edits(
         if edit.group_id not in batches
     ]
     return entries + entries_of(others, mappings)
-
-
-def _related_names(edits: Sequence[Edit]) -> dict[UUID, str]:
-    """Return the names of the records, also of deleted ones, at which changed fields point, by id."""
-    names: dict[UUID, str] = {}
-    for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
-        model: Any = field.related_model
-        changes = [edit for edit in edits if field in edit.fields]
-        ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
-        targets = model._default_manager.in_bulk(ids)
-        names |= deleted_names(model.entity_type(), ids - targets.keys())
-        names |= {key: str(target) for key, target in targets.items()}
-    return names
 
 
 def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:

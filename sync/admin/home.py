@@ -405,12 +405,6 @@ def _others_sentence(request: HttpRequest) -> str:
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
-def _calls(overview: availability.Overview, *, is_loading: bool) -> str:
-    """Return how many of the day's calls are used, if few are left or a load uses them."""
-    is_shown = not overview.no_token_reason and (is_loading or overview.quota.is_low)
-    return api_quota.usage_sentence(overview.quota) if is_shown else ""
-
-
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add Home's context to the index page, with a constant number of queries."""
     overview = admin_base.overview_of(request)
@@ -421,6 +415,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     tallies = admin_base.tallies_of(request)
     things = sum(tallies[kind].causes for kind in shown.kinds)
     is_loading = any(board.first_load for board in boards)
+    shows_calls = not overview.no_token_reason and (is_loading or overview.quota.is_low)
     is_paused = all(board.is_paused for board in overview.displayed_boards)
     pause_button = None if is_paused else queue_pages.pause_button(request, back=reverse("admin:index"))
     sees_state = bool(boards or shown.kinds or pause_button)
@@ -437,7 +432,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",
         "sees_nothing": state_line is None,
-        "calls": _calls(overview, is_loading=is_loading),
+        "calls": api_quota.usage_sentence(overview.quota) if shows_calls else "",
         "pause_button": pause_button,
         "now": overview.now,
     }

@@ -102,7 +102,18 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     title = title_of(act, entries)
     effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
     effects = list(dict.fromkeys(filter(None, effects)))
-    table = _table(entries).without_empty_columns()
+    listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
+    # They tell a record from its namesakes.
+    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    is_of_one_board = bool(attention.common_type(listed))
+    rows = []
+    for entry in listed:
+        sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+        happened = "" if sides else entry.own_detail
+        board = "" if is_of_one_board else entry.board
+        rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
+    heads = ("Record", "Board", "Details", "Values", "What happened")
+    table = confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title).without_empty_columns()
     return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
 
 
@@ -119,21 +130,6 @@ def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequenc
     types = {entry.entity_type for entry in entries}
     then = wait_sentence(number, types) or "The next sync does it, within seconds."
     return Report(f"{done_sentence(act, entries, number)} {then}", problems)
-
-
-def _table(entries: Sequence[Entry]) -> confirmed_action.RecordTable:
-    """Return the entries of a question, which have one cause, with what tells their records from namesakes."""
-    listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
-    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
-    is_of_one_board = bool(attention.common_type(listed))
-    rows = []
-    for entry in listed:
-        sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-        happened = "" if sides else entry.own_detail
-        board = "" if is_of_one_board else entry.board
-        rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
-    heads = ("Record", "Board", "Details", "Values", "What happened")
-    return confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title)
 
 
 def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[Entry]:

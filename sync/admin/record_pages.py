@@ -311,25 +311,21 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         return locked.filter(pk=record.pk).first()
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
-        """Return who deleted the record, if that is known, and where deleted records are."""
+        """Return who deleted the record, if known, what a person typed in its form, and where deleted records are."""
         words = super().missing_words(request, object_id)
         if admin_base.is_valid_key(self.model, object_id):
             words = home_acts.describe_record_now(self.model.entity_type(), UUID(object_id))
-        if typed := self._typed_texts(request):
-            words = f"{words} What you typed was not saved: {typed}."
-        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
-        return format_html("{} {}", words, link)
-
-    def _typed_texts(self, request: HttpRequest) -> str:
-        """Return what a person changed in the form of a record that is gone, so that they don't lose it."""
         shown = admin_base.parse_json(request.POST.get(concurrent_edits.SHOWN_KEY, ""))
-        texts = []
+        typed_texts = []
         for field in registry.own_fields(self.model) if isinstance(shown, dict) else ():
             before = str(shown.get(field.name, ""))
             typed = unix_lines(request.POST.get(field.name, before))
             if typed.strip() != before.strip() and not field.is_relation:
-                texts.append(f"{capfirst(str(field.verbose_name))} “{typed}”")
-        return ", ".join(texts)
+                typed_texts.append(f"{capfirst(str(field.verbose_name))} “{typed}”")
+        if typed_texts:
+            words = f"{words} What you typed was not saved: {', '.join(typed_texts)}."
+        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+        return format_html("{} {}", words, link)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -45,14 +45,6 @@ def reason_of(view: record_view.RecordView) -> str:
     return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
 
 
-def _reason_text(view: record_view.RecordView) -> str:
-    """Return the text beside the badge in a list: the next attempt and the reason."""
-    if view.state is record_view.RecordState.SYNCED:
-        return ""
-    attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
-    return " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
-
-
 def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     if view.state is record_view.RecordState.SYNCED:
@@ -60,7 +52,8 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
         return admin_base.badge(colour, icon, words, title=str(view.state.label))
-    reason = _reason_text(view)
+    attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
+    reason = " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
     state = state_badge(view)
     if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]

@@ -76,7 +76,14 @@ class FieldForm(forms.Form):
         self.lacks_target = chosen.lacks_target(mapping)
         rules = registry.rules_for(chosen.spec.model, mapping)
         self.fields["rule"].choices = [(rule.value, rule.label) for rule in rules]  # type: ignore[attr-defined]
-        self.fields["column"].choices = _offered_columns(chosen, mapping)  # type: ignore[attr-defined]
+        new = f"Create a column “{mapping.label}” ({selection.type_words(mapping.new_column_type)})"
+        fitting = [
+            (column.id, f"{column.title} ({selection.type_words(column.type)})")
+            for column in chosen.columns.values()
+            if column.id != chosen.npd_id_column and not chosen.unfit_reason(mapping, column)
+        ]
+        columns = [("", "No column: not synced"), (selection.NEW_COLUMN, new), *fitting]
+        self.fields["column"].choices = columns  # type: ignore[attr-defined]
         for name in self.fields:
             self.fields[name].widget.attrs["aria-label"] = f"{name.capitalize()} of {mapping.label}"
         self.fields["direction"].widget.attrs["data-column"] = self["column"].id_for_label
@@ -126,16 +133,6 @@ class FieldsForm(forms.Form):
         sync_filter = SyncFilter(*(side.conditions for side in self.sides)).to_json()
         self.chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter))
         return self.cleaned_data
-
-
-def _offered_columns(chosen: selection.ChosenBoard, mapping: registry.MappingSpec) -> list[tuple[str, str]]:
-    """Return no column, a new one, and the columns that fit, each as its id and label: “Work phone (Phone)”."""
-    new = f"Create a column “{mapping.label}” ({selection.type_words(mapping.new_column_type)})"
-    return [("", "No column: not synced"), (selection.NEW_COLUMN, new)] + [
-        (column.id, f"{column.title} ({selection.type_words(column.type)})")
-        for column in chosen.columns.values()
-        if column.id != chosen.npd_id_column and not chosen.unfit_reason(mapping, column)
-    ]
 
 
 class FilteredSide:

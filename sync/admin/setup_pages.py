@@ -165,46 +165,6 @@ def removal_question() -> confirmed_action.Question:
     return confirmed_action.Question("Remove the stored token?", [effect], "Remove token", hidden=[("remove", "1")])
 
 
-def _connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, Any]:
-    """Return what the connection's page shows of the token, the account and the country of phone numbers."""
-    account = monday_account()
-    region = phone_region()
-    token = credentials.token_state()
-    is_stopped = account.needs_probe or account.waits_at(sync_now())
-    is_connected = token.is_usable and is_token_answered(account) and not is_stopped
-    on_server = [check.for_administrator for check in tested.checks] if tested else []
-    if tested and tested.error:
-        on_server.append(tested.error.kind.for_administrator)
-    if token.is_unreadable:
-        on_server.append(RESTORE_KEY)
-    return {
-        "configured": token.is_usable,
-        "token": token,
-        "token_problem": credentials.unreadable_reason(),
-        "may_connect": user.has_perm(MAY_CONNECT),
-        "on_server": [text for text in on_server if text],
-        "connected_account": account if is_connected else None,
-        "is_stopped": is_stopped and token.is_usable,
-        "stop_reason": humanize.without_request_id(account.stop_reason),
-        "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
-        "phone_region": region,
-        "phone_example": phone_example(region),
-        "phone_regions": phone_regions(),
-        "may_choose_region": selection.may_set_up(user),
-    }
-
-
-def _store_region(request: HttpRequest) -> None:
-    """Store the country that the form names, if it is another."""
-    chosen = request.POST.get(REGION, "")
-    regions = dict(phone_regions())
-    account = MondayAccount.objects.get_or_create(id=1)[0]
-    if chosen in regions and chosen != account.phone_region:
-        MondayAccount.objects.filter(id=1).update(phone_region=chosen)
-        sentence = f"Phone numbers without a country code: {regions[chosen]} ({chosen})."
-        authors.log_action(request.user, account, sentence)
-
-
 # The steps of the wizard.
 
 
@@ -243,12 +203,6 @@ def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
 
 def _keep(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
-
-
-def _next_type(request: HttpRequest, entity_type: str) -> str:
-    """Return the type whose fields come after this one's; empty if the plan comes."""
-    unmapped = (key for key, choices in choices_in(request).items() if not choices.is_mapped and key != entity_type)
-    return next(unmapped, "")
 
 
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
@@ -325,20 +279,47 @@ class SetupWizardMixin(PageAdmin):
         if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
             raise PermissionDenied
         if REGION in request.POST:
-            _store_region(request)
+            chosen = request.POST[REGION]
+            regions = dict(phone_regions())
+            account = MondayAccount.objects.get_or_create(id=1)[0]
+            if chosen in regions and chosen != account.phone_region:
+                MondayAccount.objects.filter(id=1).update(phone_region=chosen)
+                sentence = f"Phone numbers without a country code: {regions[chosen]} ({chosen})."
+                authors.log_action(request.user, account, sentence)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
         result = test_stored_token(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, result)
 
     def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+        account = monday_account()
+        region = phone_region()
+        token = credentials.token_state()
+        is_stopped = account.needs_probe or account.waits_at(sync_now())
+        is_connected = token.is_usable and is_token_answered(account) and not is_stopped
+        on_server = [check.for_administrator for check in tested.checks] if tested else []
+        if tested and tested.error:
+            on_server.append(tested.error.kind.for_administrator)
+        if token.is_unreadable:
+            on_server.append(RESTORE_KEY)
         context = {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "tested": tested,
             "wrong": wrong,
             "may_set_up": selection.may_set_up(request.user),
-            **_connection_context(request.user, tested),
+            "configured": token.is_usable,
+            "token": token,
+            "token_problem": credentials.unreadable_reason(),
+            "may_connect": request.user.has_perm(MAY_CONNECT),
+            "on_server": [text for text in on_server if text],
+            "connected_account": account if is_connected else None,
+            "is_stopped": is_stopped and token.is_usable,
+            "stop_reason": humanize.without_request_id(account.stop_reason),
+            "quota_words": api_quota.usage_sentence(api_quota.read_quota()) if is_connected else "",
+            "phone_region": region,
+            "phone_example": phone_example(region),
+            "phone_regions": phone_regions(),
         }
         return self._page(request, "connect", context, status=400 if wrong else 200)
 
@@ -392,7 +373,8 @@ class SetupWizardMixin(PageAdmin):
         if choices is None:
             return _redirect_to("boards")
         form = FieldsForm(_read(request, choices), request.POST or None)
-        following = _next_type(request, entity_type)
+        unmapped = (key for key, other in choices_in(request).items() if not other.is_mapped and key != entity_type)
+        following = next(unmapped, "")
         if form.is_valid():
             _keep(request, choices_in(request) | {entity_type: form.chosen.choices})
             return _redirect_to("fields", following) if following else _redirect_to("plan")

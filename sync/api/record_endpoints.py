@@ -292,7 +292,10 @@ def record_paths() -> list[URLPattern | URLResolver]:
 def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     """Return the view of a model's records, built from the model and its registration."""
     name = model.__name__
-    serializer = _serializer_of(model)
+    fields = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.OWN_FIELDS]
+    meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
+    serializer_attributes = {"Meta": meta, "__doc__": model.__doc__}
+    serializer = type(f"{name}Serializer", (RecordSerializer,), serializer_attributes)
     push_fields = {f"{model.entity_type()}_id": serializers.UUIDField()}
     push = type(f"{name}SyncResponseSerializer", (PushSerializer,), push_fields)
     lists = (ArrayField, models.JSONField)
@@ -310,19 +313,12 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "serializer_class": serializer,
         "filterset_class": type(f"{name}Filter", (RecordFilter,), filters_of_model),
         "search_fields": registry.searched_fields(model),
-        "ordering_fields": [name for name in serializer.Meta.fields if name in columns],
+        "ordering_fields": [name for name in fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
     push_schema = extend_schema(request=None, responses=push, description=ACTS["sync_now"].effect)
     described = extend_schema_view(push=push_schema)
     return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
-
-
-def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
-    own = [field.name for field in registry.own_fields(model)]
-    fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
-    meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
-    return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
 def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse:

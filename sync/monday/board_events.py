@@ -345,7 +345,10 @@ def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | N
 
 
 def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
-    _raise_errors_below(answer, "activity_logs")
+    for error in answer.errors_of("boards"):
+        # An error of the board itself concerns everything below it.
+        if "activity_logs" in error.path or len(error.path) <= 2:
+            raise error
     log = node.get("activity_logs")
     rows = log
     cursor = None
@@ -366,13 +369,6 @@ def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
     raise MondayError(
         BOARD_NOT_FOUND, "The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id
     )
-
-
-def _raise_errors_below(answer: graphql.Answer, name: str) -> None:
-    for error in answer.errors_of("boards"):
-        # An error of the board itself concerns everything below it.
-        if name in error.path or len(error.path) <= 2:
-            raise error
 
 
 def _format_iso(moment: datetime, *, round_up: bool = False) -> str:

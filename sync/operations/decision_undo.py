@@ -207,7 +207,10 @@ class _UndoPlan:
         step.refusal = step.refusal or self._stale_reason(step, record, mapping, before)
         if step.refusal:
             return step
-        step.note = _note(record, mapping)
+        is_sent = mapping is not None and bool(mapping.column_id) and record.may_sync and not record.is_left_out
+        if mapping is not None and common_direction(record.sync_direction, mapping.direction) is SyncDirection.NONE:
+            is_sent = False
+        step.note = "" if is_sent else "It isn't synced now, so only NPD changes."
         try:
             step.write = field_values.clean_values(record, before)
         except ValidationError as refused:
@@ -249,14 +252,6 @@ class _UndoPlan:
             return self.display.display_local(record, mapping, raw)
         names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
         return ", ".join(str(name) for name in names)
-
-
-def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
-    """Return that only NPD's value changes; empty if the next pass sends it."""
-    is_sent = mapping is not None and bool(mapping.column_id) and record.may_sync and not record.is_left_out
-    if mapping is not None and common_direction(record.sync_direction, mapping.direction) is SyncDirection.NONE:
-        is_sent = False
-    return "" if is_sent else "It isn't synced now, so only NPD changes."
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,11 @@ def record_changes(
     is_overtaken = bool(changes.new_jobs)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
-    final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
+    if changes.values:
+        record = copy(record)
+    for name, value in changes.values.items():
+        setattr(record, name, value)
+    final_plan = changes.plan.with_facts(record=record)
     if not is_overtaken:
         final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
     return replace(changes, plan=final_plan)
@@ -182,15 +186,6 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
         reason = f"A person said that it is not the item of “{plan.record}”."
         excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
     return replace(changes, values=values, excluded=excluded)
-
-
-def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
-    if not values:
-        return record
-    updated = copy(record)
-    for name, value in values.items():
-        setattr(updated, name, value)
-    return updated
 
 
 @dataclass(frozen=True)

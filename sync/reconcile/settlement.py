@@ -277,7 +277,13 @@ def _field_reports(
         closing_reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     else:
         # It is about fields whose conflict ended without a person.
-        closing_reason = _why_resolved(plan, [key for key in open_keys if key not in applied] or open_keys)
+        ended_keys = [key for key in open_keys if key not in applied] or open_keys
+        decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
+        synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
+        unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
+        sentences = [f"It was resolved: {'; '.join(dict.fromkeys(synced))}."] if synced else []
+        sentences += [f"{capfirst(reason)}." for reason in dict.fromkeys(unsynced)]
+        closing_reason = " ".join(sentences) or "Both sides say the same now."
     yield plan.conflict_report(
         ConflictKind.FIELDS,
         fields=conflicts,
@@ -288,15 +294,6 @@ def _field_reports(
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undo_results=undo_results,
     )
-
-
-def _why_resolved(plan: pass_plan.RecordPlan, keys: Sequence[str]) -> str:
-    decisions = [plan.plans[key].decision for key in keys if key in plan.plans]
-    synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-    unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
-    sentences = [f"It was resolved: {'; '.join(dict.fromkeys(synced))}."] if synced else []
-    sentences += [f"{capfirst(reason)}." for reason in dict.fromkeys(unsynced)]
-    return " ".join(sentences) or "Both sides say the same now."
 
 
 def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:

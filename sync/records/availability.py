@@ -135,7 +135,7 @@ def stop_headline(boards: Iterable[str], cause: str) -> str:
 
 
 class Overview(LimitFacts):
-    """The availability of all boards, and their jobs: at most five queries, and two more if the quota is tight."""
+    """The availability of all boards, and their jobs: four queries, and up to two for each board with known limits."""
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:

@@ -1,15 +1,17 @@
 """Many workers, one allowance: together they spend no more than there is."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import api_quota, metered_client
+from sync.limits import LimitFacts, PassGrant, api_quota, metered_client
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.client import MondayClient
 from sync.monday.errors import QUOTA_EXHAUSTED, MondayError
 from sync.monday.graphql import Answer, Complexity
+from sync.outbox import pauses
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,3 +64,29 @@ def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
     metered_client.MeteredClient(client, urgent=True).execute("query { me { id } }", {})
     row = ApiQuota.objects.get()
     assert (row.day_calls, row.points) == (10, 400)
+
+
+def test_a_busy_board_leaves_half_a_minute_to_one_that_has_waited_longer_and_may_be_synced() -> None:
+    set_quota(points_limit=1_000_000)
+    board()
+    SyncQueue.objects.bulk_create(SyncQueue(entity_type="contact", remote_id=str(n)) for n in range(2, 200))
+    other = BoardLink.objects.create(entity_type="organization", board_id="2", npd_id_column="npd_id")
+    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
+
+    def size() -> int:
+        turn = LimitFacts().next_pass("contact")
+        assert isinstance(turn, PassGrant)
+        return turn.size
+
+    alone = size()
+    job = SyncQueue.objects.create(entity_type="organization", remote_id="3")
+    assert (alone, size()) == (31, 14)
+    pauses.pause("mary", entity_type="organization")
+    assert size() == alone
+    pauses.resume("mary", entity_type="organization")
+    assert size() == 14
+    SyncQueue.objects.filter(pk=job.pk).update(next_retry=sync_now() + timedelta(hours=1))
+    assert size() == alone
+    SyncQueue.objects.filter(pk=job.pk).update(next_retry=sync_now())
+    BoardLink.objects.filter(pk=other.pk).update(last_pass_at=sync_now())
+    assert size() == alone

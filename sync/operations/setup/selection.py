@@ -253,7 +253,17 @@ class ChosenBoard:
         owners = {self.npd_id_column: board_columns.NPD_ID_TITLE} if self.npd_id_column else {}
         for mapping in self.spec.mappings:
             choice = self.choices.choice_of(mapping)
-            field_problems = self._field_problems(mapping)
+            is_match_key = mapping.key == self.spec.match_key
+            field_problems = []
+            if (mapping.required or is_match_key) and not choice.is_synced:
+                reason = "records and items are matched by it" if is_match_key else "it is required in NPD"
+                field_problems.append(f"{mapping.label} must be synced, for {reason}. Choose a column and a direction.")
+            if problem := self.column_problem(mapping):
+                field_problems.append(problem)
+            elif choice.column == NEW_COLUMN and (column := self.own_column(mapping)) is not None:
+                field_problems.append(
+                    f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board."
+                )
             if choice.is_synced and choice.column != NEW_COLUMN:
                 if owner := owners.get(choice.column):
                     title = self.columns[choice.column].title if choice.column in self.columns else choice.column
@@ -261,19 +271,6 @@ class ChosenBoard:
                 owners.setdefault(choice.column, mapping.label)
             if field_problems:
                 problems[mapping.key] = field_problems
-        return problems
-
-    def _field_problems(self, mapping: MappingSpec) -> list[str]:
-        choice = self.choices.choice_of(mapping)
-        is_match_key = mapping.key == self.spec.match_key
-        problems = []
-        if (mapping.required or is_match_key) and not choice.is_synced:
-            reason = "records and items are matched by it" if is_match_key else "it is required in NPD"
-            problems.append(f"{mapping.label} must be synced, for {reason}. Choose a column and a direction.")
-        if problem := self.column_problem(mapping):
-            problems.append(problem)
-        elif choice.column == NEW_COLUMN and (column := self.own_column(mapping)) is not None:
-            problems.append(f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board.")
         return problems
 
     @property

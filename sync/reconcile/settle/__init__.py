@@ -192,7 +192,15 @@ def _write_changes(
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     rows = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
-    pass_run.enqueue_pointing(run, _no_longer_awaited(existing, sync_states))
+    # The items of these records are back, or they will have none, so relations to them don't wait any more.
+    no_longer_awaited = []
+    for record_plan in existing:
+        before = sync_states[str(record_plan.id)]
+        was_gone = before.remote_state not in ("", ACTIVE)
+        is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
+        if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
+            no_longer_awaited.append(record_plan.id)
+    pass_run.enqueue_pointing(run, no_longer_awaited)
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         tombstones.enqueue_tombstones(run.entity_type, linked_items)
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
@@ -259,18 +267,6 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     records = sorted({entity_id for entity_id, *_ in new})
     later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": AWAIT_RETRY_SECONDS}
     run.wake(records, choices.Priority.SWEEP, **later)
-
-
-def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]) -> list[UUID]:
-    """Return the records whose items are back, or that will have none: relations to them don't wait any more."""
-    ids = []
-    for record_plan in existing:
-        before = sync_states[str(record_plan.id)]
-        was_gone = before.remote_state not in ("", ACTIVE)
-        is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
-        if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
-            ids.append(record_plan.id)
-    return ids
 
 
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:

@@ -319,7 +319,7 @@ APPROVAL = approval_payload_key("")
 
 
 def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
-    """End the claimed jobs, in the caller's transaction under the lease."""
+    """Complete or fail the claimed jobs, or make them pending again, in the caller's transaction under the lease."""
     token = run.lease.token
     decided = []
     together: dict[pass_plan.Ending, list[SyncQueue]] = {}
@@ -335,23 +335,17 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ended, rows in together.items():
-        _end_rows(run, rows, ended)
+        if ended.outcome is pass_plan.Outcome.SETTLED:
+            finish.complete(rows, token, ended.detail)
+        elif ended.outcome is pass_plan.Outcome.DEFERRED:
+            finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
+        elif run.writes_wait_seconds and ended.is_unsent:
+            finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
+        else:
+            finish.release(rows, token, ended.detail, at_most=ended.at_most)
     # Requests that a person decided are shown as carried out at once.
     if decided:
         release_obsolete(decided)
-
-
-def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) -> None:
-    """Complete the rows of settled jobs; make the others pending again."""
-    token = run.lease.token
-    if ended.outcome is pass_plan.Outcome.SETTLED:
-        finish.complete(rows, token, ended.detail)
-    elif ended.outcome is pass_plan.Outcome.DEFERRED:
-        finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
-    elif run.writes_wait_seconds and ended.is_unsent:
-        finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
-    else:
-        finish.release(rows, token, ended.detail, at_most=ended.at_most)
 
 
 _UPDATE_APPLIED = """
