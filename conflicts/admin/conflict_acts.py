@@ -87,7 +87,7 @@ def question_about_conflicts(
     for takes_nothing, label in sorted(effects):
         rows = effects[takes_nothing, label]
         summary = counted(label, len(rows), entity_type, number=humanize.count_with_noun(len(rows), "value"))
-        table = RecordTable(("Record", "Field", "Now", "Then"), rows[:MAX_ROWS_SHOWN], len(rows), summary)
+        table = RecordTable(("Record", "Field", "Now", "After"), rows[:MAX_ROWS_SHOWN], len(rows), summary)
         tables.append(table.without_empty_columns())
         if not takes_nothing and summary != title:
             button = f"{button}; {humanize.within_sentence(summary)}"

@@ -27,7 +27,8 @@ class DiagnosticsAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncMetadata)
 class SyncMetadataAdmin(RecordLinkMixin, DiagnosticsAdmin):
-    list_display = ("sync_status", "record", "kind_of_record", "remote_id", "last_sync_attempt", "last_error")
+    list_display = ("record", "kind_of_record", "sync_status", "remote_id", "last_sync_attempt", "last_error")
+    list_display_links = ("sync_status",)
     list_filter = ("sync_status", EntityFilter)
     search_fields = ("entity_id", "remote_id", "last_error", "note")
     ordering = ("-id",)

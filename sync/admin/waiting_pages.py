@@ -216,7 +216,7 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
         return confirmed_action.Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
-    table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "Then"), changes, len(changes))
+    table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "After"), changes, len(changes))
     return confirmed_action.Question(title, effects, "Link them", [table], [("record", record.pk)])
 
 
@@ -297,7 +297,7 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
         return rows.exclude(state=ApprovalState.DONE, decided_at=None)
 
     state_badge = admin_base.badge_column("state", "State", _BADGES)
-    change = admin_base.plain_column("What", lambda row: row.get_kind_display(), "kind")
+    change = admin_base.plain_column("What would happen", lambda row: row.get_kind_display(), "kind")
     since = admin_base.time_column("at", "Since")
     decided = admin_base.plain_column(
         "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH

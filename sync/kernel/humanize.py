@@ -183,7 +183,10 @@ def first_few(messages: Sequence[str]) -> list[str]:
 
 
 def join_first(parts: list[str]) -> str:
-    """Return the first three parts, and the number of others."""
-    rest = len(parts) - 3
-    shown = ", ".join(parts[:3])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    """Return the first three parts, and the number of others: "A and B", "A, B, C and 2 more"."""
+    shown = parts[:3]
+    if len(parts) > 3:
+        shown.append(f"{len(parts) - 3} more")
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"

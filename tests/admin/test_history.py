@@ -176,7 +176,7 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert "<li><span>Chose Monday for phone.</span></li>" in re.sub(r"\s*\n\s*", "", page)
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
-    assert summaries == ["Conflict: Email, Phone", "Email a → b and 2 more"]
+    assert summaries == ["Conflict: Email and Phone", "Email a → b and 2 more"]
 
 
 def test_a_value_that_was_changed_again_offers_no_undo(browser: Client, world: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind, Tally
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, Attention, BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
@@ -282,6 +282,13 @@ def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> No
     [value] = entry.values
     assert (value.label, value.npd, value.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
     assert entry.title == "Phone changed on both sides"
+
+
+def test_a_title_names_several_fields_as_a_sentence_does() -> None:
+    row = Attention(kind=Kind.CONFLICT, entity_type="contact", field="email,phone", values={})
+    assert attention.Wording({}).title(row) == "Email and Phone changed on both sides"
+    row.field = "email,phone,name,notes,role_title"
+    assert attention.Wording({}).title(row) == "Email, Phone, Name and 2 more changed on both sides"
 
 
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:

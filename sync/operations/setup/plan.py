@@ -86,7 +86,7 @@ ROWS: dict[str, dict[str, str]] = {
     "left": {
         FILTERED: "records that the filter leaves out",
         SYNC_OFF: "records with sync off",
-        ChangeKind.LEFT: "records or items that stay as they are",
+        ChangeKind.LEFT: "other records or items",
     },
 }
 
