@@ -97,7 +97,7 @@ class RecordHistory:
 
     # Read if an event is new, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    intents: tuple[Intent, ...] = ()  # all that are kept
+    intents: tuple[Intent, ...] = ()  # all if an event is new, a base is missing or an item may be a duplicate
     writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect
     applied: tuple[Intent, ...] = ()  # in the last minutes
     void: tuple[Intent, ...] = ()  # in the last day, known to have had no effect

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from sync.reconcile.unanswered_creates import (
     after_search,
     may_link,
 )
+from tests.architecture.test_pure_rules import effects_of
 from tests.decide.builders import NOW, board, contact, filtered, plain
 
 SETTLE_SECONDS = 60.0
@@ -121,6 +123,13 @@ FAILED: dict[str, tuple[errors.MondayError | None, UnansweredDocument, list[Any]
     "several while others are answered": (LATE, facts(ANN, BOB, others_answered=True), [LOOK_AGAIN] * 2),
     "answered without data": (NO_DATA, facts(), [LOOK_AGAIN]),
 }
+
+
+def test_what_is_decided_about_a_create_reads_no_row_and_no_clock() -> None:
+    for document, _ in (NOTHING_FOUND | SOME_FOUND).values():
+        assert not effects_of(partial(after_search, document))
+    for error, document, _ in FAILED.values():
+        assert not effects_of(partial(after_resending, document, error))
 
 
 @pytest.mark.parametrize("row", FAILED)

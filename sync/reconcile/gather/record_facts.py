@@ -138,7 +138,15 @@ def facts_of_records(
         processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
     )
     events = events_by_item(unchecked.order_by("id"))
-    intents = _intents_of(claims)
+    # All intents count after a new event, or if a create without an answer may have left the base.
+    with_all_intents = [
+        key
+        for key, item_id in items.items()
+        if item_id in events
+        or not item_id
+        or any(field_bases.base_of(sync_states[str(key)], mapping, item_id) is None for mapping in board.mapped)
+    ]
+    intents = _intents_of(claims, with_all_intents)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {key: _history(board, group, now) for key, group in intents.items()}
@@ -177,10 +185,16 @@ def facts_of_records(
 NO_HISTORY = RecordHistory()
 
 
-def _intents_of(ids: Collection[UUID]) -> dict[UUID, list[Intent]]:
-    """Read our intents for these records, the oldest first."""
-    intents = Intent.objects.filter(entity_id__any_of=list(ids)).defer("body").order_by("created_at")
-    return grouped(intents, lambda intent: intent.entity_id)
+def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, list[Intent]]:
+    """Read our intents for these records, the oldest first: open and recent ones, and all for `with_all`.
+
+    A listing looks at every record of the board, most of them at rest with the intents of many days.
+    """
+    recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
+    recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
+    recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
+    intents = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(with_all)), entity_id__any_of=list(ids))
+    return grouped(intents.defer("body").order_by("created_at"), lambda intent: intent.entity_id)
 
 
 def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
@@ -334,6 +348,7 @@ def with_originals(
     facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
+    intents = grouped(Intent.objects.filter(entity_id__in=by_id), lambda intent: intent.entity_id)
     unlinked = set(Decision.objects.filter(entity_id__in=by_id, kind="unlinked").values_list("entity_id", "remote_id"))
     events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
@@ -345,6 +360,7 @@ def with_originals(
         item_events = events.get(item.item_id, [])
         history = replace(
             record.history,
+            intents=tuple(intents.get(record.id, ())),
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
             maker=maker_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),
