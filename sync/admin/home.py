@@ -307,19 +307,16 @@ def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> st
     if group.kind is attention.Kind.FAILED and group.number > 1:
         return group.title
     if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-        return replace(group, deleted_by=_deleted_by(group)).sentence
+        rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+        deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+        people = {author.by for author in deletions.values()}
+        # Named only if one person deleted all these records.
+        deleted_by = people.pop() if len(people) == 1 and len(deletions) == group.number else ""
+        return replace(group, deleted_by=deleted_by).sentence
     if group.kind is attention.Kind.REMOVED and link is not None:
         steps = RESTORE_STEPS[group.code] if has_acts else ""
         return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
     return group.sentence
-
-
-def _deleted_by(group: attention.Group) -> str:
-    """Return who deleted all records whose items wait for an approval; empty if it wasn't one person."""
-    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-    people = {author.by for author in deletions.values()}
-    return people.pop() if len(people) == 1 and len(deletions) == group.number else ""
 
 
 def _group_buttons(

@@ -108,7 +108,9 @@ def may_do(user: Any, act: Act, kind: Kind, entity_type: str) -> bool:
 
 
 def offered_acts(user: Any, entry: Entry) -> list[Act]:
-    """Return the acts on an entry that this person may do, the main act first."""
+    """Return the acts on an entry that this person may see and do, the main act first."""
+    if not registry.may_view(user, KINDS[entry.kind].model):
+        return []
     return [act for act in entry.acts if may_do(user, act, entry.kind, entry.entity_type)]
 
 

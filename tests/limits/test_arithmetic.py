@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sync.limits import api_quota
 from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, DOCUMENT_REJECTED, UNREACHABLE, MondayError
+from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, TOO_COMPLEX, UNREACHABLE, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -153,6 +153,16 @@ def test_after_a_refusal_for_points_they_are_used_up_until_monday_says() -> None
     assert quota.required_wait(1, 1, urgent=True) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "calls", "points"), [(UNREACHABLE, 0, 0), (TOO_COMPLEX, 1, 0), (CONNECTION_LOST, 1, 400)]
+)
+def test_only_what_monday_may_have_carried_out_costs_points(kind: ErrorKind, calls: int, points: int) -> None:
+    quota = small()
+    quota.spend(400)
+    quota.after_error(MondayError(kind, ""), 400)
+    assert (quota.day_calls, quota.points) == (calls, points)
+
+
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
     quota = small(day_calls=400, others_calls=9)
@@ -166,10 +176,3 @@ def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
 def test_the_reserve_is_never_less_than_its_share_and_less_than_one_more(limit: int, share: float) -> None:
     reserved = reserve(limit, share)
     assert limit * share - 1e-3 <= reserved < limit * share + 1.001
-
-
-def test_what_was_refused_before_it_ran_costs_a_call_and_leaves_its_points_to_the_halves() -> None:
-    quota = Quota(NOON, points_limit=450_000)
-    quota.spend(240_000)
-    quota.after_error(MondayError(DOCUMENT_REJECTED, ""), 240_000)
-    assert (quota.points, quota.day_calls) == (0, 1)

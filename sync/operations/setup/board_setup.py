@@ -348,7 +348,22 @@ def mappings_after(
         choice = chosen.choices.fields.get(spec.key)
         if choice is None:
             continue
-        mapping = copy(stored[spec.key]) if spec.key in stored else _new_mapping(link, spec, position)
+        if spec.key in stored:
+            mapping = copy(stored[spec.key])
+        else:
+            mapping = FieldMapping(
+                link=link,
+                key=spec.key,
+                label=spec.label,
+                fields=list(spec.fields),
+                converter=spec.converter,
+                required=spec.required,
+                position=position,
+                column_id=NAME_COLUMN if spec.is_name else "",
+                options={},
+                version=1,
+                **board_columns.NO_PROBLEM,
+            )
         # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
         mapping.direction = SyncDirection.NONE
         if choice.is_synced:
@@ -368,22 +383,6 @@ def mappings_after(
             mapping.problem = mapping.problem_code = ""
         mappings.append(mapping)
     return mappings
-
-
-def _new_mapping(link: BoardLink, spec: registry.MappingSpec, position: int) -> FieldMapping:
-    return FieldMapping(
-        link=link,
-        key=spec.key,
-        label=spec.label,
-        fields=list(spec.fields),
-        converter=spec.converter,
-        required=spec.required,
-        position=position,
-        column_id=NAME_COLUMN if spec.is_name else "",
-        options={},
-        version=1,
-        **board_columns.NO_PROBLEM,
-    )
 
 
 def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup: BoardSetup, *, is_first: bool) -> bool:
