@@ -37,4 +37,4 @@ def test_jiras_sprints_are_kept_with_no_client_of_monday_loaded() -> None:
     environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.state.jira_settings"}
     end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
     assert end.returncode == 0, end.stderr
-    assert SyncState.objects.filter(system="jira").count() == 3
+    assert SyncState.objects.filter(system="jira").count() == 2
