@@ -50,7 +50,7 @@ MEANINGS = {
 def meaning_of(group: Group) -> str:
     """Return in plain words what members of a group may do."""
     permissions = {
-        f"{permission.content_type.app_label}.{permission.codename}": permission_text(permission)
+        f"{permission.content_type.app_label}.{permission.codename}": f"“{permission_text(permission)}”"
         for permission in group.permissions.all()
     }
     own = GROUPS.get(group.name, ())

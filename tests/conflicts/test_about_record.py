@@ -89,7 +89,7 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
     SyncConflict.objects.update(about={**conflict.about, "options": [delete, *conflict.about["options"][1:]]})
     rights = ("view_syncconflict", "change_syncconflict", "view_contact")
     clerk, editor = staff_who_may(*rights), staff_who_may(*rights, "delete_contact", name="editor")
-    with pytest.raises(NotAllowed, match=r"editor, Ada"):
+    with pytest.raises(NotAllowed, match=r"editor and Ada"):
         resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
     offered = {}
     for user in (clerk, editor):

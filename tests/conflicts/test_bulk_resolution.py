@@ -132,7 +132,7 @@ def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, con
     client.force_login(User.objects.get(username="clerk"))
     answer = confirm(client, question_of_ada)
     assert "2 conflicts. It takes effect" in answer
-    assert "Not resolved: C, D, E." in answer
+    assert "Not resolved: C, D and E." in answer
     assert [chosen(contact) for contact in contacts[2:]] == [""] * 3
 
 

@@ -60,10 +60,6 @@ def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
     assert world.calls() - before <= 45
     synced_at_once(world, world.contact("Bob"))
     assert world.calls() - before <= 75
-    writes_work(world)
-    world.calls_while(300, seconds=3_600)
-    assert not unsynced()
-    assert len(world.sandbox.items()) == 22
 
 
 def add_records(model: Any, healthy: int, poisoned: int) -> None:
@@ -91,6 +87,17 @@ def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: W
     assert world.calls_while(60, seconds=30) <= 50
     assert healthy_unsynced() == 0
     assert world.calls_while(60) <= 20
+
+
+def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:
+    poison(world)
+    new_contacts(6)
+    Contact.objects.filter(name__in=["P000", "P001"]).update(notes="poison")
+    world.calls_while(30)
+    writes_work(world)
+    world.calls_while(90, seconds=1_200)
+    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(6)]
+    assert not unsynced()
 
 
 def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_stopped(world: World) -> None:

@@ -86,7 +86,7 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 def test_a_second_column_is_made_only_with_a_word_about_the_others(monday: Sandbox, run: Run, settings: Any) -> None:
     columns = (("x", "Work", "phone"), ("y", "Home", "phone"))
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)
-    assert "no field uses the columns “Work” (Phone), “Home” (Phone)" in run("monday_setup")
+    assert "no field uses the columns “Work” (Phone) and “Home” (Phone)" in run("monday_setup")
     assert "no field uses" not in run("monday_setup")
 
 
