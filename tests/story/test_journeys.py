@@ -153,6 +153,7 @@ def set_up(page: Page, board: str) -> list[str]:
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which column holds which field?").wait_for()
+        conditions_appear_one_after_another(page)
         faults += barriers_in_both_schemes(page)
         page.get_by_role("button", name=re.compile("^Next: ")).click()
     # The worker compares, and the page follows by itself.
@@ -162,6 +163,16 @@ def set_up(page: Page, board: str) -> list[str]:
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
     faults += barriers_in_both_schemes(page)
     return faults
+
+
+def conditions_appear_one_after_another(page: Page) -> None:
+    page.get_by_text("Sync only some of them…").click()
+    of_records = page.get_by_role("region", name="Records in NPD").get_by_role("group")
+    expect(of_records).to_have_count(1)
+    of_records.get_by_label("Field").select_option("Name")
+    expect(of_records).to_have_count(2)
+    of_records.first.get_by_label("Field").select_option("No condition")
+    expect(of_records).to_have_count(1)
 
 
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:
