@@ -25,7 +25,7 @@ from sync.monday.errors import MondayError
 from sync.operations.comparison import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.decide import unread
+from sync.reconcile.decide import end_unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
@@ -115,7 +115,7 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence)
+    return PlannedRun(facts, end_unread(facts, plan, released, released), calls, cause.sentence)
 
 
 def swept_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:

@@ -211,7 +211,7 @@ def decide(
     return plan
 
 
-def unread(
+def end_unread(
     facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
     """Return the plan after a failed read: everything that is open ends with these endings."""
