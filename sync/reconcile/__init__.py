@@ -22,7 +22,7 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
-from sync.reconcile.decide import unread
+from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
@@ -54,7 +54,7 @@ def reconcile(
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     if facts.error is not None:
-        plan = _unread(executor, gatherer, facts, plan)
+        plan = _after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:
         stops.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
@@ -87,7 +87,7 @@ def reconcile(
     return outcomes
 
 
-def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
+def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
 
     If Monday refused the document, its records are read one by one, to find the one at fault.
@@ -99,17 +99,17 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
     ended = Ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        return unread(facts, plan, ended, ended)
+        return end_unread(facts, plan, ended, ended)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
         failed = executor.after_failed_read(error, number).ending
         # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
-        return unread(facts, plan, replace(failed, is_unsent=False), ended)
+        return end_unread(facts, plan, replace(failed, is_unsent=False), ended)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     units = number + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return unread(facts, plan, ended, ended)
+        return end_unread(facts, plan, ended, ended)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
@@ -118,4 +118,4 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
         ended = Ending(Outcome.RELEASED, error.sentence, at_most=1)
     else:
         ended = Ending(Outcome.FAILED, error.sentence)
-    return unread(facts, plan, ended, ended)
+    return end_unread(facts, plan, ended, ended)
