@@ -33,7 +33,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import changed_records_of, created_records_of
+from sync.reconcile.record_writes import item_changes, item_creates
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
@@ -130,7 +130,7 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
+    writes = bool(item_changes(planned.facts.board, plan)) + bool(item_creates(plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     return planned.calls + writes + len(removals)
 

@@ -56,7 +56,7 @@ def reconcile(
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     if facts.error is not None:
-        plan = _end_unread_pass(executor, gatherer, facts, plan)
+        plan = _after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
         stops.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
@@ -89,7 +89,7 @@ def reconcile(
     return outcomes
 
 
-def _end_unread_pass(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
+def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
 
     If Monday refused the document, its records are read one by one, to find the one at fault.

@@ -198,6 +198,7 @@ class RecordFacts:
 
     @property
     def is_push_by_name(self) -> bool:
+        """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
