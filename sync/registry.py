@@ -100,12 +100,12 @@ class UnknownEntity(LookupError):
 _entities: dict[str, EntitySpec] = {}
 
 # Converters of addresses, numbers and labels, in which invisible characters are dropped.
-_ADDRESSES = frozenset({"email", "phone", "link", "status", "dropdown"})
+_TIDIED = frozenset({"email", "phone", "link", "status", "dropdown"})
 
 
 def register(spec: EntitySpec) -> None:
-    fields = [name for mapping in spec.mappings if mapping.converter in _ADDRESSES for name in mapping.fields]
-    spec.model.addresses = frozenset(fields)
+    fields = [name for mapping in spec.mappings if mapping.converter in _TIDIED for name in mapping.fields]
+    spec.model.tidied_fields = frozenset(fields)
     _entities[spec.entity_type] = spec
 
 

@@ -20,6 +20,7 @@ from sync import attention, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize, text_diff
 from sync.kernel.messages import ACTS
+from sync.kernel.triggers import BOOKKEEPING
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations import decision_undo
@@ -285,7 +286,7 @@ def board_mappings() -> QuerySet[FieldMapping]:
 def history_fields(model: type[SyncedModel]) -> list[Any]:
     """Return the fields that a record's history has."""
     fields: Iterable[Any] = model._meta.concrete_fields
-    return [field for field in fields if not field.primary_key and field.name not in model.BOOKKEEPING]
+    return [field for field in fields if not field.primary_key and field.name not in BOOKKEEPING]
 
 
 def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, datetime]:

@@ -1,6 +1,6 @@
 """The triggers of synced tables: bookkeeping before a write; jobs and tombstones after it; and jobs for other records.
 
-Names in braces are filled in by pgtrigger, such as __TABLE__ by `_fill`. The SQL stands in migrations, too.
+pgtrigger fills in names in braces, `_fill` those like __TABLE__. The SQL stands in migrations, too.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from sync.monday.texts import MATCH_KEY_SQL
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
 
 # The records that a pass is writing in this transaction (`mark_settling`): what it writes itself needs no job.
-SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
+_SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
 
 _STATUS_BEFORE_INSERT = """
     NEW.sync_status := CASE
@@ -24,6 +24,7 @@ _STATUS_BEFORE_INSERT = """
     RETURN NEW;
 """
 
+# A conflict stays one until a pass has ended.
 _BOOKKEEPING_BEFORE_UPDATE = """
     NEW.updated_at := sync_now();
     NEW.sync_status := CASE
@@ -49,6 +50,7 @@ _ENQUEUE = """
         attempts = 0, reason = '', error_message = ''__REPLACE__;
 """
 
+# pghistory's context says who deleted the record, and how.
 _TOMBSTONES = """
     deletion := _pgh_attach_context();
     INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data, context_id)
@@ -76,7 +78,7 @@ def _enqueue(operation: str, rows: str, payload: str = "'{{}}'::jsonb", replace:
         REPLACE=replace,
         PRIORITY=int(Priority.EDIT),
         CAUSES=int(Cause.SAVE),
-        SETTLING=SETTLING_IDS,
+        SETTLING=_SETTLING_IDS,
     )
 
 
@@ -210,7 +212,7 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
     an item or a name, the records with its name or item in their cell on the board are enqueued.
     """
 
-    def build_trigger(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
+    def build_trigger(event: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
         sql = _fill(
             sql,
             TYPE=entity_type,
@@ -222,7 +224,7 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
             CAUSES=int(Cause.DEPENDENCY),
         )
         return _Statement(
-            name=f"wake_{entity_type}_{field}_{when}",
+            name=f"wake_{entity_type}_{field}_{event}",
             operation=operation,
             condition=condition,
             declare=[("woken", "uuid[]")],

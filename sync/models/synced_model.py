@@ -63,17 +63,16 @@ class SyncedModel(models.Model):
         db_default=SyncDirection.BIDIRECTIONAL,
     )
     created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
-    updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)  # then set by a trigger
 
-    BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     # Relations that `sync_region` follows; a pass selects them with its records.
     sync_related: ClassVar[tuple[str, ...]] = ()
     # Registered fields that are stored in one form (`tidied`): addresses, numbers and labels.
-    addresses: ClassVar[frozenset[str]] = frozenset()
+    tidied_fields: ClassVar[frozenset[str]] = frozenset()
     # The installation's country of phone numbers; code that writes many records reads it once and sets it here.
     known_region: str = ""
-    _loaded: dict[str, Any]
-    _committed: dict[str, Any]
+    _loaded: dict[str, Any]  # the attributes as they were loaded or saved last
+    _committed: dict[str, Any]  # the same without saves that may still be rolled back
 
     class Meta:
         abstract = True
@@ -108,13 +107,13 @@ class SyncedModel(models.Model):
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
         """Bring addresses, numbers and labels into the form in which they are stored, then check as Django does."""
-        for name in self.addresses.difference(exclude or ()):
+        for name in self.tidied_fields.difference(exclude or ()):
             setattr(self, name, self.tidied(name, getattr(self, name)))
         super().clean_fields(exclude=exclude)
 
     @classmethod
     def tidied(cls, name: str, value: Any) -> Any:
-        """Return a typed value of one of the `addresses` as it is stored: without invisible characters."""
+        """Return a typed value of one of the `tidied_fields` as it is stored: without invisible characters."""
         if isinstance(value, list):
             return [cls.tidied(name, element) for element in value]
         if not isinstance(value, str):
@@ -123,15 +122,16 @@ class SyncedModel(models.Model):
         return email_address(value) if is_email else drop_invisible_from_label(value)
 
     def changed_fields(self) -> list[str]:
-        """Return the names of attributes that differ from the loaded, saved or committed values.
-
-        Committed ones count too, because a save may be rolled back.
-        """
+        """Return the names of attributes that differ from the loaded, saved or committed values."""
         snapshots = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
-        now = self._current_values(
+        current = self._current_values(
             name for name in self._field_names() if name not in ("id", "created_at", "updated_at")
         )
-        return [name for name, value in now.items() if any(name not in k or k[name] != value for k in snapshots)]
+        return [
+            name
+            for name, value in current.items()
+            if any(name not in snapshot or snapshot[name] != value for snapshot in snapshots)
+        ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert, or update only the columns changed since loading; without changes, write nothing."""
@@ -148,10 +148,10 @@ class SyncedModel(models.Model):
         values = self._current_values(saved)
         self._loaded = getattr(self, "_loaded", {}) | values
 
-        def committed() -> None:
+        def remember_commit() -> None:
             self._committed = getattr(self, "_committed", {}) | values
 
-        transaction.on_commit(committed, using=self._state.db)
+        transaction.on_commit(remember_commit, using=self._state.db)
 
     def _field_names(self) -> list[str]:
         return [f.attname for f in self._meta.concrete_fields]

@@ -25,7 +25,7 @@ from sync.monday.errors import MondayError
 from sync.operations.comparison import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.decide import unread
+from sync.reconcile.decide import end_unread
 from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
@@ -33,7 +33,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import changed_records_of, created_records_of
+from sync.reconcile.record_writes import item_changes, item_creates
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
@@ -115,7 +115,7 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence)
+    return PlannedRun(facts, end_unread(facts, plan, released, released), calls, cause.sentence)
 
 
 def swept_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
@@ -130,7 +130,7 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
+    writes = bool(item_changes(planned.facts.board, plan)) + bool(item_creates(plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     return planned.calls + writes + len(removals)
 

@@ -224,8 +224,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return
             text = ""
         if field.attribute not in self.relations:
-            tidied = instance.tidied(field.attribute, text) if field.attribute in instance.addresses else text
-            setattr(instance, field.attribute, field.widget.clean(tidied))
+            if field.attribute in instance.tidied_fields:
+                text = instance.tidied(field.attribute, text)
+            setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
         elif target := self._related(field.attribute, text):

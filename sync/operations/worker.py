@@ -127,7 +127,7 @@ class _Run:
             board = grant(entity_type)
             # A running set-up needs the board's lease, and enqueues what it changes.
             if not board.is_available or board.link is None or is_running(board.link):
-                self._notify_after_batching(board)
+                self._notify_after_wait(board)
                 return
             board_lease = acquire(board.link)
             if board_lease is not None:
@@ -147,7 +147,7 @@ class _Run:
         if may_have_more or process.is_shutting_down():
             _notify_others(entity_type)
 
-    def _notify_after_batching(self, board: BoardAvailability) -> None:
+    def _notify_after_wait(self, board: BoardAvailability) -> None:
         """Have the board continue when the minute's quota is new, or when it has gathered changes.
 
         A run that has checked no record of any board leaves it to the sweep.
@@ -161,19 +161,19 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
-        # While writes are stopped, saves only wait to be a probe each, so that none costs a read of its own.
+        # While writes are stopped, a save isn't read but waits to be a probe, until one has needed no write.
         reads_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
                 # No more calls may be made.
-                self._notify_after_batching(grant(entity_type))
+                self._notify_after_wait(grant(entity_type))
                 return False
             # After that search, because its calls have used quota and may have changed the batch size.
-            facts = LimitFacts()
-            pass_grant = facts.next_pass(entity_type)
+            limit_facts = LimitFacts()
+            pass_grant = limit_facts.next_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                self._notify_after_batching(facts.of(entity_type))
+                self._notify_after_wait(limit_facts.of(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
@@ -194,7 +194,7 @@ class _Run:
                 return bool(claimed)
             board = grant(entity_type)
             if not board.is_available or is_running(board.link):
-                self._notify_after_batching(board)
+                self._notify_after_wait(board)
                 return False
         return True
 
@@ -206,7 +206,7 @@ class _Run:
 
         @retry_on_lock_timeout
         def store_fault(reason: str) -> None:
-            rows = [row for job in claimed for row in job.rows]
+            rows = [row for record_claim in claimed for row in record_claim.rows]
             with board_lease.transaction():
                 if len(claimed) > 1:
                     finish.release(rows, board_lease.token, reason, at_most=1)
@@ -261,16 +261,16 @@ def remaining_lines() -> list[str]:
     lines = []
     overview = availability.Overview()
     for board in overview.boards:
-        jobs = grouped(overview.jobs(board.entity_type), lambda job: job.status)
-        numbers = {status: sum(job.number for job in counted) for status, counted in jobs.items()}
+        by_status = grouped(overview.jobs(board.entity_type), lambda count: count.status)
+        numbers = {status: sum(count.number for count in job_counts) for status, job_counts in by_status.items()}
         counts = {status: registry.count_of_type(number, board.entity_type) for status, number in numbers.items()}
-        if pending := jobs.get(QueueStatus.PENDING):
-            soonest = min(job.first for job in pending if job.first)
+        if pending := by_status.get(QueueStatus.PENDING):
+            soonest = min(count.first for count in pending if count.first)
             reason = board.detail or _waiting_reason(board.entity_type, soonest, overview.now)
             lines.append(f"{counts[QueueStatus.PENDING]} pending. {reason}")
-        if QueueStatus.IN_PROGRESS in jobs:
+        if QueueStatus.IN_PROGRESS in by_status:
             lines.append(f"{counts[QueueStatus.IN_PROGRESS]} in progress in another worker.")
-        if QueueStatus.FAILED in jobs:
+        if QueueStatus.FAILED in by_status:
             lines.append(f"{counts[QueueStatus.FAILED]} failed: retry under Jobs in the admin.")
     return lines
 

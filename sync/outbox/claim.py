@@ -238,7 +238,8 @@ _NAMED_ROWS = f"""
     FOR UPDATE SKIP LOCKED
 """
 
-# Rows that changed meanwhile fail the condition on `status`, which is checked again under the lock.
+# Rows that changed meanwhile fail the condition on `status`, which is checked again under the lock. A row not due yet,
+# claimed with another of its record, counts no attempt.
 _CLAIM_ROWS = """
     UPDATE sync_queue SET status = 'in_progress', lease_token = %(token)s, last_attempt = sync_now(),
         attempts = attempts + (next_retry <= sync_now())::int, counted = next_retry <= sync_now(),
@@ -259,7 +260,7 @@ _CLAIM = f"""
 """ + _CLAIM_ROWS.format(
     size="(SELECT count(DISTINCT coalesce(entity_id::text, remote_id)) FROM chosen)",
     rows=f"ARRAY(SELECT id FROM chosen) || ARRAY({_SIBLINGS})",
-    columns=", ".join(_COLUMNS) + ", (SELECT bool_or(claim_at_most > 0) FROM chosen)",
+    columns=", ".join(_COLUMNS) + ", (SELECT bool_or(claim_at_most > 0) FROM chosen) AS was_isolated",
 )
 
 _CLAIM_NAMED = _CLAIM_ROWS.format(
@@ -307,13 +308,13 @@ def claim(
     """Claim up to `size` records with a due row; raises LeaseLost.
 
     `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, `skip_saves`
-    those of saves, unless their record has another one. Records with an open intent are left out until its deadline,
-    with an unanswered create until its outcome is known.
+    what NPD sends without a click, unless their record has another row. Records with an open intent are left out until
+    its deadline, with an unanswered create until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size}
     params |= {"skip_held": skip_held, "skip_saves": skip_saves}
-    return _group_by_record(db.retry_on_lock_timeout(_claim_rows)(lease, params))
+    return _group_by_record(_claim_rows(lease, params))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
@@ -321,8 +322,8 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
 
     Every record is returned, even if none of its rows was claimed.
     """
-    claimed = {record.entity_id: record for record in _claim_named(lease, ids)}
-    return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
+    claims = {named.entity_id: named for named in _claim_named(lease, ids)}
+    return [claims.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
 def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
@@ -337,6 +338,7 @@ def _claim_named(lease: Lease, ids: Sequence[UUID], remote_id: str | None = None
         return _group_by_record([_load_row(values) for values in claimed_rows])
 
 
+@db.retry_on_lock_timeout
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
     """Claim due rows.
 
@@ -358,7 +360,7 @@ def _run_claim(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[
 
 def _load_row(values: Sequence[Any]) -> SyncQueue:
     row = SyncQueue.from_db("default", _COLUMNS, values[: len(_COLUMNS)])
-    row.payload = json.loads(row.payload) if row.payload != "{}" else {}
+    row.payload = json.loads(row.payload) if row.payload != "{}" else {}  # `from_db` leaves it a text
     return row
 
 

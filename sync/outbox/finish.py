@@ -102,7 +102,7 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
 
 
 def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int] = ()) -> None:
-    """Complete the failed jobs of settled records, but for the `unmet` ones.
+    """Complete the failed jobs of settled records, except `unmet` ones, whose request is still open.
 
     `jobs` are the rows that settled them, by record.
     """
@@ -161,7 +161,7 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
 
 
 def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
-    """Make rows pending again without counting an attempt or changing their due time, or what ends a wait sooner.
+    """Make rows pending again without counting an attempt or changing their due time or `waits_for`.
 
     With `at_most` they are claimed next in parts of at most that many records, without any others.
     """
@@ -197,7 +197,8 @@ def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) ->
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
     """Make rows pending again, or merge them into the row that a save has written meanwhile.
 
-    `attempts` and `due` are the SQL expressions above for the row's attempts and its next due time.
+    `attempts` and `due` are the SQL expressions above for the row's attempts and its next due time. None in `values`
+    leaves a column as it is.
     """
     if not ids:
         return
@@ -235,5 +236,5 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
         is_tried_whole = not row.claim_at_most and row.claim_size >= 2 * PARTS
         at_most = row.claim_size if is_tried_whole else max(1, row.claim_size // PARTS)
         shared_claims.setdefault((row.lease_token, at_most), []).append(row)
-    for (owner, at_most), rows in shared_claims.items():
-        release(rows, owner, "Its worker ended before it was done.", at_most=at_most)
+    for (lost_token, at_most), rows in shared_claims.items():
+        release(rows, lost_token, "Its worker ended before it was done.", at_most=at_most)

@@ -26,10 +26,10 @@ INTERVAL_SECONDS = 0.2
 # A save hardly waits for the broker, because the next sweep makes up for a lost message.
 POOL_WAIT_SECONDS = 0.1
 
-_last_sent: dict[str, float] = {}
-
 # Nobody is notified of jobs due later than this; Beat's schedule finds them.
 MAX_DELAY_SECONDS = 120.0
+
+_last_sent: dict[str, float] = {}
 
 # The timers, by their board and the time at which they end.
 _scheduled: dict[tuple[str, float], threading.Timer] = {}
@@ -64,7 +64,7 @@ def notify_board(entity_type: str, seconds: float = 0) -> None:
 def _fire(entity_type: str, due: float) -> None:
     with _lock:
         if _scheduled.pop((entity_type, due), None) is None:
-            return  # it was cancelled meanwhile
+            return  # all timers were cleared meanwhile, as tests do
         _last_sent[entity_type] = time.monotonic()
     send_task("sync.work_board", entity_type)
 
@@ -87,13 +87,13 @@ def send_task(task: str, *args: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _connection(process_id: int) -> Connection:
-    """Return this process's connection, with shorter timeouts than the one that a worker reads from."""
+    """Return this process's own connection, with shorter timeouts than the one that a worker reads from."""
     default = current_app.connection_for_write()
     return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
 
 
 def connect_signals() -> None:
-    """Listen to every model; those that are not synced are ignored."""
+    """Listen to every model, and ignore those not synced. Bulk writes send no signals: the sweep finds their jobs."""
     post_save.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.save")
     post_delete.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.delete")
 

@@ -1,9 +1,11 @@
 """The pass: read both sides, decide, send, store; and one log line about it.
 
-facts = gather(claims)            reads NPD, then Monday's items, then the records that the items name: gather/
-plan  = decide(facts)             pure: the ordered list of rules in decide.py
-plan  = send(plan)                stores intents, sends, adds Monday's answers; nothing else calls a mutation
-plan  = settle_pass(facts, plan)  locks, compares, writes: settle/; nothing else of a pass writes records, their sync
+facts       = read_facts(claims)  reads what NPD knows: gather/record_facts.py
+facts, plan = gather(facts)       decides what needs no item, reads Monday's items, then the records that they name, and
+                                  decides the rest: gather/, by the ordered list of pure rules in decide.py
+plan        = send(plan)          stores intents, sends, adds Monday's answers; nothing else calls a mutation
+plan        = settle_pass(facts, plan)
+                                  locks, compares, writes: settle/; nothing else of a pass writes records, their sync
                                   state, conflicts or activity
 """
 
@@ -22,7 +24,7 @@ from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
-from sync.reconcile.decide import unread
+from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
@@ -54,15 +56,15 @@ def reconcile(
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     if facts.error is not None:
-        plan = _unread(executor, gatherer, facts, plan)
-    elif gatherer.calls:
+        plan = _after_failed_read(executor, gatherer, facts, plan)
+    elif gatherer.calls:  # without one, all jobs ended before reading
         stops.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         plan = send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
-        released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]
+        released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records.
-        if not executor.stop_reason and all(ended in (ANSWERED, LINKED) for ended in released):
+        if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
             breaker.pass_succeeded(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls
@@ -74,7 +76,7 @@ def reconcile(
             log.error("events not checked", record=str(record_plan.id), exc_info=fault)
     outcomes = Counter(record_plan.outcome for record_plan in record_plans)
     outcomes.update(item.outcome for item in plan.items)
-    outcomes.update(ended.outcome for _, ended in plan.other_jobs)
+    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
     log.info(
         "pass done",
         seconds=round(time.monotonic() - started, 3),
@@ -87,7 +89,7 @@ def reconcile(
     return outcomes
 
 
-def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
+def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
 
     If Monday refused the document, its records are read one by one, to find the one at fault.
@@ -96,26 +98,26 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
     link = executor.lease.link
     assert error is not None
     number = len(plan.open_records) + len(plan.open_deleted)
-    ended = Ending(Outcome.RELEASED, error.sentence)
+    ending = Ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        return unread(facts, plan, ended, ended)
+        return end_unread(facts, plan, ending, ending)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
         failed = executor.after_failed_read(error, number).ending
         # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
-        return unread(facts, plan, replace(failed, is_unsent=False), ended)
+        return end_unread(facts, plan, replace(failed, is_unsent=False), ending)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     units = number + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return unread(facts, plan, ended, ended)
+        return end_unread(facts, plan, ending, ending)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
-        ended = Ending(Outcome.RELEASED, refusal.sentence)
+        ending = Ending(Outcome.RELEASED, refusal.sentence)
     elif units > 1:
-        ended = Ending(Outcome.RELEASED, error.sentence, at_most=1)
+        ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)
     else:
-        ended = Ending(Outcome.FAILED, error.sentence)
-    return unread(facts, plan, ended, ended)
+        ending = Ending(Outcome.FAILED, error.sentence)
+    return end_unread(facts, plan, ending, ending)

@@ -1,7 +1,7 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-It begins with `send`, at the end. Nothing else under sync/ calls a mutation. record_writes.py and the rules decide what
-is sent and what an answer means.
+It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. record_writes.py and the
+rules decide what is sent and what an answer means.
 """
 
 import math
@@ -117,7 +117,7 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
 
 
 def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
-    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last (see stops.py).
 
     Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
     such as probes, are sent together.
@@ -152,7 +152,7 @@ class Executor:
         self.read_at = read_at  # when the pass began to read what it decided by
         self.calls = 0  # made to Monday
         self.began_at = time.monotonic()
-        self.intended_at = 0.0  # when the intents of the present call were committed, monotonic
+        self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
         # Failed documents that `send` still has to judge, and how many it has judged before.
         self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
@@ -412,6 +412,7 @@ class Executor:
         return WriteAnswer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
     def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
+        """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
         write, intent = announced
         if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
@@ -496,7 +497,7 @@ class Executor:
         }
 
     def after_failed_read(self, error: MondayError, number: int) -> WriteAnswer:
-        """Stop the board or account after a failed read; return the answer for each of its units.
+        """Stop the board or account after a failed read of `number` units; return the answer for each of them.
 
         Only a unit's own failure costs an attempt.
         """
@@ -593,6 +594,7 @@ def commit_intents(
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
+    # Its approval is stored now; a part of a divided write must not store it again.
     announced = [(replace(write, approval=None), intent) for write, intent in zip(allowed, intents, strict=True)]
     return unsent, announced, request
 
@@ -645,10 +647,8 @@ def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send the records' values and create their items; raises LeaseLost."""
     board = executor.board
-    changes = [
-        record_writes.write_of(board, record_plan) for record_plan in record_writes.changed_records_of(board, plan)
-    ]
-    creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.created_records_of(plan)]
+    changes = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_changes(board, plan)]
+    creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_creates(plan)]
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
     writes = (*changes, *creates)
     return plan.with_records(

@@ -99,7 +99,7 @@ def record_changes(
     if _is_removal_outdated(plan, record):
         return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
     changes = field_changes(plan, record, facts.now)
-    is_overtaken = bool(changes.new_jobs)
+    is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
     if changes.values:
@@ -124,7 +124,7 @@ def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
 
 
 def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> bool:
-    """Whether the record has changed since its act without an item was decided."""
+    """Whether the record has changed since the act on its removed item was decided."""
     if plan.removal is None or not plan.removal.act or not plan.is_settled:
         return False
     if record.monday_id != plan.record.monday_id:
@@ -205,7 +205,7 @@ class FieldSettlement:
 
 
 # The answer doesn't show the value, so base and intent stay for the next pass.
-_NOT_ANSWERED = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
+_LEFT_TO_NEXT_PASS = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
 
 _OVERTAKEN = FieldSettlement(overtaken=True)
 
@@ -289,7 +289,7 @@ def settled_field(  # noqa: PLR0911 - a table
 
 
 def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldSettlement:
-    """Store the value in a form that keeps its meaning, such as a phone number with its country code."""
+    """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
     complete = field_plan.convert.completed(raw)
     if complete == raw or not settlement.base or not still_holds(record, raw):
@@ -305,7 +305,7 @@ def _settle_undo(
     if field_plan.send_raw is not None and not is_sent:
         return FieldSettlement()
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-        return _NOT_ANSWERED
+        return _LEFT_TO_NEXT_PASS
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
@@ -316,7 +316,7 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     convert = field_plan.convert
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
-        return _NOT_ANSWERED
+        return _LEFT_TO_NEXT_PASS
     sent_value = convert.canonical_local(field_plan.send_raw or {})
     stored_value = convert.canonical_remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
@@ -339,14 +339,14 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
 
 
 def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> FieldSettlement:
-    """Write a value if the record still has the one that was merged; else the job of its save goes on."""
+    """Return the value to write if the record still has the one that was merged; else the job of its save goes on."""
     if field_plan.write_raw is None:
         return FieldSettlement()
     if not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
     if answered_raw is _NOT_SHOWN:
-        return _NOT_ANSWERED
+        return _LEFT_TO_NEXT_PASS
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
@@ -356,12 +356,12 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
 
 
 def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
-    """Store equal values as the base; for a new item, if its answer shows that Monday left the field empty."""
+    """Return equal values as the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
     if creates:
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
-            return _NOT_ANSWERED
+            return _LEFT_TO_NEXT_PASS
         if field_plan.convert.canonical_remote(remote_raw) != field_plan.convert.canonical_local(field_plan.local_raw):
             return FieldSettlement(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
@@ -426,7 +426,7 @@ def _transfer_line(
     if kind == PUSH:
         raws = values_of_push(field_plan)
     is_refilled = False
-    # A column that was only lost for a time, or another type, is the same one.
+    # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
     is_new_column = resolutions.is_column_replaced(plan.facts, field_plan) and entry["column"] not in (
         "",

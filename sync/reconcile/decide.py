@@ -41,11 +41,8 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
 
 
 def end_unchanged(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End every record that needs no call, unless the filter has left it out."""
-    # A settled record also forgets the state of an item that is not read.
-    endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    in_filter = [record_plan for record_plan in plan.records.values() if not record_plan.left_out]
-    ended = [end_without_call(facts.board, record_plan) for record_plan in in_filter if record_plan.outcome in endable]
+    """End every record that needs no call."""
+    ended = [end_without_call(facts.board, record_plan) for record_plan in plan.open_records]
     return plan.with_records(record_plan for record_plan in ended if record_plan)
 
 
@@ -56,7 +53,7 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
-        plan = plan.with_state(remote_state="")
+        plan = plan.with_state(remote_state="")  # of an item that isn't read any more
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
@@ -69,12 +66,11 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
 
 
 def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the record has the values of NPD's half of every base, and nothing else is open."""
+    """Whether the record has the values of NPD's half of every base, and a pass has no other work."""
     record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
-    # Then a pass has work, even if no value has changed.
-    is_open = (
+    has_other_work = (
         facts.conflicts
         or facts.intents
         or plan.lost_updates
@@ -84,12 +80,12 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
         or sync_state.left_out
         or sync_state.remote_state != field_values.ACTIVE
     )
-    if not record.monday_id or is_open:
+    if not record.monday_id or has_other_work:
         return False
     for mapping in board.mapped:
         base = field_bases.base_of(sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
-        # Such a base says that Monday has somebody's edit, which no pass has pulled yet.
+        # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):
             return False
         if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
@@ -211,7 +207,7 @@ def decide(
     return plan
 
 
-def unread(
+def end_unread(
     facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
     """Return the plan after a failed read: everything that is open ends with these endings."""

@@ -174,12 +174,12 @@ class RecordFacts:
 
     claim: Claim
     record: SyncedModel
-    sync_state: SyncMetadata  # its sync state
+    sync_state: SyncMetadata
     intents: tuple[Intent, ...] = ()  # without an answer
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in its questions that have a record now
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in this pass's questions with a record now
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -198,6 +198,7 @@ class RecordFacts:
 
     @property
     def is_push_by_name(self) -> bool:
+        """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
@@ -396,5 +397,5 @@ class PassFacts:
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
     removed_items: frozenset[str] = frozenset()  # removed items that bases name
-    # For some records: when their fields were edited, and who created their items.
+    # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)

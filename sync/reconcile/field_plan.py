@@ -8,7 +8,8 @@ Implements, of docs/reference/merge.md:
 - in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
 - the values of a new item
 
-The functions at the end are about values that Monday refused and that people keep in NPD only.
+The functions at the end are about values that Monday refused. A person may keep one in NPD only, until the value, its
+column or the mapping's version changes; if Monday's value changes without a conflict, people are asked again.
 """
 
 from collections.abc import Mapping
@@ -60,9 +61,9 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     convert = facts.board.converter(mapping, plan.record)
     local_raw = field_values.stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
-    is_open = plan.facts.intents or plan.facts.conflicts
+    is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if item is not None and mapping.column_id and way is not SyncDirection.NONE and not (is_open or is_retyped):
+    if item is not None and mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
         resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
@@ -300,6 +301,7 @@ def apply_decision(  # noqa: PLR0911 - a table
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == ConflictKind.FIELDS:
+        # A choice that writes nothing isn't applied, unless our own call did it before or both sides have its value.
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):
@@ -417,10 +419,6 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
     return field_plan.decide(merge.Action.UNDECIDED, reason).block(code, reason)
 
 
-# A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
-# version changes. If Monday's value changes without a conflict, people are asked again.
-
-
 def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     """Return why a value that Monday refused isn't sent again; empty if it may be sent.
 
@@ -449,7 +447,7 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
 
 
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a pass found blocked, with the marks of those in `before` that a person keeps."""
+    """Return the fields that a pass found blocked; those that a person keeps in NPD only stay marked as in `before`."""
     for key, entry in blocked.items():
         kept = before.get(key, {})
         if KEPT_BY not in kept or not is_rejected(entry):

@@ -38,8 +38,8 @@ SEARCH_SECONDS = 10
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
 # The stored answers by which two records become one, each followed by a record's id.
-SAME_AS = "same:"  # that record and the conflict's record, made from the item, are the same
-TAKES_ITEM = "takes:"  # that record, made from the item, is merged and gives its item away
+SAME_AS = "same:"  # the conflict's record, made from the item, is deleted for that record
+TAKES_ITEM = "takes:"  # that record, made from the item, is deleted for the conflict's record, which takes its item
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
 ANSWERED = pass_plan.Ending(
@@ -126,16 +126,16 @@ def identify(
 ) -> pass_plan.IdentityPlan:
     """Decide about a record without an item; `owners` are the records that have the items by now."""
     board = facts.board
-    identity = facts.identity
+    identity_facts = facts.identity
     record = record_facts.record
     as_new = wants_new_item(record_facts)
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
-    unlinked = identity.unlinked.get(record.pk)
+    unlinked = identity_facts.unlinked.get(record.pk)
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_text_of_record(board, record)):
-        hits = [item for item in by_match_key.get(key, ()) if identity.may_match(item.id, record.pk)]
+        hits = [item for item in by_match_key.get(key, ()) if identity_facts.may_match(item.id, record.pk)]
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
-        unreadable = [item for item in ownerless if identity.may_match(item.id, record.pk)]
+        unreadable = [item for item in ownerless if identity_facts.may_match(item.id, record.pk)]
         if unreadable and not hits:
             return pass_plan.IdentityPlan(
                 reason=f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
@@ -166,7 +166,7 @@ def identify(
         plan = pass_plan.IdentityPlan(item=hits[0])
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
-        duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
+        duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
         question = record_question(board, record, hits, owners, duplicates)
         plan = _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
@@ -301,8 +301,8 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     decided = decide_answers(answers, facts.answers)
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
-        record = changed.get(answer.asked_of, plan.records[answer.asked_of])
-        changed[answer.asked_of] = _answered(record, answer)
+        record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
+        changed[answer.asked_of] = _answered(record_plan, answer)
     for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
         if key not in changed:
             changed[key] = replace(plan.records[key], ending=ANSWERED)

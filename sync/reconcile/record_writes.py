@@ -63,8 +63,8 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
-def changed_records_of(board: BoardContext, plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
-    """Return the records whose items are changed."""
+def item_changes(board: BoardContext, plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
+    """Return the plans of the records whose items are changed on Monday."""
 
     def sends(record_plan: pass_plan.RecordPlan) -> bool:
         if record_plan.unlink:
@@ -75,7 +75,7 @@ def changed_records_of(board: BoardContext, plan: pass_plan.Plan) -> list[pass_p
     return [record_plan for record_plan in plan.open_records if not record_plan.creates and sends(record_plan)]
 
 
-def created_records_of(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
+def item_creates(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
     return [record_plan for record_plan in plan.open_records if record_plan.creates]
 
 

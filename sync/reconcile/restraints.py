@@ -140,10 +140,10 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
         return plan
-    # The field may have been emptied before within the hour, and filled in again.
+    # A clear that was done before the present base is another one: the field was filled in again since.
     bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].plans[clear.key].base for clear in clears}
-    begun = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
-    approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(begun)
+    began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
+    approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
     # A person approves or rejects emptying one value, so another value needs a new request.
     value_of = {_key_of(clear): clear.values["value"] for clear in clears}
     stored = approvals.open_requests.items()
@@ -326,7 +326,7 @@ def approval_verdicts(
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
+    """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
         if field_bases.is_as_agreed(board, facts, mapping, item):
             continue

@@ -29,7 +29,7 @@ from sync.reconcile.restraints import ended_requests
 
 
 def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
+    """Return the values of the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
     sync_state = plan.sync_state
     conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
     asked_items = sync_state.asked_items

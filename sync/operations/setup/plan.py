@@ -202,8 +202,8 @@ class ListedBoard(Gatherer):
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
-    def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        facts = super().read_references(facts, plan)
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        facts = super().read_about_items(facts, plan)
         related: dict[Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}

@@ -1,8 +1,9 @@
-"""Reads the facts of a pass; it decides nothing and writes nothing.
+"""Reads the facts of a pass, and has rules decide before and after reading Monday; it writes nothing.
 
-First `read_facts` (record_facts.py) reads what NPD knows about the claimed records. Then `Gatherer.gather` reads their
-items on Monday, in one call, and the records that these items name. This module makes all of the pass's read calls to
-Monday. The other modules query NPD; their number of queries doesn't grow with the number of records.
+First `read_facts` (record_facts.py) reads what NPD knows about the claimed records. Then `Gatherer.gather` reads the
+items of those that no rule has ended, in one call, and the records that these items name. This module makes all of the
+pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the number of
+records.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -43,14 +44,14 @@ class Gatherer:
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
     def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
-        """Return the complete facts and the plan.
+        """Decide what needs no item, read, and decide the rest; return the complete facts and the plan.
 
         If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
         """
         plan = decide(facts, rules=BEFORE_READING)
         try:
             facts = self.read_items(facts, plan)
-            facts = self.read_references(facts, plan)
+            facts = self.read_about_items(facts, plan)
         except MondayError as error:
             facts = replace(facts, error=error)
             if error.scope is Scope.COLUMN:
@@ -93,7 +94,7 @@ class Gatherer:
         board, columns = self.inspect(board, suspect, healed)
         return replace(facts, board=board, columns=columns)
 
-    def read_references(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts

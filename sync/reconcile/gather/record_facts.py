@@ -56,6 +56,8 @@ MAX_EVENTS = 2_000
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
+_NO_HISTORY = RecordHistory()
+
 
 def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
@@ -66,20 +68,20 @@ def read_facts(
     """
     now = sync_now()
     model = board.model
-    items = [claim.remote_id for claim in claims if claim.entity_id is None]
-    linked_items = dict(model._default_manager.filter(monday_id__any_of=items).values_list("monday_id", "pk"))
+    item_ids = [claim.remote_id for claim in claims if claim.entity_id is None]
+    owners = dict(model._default_manager.filter(monday_id__any_of=item_ids).values_list("monday_id", "pk"))
     item_claims: list[Claim] = []
     rows: dict[UUID, list[SyncQueue]] = {}
     for claim in claims:
-        owner = claim.entity_id or linked_items.get(claim.remote_id)
-        if owner is None:
+        record_id = claim.entity_id or owners.get(claim.remote_id)
+        if record_id is None:
             item_claims.append(claim)
         else:
-            rows.setdefault(owner, []).extend(claim.rows)
+            rows.setdefault(record_id, []).extend(claim.rows)
     relations = board.joined_relations
     # Without a name select_related would follow every relation.
-    manager = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    stored = {record.id: record for record in manager.filter(pk__any_of=list(rows))} | dict(planned)
+    queryset = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
+    stored = {record.id: record for record in queryset.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
     missing = [key for key in merged if key not in stored]
     stored_tombstones = (
@@ -98,7 +100,7 @@ def read_facts(
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
         unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
-        linked_items=tuple(map(str, linked_items)),
+        linked_items=tuple(map(str, owners)),
         answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
@@ -133,15 +135,15 @@ def facts_of_records(
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    items = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
+    item_ids = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
     unchecked = WebhookEvent.objects.filter(
-        processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
+        processed_at=None, item_id__any_of=list(filter(None, item_ids.values())), board_id=board.link.board_id
     )
     events = events_by_item(unchecked.order_by("id"))
-    # All intents count after a new event, or if a create without an answer may have left the base.
+    # All intents count after a new event, or if there is no base, maybe because a create was never answered.
     with_all_intents = [
         key
-        for key, item_id in items.items()
+        for key, item_id in item_ids.items()
         if item_id in events
         or not item_id
         or any(field_bases.base_of(sync_states[str(key)], mapping, item_id) is None for mapping in board.mapped)
@@ -150,16 +152,16 @@ def facts_of_records(
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {key: _history(board, group, now) for key, group in intents.items()}
-    with_events = {items[key] for key, history in histories.items() if history.void} | events.keys()
+    with_events = {item_ids[key] for key, history in histories.items() if history.void} | events.keys()
     recent_events = WebhookEvent.objects.filter(
         item_id__in=with_events, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for key, claim in claims.items():
-        item_id = items[key]
+        item_id = item_ids[key]
         new_events = tuple(events.get(item_id, ()))
-        history = histories.get(key, NO_HISTORY)
+        history = histories.get(key, _NO_HISTORY)
         if key in loops:
             history = replace(history, loops={loop.key: loop for loop in loops[key]})
         if item_id in with_events:
@@ -180,9 +182,6 @@ def facts_of_records(
             )
         )
     return facts
-
-
-NO_HISTORY = RecordHistory()
 
 
 def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, list[Intent]]:
@@ -249,9 +248,9 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
     if created:
         npd_id_cell = (board.link.board_id, board.link.npd_id_column)
         sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-        is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
-        of_makers = WebhookEvent.objects.filter(is_of_maker, item_id__in=created.values()).order_by("id")
-        events = events_by_item(of_makers)
+        tells_origin = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
+        origins = WebhookEvent.objects.filter(tells_origin, item_id__in=created.values()).order_by("id")
+        events = events_by_item(origins)
         for key, item_id in created.items():
             item_events = events.get(item_id, [])
             is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
@@ -269,12 +268,12 @@ def with_related(
     plan: pass_plan.Plan,
     pairs: Sequence[Pair],
     removed: Sequence[RecordFacts],
-    removed_items: Collection[str],
+    off_board: Collection[str],
 ) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 
-    Both sides of `pairs`, and of records with `removed` items, may name some; `removed_items` are items that left
-    their boards.
+    Both sides of `pairs`, and of `removed`, which are records with removed items and deleted records, may name some;
+    `off_board` are the ids of items that left their boards.
     """
     board = facts.board
     records = [record.facts for record in plan.open_records]
@@ -295,7 +294,7 @@ def with_related(
         if board.converter(mapping).names_items:
             items = {str(lost.value) for lost in lost_updates if lost.key == mapping.key and lost.value is not None}
             references |= {field_values.Reference(target_of(relation), "monday_id", item_id) for item_id in items}
-    # Each record's query joined the records that its relations name.
+    # `read_facts` has read the records that the relations name, by a join.
     names = [relation.name for _, relation in board.relations]
     joined: list[SyncedModel] = [
         related for record_facts in records for name in names if (related := getattr(record_facts.record, name))
@@ -309,7 +308,7 @@ def with_related(
         board=board.with_names(_item_names(board, related, records)),
         related=related,
         related_boards=facts.related_boards | boards,
-        removed_items=frozenset(removed_items),
+        removed_items=frozenset(off_board),
     )
 
 

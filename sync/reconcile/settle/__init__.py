@@ -190,7 +190,7 @@ def _write_changes(
     # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
-    rows = _store_sync_states(run, facts, existing, sync_states)
+    new_states = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
     # The items of these records are back, or they will have none, so relations to them don't wait any more.
     no_longer_awaited = []
@@ -209,7 +209,7 @@ def _write_changes(
     item_links.clear_unmatched(run.entity_type, candidates)
     _finish_jobs(run, changes)
     run.store_history(plans_there)
-    _write_statuses(run, existing, rows)
+    _write_statuses(run, existing, new_states)
 
 
 def _store_sync_states(
@@ -297,12 +297,12 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     unlinkings = SyncQueue.objects.filter(
         entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=item_links.UNLINK_KEY
     )
-    unmet = list(unlinkings.values_list("pk", flat=True)) if linked else []
-    finish.end_failed(run.entity_type, current_jobs, unmet)
+    open_unlinkings = list(unlinkings.values_list("pk", flat=True)) if linked else []
+    finish.end_failed(run.entity_type, current_jobs, open_unlinkings)
 
 
 def _write_statuses(
-    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], sync_states: Mapping[UUID, Mapping[str, Any]]
+    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], new_states: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
     """Write the statuses of the pass's records, which depend on everything written before."""
     ids = [record_plan.id for record_plan in existing]
@@ -323,12 +323,12 @@ def _write_statuses(
         wake = partial(notify.notify_board, run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
         transaction.on_commit(wake, robust=True)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
-    saved = {entity_id for entity_id, *job in jobs if tuple(job) == to_monday}
+    saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
     statuses: dict[UUID, choices.RecordSyncStatus] = {}
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = settlement.sync_status(run.board, record_plan, sync_states[key], has_open_work=has_open_work)
+        statuses[key] = settlement.sync_status(run.board, record_plan, new_states[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING

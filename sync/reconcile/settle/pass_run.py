@@ -39,7 +39,7 @@ from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
-_FROM_NPD = (PUSH, HISTORY_ONLY_LINE, "conflict")
+_NPD_EDIT_KINDS = (PUSH, HISTORY_ONLY_LINE, "conflict")
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
 
 def _needs_history(line: HistoryLine) -> bool:
     """Whether the line is about somebody's edit in NPD, whose author has to be read."""
-    is_edit = line.kind in _FROM_NPD and REFILLS not in line.values
+    is_edit = line.kind in _NPD_EDIT_KINDS and REFILLS not in line.values
     return is_edit or bool(line.values.get("overridden"))
 
 
@@ -69,8 +69,8 @@ class PassHistory:
         self.plans = plans
         self.batch_id = batch_id
         self.read_request = read_request  # the id of the request that read Monday, or an empty text
-        moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = authors.latest_events(model, moved, without_batch=str(batch_id))
+        edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
+        self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
         with_deletion_lines = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
@@ -81,6 +81,7 @@ class PassHistory:
     def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
+        # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         received = [
             (row.pk, row.event)
@@ -206,7 +207,7 @@ class PassRun:
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        # Not the expressions of db_default, which no other entry equals.
+        # Plain values, because fold_alike compares them, and no expression of a db_default equals another.
         texts = {"key": "", "actor": ""} | columns
         entry = Decision(
             entity_type=self.entity_type,
