@@ -108,7 +108,7 @@ def work_queue(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {
             "claimed": summary.checked,
-            "completed": summary.done,
+            "completed": summary.completed,
             "failed": summary.failed,
             "waiting": SyncQueue.objects.filter(status=QueueStatus.PENDING).count(),
         }

@@ -45,16 +45,16 @@ class WorkSummary:
     """The counts of the worker's runs, in records."""
 
     checked: int = 0
-    done: int = 0
+    completed: int = 0
     failed: int = 0
 
-    def add(self, *, checked: int, done: int, failed: int) -> None:
+    def add(self, *, checked: int, completed: int, failed: int) -> None:
         self.checked += checked
-        self.done += done
+        self.completed += completed
         self.failed += failed
 
     def __str__(self) -> str:
-        return f"{self.checked:,} checked: {self.done:,} done, {self.failed:,} failed."
+        return f"{self.checked:,} checked: {self.completed:,} done, {self.failed:,} failed."
 
 
 def work(entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False) -> WorkSummary:
@@ -87,7 +87,7 @@ def drain(
     total = WorkSummary()
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
-        total.add(checked=summary.checked, done=summary.done, failed=summary.failed)
+        total.add(checked=summary.checked, completed=summary.completed, failed=summary.failed)
         if process.is_shutting_down():
             return total
         overview = availability.Overview()
@@ -218,14 +218,14 @@ class _Run:
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, writes_wait_seconds)
                 settled = outcomes[Outcome.SETTLED]
-                self.summary.add(checked=len(claimed), done=settled, failed=outcomes[Outcome.FAILED])
+                self.summary.add(checked=len(claimed), completed=settled, failed=outcomes[Outcome.FAILED])
             except LeaseLost:  # another worker may have the board, so nothing of this pass may be stored
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
                 store_fault(own_fault(error))
                 if len(claimed) == 1:
-                    self.summary.add(checked=1, done=0, failed=1)
+                    self.summary.add(checked=1, completed=0, failed=1)
 
 
 def _notify_others(entity_type: str) -> None:

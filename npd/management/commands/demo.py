@@ -317,8 +317,8 @@ class Command(BaseCommand):
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
-            if outcome.done:
-                self._say(f"{outcome.link}: {len(outcome.done)} things set up.")
+            if outcome.steps:
+                self._say(f"{outcome.link}: {len(outcome.steps)} things set up.")
         if Contact.objects.exists() or Organization.objects.exists():
             return
         self._say("Sample data for NPD and the boards …")

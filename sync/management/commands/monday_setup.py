@@ -49,9 +49,9 @@ class Command(BaseCommand):
     def _print_outcome(self, outcome: SetupOutcome) -> None:
         spec = registry.entity(outcome.link.entity_type)
         board = f"{spec.board_title} (board {outcome.link.board_id})"
-        if not outcome.done and not outcome.problems:
+        if not outcome.steps and not outcome.problems:
             self.stdout.write(f"{board}: nothing to do.")
-        for step in outcome.done:
+        for step in outcome.steps:
             self.stdout.write(terminal_line(f"{board}: {step}"))
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):

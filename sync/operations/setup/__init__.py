@@ -153,7 +153,7 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         problem = "NPD Sync itself failed. Please report it with the worker's log."
         _store(lease, state=SetupState.STOPPED, problems=[problem])
     else:
-        setup = _store(lease, state=SetupState.DONE, done=outcome.done, problems=outcome.problems)
+        setup = _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
         person = User.objects.filter(username=setup["by"]).first()
         if person is not None:
             _log_setup(person, spec, "Set-up done.")

@@ -50,7 +50,7 @@ class SetupOutcome:
     """The steps that the set-up of one board took, and the problems that remain, as sentences."""
 
     link: BoardLink
-    done: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -128,13 +128,13 @@ def set_up_board(
         for start in range(0, len(findings), 1_000):
             note_unmatched(link, findings[start : start + 1_000])
     if is_new:
-        outcome.done.insert(0, f"made the board “{board.name}” ({board.id})")
+        outcome.steps.insert(0, f"made the board “{board.name}” ({board.id})")
     if setup.created and not is_new and chosen.unused:
-        outcome.done.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
+        outcome.steps.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)
-    outcome.done += hooks
+    outcome.steps += hooks
     outcome.problems += missing
     return outcome
 
@@ -278,16 +278,16 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     if link.board_id != setup.board.id:
         switch_board(link, setup.board.id, created=is_new)
         if not is_new:
-            outcome.done.insert(0, f"now works with board {setup.board.id}")
+            outcome.steps.insert(0, f"now works with board {setup.board.id}")
     column_before = link.npd_id_column
     if not column_before:
-        outcome.done += [f"uses the {message} that was there" for message in setup.adopted]
+        outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
     group_before = link.group_id
     if group_before not in setup.board.groups:
         # New items go to the topmost group, unless a person chose another that still takes items.
         link.group_id = setup.board.group_id or ""
     if group_before not in ("", link.group_id):
-        outcome.done.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
+        outcome.steps.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
     filter_before = link.sync_filter
     if by:
         link.creates_records = chosen.choices.creates_records
@@ -302,7 +302,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)
     if filter_before != link.sync_filter:
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
-        outcome.done.append("changed the filter")
+        outcome.steps.append("changed the filter")
         needs_pass = True
         # The new filter may leave listed items out, or let them in.
         unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
@@ -335,7 +335,7 @@ def _enqueue_linked(outcome: SetupOutcome) -> None:
     direction = QueueDirection.TO_NPD
     enqueue(entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
     if ids:
-        outcome.done.append(f"{registry.count_of_type(len(ids), entity_type)} will be synced again")
+        outcome.steps.append(f"{registry.count_of_type(len(ids), entity_type)} will be synced again")
 
 
 def mappings_after(
@@ -412,7 +412,7 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
         is_changed = before is not None and (before.rule, before.problem) != (mapping.rule, mapping.problem)
         needs_pass |= is_moved or is_changed or direction_before != mapping.direction
         if column is not None and not is_first and (is_moved or direction_before == SyncDirection.NONE):
-            outcome.done.append(
+            outcome.steps.append(
                 f"{mapping.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
             )
     return needs_pass
