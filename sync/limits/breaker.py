@@ -185,7 +185,7 @@ _WAITS_FOR_MINUTE = models.Q(
 )
 
 
-def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each result
+def ask_again(*, is_slowed: bool = False) -> str:
     """Ask Monday, because a person tries again, whether the stops of the account and of boards are over; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,

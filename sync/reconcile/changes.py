@@ -254,7 +254,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
 
 
-def settled_field(  # noqa: PLR0911 - a table
+def settled_field(
     field_plan: pass_plan.FieldPlan,
     record: SyncedModel,
     read: Item | None,

@@ -70,7 +70,7 @@ def end_before_reading(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan
     return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 
 
-def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
+def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone

@@ -293,9 +293,7 @@ def _decide_unknown_local(
     return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
-def apply_decision(  # noqa: PLR0911 - a table
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
-) -> FieldPlan:
+def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
     """Add the raw values that the decision sends or writes, or block the field if that side can't take them."""
     action = field_plan.decision.action
     if not plan.record.may_sync:

@@ -130,7 +130,7 @@ class _ItemRule:
         self.match_key = field_values.match_text_of_item(self.board, self.item)
         self.npd_id = field_values.npd_id_of(self.board, self.item)
 
-    def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
+    def decide(self) -> pass_plan.ItemPlan:
         # A person's choice and the item's owner come first, then the deleted record that it belongs to; only what is
         # left is filtered and matched.
         owner = self.facts.owner
@@ -269,7 +269,7 @@ class _ItemRule:
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
         return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
-    def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
+    def _match_or_create(self) -> pass_plan.ItemPlan:
         ignored = self.facts.ignored
         facts = self.facts
         if ignored and not facts.may_create and (ignored.left_alone or ignored.entity_id is None):
