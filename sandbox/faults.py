@@ -1,4 +1,4 @@
-"""Faults of calls, a queue of entries for some of the next matching requests each; those of webhooks are in webhooks.py."""
+"""Faults of calls: a queue of entries, each for some of the next matching requests. Webhooks' are in webhooks.py."""
 
 import json
 import re

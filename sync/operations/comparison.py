@@ -236,7 +236,7 @@ class ComparisonResult:
 
 
 class Verification(NamedTuple):
-    """The last verification of one or several boards; the API shows it by these names."""
+    """What the last comparison of one or several boards found about synced records; the API shows it by these names."""
 
     at: datetime | None  # the latest
     compared: int  # records
