@@ -276,7 +276,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         elif row_result.is_update():
             self._warn_of_another_record(row, changed)
         elif row_result.is_new():
-            self._warn_of_same_name(row)
+            name = self.spec.name_field or ""
+            # A record has the row's name, and the row's other values didn't match it.
+            if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
+                label = self._label(self.key_names[0]).lower()
+                self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
         row_result.reasons = self.warnings
         if self.warnings:
             self.warned_rows.append(row_result)
@@ -421,13 +425,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         elif name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
             label = NPD_ID if found_by == "id" else self._label(key).lower()
             self.warnings.append(f"Found by its {label}, and renamed.")
-
-    def _warn_of_same_name(self, row: Mapping[str, Any]) -> None:
-        """Warn if a record in NPD has the name of a new row; the row's other values didn't match it."""
-        name = self.spec.name_field or ""
-        if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
-            label = self._label(self.key_names[0]).lower()
-            self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
 
     # --- writing ---
 

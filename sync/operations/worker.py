@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import uuid4
 
 import structlog
@@ -85,27 +84,22 @@ def drain(
     `say` prints a line of progress every `progress_seconds`.
     """
     total = WorkSummary()
+    types = _types(entity_type)
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
         total.add(checked=summary.checked, completed=summary.completed, failed=summary.failed)
         if process.is_shutting_down():
             return total
         overview = availability.Overview()
-        due = sum(overview.number_due(overview.displayed_by_type[name]) for name in _types(entity_type))
-        has_progress = summary.checked and due
-        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-        if not has_progress and not _is_another_worker_busy(entity_type):
-            return total
+        due = sum(overview.number_due(overview.displayed_by_type[name]) for name in types)
+        if not (summary.checked and due):
+            # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
+            with_jobs = [name for name in types if availability.of(name).is_available and has_due_or_claimed_rows(name)]
+            leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
+            if not leases.filter(expires__gt=SyncNow()).exists():
+                return total
         if say:
             say(f"{total.checked:,} checked, {due:,} to go …")
-
-
-def _is_another_worker_busy(entity_type: str | None) -> bool:
-    """Whether another worker has the lease of an available board with due or claimed jobs."""
-    available = [name for name in _types(entity_type) if availability.of(name).is_available]
-    with_jobs = [name for name in available if has_due_or_claimed_rows(name)]
-    leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
-    return leases.filter(expires__gt=SyncNow()).exists()
 
 
 class _Run:
@@ -266,19 +260,16 @@ def remaining_lines() -> list[str]:
         counts = {status: registry.count_of_type(number, board.entity_type) for status, number in numbers.items()}
         if pending := by_status.get(QueueStatus.PENDING):
             soonest = min(count.first for count in pending if count.first)
-            reason = board.detail or _waiting_reason(board.entity_type, soonest, overview.now)
-            lines.append(f"{counts[QueueStatus.PENDING]} pending. {reason}")
+            due_time = humanize.due_time(soonest, overview.now)
+            reason = "They are due now." if soonest <= overview.now else f"The next one is due at {due_time}."
+            # Records with an unanswered call wait for its deadline.
+            calls = Intent.objects.filter(entity_type=board.entity_type, state=IntentState.OPEN)
+            if until := calls.filter(deadline__gt=SyncNow()).aggregate(models.Max("deadline"))["deadline__max"]:
+                searched_at = humanize.due_time(until, overview.now)
+                reason = f"The outcome of a call to Monday is not known; it is looked for at {searched_at}."
+            lines.append(f"{counts[QueueStatus.PENDING]} pending. {board.detail or reason}")
         if QueueStatus.IN_PROGRESS in by_status:
             lines.append(f"{counts[QueueStatus.IN_PROGRESS]} in progress in another worker.")
         if QueueStatus.FAILED in by_status:
             lines.append(f"{counts[QueueStatus.FAILED]} failed: retry under Jobs in the admin.")
     return lines
-
-
-def _waiting_reason(entity_type: str, soonest: datetime, now: datetime) -> str:
-    """Return why jobs of this type still wait although their board is available."""
-    # Records with an unanswered call wait for its deadline.
-    calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
-    if until := calls.aggregate(models.Max("deadline"))["deadline__max"]:
-        return f"The outcome of a call to Monday is not known; it is looked for at {humanize.due_time(until, now)}."
-    return "They are due now." if soonest <= now else f"The next one is due at {humanize.due_time(soonest, now)}."

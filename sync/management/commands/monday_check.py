@@ -3,7 +3,6 @@
 With `--probe`, it checks on this account the assumptions on which Monday's documentation is silent.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -60,7 +59,6 @@ class Command(BaseCommand):
     stealth_options = ("wait",)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
         parser.add_argument("--probe", action="store_true", help="ask the account what is documented nowhere")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -69,23 +67,14 @@ class Command(BaseCommand):
             self._probe(options.get("wait") or time.sleep)
             return
         results = run_checks()
-        counts = {level: sum(result.level == level for result in results) for level in _LABELS}
-        problems = counts["problem"]
-        if options["json"]:
-            listed = [
-                {"subject": result.subject, "level": result.level, "message": result.message, "fix": result.full_fix}
-                for result in results
-            ]
-            self.stdout.write(json.dumps({"ok": problems == 0, "counts": counts, "results": listed}, indent=2))
-        else:
-            for result in results:
-                self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
-                if result.full_fix:
-                    self.stdout.write(terminal_line(f"          → {result.full_fix}"))
-        if problems:
-            raise CommandError(f"{problems} problem{'s' if problems > 1 else ''} found; each says how to fix it.")
-        if not options["json"]:
-            self.stdout.write("No problems; see the warnings above." if counts["warning"] else "Everything is well.")
+        for result in results:
+            self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
+            if result.full_fix:
+                self.stdout.write(terminal_line(f"          → {result.full_fix}"))
+        levels = [result.level for result in results]
+        if number := levels.count("problem"):
+            raise CommandError(f"{count_with_noun(number, 'problem')} found; each says how to fix it.")
+        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is well.")
 
     def _probe(self, wait: Any) -> None:
         probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhooks.webhook_url())
@@ -135,10 +124,8 @@ def run_checks() -> list[CheckResult]:
         *_secret_results(),
         *_address_results(),
         *_sweep_results(links),
-        *_pause_results(overview),
+        *_waiting_results(overview),
         *_queue_results(),
-        *_approval_results(),
-        *_comparison_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
 
@@ -243,7 +230,8 @@ def _quota_results() -> Iterator[CheckResult]:
         yield CheckResult("ok", "quota", sentence)
 
 
-def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
+def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
+    """Yield what waits for people: pauses, stops, approvals, and what the nightly comparison found."""
     for board in overview.boards:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
@@ -251,16 +239,10 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
     for stop in availability.stops():
         headline = availability.stop_headline([stop.board], stop.title_sentence)
         yield CheckResult("problem", "pause", headline, stop.own_detail)
-
-
-def _approval_results() -> Iterator[CheckResult]:
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         yield CheckResult("warning", "approvals", message, fix)
-
-
-def _comparison_results() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     if verification.differed:
         fix = (

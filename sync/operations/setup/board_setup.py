@@ -293,7 +293,11 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         link.creates_records = chosen.choices.creates_records
         link.sync_filter = dict(chosen.choices.sync_filter)
     else:
-        chosen = _with_stored_rules(chosen, link)
+        # For the command, the directions and rules that somebody may have changed meanwhile.
+        fields = dict(chosen.choices.fields)
+        for mapping in link.mappings.filter(key__in=fields):
+            fields[mapping.key] = replace(fields[mapping.key], direction=mapping.direction, rule=mapping.rule)
+        chosen = replace(chosen, choices=replace(chosen.choices, fields=fields))
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
     link.stops.pop(ALL_CALLS, None)
@@ -309,33 +313,19 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         items = unmatched.values_list("item_id", flat=True)
         enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     if needs_pass or column_before not in ("", link.npd_id_column):
-        _enqueue_linked(outcome)
+        records = registry.linked_records(spec.entity_type).exclude(unsynced())
+        # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
+        locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
+        ids = list(locked.values_list("pk", flat=True))
+        direction = QueueDirection.TO_NPD
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
+        if ids:
+            outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
     if by or not column_before:
         without_item = spec.model._default_manager.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
-
-
-def _with_stored_rules(chosen: selection.ChosenBoard, link: BoardLink) -> selection.ChosenBoard:
-    """Return the choices of the command with the directions and rules that somebody may have changed meanwhile."""
-    fields = dict(chosen.choices.fields)
-    for mapping in link.mappings.filter(key__in=fields):
-        fields[mapping.key] = replace(fields[mapping.key], direction=mapping.direction, rule=mapping.rule)
-    return replace(chosen, choices=replace(chosen.choices, fields=fields))
-
-
-def _enqueue_linked(outcome: SetupOutcome) -> None:
-    """Enqueue every record that has an item and may sync."""
-    entity_type = outcome.link.entity_type
-    records = registry.linked_records(entity_type).exclude(unsynced())
-    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
-    locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
-    ids = list(locked.values_list("pk", flat=True))
-    direction = QueueDirection.TO_NPD
-    enqueue(entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
-    if ids:
-        outcome.steps.append(f"{registry.count_of_type(len(ids), entity_type)} will be synced again")
 
 
 def mappings_after(
