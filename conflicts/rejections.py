@@ -113,7 +113,7 @@ class Rejection:
         if self.monday_raw is not None:
             converter = display.board.converter(self.field, self.record)
             try:
-                monday = converter.display(converter.canonical_remote(self.monday_raw)) or None
+                monday = converter.display_remote(self.monday_raw) or None
             except UnknownValue:
                 monday = NOT_KNOWN
         return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}

@@ -146,7 +146,7 @@ class FieldDisplay:
         local = self.display_local(record, mapping, base["local"])
         convert = self.board.converter(mapping, record)
         try:
-            return local, convert.display(convert.canonical_remote(base["remote"]))
+            return local, convert.display_remote(base["remote"])
         except UnknownValue:
             return local, NOT_KNOWN
 

@@ -358,7 +358,7 @@ class RecordView:
             return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display(convert.canonical_remote(raw)), read_at
+            return convert.display_remote(raw), read_at
         except UnknownValue:
             return base_remote, agreed_at
 

@@ -27,7 +27,7 @@ from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Probe
-from sync.operations import comparison
+from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
@@ -243,15 +243,16 @@ def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         yield CheckResult("warning", "approvals", message, fix)
-    verification = comparison.latest_verification()
-    if verification.differed:
+    links = overview.links.values()
+    sentence = verification_sentence(links)
+    if any(link.differed_records for link in links):
         fix = (
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult("problem", "comparison", verification.sentence, fix)
+        yield CheckResult("problem", "comparison", sentence, fix)
     else:
-        yield CheckResult("ok", "comparison", verification.sentence)
+        yield CheckResult("ok", "comparison", sentence)
 
 
 def _secret_results() -> Iterator[CheckResult]:

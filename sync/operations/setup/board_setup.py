@@ -169,7 +169,7 @@ def _read_unlinked_items(
     """
     link = chosen.choices.link
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
-    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
+    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
     pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
@@ -352,7 +352,8 @@ def mappings_after(
                 column_id=NAME_COLUMN if spec.is_name else "",
                 options={},
                 version=1,
-                **board_columns.NO_PROBLEM,
+                problem="",
+                problem_code="",
             )
         # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
         mapping.direction = SyncDirection.NONE
@@ -362,7 +363,7 @@ def mappings_after(
             mapping.first_match = chosen.choices.first_match
         column = columns.get(spec.key)  # none for the name, and for a field that isn't synced
         if column is not None:
-            converter = spec.converter_for(column.type) or mapping.converter
+            converter = spec.types.get(column.type) or mapping.converter
             # The base belongs to the old column, and another converter stores different values in it.
             if mapping.column_id and (column.id, converter) != (mapping.column_id, mapping.converter):
                 mapping.version += 1
