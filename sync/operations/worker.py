@@ -20,10 +20,10 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
+from sync.limits import BoardAvailability, LimitFacts, Wait, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_running
-from sync.outbox import finish, notify
+from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
@@ -113,15 +113,15 @@ class _Run:
     def work_board(self, entity_type: str) -> None:
         """Work the board's due jobs if the board is available."""
         if process.is_shutting_down():
-            _notify_others(entity_type)
+            _wake_others(entity_type)
             return
         if not has_due_or_claimed_rows(entity_type):
             return
         while True:
-            board = grant(entity_type)
+            board = probed_availability(entity_type)
             # A running set-up needs the board's lease, and enqueues what it changes.
             if not board.is_available or board.link is None or is_running(board.link):
-                self._notify_after_wait(board)
+                self._wake_after_wait(board)
                 return
             board_lease = acquire(board.link)
             if board_lease is not None:
@@ -136,18 +136,18 @@ class _Run:
                 may_have_more = self._work_batches(board_lease, board)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        # After the release, because a worker that is notified while the board is leased ends at once. A shutdown may
+        # After the release, because a worker that is woken while the board is leased ends at once. A shutdown may
         # also have begun during the last pass.
         if may_have_more or process.is_shutting_down():
-            _notify_others(entity_type)
+            _wake_others(entity_type)
 
-    def _notify_after_wait(self, board: BoardAvailability) -> None:
+    def _wake_after_wait(self, board: BoardAvailability) -> None:
         """Have the board continue when the minute's quota is new, or when it has gathered changes.
 
         A run that has checked no record of any board leaves it to the sweep.
         """
         if self.summary.checked and board.is_temporary and board.until:
-            notify.notify_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
+            wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:
         """Reconcile batch after batch; return whether another run may have something to do.
@@ -161,13 +161,13 @@ class _Run:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
                 # No more calls may be made.
-                self._notify_after_wait(grant(entity_type))
+                self._wake_after_wait(probed_availability(entity_type))
                 return False
             # After that search, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
             pass_grant = limit_facts.next_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                self._notify_after_wait(limit_facts.of(entity_type))
+                self._wake_after_wait(limit_facts.of(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
@@ -186,9 +186,9 @@ class _Run:
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
                 return bool(claimed)
-            board = grant(entity_type)
+            board = probed_availability(entity_type)
             if not board.is_available or is_running(board.link):
-                self._notify_after_wait(board)
+                self._wake_after_wait(board)
                 return False
         return True
 
@@ -222,10 +222,10 @@ class _Run:
                     self.summary.add(checked=1, completed=0, failed=1)
 
 
-def _notify_others(entity_type: str) -> None:
-    """Notify another worker if the board still has due jobs."""
+def _wake_others(entity_type: str) -> None:
+    """Wake another worker if the board still has due jobs."""
     if has_due_or_claimed_rows(entity_type):
-        notify.notify_board(entity_type)
+        wakeups.wake_board(entity_type)
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
@@ -242,7 +242,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     if job.entity_type != board_lease.link.entity_type:
         # The other board's worker sends the probe, so make its job due.
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-        notify.notify_board(job.entity_type)
+        wakeups.wake_board(job.entity_type)
         return []
     if not stops.begin_probe():
         return []

@@ -22,7 +22,7 @@ from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
-from sync.models.state import KEPT_BY, is_blocking, is_rejected
+from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.records.availability import Overview
@@ -39,9 +39,7 @@ class RecordState(models.TextChoices):
 
 
 def filter_by_state(records: models.QuerySet[SyncedModel], state: str) -> models.QuerySet[SyncedModel]:
-    """Return the records in this state, or all if there is no such state."""
-    if state not in RecordState.values:
-        return records
+    """Return the records in this state."""
     return with_states(records).filter(models.Q(record_state=state))
 
 

@@ -31,7 +31,7 @@ from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, notify
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records import availability
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
@@ -244,7 +244,7 @@ def check_board(link: BoardLink) -> str:
         # Only an item's values show that a hidden column is visible again.
         blocked = board_columns.blocked_sync_states(link, mapping)[:1]
         enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
-    notify.notify_board(link.entity_type)
+    wakeups.wake_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."
     if lost := sorted(after - before):

@@ -34,7 +34,7 @@ from sync.monday.texts import match_key
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, plan_changes, plan_pass, run_cost
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
-from sync.outbox.notify import send_task
+from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext, Reference, match_text_of_item, npd_id_of, record_name
