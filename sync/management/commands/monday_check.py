@@ -18,10 +18,10 @@ from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
-from sync.limits import api_quota, breaker, client, connector, credentials
+from sync.limits import api_quota, breaker, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
-from sync.monday.board_events import WEBHOOK_EVENTS, url_fingerprint
+from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
@@ -77,7 +77,10 @@ class Command(BaseCommand):
         self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is well.")
 
     def _probe(self, wait: Any) -> None:
-        probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhooks.webhook_url())
+        def deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
+            return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
+
+        probe = Probe(connector(urgent=True), wait, deliveries, webhooks.webhook_url())
         findings = []
         try:
             for finding in probe.run():
@@ -100,11 +103,6 @@ class Command(BaseCommand):
             WebhookEvent.objects.filter(board_id__in=probe.board_ids).delete()
         if differing := [finding.assumption.key for finding in findings if finding.differs]:
             raise CommandError(f"Not as NPD Sync assumes: {len(differing)} ({', '.join(differing)}).")
-
-
-def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
-    """Return the stored deliveries of a board, oldest first."""
-    return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
 
 
 def run_checks() -> list[CheckResult]:
@@ -195,15 +193,12 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     except MondayError as error:
         yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return
-    ours = [webhook for hook_id, webhook in link.webhooks.items() if hook_id in existing]
-    # Those to an earlier address don't count, because their deliveries don't reach this installation.
-    fingerprint = url_fingerprint(webhooks.webhook_url())
-    current = {webhook["event"] for webhook in ours if webhook["fingerprint"] == fingerprint}
-    if missing := [event for event in WEBHOOK_EVENTS if event not in current]:
+    if missing := webhooks.missing_events(link, existing):
         yield CheckResult("problem", "webhooks", f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP)
     else:
         yield CheckResult("ok", "webhooks", f"{title}: all {len(WEBHOOK_EVENTS)} webhooks are there.")
-    if superfluous := len(ours) - len(current):
+    ours = link.webhooks.keys() & existing
+    if superfluous := len(ours) - (len(WEBHOOK_EVENTS) - len(missing)):
         message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
         fix = f"They are taken away by the set-up. {_RUN_SETUP}"
         yield CheckResult("warning", "webhooks", message, fix)
