@@ -58,7 +58,7 @@ class RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.is_chosen:
-            return RecordChanges(replace(self.plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
+            return RecordChanges(self.plan.end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
@@ -92,12 +92,8 @@ def record_changes(
         plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
-    if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
-    if board_now is not None and plan.is_settled and _is_outdated(plan, board_now):
-        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
-    if _is_removal_outdated(plan, record):
-        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
+    if reason := _why_outdated(plan, record, board_now):
+        return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, reason))
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
     changes = _with_removal(changes)
@@ -112,27 +108,28 @@ def record_changes(
     return replace(changes, plan=final_plan)
 
 
-def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
-    """Whether a setting has changed on which a value taken over, or the act on a removed item, depends."""
+def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
+    """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
+    if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
+        return SETTINGS_CHANGED
+    if not plan.is_settled:
+        return ""
     removal = plan.removal
-    is_by_policy = removal is not None and removal.act and not removal.is_chosen
-    if removal is not None and is_by_policy and removal.act != board_now.link.removed_item_policy:
-        return True
-    taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
-    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
-    return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
-
-
-def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> bool:
-    """Whether the record has changed since the act on its removed item was decided."""
-    if plan.removal is None or not plan.removal.act or not plan.is_settled:
-        return False
-    if record.monday_id != plan.record.monday_id:
-        return True
-    # Any field counts, mapped or not.
+    act = removal.act if removal else None
+    if board_now is not None:
+        is_by_policy = removal is not None and act is not None and not removal.is_chosen
+        taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
+        settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
+        is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
+        if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
+            return SETTINGS_CHANGED
+    if act is None:
+        return ""
+    # Any field counts for a deletion, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    return plan.removal.act is RemovedItemPolicy.DELETE and is_edited
+    is_overtaken = record.monday_id != plan.record.monday_id or (act is RemovedItemPolicy.DELETE and is_edited)
+    return CHANGED if is_overtaken else ""
 
 
 def _with_removal(changes: RecordChanges) -> RecordChanges:

@@ -40,29 +40,24 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     return apply
 
 
-def end_unchanged(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End every record that needs no call."""
-    ended = [end_without_call(facts.board, record_plan) for record_plan in plan.open_records]
-    return plan.with_records(record_plan for record_plan in ended if record_plan)
-
-
-def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
-    """Return the ended plan of a record that needs no call: sync off, an unchanged save, our own echo. None otherwise.
+def end_unchanged(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo.
 
     The first pass after its sync is turned on again reads the item.
     """
-    facts = plan.facts
-    if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
+    board = facts.board
+    record_facts = plan.facts
+    if not record_facts.record.may_sync and not record_facts.is_push_by_name and not requested_unlink(record_facts):
         plan = plan.with_state(remote_state="")  # of an item that isn't read any more
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
-    if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
+    if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     # A job from NPD has something to send, whatever Monday has reported meanwhile.
-    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
-    if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
+    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in record_facts.claim.rows)
+    if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
         return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, is_processed=True))
-    return None
+    return plan
 
 
 def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -158,7 +153,7 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     end_before_reading,  # deleted records
     each_record(filter_record),  # by the conditions on NPD's records
     find_lost_updates,  # also of deleted records
-    end_unchanged,  # sync off; nothing changed; our own echo
+    each_record(end_unchanged),  # sync off; nothing changed; our own echo
     each_record(end_unmatchable),  # a column that matches items is missing
 )
 

@@ -458,6 +458,6 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return it with history lines about lost values, and with the intents that took effect."""
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    removed_by = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
-    plan = replace(plan, landed_by_event={**plan.landed_by_event, **removed_by})
+    removed_by = _removing_intents(plan.facts) if is_confirmed else ()
+    plan = replace(plan, landed_by_event=plan.landed_by_event.union(removed_by))
     return plan.logged(*plan.lines_about_lost_values)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
@@ -138,8 +138,10 @@ def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values instead of database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
     texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
+    numbers: dict[str, Any] = dict.fromkeys(("error_count", "removed_passes"), 0)
+    status = choices.SyncStatus.PENDING
     return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
+        entity_type=entity_type, entity_id=str(entity_id), sync_status=status, **empty, **texts, **numbers
     )
 
 
@@ -201,6 +203,11 @@ class RecordFacts:
         """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 
+    @property
+    def is_asked_about_removal(self) -> bool:
+        """Whether a person is asked what happens to the record, because its item was removed."""
+        return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
+
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided about a field, or about the record itself."""
         matching = (conflict for conflict in self.conflicts if conflict.kind == kind and key in conflict.resolutions)
@@ -217,10 +224,6 @@ class RecordFacts:
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
-
-
-# A record with its item, or with an item that may be its.
-Pair: TypeAlias = tuple[RecordFacts, Item]
 
 
 def is_create(intent: Intent) -> bool:
@@ -261,10 +264,6 @@ class RemovalFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
-
-    @property
-    def is_asked(self) -> bool:
-        return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
 
     @property
     def choice(self) -> FieldSelection | None:

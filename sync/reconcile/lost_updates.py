@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
@@ -93,7 +94,7 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
     lost_updates: list[pass_plan.LostUpdate] = []
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
-    landed_by_event: dict[str, str] = {}
+    landed_writes = set[UUID]()
     faults: list[Exception] = []
     for mapping in board.mappings:
         key = mapping.key
@@ -109,7 +110,7 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
                 base[key] = {**base[key], field_bases.AS_SENT: True}
                 altered.pop(key, None)
             if write := history.landed_write:
-                landed_by_event[key] = write.id
+                landed_writes.add(UUID(write.id))
                 # A united list is no base before NPD has it too.
                 if write.item_id == item_id and not write.entry.get("united"):
                     # What Monday answered isn't known. So its half is the value before the write, and AS_SENT makes the
@@ -120,7 +121,8 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
         except Exception as error:
             faults.append(error)
     plan = plan.with_state(base=base, altered=altered)
-    return replace(plan, lost_updates=tuple(lost_updates), landed_by_event=landed_by_event, event_faults=tuple(faults))
+    landed = frozenset(landed_writes)
+    return replace(plan, lost_updates=tuple(lost_updates), landed_by_event=landed, event_faults=tuple(faults))
 
 
 class OwnWrite:

@@ -11,7 +11,7 @@ Implements, of “A record and its item” in docs/reference/merge.md:
   the deleted record's pass decides about it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -70,23 +70,18 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     }
     overruled = []
     for record_plan in plan.records.values():
-        if _is_overruled(record_plan, item_of_record):
+        # An item overrules the record's own plan if it takes the place of the item that this links, creates or reports
+        # as removed, or if that item goes to another record.
+        item_id = item_of_record.get(record_plan.id)
+        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
+        is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
+        if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             log = tuple(line for line in record_plan.log if line.kind != "link")
-            without_own = replace(record_plan, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+            without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
             overruled.append(
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )
     return plan.with_records(overruled)
-
-
-def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
-    """Whether an unmatched item replaces the item that the record's own plan links, creates or reports as removed, or
-    the item of its plan goes to another record.
-    """
-    assigned = item_of_record.get(plan.id)
-    if assigned is None:
-        return plan.link_to in item_of_record.values()
-    return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
 
 
 def decide_item(facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:

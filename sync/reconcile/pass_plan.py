@@ -248,7 +248,6 @@ class RemovedItem:
     lost_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
     # The state to store for the request to approve the record's deletion: done, pending, or released.
     approval: choices.ApprovalState | None = None
-    is_rejection_new: bool = False  # this pass is the first that follows a person's rejection
 
     @property
     def needs_answer(self) -> bool:
@@ -304,8 +303,8 @@ class RecordPlan:
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
-    # By field, the intent without an answer that took effect, because an event shows that somebody replaced its value.
-    landed_by_event: Mapping[str, str] = field(default_factory=dict)
+    # The intents without an answer that took effect, because an event shows that somebody replaced their value.
+    landed_by_event: frozenset[UUID] = frozenset()
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
     answer: WriteAnswer = NOTHING_SENT  # Monday's answer to the sent values
@@ -381,7 +380,7 @@ class RecordPlan:
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
         confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return confirmed | set(map(UUID, self.landed_by_event.values()))
+        return confirmed | self.landed_by_event
 
     @property
     def lines_about_lost_values(self) -> list[HistoryLine]:
@@ -432,7 +431,8 @@ class RecordPlan:
     def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        unapplied = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
+        answer = replace(self.answer, intent=None)
+        unapplied = replace(self.without_fields(), identity=identity, removal=None, answer=answer)
         return unapplied.end(outcome, detail)
 
     def without_fields(self) -> Self:

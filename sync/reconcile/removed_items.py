@@ -74,8 +74,8 @@ def decide_removals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         if record_plan.removal:
             # With the record's facts as earlier rules left them.
             removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
-            removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
-    return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
+            removals.append(plan_removal(facts.board, record_plan, removal, facts.now))
+    return plan.with_records(approve_deletions(removals, facts.approvals))
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -124,7 +124,7 @@ def plan_removal(
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.actor, values=values))
     quiet_seconds = board.settings.removed_item_quiet_seconds
     wait = quiet_seconds - (now - since).total_seconds()
-    if state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+    if state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked_about_removal:
         wait = max(wait, quiet_seconds)
     if wait > 0 and not _is_recreation(facts):
         # No time here: pages compute it from the current setting, in the reader's time zone.
@@ -149,28 +149,26 @@ def plan_removal(
     return plan.end_settled("")
 
 
-def approve_deletions(
-    removals: Sequence[tuple[RemovalFacts, pass_plan.RecordPlan]], approvals: ApprovalFacts
-) -> list[pass_plan.RecordPlan]:
+def approve_deletions(removals: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> list[pass_plan.RecordPlan]:
     """Approve deletions within the bulk limit and hold the rest.
 
     Release a pending approval if the record is to be asked about instead.
     """
-    deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
+    deleting = [plan for plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
-    for facts, plan in removals:
+    for plan in removals:
         assert plan.removal is not None
         released = choices.ApprovalState.RELEASED if plan.removal.needs_answer else None
         may_go, approval = verdicts.get((plan.id, ""), (True, released))
-        removal = replace(plan.removal, is_rejection_new=facts.is_rejection_new, approval=approval)
+        removal = replace(plan.removal, approval=approval)
         if may_go:
             plans.append(replace(plan, removal=removal))
             continue
         # Neither asked nor carried out: a choice of this deletion stays with its conflict.
-        options = removal.options if facts.is_asked else ()
+        options = removal.options if plan.facts.is_asked_about_removal else ()
         waiting = replace(removal, act=None, options=options)
         reason = f"{removal.sentence} So many records would be deleted at once that this waits for approval on Home."
         plans.append(replace(plan, removal=waiting).end_settled(reason))

@@ -16,7 +16,6 @@ from uuid import UUID
 
 from sync import choices, merge
 from sync.models import ApprovalRequest, Intent, WriteLoop
-from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
@@ -325,13 +324,13 @@ def approval_verdicts(
     return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
 
 
-def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if field_bases.is_as_agreed(board, facts, mapping, item):
+        if facts.item is None or field_bases.is_as_agreed(board, facts, mapping):
             continue
         convert = board.converter(mapping, facts.record)
-        cell = field_bases.cell_of(convert, mapping, item)
+        cell = field_bases.cell_of(convert, mapping, facts.item)
         sides = field_bases.sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True

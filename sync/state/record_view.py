@@ -24,6 +24,7 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
+from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.records.availability import Overview
 from sync.registry import item_url
@@ -161,15 +162,8 @@ class RecordView:
     @cached_property
     def sync_state(self) -> SyncMetadata:
         """The record's sync state; unsaved before its first pass, with the values that the database would give it."""
-        return self._page.sync_states.get(str(self.record.pk)) or SyncMetadata(
-            base={},
-            blocked_fields={},
-            altered={},
-            conflicts={},
-            seen={},
-            note="",
-            sync_status=choices.SyncStatus.PENDING,
-        )
+        stored = self._page.sync_states.get(str(self.record.pk))
+        return stored or new_sync_state(self.record.entity_type(), self.record.pk)
 
     @property
     def _jobs(self) -> Sequence[SyncQueue]:

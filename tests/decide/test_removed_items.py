@@ -335,7 +335,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
 
 
 def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
-    return approve_deletions([(facts, decide(facts, policy)) for facts in many], approvals)
+    return approve_deletions([decide(facts, policy) for facts in many], approvals)
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
@@ -378,4 +378,3 @@ def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_a
     facts = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
     (plan,) = approved(let_go(ApprovalKind.RECORDS), facts)
     assert (removed(plan).act, removed(plan).problem) == (act, problem)
-    assert removed(plan).is_rejection_new is (rejected == "rejected")

@@ -126,7 +126,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
         plans_there[key] = record_plan.logged(*record_plan.lines_about_lost_values).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
-    pass_run.store_approvals(run, plan, requests_to_end)
+    pass_run.store_approvals(run, facts, plan, requests_to_end)
     _write_changes(run, facts, changes, sync_states)
     return plan.with_records(change.plan for change in changes)
 

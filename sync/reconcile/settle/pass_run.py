@@ -256,11 +256,11 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
 
 
 def store_approvals(
-    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+    run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk, removal in removals.items() if removal.is_rejection_new]
+    rejected = [pk for pk in removals if facts.removals[pk].is_rejection_new]
     # The pass no longer deletes these records.
     reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
