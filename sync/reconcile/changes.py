@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind
+from conflicts.reports import KIND_UNDO
 from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
@@ -29,7 +29,6 @@ from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
-from sync.reconcile.identity import wants_new_item
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -51,7 +50,6 @@ class RecordChanges:
     deletes: bool = False  # the record is deleted
     new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
-    excluded: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with this record
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     def before_deletion(self, loss: str) -> RecordChanges:
@@ -97,7 +95,9 @@ def record_changes(
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
     changes = _with_removal(changes)
-    changes = _with_link(changes, record)
+    link_to = changes.plan.link_to
+    if link_to not in (None, record.monday_id):
+        changes = replace(changes, values={**changes.values, "monday_id": link_to})
     if changes.values:
         record = copy(record)
     for name, value in changes.values.items():
@@ -162,27 +162,6 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
             unlinked = replace(unlinked, removal=replace(removal, result=result))
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
-
-
-def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
-    """Add the record's new item, and exclude the items that a person rejected once its own is created."""
-    plan = changes.plan
-    own_item_id = plan.link_to or plan.record.monday_id
-    values = changes.values
-    excluded: dict[str, str] = {}
-    if plan.link_to not in (None, record.monday_id):
-        values = {**values, "monday_id": plan.link_to}
-    if own_item_id and wants_new_item(plan.facts):
-        # If the own item was created by a call without an answer, only the conflicts name the rejected ones.
-        rejected = [
-            conflict.monday_item_id
-            for conflict in plan.facts.conflicts
-            if conflict.kind == ConflictKind.IDENTITY and RECORD_KEY in conflict.resolutions
-        ]
-        other_item_ids = plan.identity.excluded_items or rejected
-        reason = f"A person said that it is not the item of “{plan.record}”."
-        excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
-    return replace(changes, values=values, excluded=excluded)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -202,6 +202,11 @@ class RecordFacts:
     def is_push_by_name(self) -> bool:
         """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
+
+    @property
+    def wants_new_item(self) -> bool:
+        """Whether a person said that none of the items that were found is the record's."""
+        return bool(self.claim.payload.get(NEW_ITEM))
 
     @property
     def is_asked_about_removal(self) -> bool:

@@ -262,7 +262,6 @@ class IdentityPlan:
     creates: bool = False  # the record gets a new item
     question: dict[str, Any] | None = None  # the question which of several items is the record's
     duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
-    excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves out every item that may be the record's
     wait_seconds: float = 0

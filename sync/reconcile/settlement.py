@@ -24,7 +24,6 @@ from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
-from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import ended_requests
 
 
@@ -334,14 +333,8 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     for item_id, question in questions.items():
         yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
     for conflict in plan.facts.conflicts:
-        if conflict.kind != ConflictKind.IDENTITY or conflict.monday_item_id in questions:
-            continue
-        is_answered = reports.RECORD_KEY in conflict.resolutions
-        if is_answered and wants_new_item(plan.facts) and not plan.left_out:
-            # The answer “none of them” is applied once the record has its own item.
-            if plan.link_to is not None or _has_read_own_item(plan):
-                yield identity_report(plan, conflict, "None of them: a new item was created.")
-        elif _is_question_over(plan, conflict):
+        is_open = conflict.kind == ConflictKind.IDENTITY and conflict.monday_item_id not in questions
+        if is_open and _is_question_over(plan, conflict):
             reason = plan.left_out or "It is now known which item it is."
             yield plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, closing_reason=reason)
 
@@ -358,8 +351,5 @@ def _is_question_over(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict
         return True
     if plan.link_to is not None or plan.creates or plan.identity.question is not None:
         return True
-    return _has_read_own_item(plan) and (conflict.monday_item_id == plan.record.monday_id or conflict.seeks_item)
-
-
-def _has_read_own_item(plan: pass_plan.RecordPlan) -> bool:
-    return plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
+    has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
+    return has_read_own_item and (conflict.monday_item_id == plan.record.monday_id or conflict.seeks_item)

@@ -183,8 +183,6 @@ def _write_changes(
             run.wake([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
             item_links.ignore_item(run.entity_type, item_id, change.plan.id, reason)
-        for item_id, reason in change.excluded.items():
-            item_links.exclude_match(run.entity_type, item_id, change.plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
