@@ -117,7 +117,7 @@ class WriteAnswer:
     alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
-    is_bare: bool = False  # the item was to be created with its name alone
+    is_name_only: bool = False  # the item was to be created with its name alone
     at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner

@@ -26,7 +26,7 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
+from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, pass_results
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -55,7 +55,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
             run.wake_items([item_id], choices.Priority.PERSON)
         elif answer.result:
             _carry_out_answer(run, record_plan, answer)
-            reports.append(settlement.identity_report(record_plan, answer.conflict, answer.result))
+            reports.append(pass_results.identity_report(record_plan, answer.conflict, answer.result))
             asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
     if reports:
         save_reports(reports)
