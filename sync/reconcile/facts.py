@@ -247,7 +247,7 @@ class DeletedFacts(RecordFacts):
     editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
 
     @property
-    def resolution(self) -> FieldSelection | None:
+    def choice(self) -> FieldSelection | None:
         """A person's choice about this deletion that is not applied yet.
 
         A choice made before the deletion is about something else.

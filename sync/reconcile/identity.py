@@ -307,16 +307,10 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 
 def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    if not (answer.result or answer.outdated):
-        return plan
     # An applied answer closes its question; a rejected answer leaves it open without the choice.
-    open_conflicts = [
-        conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict
-    ]
-    conflicts = [
-        replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in open_conflicts
-    ]
-    plan = plan.with_facts(conflicts=tuple(conflicts))
+    others = [conflict for conflict in plan.facts.conflicts if conflict is not answer.conflict]
+    still_open = [replace(answer.conflict, resolutions={})] if answer.outdated else []
+    plan = plan.with_facts(conflicts=(*others, *still_open))
     if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
     return replace(plan, ending=ANSWERED)

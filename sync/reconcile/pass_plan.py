@@ -493,7 +493,7 @@ class DeletedPlan(RecordPlan):
     def is_carried_out(self) -> bool:
         """Whether a person's choice was applied."""
         removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.resolution is not None and (self.restores or self.reason_code in removals)
+        return self.facts.choice is not None and (self.restores or self.reason_code in removals)
 
     @property
     def item_id(self) -> str:
@@ -532,8 +532,8 @@ class IdentityAnswer:
     item_id: str
     record_id: UUID | None = None
     merged_id: UUID | None = None
-    result: str = ""  # what was done, as a sentence; empty if the record's own pass applies it
-    outdated: str = ""  # why the choice is rejected
+    result: str = ""  # what was done, as a sentence
+    outdated: str = ""  # why the choice is rejected instead
     moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property
