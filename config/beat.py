@@ -7,7 +7,7 @@ from typing import Any
 from django.db import Error
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.outbox.claim import orphaned_boards
 
 # The board of a killed worker should continue within five seconds.
@@ -26,5 +26,5 @@ class Scheduler(DatabaseScheduler):
         self._orphans_checked_at = time.monotonic()
         with suppress(Error):  # if the database is away, the schedule's own queries report it and connect again
             for entity_type in orphaned_boards():
-                notify.notify_board(entity_type)
+                wakeups.wake_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

@@ -28,7 +28,7 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.state import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
@@ -113,7 +113,7 @@ class Rejection:
         if self.monday_raw is not None:
             converter = display.board.converter(self.field, self.record)
             try:
-                monday = converter.display(converter.canonical_remote(self.monday_raw)) or None
+                monday = converter.display_remote(self.monday_raw) or None
             except UnknownValue:
                 monday = NOT_KNOWN
         return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}

@@ -15,10 +15,9 @@ from sandbox import web
 from sandbox.api import Api
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
-from sandbox.model import Clock
+from sandbox.model import Clock, Store, World
 from sandbox.pages import FaultsPage, Pages
 from sandbox.webhooks import Deliveries, Sender
-from sandbox.world import Store, World
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from waitress.channel import ClientDisconnected
 from sandbox import api_errors, api_limits, faults, graph, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
-from sandbox.model import API_USER, Clock
+from sandbox.model import API_USER, Clock, World
 from sandbox.webhooks import Deliveries
-from sandbox.world import World
 
 LOG_LENGTH = 5_000  # calls
 
@@ -118,15 +117,6 @@ class Latency:
     mutation_ms: float = 0.0  # for each mutation in it
 
 
-@dataclass(frozen=True)
-class ApiRequest:
-    http: web.Request
-    operation: graph.Operation
-    variables: dict[str, Any]
-    version: resolvers.Version
-    key: str | None  # its `Idempotency-Key`; queries have none
-
-
 class Api:
     """The endpoint, with its faults, limits, cursors and stored answers."""
 
@@ -144,7 +134,7 @@ class Api:
         self.limits = api_limits.Limits(world.clock, plan)
         self.history = faults.ItemHistory(world.clock)
         self.idempotency = Idempotency(world.clock)
-        self.cursors = resolvers.OpenCursors(world.clock)
+        self.cursors = resolvers.OpenCursors(world)
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""
@@ -181,18 +171,18 @@ class Api:
             return self._rejection_response(refusal, call)
 
     def _answer(self, request: web.Request, call: Call) -> web.Response:
-        api_request = self._parse_request(request, call)
-        operation = api_request.operation
+        operation, variables = self._parse_request(request, call)
         call.kind = operation.kind
         call.operation = operation.name
         call.fields = [name for _, name in operation.fields]
-        _pause(self.latency.call_ms)
-        key = api_request.key
+        # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
+        key = request.header("Idempotency-Key") if operation.is_mutation else None
         call.idempotency_key = key
+        _pause(self.latency.call_ms)
         # Before a fault holds the request, because a second request under the key must find it claimed.
         replay = self.idempotency.claim(key) if key else None
         try:
-            fault = self.faults.take(operation, api_request.variables)
+            fault = self.faults.take(operation, variables)
             if fault is not None:
                 call.fault = fault.description()
                 # Even if the answer is stored, because Monday fails like this before it looks for the key.
@@ -209,14 +199,13 @@ class Api:
             if replay is not None:
                 call.replayed = True
                 return replace(replay, headers=replay.headers | {"Idempotency-Replayed": "true"})
-            return self._carry_out(api_request, call, fault)
+            return self._carry_out(request, operation, variables, call, fault)
         finally:
             if key:
                 self.idempotency.release(key)
 
-    def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
-        version = resolvers.served_version(request.header("API-Version"))
-        call.version = version.value
+    def _parse_request(self, request: web.Request, call: Call) -> tuple[graph.Operation, dict[str, Any]]:
+        call.version = resolvers.served_version(request.header("API-Version")).value
         try:
             document = web.decode_json(request.body())
         except ValueError:
@@ -229,26 +218,29 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = graph.prepare(document["query"], name)
-        # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
-        key = request.header("Idempotency-Key") if operation.is_mutation else None
-        return ApiRequest(request, operation, variables or {}, version, key)
+        return graph.prepare(document["query"], name), variables or {}
 
-    def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
+    def _carry_out(
+        self,
+        request: web.Request,
+        operation: graph.Operation,
+        variables: dict[str, Any],
+        call: Call,
+        fault: faults.Fault | None,
+    ) -> web.Response:
         """Run the document, with what its fault does before, within and after it."""
         if fault is not None and fault.timeout == "before":
-            self._hang_up(api_request.http, fault)
+            self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
             fault.cleared.wait(fault.slow)
-        operation = api_request.operation
-        call.complexity = operation.points(api_request.variables)
-        context = resolvers.Context(
+        call.complexity = operation.points(variables)
+        root = resolvers.Root(
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
-            user=API_USER,
-            version=api_request.version,
-            spent=self.limits.spend(call.complexity),
+            me=API_USER,
+            version=resolvers.served_version(call.version),
+            complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
@@ -259,23 +251,23 @@ class Api:
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
         # before the answer does; so does a new webhook, because its address is called in the meantime.
-        access: AbstractContextManager[None] = self._world.transaction()
+        access: AbstractContextManager[Any] = self._world.transaction()
         if not operation.is_mutation:
-            access = self._world.read_lock()
+            access = self._world.lock
         elif self.latency.mutation_ms or "create_webhook" in operation.names():
             access = nullcontext()
         with access:
-            answer = graph.run(operation, api_request.variables, context, *middleware)
+            answer = graph.run(operation, variables, root, *middleware)
         # What the other fields did stays done, as in the report (community topic 109452).
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         response = self._respond(answer, call, 200, {})
         # Before the connection is cut, because the client repeats the request under its key.
-        if api_request.key:
-            self.idempotency.store(api_request.key, response)
+        if call.idempotency_key:
+            self.idempotency.store(call.idempotency_key, response)
         if fault is not None and fault.timeout == "after":
-            self._hang_up(api_request.http, fault)
+            self._hang_up(request, fault)
         return response
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:

@@ -15,8 +15,8 @@ from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
+from sandbox.model import STATES, Snapshot, World
 from sandbox.webhooks import RELEASES, Deliveries
-from sandbox.world import STATES, Snapshot, World
 
 JsonHandler = Callable[..., Any]  # returns JSON
 
@@ -97,7 +97,7 @@ class Control:
 
     def boards(self) -> list[dict[str, Any]]:
         """Return all boards with their items and the texts of their cells."""
-        with self._world.read_lock():
+        with self._world.lock:
             return [
                 {
                     "id": str(board.id),
@@ -126,7 +126,7 @@ class Control:
 
     def reset(self) -> dict[str, bool]:
         """Delete boards, webhooks, logs, faults, latency and stored answers; the clock is real time again."""
-        self._world.reset()
+        self._world.restore({}, 0)
         self._deliveries.clear()
         self._api.calls.clear()
         self._api.faults.clear()
@@ -197,12 +197,12 @@ class Control:
 
     def act(self, action: str, user_id: int = model.MAYA_ID, **fields: Any) -> dict[str, Any]:
         """Do what a person does on a board; `ITEM_ACTIONS` lists the actions with their fields."""
-        if not model.is_person(user_id):
+        if user_id not in model.PEOPLE_BY_ID:
             raise web.BadRequestError("user_id is nobody here")
         perform = ITEM_ACTIONS[web.one_of(ITEM_ACTIONS, action)]
         numbers = {name: int(fields[name]) for name in ("item_id", "board_id") if name in fields}
         item = web.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
-        with self._world.read_lock():
+        with self._world.lock:
             return _shown_item(self._world.boards[item.board_id], item)
 
     def change_column(
@@ -231,7 +231,7 @@ class Control:
                 case "restore":
                     column.archived = False
                     details = {"column_id": column.id, "column_title": column.title}
-                    operations.log_board(self._world, "restore_column", board, model.MAYA_ID, **details)
+                    self._world.save_board("restore_column", board, model.MAYA_ID, **details)
                 # As by the column's permission to view: its values are missing from answers, but the board lists it.
                 case "hide" | "show":
                     column.hidden = action == "hide"

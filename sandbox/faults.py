@@ -355,14 +355,14 @@ def history_middleware(history: ItemHistory) -> Middleware:
         if info.path.prev is not None:
             return following(root, info, **arguments)
         world = info.context.world
-        with world.read_lock():
+        with world.lock:
             item = world.items.get(parse_id(arguments.get("item_id")))
             if item is not None:
                 history.record(item.id, item)
         result = following(root, info, **arguments)
         # A new item: before now there was none, which a stale read has to show.
         if isinstance(result, Item) and (item is None or result.id != item.id):
-            with world.read_lock():
+            with world.lock:
                 history.record(result.id, None)
         return result
 

@@ -20,9 +20,9 @@ from sandbox.api_limits import PLANS
 from sandbox.columns import board_ids, kind_of
 from sandbox.control import Control
 from sandbox.faults import Fault
+from sandbox.model import World
 from sandbox.operations import column_of
 from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
-from sandbox.world import World
 
 PAGE_SIZE = 50
 STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
@@ -140,9 +140,8 @@ class BoardPage:
             address = escape(f"{self._npd_url}/go/{quote(npd_id, safe='')}")
             remarks.append(f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>')
         # Nobody changed the items of a bulk load.
-        if item.changed_by != model.NOBODY_ID and model.is_person(item.changed_by):
-            changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-            remarks.append(f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}")
+        if person := model.PEOPLE_BY_ID.get(item.changed_by):
+            remarks.append(f"{escape(person.name)} {datetime.fromisoformat(item.updated_at):%H:%M:%S}")
         return (
             f'<tr id="item-{item.id}"><th scope="row" data-title="Name">{self._cell(item, NAME)}'
             f'<span class="mute">{" · ".join(remarks)}</span></th>{cells}'
@@ -421,7 +420,7 @@ class Pages:
         ]
 
     def boards(self, request: web.Request) -> web.Response:
-        with self._world.read_lock():
+        with self._world.lock:
             lines = ""
             for board in self._world.boards.values():
                 state = f" · {board.state}" if board.state != "active" else ""
@@ -434,7 +433,7 @@ class Pages:
 
     def item(self, request: web.Request, board_id: int, item_id: int) -> web.Response:
         """Show the board's page on which this item is, with the focus on the item."""
-        with self._world.read_lock():
+        with self._world.lock:
             item = self._world.items.get(item_id)
             if item is None or item.board_id != board_id:
                 return page("Not found", f"<h1>There is no item {item_id} on this board.</h1>", 404)
@@ -442,7 +441,7 @@ class Pages:
         return self.board(request, board_id)
 
     def board(self, request: web.Request, board_id: int, refused: CellForm | None = None) -> web.Response:
-        with self._world.read_lock():
+        with self._world.lock:
             board = self._world.boards.get(board_id)
             if board is None:
                 return page("Not found", f"<h1>There is no board {board_id}.</h1>", 404)
@@ -476,7 +475,7 @@ class Pages:
         item = world.item(cell.item_id)
         column = NAME if cell.column_id == NAME.id else column_of(world.boards[item.board_id], cell.column_id)
         if cell.text != text_of(item, column):
-            with world.read_lock():
+            with world.lock:
                 value = cell.text if column is NAME else value_of(world, column, cell.text)
             operations.change_values(world, model.MAYA_ID, item, {column.id: value}, create_labels=True)
         return f"{item.id}-{column.id}"

@@ -16,6 +16,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -25,8 +26,7 @@ import jwt
 import requests
 
 from sandbox import api_errors, web
-from sandbox.model import ACCOUNT_ID, Clock, Hook, WorldEvent
-from sandbox.world import World
+from sandbox.model import ACCOUNT_ID, Clock, Hook, World, WorldEvent
 
 # The events that a webhook may subscribe to, with the `type` of their deliveries.
 EVENTS = {
@@ -39,6 +39,8 @@ EVENTS = {
     "item_moved_to_any_group": "move_pulse_into_group",
 }
 STATES = {"active": 1, "archived": 2, "deleted": 3}
+# No query returns this number, which isn't the webhook's id (published captures, 2025-02).
+SUBSCRIPTION_OFFSET = 50_000
 URL_LIMIT = 255  # developer.monday.com/api-reference/reference/webhooks
 
 
@@ -48,7 +50,7 @@ def delivery_body(hook: Hook, event: WorldEvent) -> dict[str, Any]:
         "app": "monday",
         "type": EVENTS[event.kind],
         "triggerTime": moment.isoformat(timespec="milliseconds") + "Z",
-        "subscriptionId": hook.subscription_id,
+        "subscriptionId": SUBSCRIPTION_OFFSET + hook.id,
         "isRetry": False,
         "userId": event.user_id,
         "boardId": event.board_id,
@@ -88,8 +90,11 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
             return item
 
 
-def check_subscription(world: World, hook: Hook) -> None:
-    """Refuse what Monday refuses before it calls the address, and events that the sandbox doesn't send."""
+def subscribe(world: World, hook: Hook, handshake: Callable[[str], bool]) -> Hook | None:
+    """Store a new subscription under an id of its own, or return None if its address fails the handshake.
+
+    Raises FieldError for what Monday refuses before it calls the address, and for events that the sandbox doesn't send.
+    """
     board = world.boards.get(hook.board_id)
     if board is None or board.state != "active":
         raise api_errors.invalid_argument("Board not found", board_id=hook.board_id)
@@ -101,10 +106,8 @@ def check_subscription(world: World, hook: Hook) -> None:
         address = urlsplit("")
     if len(hook.url) > URL_LIMIT or address.scheme not in ("http", "https") or not address.netloc:
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
-
-
-def subscribe(world: World, hook: Hook) -> Hook:
-    """Store a new subscription under an id of its own; `Sender.handshake` has verified its address."""
+    if not handshake(hook.url):
+        return None
     with world.transaction():
         hook.id = world.next_id("hook")
         world.put_hook(hook)

@@ -32,7 +32,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 from sync.kernel.text_diff import both_texts
 from sync.models import Decision
-from sync.models.state import KEPT_BY, FieldRef
+from sync.models.records_and_items import KEPT_BY, FieldRef
 from sync.reconcile.field_values import as_uuid
 
 URL_NAME = "admin:conflicts_syncconflict"

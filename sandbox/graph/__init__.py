@@ -35,7 +35,7 @@ from graphql.language import (
 
 from sandbox import api_errors
 from sandbox.graph import resolvers
-from sandbox.graph.resolvers import Context
+from sandbox.graph.resolvers import Root
 
 # Of the version 2026-10.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
@@ -46,11 +46,9 @@ def schema() -> GraphQLSchema:
     """Return the executable part of Monday's schema that the sandbox plays."""
     built = build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     types: dict[str, Any] = dict(built.type_map)
-    for name, field in types["Query"].fields.items():
-        field.resolve = getattr(resolvers, name)
-    # `complexity` is a root field of both.
-    for name, field in types["Mutation"].fields.items():
-        field.resolve = resolvers.complexity if name == "complexity" else resolvers.mutation_resolver(name)
+    # By default a root field is an attribute or a method of the root object; `complexity` is one of both types.
+    for name in resolvers.MUTATIONS:
+        types["Mutation"].fields[name].resolve = resolvers.mutate
     for type_name, fields in resolvers.FIELDS.items():
         for name, resolve in fields.items():
             types[type_name].fields[name].resolve = resolve
@@ -137,12 +135,13 @@ def prepare(query: str, operation_name: str | None) -> Operation:
     return Operation(document, matching[0], fragments)
 
 
-def run(operation: Operation, variables: dict[str, Any], context: Context, *middleware: Any) -> dict[str, Any]:
+def run(operation: Operation, variables: dict[str, Any], root: Root, *middleware: Any) -> dict[str, Any]:
     """Return `data`, and `errors` where fields failed; raises RequestError when the variables don't fit."""
     result = execute_sync(
         schema(),
         operation.document,
-        context_value=context,
+        root_value=root,
+        context_value=root,
         variable_values=variables,
         operation_name=operation.name,
         middleware=middleware or None,

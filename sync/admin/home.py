@@ -106,7 +106,7 @@ def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", comparison.latest_verification().sentence)
+    return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
 
 
 def _stalled(overview: availability.Overview) -> list[availability.Overdue]:

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 # Estimated points of a call that belongs to no board, such as one for a page or a webhook.
 ACCOUNT_CALL_POINTS = 1_000
 
+# Callers with the same settings share a client, and with it its connections.
+_shared_client = lru_cache(maxsize=4)(MondayClient)
+
 SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
 
 
@@ -159,12 +162,7 @@ def describe_calls(call: CallInfo) -> Iterator[None]:
 def _client_of(token: str, timeout: float | None = None) -> MondayClient:
     longest = settings.MONDAY_TIMEOUT_SECONDS
     seconds = min(timeout or longest, longest)
-    return _shared_client(settings.MONDAY_API_URL, token, settings.MONDAY_API_VERSION, seconds)
-
-
-@lru_cache(maxsize=4)
-def _shared_client(url: str, token: str, version: str, timeout: float) -> MondayClient:
-    return MondayClient(url, token, version=version, timeout=timeout)
+    return _shared_client(settings.MONDAY_API_URL, token, version=settings.MONDAY_API_VERSION, timeout=seconds)
 
 
 def _spend(call: CallInfo, *, urgent: bool) -> None:

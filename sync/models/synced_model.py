@@ -70,7 +70,7 @@ class SyncedModel(models.Model):
     # Registered fields that are stored in one form (`tidied`): addresses, numbers and labels.
     tidied_fields: ClassVar[frozenset[str]] = frozenset()
     # The installation's country of phone numbers; code that writes many records reads it once and sets it here.
-    known_region: str = ""
+    installation_region: str = ""
     _loaded: dict[str, Any]  # the attributes as they were loaded or saved last
     _committed: dict[str, Any]  # the same without saves that may still be rolled back
 

@@ -117,6 +117,10 @@ class Converter:
         """Return the value for people, an empty text for the empty value."""
         return ", ".join(canonical) if isinstance(canonical, tuple) else canonical or ""
 
+    def display_remote(self, raw: Any) -> str:
+        """Return a `stored_value` for people; raises UnknownValue."""
+        return self.display(self.canonical_remote(raw))
+
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """Return the canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
         value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))

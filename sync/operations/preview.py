@@ -397,7 +397,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
     if field_plan.remote_raw is None:
         return ""
     try:
-        return field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
+        return field_plan.convert.display_remote(field_plan.remote_raw)
     except UnknownValue:
         return "(not known)"
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from django.db import connection, transaction
 
 from sync import choices, registry
 from sync.kernel.db import run_sql
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 # Not DO NOTHING: the update locks the row until this transaction commits.
 _MERGE = """
@@ -53,7 +52,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue records, in the caller's transaction if there is one; workers are notified on commit.
+    """Enqueue records, in the caller's transaction if there is one; workers are woken on commit.
 
     Jobs that come from Monday or a person make synced records pending; a save has done that already.
     """
@@ -88,7 +87,7 @@ def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
 def _insert(sql: str, entity_type: str, ids: Sequence[UUID] | Sequence[str], job: Mapping[str, Any]) -> None:
     payload = json.dumps(dict(job["payload"] or {}))
     run_sql(sql, {**job, "entity_type": entity_type, "ids": ids, "payload": payload})
-    transaction.on_commit(partial(notify.notify_board, entity_type, job["seconds"]), robust=True)
+    wakeups.wake_on_commit(entity_type, job["seconds"])
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:

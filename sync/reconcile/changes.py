@@ -297,9 +297,7 @@ def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     # Users saw creates drop relations without an error, so it is sent again as a change.
     if creates and convert.names_items and sent_value and not stored_value:
         return FieldResult(recheck="Monday made the item without its connected items.")
-    before = (
-        convert.display(convert.canonical_remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
-    )
+    before = "" if field_plan.remote_raw is None else convert.display_remote(field_plan.remote_raw)
     after = convert.display(sent_value)
     altered = {}
     if sent_value != stored_value:

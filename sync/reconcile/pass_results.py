@@ -19,7 +19,7 @@ from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, Sy
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
-from sync.models.state import KEPT_BY, is_blocking
+from sync.models.records_and_items import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different

@@ -25,7 +25,7 @@ from sync.choices import (
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
-from sync.models.state import approval_payload_key
+from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import link_of

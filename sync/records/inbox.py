@@ -10,12 +10,12 @@ import hashlib
 import hmac
 import json
 import math
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from psycopg.types.json import Jsonb
 
 from sync import registry
@@ -33,7 +33,7 @@ from sync.monday.board_events import (
     parse_event,
     verify_jwt,
 )
-from sync.outbox import ITEM_UPSERT, RECORD_UPSERT, mark_pending, notify
+from sync.outbox import ITEM_UPSERT, RECORD_UPSERT, mark_pending, wakeups
 from sync.registry import configured_board_id
 
 log = structlog.get_logger(__name__)
@@ -227,8 +227,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     if woken_type is not None and synced_id is not None:
         mark_pending(woken_type, [synced_id], waits=False)
     if woken_type is not None:
-        # After the commit, so that the worker sees the row.
-        transaction.on_commit(partial(notify.notify_board, woken_type, wait_seconds), robust=True)
+        wakeups.wake_on_commit(woken_type, wait_seconds)
     return DUPLICATE if outcome is None else outcome or STORED
 
 

@@ -336,8 +336,10 @@ class ChosenBoard:
             elif not mapping.is_name:
                 column = self.columns[column_id]
                 adopted_specs.append(ColumnSpec(mapping.key, column.title, column.type, column.id, target))
+        key = board_columns.NPD_ID_KEY  # also the id that every set-up gives the column
+        npd_id_spec = ColumnSpec(key, board_columns.NPD_ID_TITLE, "text", self.npd_id_column or key)
         # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-        return [*adopted_specs, board_columns.npd_id_spec(self.npd_id_column), *new_specs]
+        return [*adopted_specs, npd_id_spec, *new_specs]
 
 
 def active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:

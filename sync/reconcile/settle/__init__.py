@@ -27,7 +27,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox import finish, mark_pending_with_jobs, notify
+from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import pass_plan, pass_results
 from sync.reconcile.changes import RecordChanges, record_changes
@@ -318,8 +318,7 @@ def _write_statuses(
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # The records are pending until that job has run.
-        wake = partial(notify.notify_board, run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
-        transaction.on_commit(wake, robust=True)
+        wakeups.wake_on_commit(run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
     statuses: dict[UUID, choices.RecordSyncStatus] = {}
