@@ -32,11 +32,11 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.item_writes import item_changes, item_creates
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import item_changes, item_creates
+from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.settlement import conflict_reports
 from sync.records import availability
 
 

@@ -1,6 +1,6 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. record_writes.py and the
+It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. item_writes.py and the
 rules decide what is sent and what an answer means.
 """
 
@@ -25,12 +25,12 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan, record_writes
+from sync.reconcile import deleted_records, duplicates, gather, item_writes, lookups, pass_plan
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
+from sync.reconcile.item_writes import Write, is_refused
 from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, WriteAnswer
-from sync.reconcile.record_writes import Write, is_refused
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -90,7 +90,7 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
             # A deleted record may have been restored, and the item, or a duplicate, linked.
             if write.item_id in owned or (write.removes and record is not None):
                 outdated[write.unit] = CHANGED
-        elif record is None or record_writes.settings_of(record) != write.settings:
+        elif record is None or item_writes.settings_of(record) != write.settings:
             outdated[write.unit] = SETTINGS_CHANGED
     return outdated
 
@@ -112,7 +112,7 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
         return None
     columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
     return Write(
-        str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=record_writes.settings_of(record)
+        str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=item_writes.settings_of(record)
     )
 
 
@@ -255,18 +255,18 @@ class Executor:
     def create(self, writes: Sequence[Write]) -> ByUnit:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
         answers = self.send(CallKind.CREATE, writes)
-        bare = []
+        name_only = []
         for write in writes:
             if answers[write.unit].verdict is Verdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
-                bare.append(replace(write, fields=name))
-        searched = self._search_items(bare) if bare and not self.stop_reason else {}
-        sent = self.send(CallKind.CREATE, [write for write in bare if write.unit not in searched])
+                name_only.append(replace(write, fields=name))
+        searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
+        sent = self.send(CallKind.CREATE, [write for write in name_only if write.unit not in searched])
         for unit, answer in (searched | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
             verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
-            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
+            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
         return answers
 
     def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
@@ -417,8 +417,8 @@ class Executor:
         if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
-            is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_bare:
+            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
                 return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
                 return WriteAnswer(Verdict.FAILED, error.sentence)
@@ -647,12 +647,12 @@ def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send the records' values and create their items; raises LeaseLost."""
     board = executor.board
-    changes = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_changes(board, plan)]
-    creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_creates(plan)]
+    changes = [item_writes.write_of(board, record_plan) for record_plan in item_writes.item_changes(board, plan)]
+    creates = [item_writes.write_of(board, record_plan) for record_plan in item_writes.item_creates(plan)]
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
     writes = (*changes, *creates)
     return plan.with_records(
-        record_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
+        item_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
     )
 
 

@@ -4,7 +4,7 @@ The rules without a module of their own come first: they end records that need n
 only reports our own write (the end of *lost update* in docs/reference/merge.md), or that can't be decided yet.
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: record_writes.py and changes.py, with the filter's last rule
+but for what only Monday's answer shows: item_writes.py and changes.py, with the filter's last rule
 (`left_out_after_write`).
 """
 
@@ -23,9 +23,9 @@ from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import carry_out_answers, identify_records
+from sync.reconcile.item_writes import end_uncreatable
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 

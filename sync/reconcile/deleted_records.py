@@ -26,9 +26,9 @@ from sync.reconcile import field_bases, field_plan, field_values, pass_plan, rem
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.item_writes import Write
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.record_writes import Write
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -110,7 +110,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     board = facts.board
     deleted = plan.facts
     item = plan.item
-    choice = deleted.resolution
+    choice = deleted.choice
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == RESTORE_OPTION:
@@ -160,14 +160,12 @@ def _removed(
     board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
-    is_archived = state == choices.TombstoneState.ARCHIVED
     addition = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = plan.logged(*edits.values())
-    reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
-    kind = "archived" if is_archived else "deleted"
-    return _end_deletion(plan, state, reason, kind=kind, more=addition, item=item.name)
+    # The state, its reason and the kind of the line have one name.
+    return _end_deletion(plan, state, TombstoneReason(state), kind=str(state), more=addition, item=item.name)
 
 
 def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -181,7 +179,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     if is_restored:
         plan = plan.with_state(remote_state=ITEM_IS_BACK)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
-    choice = facts.resolution
+    choice = facts.choice
     if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
         return ask_about_item(plan, policy)
     if choice is None:
@@ -201,7 +199,7 @@ def ask_about_item(
 ) -> pass_plan.DeletedPlan:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
-    if facts.resolution is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
+    if facts.choice is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
@@ -265,7 +263,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
-    seen_values = facts.resolution.seen if facts.resolution else {}
+    seen_values = facts.choice.seen if facts.choice else {}
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
     changes = change_events(board, facts.record, facts.editor_events) if edits else []
     lines = {}
@@ -321,7 +319,7 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS)
     # A person's choice and an unlinking need no approval.
-    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.resolution is None]
+    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.choice is None]
     verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:

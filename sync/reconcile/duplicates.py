@@ -24,8 +24,8 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.item_writes import Write
 from sync.reconcile.pass_plan import AnswerKind, Verdict, WriteAnswer
-from sync.reconcile.record_writes import Write
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"

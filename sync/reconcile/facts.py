@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -204,6 +204,11 @@ class RecordFacts:
         return bool(self.claim.payload.get("by_name"))
 
     @property
+    def wants_new_item(self) -> bool:
+        """Whether a person said that none of the items that were found is the record's."""
+        return bool(self.claim.payload.get(NEW_ITEM))
+
+    @property
     def is_asked_about_removal(self) -> bool:
         """Whether a person is asked what happens to the record, because its item was removed."""
         return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
@@ -242,7 +247,7 @@ class DeletedFacts(RecordFacts):
     editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
 
     @property
-    def resolution(self) -> FieldSelection | None:
+    def choice(self) -> FieldSelection | None:
         """A person's choice about this deletion that is not applied yet.
 
         A choice made before the deletion is about something else.

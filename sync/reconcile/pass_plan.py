@@ -117,7 +117,7 @@ class WriteAnswer:
     alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
-    is_bare: bool = False  # the item was to be created with its name alone
+    is_name_only: bool = False  # the item was to be created with its name alone
     at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -262,7 +262,6 @@ class IdentityPlan:
     creates: bool = False  # the record gets a new item
     question: dict[str, Any] | None = None  # the question which of several items is the record's
     duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
-    excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves out every item that may be the record's
     wait_seconds: float = 0
@@ -494,7 +493,7 @@ class DeletedPlan(RecordPlan):
     def is_carried_out(self) -> bool:
         """Whether a person's choice was applied."""
         removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.resolution is not None and (self.restores or self.reason_code in removals)
+        return self.facts.choice is not None and (self.restores or self.reason_code in removals)
 
     @property
     def item_id(self) -> str:
@@ -533,8 +532,8 @@ class IdentityAnswer:
     item_id: str
     record_id: UUID | None = None
     merged_id: UUID | None = None
-    result: str = ""  # what was done, as a sentence; empty if the record's own pass applies it
-    outdated: str = ""  # why the choice is rejected
+    result: str = ""  # what was done, as a sentence
+    outdated: str = ""  # why the choice is rejected instead
     moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property

@@ -29,6 +29,7 @@ from sync.records.authors import person_line
 UNLINK_KEY = "unlink"  # the reason to unlink it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
 RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
+NEW_ITEM = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
 
 # Payload keys of an item's job.
 AS_NEW = "as_new"  # the item becomes a new record

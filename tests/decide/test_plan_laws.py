@@ -23,7 +23,7 @@ from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
-from sync.reconcile.settlement import changed_records
+from sync.reconcile.pass_results import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts

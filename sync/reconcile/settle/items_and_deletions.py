@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
@@ -26,7 +26,7 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
+from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -53,10 +53,13 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
             run.wake_items([item_id], choices.Priority.PERSON)
-        elif answer.result:
-            _carry_out_answer(run, record_plan, answer)
-            reports.append(settlement.identity_report(record_plan, answer.conflict, answer.result))
-            asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
+            continue
+        _carry_out_answer(run, record_plan, answer)
+        applied = {RECORD_KEY: answer.result}
+        reports.append(
+            record_plan.conflict_report(ConflictKind.IDENTITY, item_id, applied=applied, closing_reason=answer.result)
+        )
+        asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
@@ -85,6 +88,14 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
+    elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
+        found = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
+        owned = run.records.filter(monday_id__in=found).values_list("monday_id", flat=True)
+        for item_id in sorted(found.difference(map(str, owned))):
+            reason = f"A person said that it is not the item of “{plan.record}”."
+            item_links.exclude_match(entity_type, item_id, plan.id, reason)
+        payload = {item_links.NEW_ITEM: True, "by": by}
+        run.wake([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:

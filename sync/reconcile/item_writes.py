@@ -134,7 +134,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
         lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
     for key, field_plan in plans.items():
-        if key in answer.unsent or (answer.is_bare and field_plan.mapping.column_id != NAME_COLUMN):
+        if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             plans[key] = replace(field_plan, send_raw=None)
     plan = replace(plan, plans=plans, answer=answer).logged(*lines)
     if answer.item is not None and plan.creates:
