@@ -26,7 +26,6 @@ from sync.reconcile import field_bases, field_plan, field_values, pass_plan, rem
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.item_writes import Write
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
@@ -352,9 +351,9 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> Write:
+def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
     """Return the write of a planned removal."""
-    return Write(
+    return pass_plan.Write(
         str(plan.id),
         plan.id,
         plan.item_id,

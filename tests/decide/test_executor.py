@@ -27,8 +27,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.item_writes import FieldWrite, Write
-from sync.reconcile.pass_plan import Verdict
+from sync.reconcile.pass_plan import FieldWrite, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError

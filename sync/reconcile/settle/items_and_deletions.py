@@ -102,7 +102,8 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
-        item_links.reopen_item(run.link, answer.item_id)
+        item_links.relist(entity_type, [answer.item_id])
+        item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
         payload = {item_links.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
