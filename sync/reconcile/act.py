@@ -494,18 +494,15 @@ class Executor:
             for write, intent in announced
         }
 
-    def after_failed_read(self, error: MondayError, number: int) -> WriteAnswer:
-        """Stop the board or account after a failed read of `number` units; return the answer for each of them.
-
-        Only a unit's own failure costs an attempt.
-        """
+    def end_failed_read(self, error: MondayError, number: int) -> pass_plan.Ending:
+        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
         self._stop(error)
         is_transport = error.scope is Scope.TRANSPORT
         # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
         at_most = max(1, number // 4) if is_transport else 0
         counts_attempt = is_transport and number == 1 and self.lease.was_isolated
-        verdict = Verdict.FAILED if counts_attempt else Verdict.STOPPED
-        return WriteAnswer(verdict, error.sentence, at_most=at_most)
+        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
+        return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
 
     def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
@@ -526,8 +523,8 @@ class Executor:
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
-            answer = self.after_failed_read(error, len(writes))
-            return {write.unit: answer for write in writes}
+            self._stop(error)
+            return {write.unit: WriteAnswer(Verdict.STOPPED, error.sentence) for write in writes}
         if items is None:
             unread = WriteAnswer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}

@@ -151,7 +151,6 @@ class WriteAnswer:
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_name_only: bool = False  # the item was to be created with its name alone
-    at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
 
@@ -159,9 +158,8 @@ class WriteAnswer:
     def ending(self) -> Ending:
         """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
         is_unsent = self.verdict is Verdict.STOPPED
-        wait = self.wait_seconds
         outcome = _OUTCOMES[self.verdict]
-        return Ending(outcome, self.detail, wait, self.at_most, is_unsent=is_unsent, waits_for=self.waits_for)
+        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""
