@@ -27,7 +27,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
-from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
@@ -90,7 +90,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
         runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_removal_requests(run.plan.deleted.values())
+        removals = new_item_removal_requests(run.plan.deleted.values())
         requests = [*removals, *new_deletion_requests(run.plan), *clears]
         gatherer.planned_requests = [*gatherer.planned_requests, *requests]
     return runs

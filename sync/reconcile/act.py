@@ -624,23 +624,23 @@ def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
 
 def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
-    plan = send_removals(executor, plan)
+    plan = send_item_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
     plan = send_records(executor, plan)
     return send_duplicates(executor, plan)
 
 
-def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(kind, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
+        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
-        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
+        deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
 
 

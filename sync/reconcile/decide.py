@@ -25,7 +25,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
+from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 
 
@@ -164,10 +164,10 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
-    # Links come before everything that compares the two sides. decide_removals ends the records with removed items, so
-    # it asks for approvals itself; so does decide_deleted_records.
+    # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
+    # gone, so it asks for approvals itself; so does decide_deleted_records.
     identify_records,
-    decide_removals,
+    decide_removed_items,
     # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
     apply_unlinks,
     each_record(repeat_stale_read),

@@ -304,7 +304,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
     finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(finished))
+    ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
