@@ -17,7 +17,7 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_before_reading
+from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
@@ -39,15 +39,13 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     return apply
 
 
-def end_unchanged(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo.
-
-    The first pass after its sync is turned on again reads the item.
-    """
+def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo."""
     board = facts.board
     record_facts = plan.facts
-    if not record_facts.record.may_sync and not record_facts.is_push_by_name and not requested_unlink(record_facts):
-        plan = plan.with_state(remote_state="")  # of an item that isn't read any more
+    if not record_facts.record.may_sync and not record_facts.is_asked_for_alone and not requested_unlink(record_facts):
+        # The item isn't read any more. With sync on again, this makes the first pass read it (`_is_local_unchanged`).
+        plan = plan.with_state(remote_state="")
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
@@ -55,7 +53,7 @@ def end_unchanged(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Rec
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in record_facts.claim.rows)
     if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
-        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, is_processed=True))
+        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))
     return plan
 
 
@@ -156,10 +154,10 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     carry_out_answers,
     # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
     # that we overwrote.
-    end_before_reading,  # deleted records
+    end_deleted_without_call,  # deleted records
     each_record(filter_record),  # by the conditions on NPD's records
     find_lost_updates,  # also of deleted records
-    each_record(end_unchanged),  # sync off; nothing changed; our own echo
+    each_record(end_without_call),  # sync off; nothing changed; our own echo
     each_record(end_unmatchable),  # a column that matches items is missing
 )
 

@@ -64,7 +64,7 @@ REMOVAL_KINDS = {
 }
 
 
-def end_before_reading(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_deleted_without_call(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the deleted records that need no call to Monday."""
     return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 

@@ -199,7 +199,7 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_push_by_name(self) -> bool:
+    def is_asked_for_alone(self) -> bool:
         """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 

@@ -56,7 +56,7 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    is_processed: bool = False  # its events had nothing new, so they need no other pass
+    events_checked: bool = False  # its events had nothing new, so they need no other pass
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner

@@ -144,7 +144,7 @@ class Overview(LimitFacts):
 
     @cached_property
     def displayed_boards(self) -> list[BoardAvailability]:
-        """The boards as pages show them."""
+        """The boards, still shown as stopped while a probe is due (`for_display`)."""
         return [self.for_display(board) for board in self.boards]
 
     @cached_property

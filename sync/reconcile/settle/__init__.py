@@ -280,7 +280,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     answered = [change.plan for change in changes if not change.keeps_intent]
     pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
     checked = [
-        record_plan for record_plan in settled if record_plan.ending.is_processed or record_plan.item is not None
+        record_plan for record_plan in settled if record_plan.ending.events_checked or record_plan.item is not None
     ]
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
