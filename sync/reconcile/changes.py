@@ -1,10 +1,12 @@
-"""Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
+"""Compute what a pass writes: to Monday from a record's plan, and into NPD from Monday's answer and the locked row.
 
-Implements, of “After a write” in docs/reference/merge.md:
+act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge.md:
 
-- *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and
-  what was read
-- *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
+- in “A field, both ways”, that only the field is blocked whose value Monday refuses; in “A record and its item”, *never
+  linked … none → create the item*, if it is created with only its name
+- in “After a write”, *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull
+  what NPD stored and what was read
+- there, *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
-from sync.monday.board_items import Item
+from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
@@ -38,6 +40,84 @@ RECHECK_SECONDS = 10
 PUSH = "push"
 
 _NOT_SHOWN = object()
+
+
+def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
+    """Return the settings that must not change between a record's plan and its call."""
+    return record.sync_enabled, record.sync_direction, record.monday_id
+
+
+def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_plan.Write], list[pass_plan.Write]]:
+    """Return the writes of a plan's open records: the changes of items, and the new items."""
+    changes = [write_of(board, record_plan) for record_plan in plan.open_records if not record_plan.creates]
+    creates = [write_of(board, record_plan) for record_plan in plan.open_records if record_plan.creates]
+    return [write for write in changes if write.values], creates
+
+
+def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
+    """Return the write of a record: the planned values and its NPD ID."""
+    has_npd_id = plan.write_npd_id or plan.creates
+    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    fields = []
+    for field_plan in plan.plans.values():
+        if field_plan.send_raw is None:
+            continue
+        mapping = field_plan.mapping
+        entry = {
+            "local": field_plan.send_raw,
+            "read": field_plan.remote_raw,
+            "base": field_plan.base,
+            "column": mapping.column_id,
+            "version": mapping.version,
+            # The record has a united list only after the answer; until then its own list isn't a later edit.
+            "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
+        }
+        convert = field_plan.convert
+        value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
+    return pass_plan.Write(
+        str(plan.id),
+        plan.id,
+        plan.item_id,
+        tuple(fields),
+        removed_items.cleared_columns(board, plan) if plan.unlink else columns,
+        settings=settings_of(plan.record),
+    )
+
+
+def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> pass_plan.RecordPlan:
+    """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
+
+    An item can't be created without its name; if another value is refused, it is created with its name alone.
+    """
+    plans = dict(plan.plans)
+    lines = []
+    for key, error in answer.rejected.items():
+        field_plan = plans[key]
+        value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
+        advice = "Choose another value." if field_plan.choice else error.advice
+        problem = error.message.rstrip(" .")
+        reason = f"Monday rejected “{value}”: {problem}. {advice}"
+        plans[key] = field_plan.block(BlockedCode.REJECTED, reason)
+        sentence = f"{field_plan.mapping.label} rejected: {problem}."
+        lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
+    for key, field_plan in plans.items():
+        if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
+            plans[key] = replace(field_plan, send_raw=None)
+    plan = replace(plan, plans=plans, answer=answer).logged(*lines)
+    if answer.item is not None and plan.creates:
+        plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
+        plan = plan.with_state(remote_state=answer.item.state)
+        plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
+    if plan.creates and any(plans[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+        # No item is made without a name, and the answer stays the same until that changes.
+        return plan.end_settled(f"It can't be put on the board: {answer.detail}")
+    if answer.verdict is pass_plan.Verdict.GONE:
+        # It left the board after it was read; the next pass reads its state.
+        plan = plan.with_state(remote_state="inactive")
+    if answer.verdict is pass_plan.Verdict.WITHDRAWN:
+        return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+    return plan if answer.verdict is pass_plan.Verdict.DONE else replace(plan, ending=answer.ending)
 
 
 @dataclass(frozen=True)

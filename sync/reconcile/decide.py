@@ -4,8 +4,7 @@ The rules without a module of their own come first: they end records that need n
 only reports our own write (the end of *lost update* in docs/reference/merge.md), or that can't be decided yet.
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: item_writes.py and changes.py, with the filter's last rule
-(`left_out_after_write`).
+but for what only Monday's answer shows: changes.py, with the filter's last rule (`left_out_after_write`).
 """
 
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from dataclasses import replace
 from sync.choices import BlockedCode, Cause, QueueDirection
 from sync.models import FieldMapping
 from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
@@ -23,10 +23,9 @@ from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import carry_out_answers, identify_records
-from sync.reconcile.item_writes import end_uncreatable
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
+from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 
 
@@ -143,6 +142,13 @@ def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan
     return plan.repeat("Monday still shows what was replaced a moment ago. It is read once more.")
 
 
+def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Settle a record that can't have an item because its name is missing or blocked."""
+    name = next((entry for entry in plan.plans.values() if entry.mapping.column_id == NAME_COLUMN), None)
+    problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
+    return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
+
+
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # An answer to “who is this?” changes links, on which everything below depends.
     carry_out_answers,
@@ -156,10 +162,10 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
-    # Links come before everything that compares the two sides. decide_removals ends the records with removed items, so
-    # it asks for approvals itself; so does decide_deleted_records.
+    # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
+    # gone, so it asks for approvals itself; so does decide_deleted_records.
     identify_records,
-    decide_removals,
+    decide_removed_items,
     # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
     apply_unlinks,
     each_record(repeat_stale_read),

@@ -26,7 +26,6 @@ from sync.reconcile import field_bases, field_plan, field_values, pass_plan, rem
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.item_writes import Write
 from sync.reconcile.lost_updates import line_about_edit_removed_with_item
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
@@ -100,7 +99,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.
     linked_now = assigned_items(plan)
     plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
     decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
-    return plan.with_deleted(approve_removals(decided, facts.approvals))
+    return plan.with_deleted(approve_item_removals(decided, facts.approvals))
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
@@ -313,7 +312,9 @@ def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
-def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
+def approve_item_removals(
+    planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts
+) -> list[pass_plan.DeletedPlan]:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
@@ -334,7 +335,7 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     return plans
 
 
-def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
+def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned removals: counted as done, or waiting."""
     return [
         ApprovalRequest(
@@ -352,19 +353,19 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> Write:
+def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
     """Return the write of a planned removal."""
-    return Write(
+    return pass_plan.Write(
         str(plan.id),
         plan.id,
         plan.item_id,
         columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
         removes=str(plan.item_removal),
-        approval=next(iter(new_removal_requests([plan])), None),
+        approval=next(iter(new_item_removal_requests([plan])), None),
     )
 
 
-def after_removal(
+def after_item_removal(
     board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer
 ) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""

@@ -258,7 +258,7 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovalFacts(RecordFacts):
+class RemovedItemFacts(RecordFacts):
     """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
@@ -395,7 +395,7 @@ class PassFacts:
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
+    removals: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of linked records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedRecords = field(default_factory=dict)

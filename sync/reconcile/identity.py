@@ -296,7 +296,13 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
         record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
-        changed[answer.asked_of] = _answered(record_plan, answer)
+        # An applied answer closes its question; a rejected answer leaves it open without the choice.
+        others = [conflict for conflict in record_plan.facts.conflicts if conflict is not answer.conflict]
+        still_open = [replace(answer.conflict, resolutions={})] if answer.outdated else []
+        record_plan = record_plan.with_facts(conflicts=(*others, *still_open))
+        if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
+            record_plan = record_plan.with_state(made_from_item=False)
+        changed[answer.asked_of] = replace(record_plan, ending=ANSWERED)
     for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
         if key not in changed:
             changed[key] = replace(plan.records[key], ending=ANSWERED)
@@ -304,16 +310,6 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
-
-
-def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    # An applied answer closes its question; a rejected answer leaves it open without the choice.
-    others = [conflict for conflict in plan.facts.conflicts if conflict is not answer.conflict]
-    still_open = [replace(answer.conflict, resolutions={})] if answer.outdated else []
-    plan = plan.with_facts(conflicts=(*others, *still_open))
-    if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
-        plan = plan.with_state(made_from_item=False)
-    return replace(plan, ending=ANSWERED)
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:

@@ -86,6 +86,39 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
+@dataclass(frozen=True)
+class FieldWrite:
+    """A field's value as its column takes it."""
+
+    key: str
+    column_id: str
+    value: Any
+    entry: Mapping[str, Any]  # the intent's entry for it
+    creates_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write about one unit: a record, a deleted record, or a record's duplicate."""
+
+    unit: str
+    record_id: UUID
+    item_id: str = ""
+    fields: tuple[FieldWrite, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
+    # was deleted, or the item is its duplicate.
+    settings: tuple[bool, str, str | None] | None = None
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
+    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
+    approval: ApprovalRequest | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
+
+
 class Verdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
@@ -118,7 +151,6 @@ class WriteAnswer:
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_name_only: bool = False  # the item was to be created with its name alone
-    at_most: int = 0  # the largest number of records in a stopped unit's next document
     wait_seconds: float = 0  # how long a unit waits
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
 
@@ -126,9 +158,8 @@ class WriteAnswer:
     def ending(self) -> Ending:
         """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
         is_unsent = self.verdict is Verdict.STOPPED
-        wait = self.wait_seconds
         outcome = _OUTCOMES[self.verdict]
-        return Ending(outcome, self.detail, wait, self.at_most, is_unsent=is_unsent, waits_for=self.waits_for)
+        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""

@@ -34,11 +34,10 @@ from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
-from sync.reconcile.act import Executor
+from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.item_writes import is_refused
 from sync.reconcile.lookups import load_board
 from sync.records.tombstones import set_late_item
 

@@ -264,12 +264,6 @@ def relist(entity_type: str, item_ids: Iterable[str]) -> None:
     _locked(rows).update(ignored_at=None)
 
 
-def reopen_item(link: BoardLink, item_id: str) -> None:
-    """Show an ignored item in the list again, also if it wasn't there; its IgnoredItem row stays."""
-    relist(link.entity_type, [item_id])
-    note_unmatched(link, [UnmatchedFinding(item_id)], from_pass=True)
-
-
 def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:
     """Request a record for each of these items; return the items for which it was requested.
 

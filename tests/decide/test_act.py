@@ -8,9 +8,9 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
+from sync.reconcile.changes import after_answer, write_of
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.item_writes import Write, after_answer, write_of
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, WriteAnswer
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, Write, WriteAnswer
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")

@@ -27,8 +27,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.item_writes import FieldWrite, Write
-from sync.reconcile.pass_plan import Verdict
+from sync.reconcile.pass_plan import FieldWrite, Outcome, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -179,19 +178,19 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
 
 
 @pytest.mark.parametrize(
-    ("error", "number", "was_isolated", "verdict", "at_most"),
+    ("error", "number", "was_isolated", "outcome", "at_most"),
     [
-        (MondayError(TIMED_OUT, "late"), 1, True, Verdict.FAILED, 1),
-        (MondayError(TIMED_OUT, "late"), 1, False, Verdict.STOPPED, 1),
-        (MondayError(TIMED_OUT, "late"), 9, True, Verdict.STOPPED, 2),
-        (MondayError(NOT_AUTHENTICATED, "no"), 1, True, Verdict.STOPPED, 0),
+        (MondayError(TIMED_OUT, "late"), 1, True, Outcome.FAILED, 1),
+        (MondayError(TIMED_OUT, "late"), 1, False, Outcome.RELEASED, 1),
+        (MondayError(TIMED_OUT, "late"), 9, True, Outcome.RELEASED, 2),
+        (MondayError(NOT_AUTHENTICATED, "no"), 1, True, Outcome.RELEASED, 0),
     ],
 )
 def test_a_read_that_fails_alone_again_counts(
-    monday: Monday, error: MondayError, number: int, was_isolated: bool, verdict: Verdict, at_most: int
+    monday: Monday, error: MondayError, number: int, was_isolated: bool, outcome: Outcome, at_most: int
 ) -> None:
-    answer = executor(was_isolated=was_isolated).after_failed_read(error, number)
-    assert (answer.verdict, answer.at_most) == (verdict, at_most)
+    ending = executor(was_isolated=was_isolated).end_failed_read(error, number)
+    assert (ending.outcome, ending.at_most, ending.is_unsent) == (outcome, at_most, False)
     assert monday.stopped == [error.kind.code]
 
 

@@ -102,7 +102,8 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
-        item_links.reopen_item(run.link, answer.item_id)
+        item_links.relist(entity_type, [answer.item_id])
+        item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
         payload = {item_links.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
@@ -303,7 +304,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
     finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(finished))
+    ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
