@@ -397,7 +397,7 @@ CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
 
 @dataclass(frozen=True)
-class Job:
+class ScheduledTask:
     """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
 
     name: str
@@ -409,26 +409,26 @@ class Job:
 
 # The initial schedule. Administrators change it on the page “Schedule”.
 SCHEDULE = (
-    Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
+    ScheduledTask("Start due jobs", "sync.sweep", every=(10, "seconds"),
         description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
     # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/sweep.py).
-    Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
+    ScheduledTask("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
     # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
-    Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
+    ScheduledTask("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
-    Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
+    ScheduledTask("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
         description="Asks Monday what is used of the API quota."),
-    Job("Close approvals that are not needed any more", "sync.release_approvals", every=(1, "minutes"),
+    ScheduledTask("Close approvals that are not needed any more", "sync.release_approvals", every=(1, "minutes"),
         description="Closes approvals whose reason has ended, for example because somebody restored the records."),
-    Job("Notify people", "sync.notify_people", every=(1, "minutes"),
+    ScheduledTask("Notify people", "sync.notify_people", every=(1, "minutes"),
         description="Notices what needs attention, and sends the messages that are due."),
-    Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
+    ScheduledTask("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Applies the set-ups that were started."),
-    Job("Delete old data", "sync.prune", at=(2, 40),
+    ScheduledTask("Delete old data", "sync.prune", at=(2, 40),
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    Job("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
+    ScheduledTask("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 )  # fmt: skip
 
