@@ -130,10 +130,7 @@ class LimitFacts:
 
     @cached_property
     def account(self) -> MondayAccount:
-        if account := MondayAccount.objects.filter(id=1).first():
-            return account
-        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-        return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)
+        return MondayAccount.objects.filter(id=1).first() or MondayAccount(id=1)
 
     @cached_property
     def no_token_reason(self) -> str:
