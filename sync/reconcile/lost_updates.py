@@ -657,10 +657,10 @@ def seen_after(
     return rows_by_field
 
 
-def last_observed(sync_state: SyncMetadata, key: str) -> Any:
-    """Return the last raw value that differed from the base when a pass read it; UNREAD if there is none."""
+def last_seen(sync_state: SyncMetadata, key: str) -> SeenValue | None:
+    """Return the last value that differed from the base when a pass read it, if there is one."""
     values, _ = _seen_rows(sync_state, key)
-    return values[-1].value if values else field_bases.UNREAD
+    return values[-1] if values else None
 
 
 def _as_json(value: merge.Canonical) -> Any:

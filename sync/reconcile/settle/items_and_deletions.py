@@ -89,9 +89,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
-        found = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
-        owned = run.records.filter(monday_id__in=found).values_list("monday_id", flat=True)
-        for item_id in sorted(found.difference(map(str, owned))):
+        asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
+        owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
+        for item_id in sorted(asked_items.difference(map(str, owned))):
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
         payload = {item_links.NEW_ITEM: True, "by": by}
