@@ -183,9 +183,6 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.problems:
-        problems = {"reason": plan.problems}
-        IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
         run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
