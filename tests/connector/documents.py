@@ -88,8 +88,8 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "greeting", Document(connection.ACCOUNT_INFO, {})
-    yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
+    yield "account info", Document(connection.ACCOUNT_INFO, {})
+    yield "short account info", Document(connection.SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection.USERS, {})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
