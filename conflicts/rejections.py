@@ -28,7 +28,7 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.state import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
@@ -91,6 +91,12 @@ class Rejection:
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
+    @property
+    def waits_for_choice(self) -> bool:
+        """Whether it needs an answer and has none; a value that is sent once more is rejected until a pass did so."""
+        answer = last_answer(self.field_ref) if self.needs_answer else None
+        return self.needs_answer and (answer is None or self.is_read_since(answer.at))
+
     def is_read_since(self, moment: datetime) -> bool:
         """Whether a pass has looked at the record since then."""
         last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
@@ -113,7 +119,7 @@ class Rejection:
         if self.monday_raw is not None:
             converter = display.board.converter(self.field, self.record)
             try:
-                monday = converter.display(converter.canonical_remote(self.monday_raw)) or None
+                monday = converter.display_remote(self.monday_raw) or None
             except UnknownValue:
                 monday = NOT_KNOWN
         return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}
@@ -187,7 +193,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
-        resolution.check_may_type(by, field_ref[0])
+        resolution.check_may_change_record(by, field_ref[0])
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
@@ -206,7 +212,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not is_same(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            resolution.check_may_type(by, field_ref[0], "emptying a value")
+            resolution.check_may_change_record(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.

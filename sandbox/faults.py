@@ -1,4 +1,4 @@
-"""Faults that a test or the page asks for: a queue whose entries each apply to some of the next matching requests."""
+"""Faults of calls: a queue of entries, each for some of the next matching requests. Webhooks' are in webhooks.py."""
 
 import json
 import re

@@ -172,7 +172,7 @@ class Guard:
     """Refuses requests from pages of other sites.
 
     Such a page may point its own name to 127.0.0.1 (DNS rebinding); its requests have that name as Host. Or it sends
-    them to our address; then they have its Origin. Who listens on every address has any name.
+    them to our address; then they have its Origin. A sandbox that listens on every address accepts any name.
     """
 
     def __init__(self, host: str) -> None:
@@ -195,7 +195,7 @@ class NpdAddress:
     """NPD's addresses."""
 
     public: str  # for browsers
-    via: str | None = None  # for this process, where containers have another one
+    via: str | None = None  # by which this process reaches it, if that is another one, as between containers
 
     def reach(self, url: str) -> tuple[str, dict[str, str]]:
         """Return the address to call instead of this one, and the headers that name the public one."""

@@ -15,13 +15,13 @@ class SyncConfig(AppConfig):
     def ready(self) -> None:
         from sync import registry
         from sync.attention import definitions
-        from sync.outbox import notify
+        from sync.outbox import wakeups
 
         register(registry.check_synced_models)
         pre_migrate.connect(check_encoding, sender=self)
         pre_migrate.connect(create_clock, sender=self)
         post_migrate.connect(definitions.install, sender=self)
-        notify.connect_signals()
+        wakeups.connect_signals()
 
 
 def check_encoding(using: str, **kwargs: Any) -> None:

@@ -23,7 +23,7 @@ from sync.operations.setup.plan import make_plan
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
 from sync.outbox.claim import orphaned_boards
-from sync.outbox.notify import notify_board
+from sync.outbox.wakeups import wake_board
 from sync.records.approvals import release_obsolete
 
 # The time limit of tasks that read whole boards, because a board of 100,000 items takes 200 calls. The others have
@@ -136,5 +136,5 @@ class Scheduler(DatabaseScheduler):
         self._orphans_checked_at = time.monotonic()
         with suppress(Error):  # if the database is away, the schedule's own queries report it and connect again
             for entity_type in orphaned_boards():
-                notify_board(entity_type)
+                wake_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

@@ -437,7 +437,7 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_state(queryset, self.value() or "")
+        return record_view.filter_by_state(queryset, self.value()) if self.value() else queryset
 
 
 def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:

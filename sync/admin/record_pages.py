@@ -34,7 +34,7 @@ from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel
 from sync.monday.texts import unix_lines
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 
@@ -262,7 +262,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                     f"Nothing was changed: the direction of “{record}” is now “{before.label}”. Check again."
                 )
             rows.update(sync_direction=direction.value)
-            transaction.on_commit(partial(notify.notify_board, record.entity_type()), robust=True)
+            wakeups.wake_on_commit(record.entity_type())
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             effect = record_panel.DIRECTION_EFFECTS[direction]
             return f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. {effect}"
@@ -349,7 +349,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
             "sync_reason": record_panel.reason_of(view),
-            "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
+            "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][0],
             "sync_removal": record_panel.removal_of(record, view),
             "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
@@ -436,7 +436,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
             for record in records:
                 self.log_change(request, record, message)
-        notify.notify_board(self.model.entity_type())
+        wakeups.wake_board(self.model.entity_type())
         return len(records)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

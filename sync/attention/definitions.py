@@ -9,7 +9,7 @@ definitions. What time alone ends has an `until`, which `waiting` heeds, because
 # ruff: noqa: S608 - the statements are made of names of our own
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from django.db import connections
@@ -71,21 +71,6 @@ RECEIVER = RefreshFunction(
     "sync_attention_of_receiver", "its_id bigint", "stored.kind = 'notification' AND stored.source = its_id::text"
 )
 
-# The columns of a definition, in this order.
-COLUMNS = (
-    "kind",
-    "source",
-    "code",
-    "entity_type",
-    "entity_id",
-    "item_id",
-    "field",
-    "actor",
-    "since",
-    "until",
-    "values",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
@@ -114,6 +99,10 @@ class Definition:
     def select(self, concerned: str) -> str:
         columns = ", ".join(getattr(self, column) for column in COLUMNS)
         return f"SELECT {columns} FROM {self.tables} WHERE {concerned} AND ({self.waits})"
+
+
+# The columns of Attention that a definition selects: its fields from `kind` on.
+COLUMNS = tuple(field.name for field in fields(Definition))[4:]
 
 
 # An attempt under way has not failed.
@@ -453,6 +442,11 @@ def _refresh_function(function: RefreshFunction) -> str:
     #
     # DISTINCT, because ON CONFLICT refuses a row that comes twice. The act of a removal is named by the moment when it
     # began: that of a removal shortly before or after, or its own.
+    columns = (*COLUMNS, "act", "cause")
+    changed = columns[2:]  # without the key
+    updates = ", ".join(f"{column} = excluded.{column}" for column in changed)
+    before = ", ".join(f"stored.{column}" for column in changed)
+    after = ", ".join(f"excluded.{column}" for column in changed)
     return f"""
         CREATE OR REPLACE FUNCTION {function.name}({function.parameters}) RETURNS void LANGUAGE plpgsql
         SET enable_seqscan = off SET jit = off AS $$
@@ -465,7 +459,7 @@ def _refresh_function(function: RefreshFunction) -> str:
                 DELETE FROM sync_attention AS stored WHERE {function.rows} AND NOT EXISTS (
                     SELECT FROM waiting WHERE waiting.kind = stored.kind AND waiting.source = stored.source)
             )
-            INSERT INTO sync_attention AS stored ({", ".join((*COLUMNS, "act", "cause"))})
+            INSERT INTO sync_attention AS stored ({", ".join(columns)})
             SELECT waiting.kind, waiting.source, waiting.code, waiting.entity_type, waiting.entity_id, waiting.item_id,
                 waiting.field, waiting.actor, coalesce(waiting.since, before.since, sync_now()), waiting.until,
                 waiting.values, removal.act, {_CAUSE}
@@ -480,14 +474,8 @@ def _refresh_function(function: RefreshFunction) -> str:
             CROSS JOIN LATERAL (SELECT CASE waiting.kind WHEN 'removed' THEN coalesce(
                 CASE WHEN (before.actor, before.code) = (waiting.actor, waiting.code) THEN before.act END,
                 neighbour.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS removal (act)
-            ON CONFLICT (kind, source) DO UPDATE SET
-                code = excluded.code, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
-                item_id = excluded.item_id, field = excluded.field, actor = excluded.actor, since = excluded.since,
-                until = excluded.until, values = excluded.values, act = excluded.act, cause = excluded.cause
-            WHERE (stored.code, stored.entity_id, stored.item_id, stored.field, stored.actor, stored.since,
-                stored.until, stored.values, stored.act, stored.cause) IS DISTINCT FROM (excluded.code,
-                excluded.entity_id, excluded.item_id, excluded.field, excluded.actor, excluded.since, excluded.until,
-                excluded.values, excluded.act, excluded.cause);
+            ON CONFLICT (kind, source) DO UPDATE SET {updates}
+            WHERE ({before}) IS DISTINCT FROM ({after});
         END $$
     """
 

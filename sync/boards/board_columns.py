@@ -21,7 +21,7 @@ from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board_items import NAME_COLUMN, Board, ColumnSpec
+from sync.monday.board_items import NAME_COLUMN, Board
 from sync.monday.connector import MondayConnector
 from sync.outbox import enqueue_comparison, mark_pending
 
@@ -29,13 +29,8 @@ log = structlog.get_logger(__name__)
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
-# The type, and also the id, of the column with an item's name; every board has it.
-NAME_TYPE = "name"
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
-
-# The columns of a mapping without a problem.
-NO_PROBLEM = {"problem": "", "problem_code": ""}
 
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
@@ -48,17 +43,6 @@ _BLOCK_FIELD = """
       AND sync_state.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
-
-
-def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
-    """Return the registered spec of a mapping, or None if it is no longer registered."""
-    specs = registry.entity(mapping.link.entity_type).mappings
-    return next((spec for spec in specs if spec.key == mapping.key), None)
-
-
-def npd_id_spec(column_id: str) -> ColumnSpec:
-    """Return the column for the NPD ID; without `column_id` it gets the id that every set-up gives it."""
-    return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
 
 
 def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
@@ -163,8 +147,10 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
     """Whether the mapping's converter reads columns of all these types."""
-    spec = mapping_spec(mapping)
-    return spec is not None and all(spec.converter_for(column_type) == mapping.converter for column_type in types)
+    specs = registry.entity(mapping.link.entity_type).mappings
+    # The field may not be registered any more.
+    spec = next((spec for spec in specs if spec.key == mapping.key), None)
+    return spec is not None and all(spec.types.get(column_type) == mapping.converter for column_type in types)
 
 
 def _column_name(link: BoardLink, mapping: FieldMapping) -> str:

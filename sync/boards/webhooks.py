@@ -53,11 +53,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if existing is None:
         _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
         return
-    # One that goes to a former address of ours counts as missing.
-    fingerprint = url_fingerprint(webhook_url())
-    current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
-    registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
-    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
+    missing = missing_events(link, existing)
     checked_at = link.webhooks_checked_at
     if not missing:
         _store_problem(link, "")
@@ -65,6 +61,14 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
         steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
         log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
         _store_problem(link, " ".join(problems))
+
+
+def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
+    """Return the events for which no webhook of ours is on the board; one to a former address of ours doesn't count."""
+    fingerprint = url_fingerprint(webhook_url())
+    current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
+    registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
+    return [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:

@@ -1,7 +1,8 @@
 """Monday's limits, shared by all workers: the quota, stops after errors, and the token.
 
-`grant` tells the worker whether a board may be synced now, or why it waits and until when. `LimitFacts.of` tells the
-same without calling Monday; through `sync.records.availability`, pages, commands and the API show it.
+`probed_availability` tells the worker whether a board may be synced now, or why it waits and until when.
+`LimitFacts.of` tells the same without calling Monday; through `sync.records.availability`, pages, commands and the API
+show it.
 `LimitFacts.next_pass` tells the worker how large the pass may be.
 
 `connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
@@ -31,7 +32,7 @@ from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
+__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops"]
 
@@ -95,7 +96,7 @@ class PassGrant:
     only_urgent: bool = False  # there is room for no others
 
 
-def grant(entity_type: str) -> BoardAvailability:
+def probed_availability(entity_type: str) -> BoardAvailability:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
     # The stop is only of writes, so the board may be read meanwhile.
@@ -106,7 +107,7 @@ def grant(entity_type: str) -> BoardAvailability:
     if displayed is board:
         return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
-    return grant(entity_type) if breaker.probe_if_due() else displayed
+    return probed_availability(entity_type) if breaker.probe_if_due() else displayed
 
 
 def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:

@@ -123,7 +123,7 @@ def _read_item(
             continue
         try:
             raw = plan.convert.stored_value(record.item.reading(plan.mapping.column_id))
-            values[key] = plan.convert.display(plan.convert.canonical_remote(raw))
+            values[key] = plan.convert.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
     return values, changes, ""

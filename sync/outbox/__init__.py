@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from django.db import connection, transaction
 
 from sync import choices, registry
 from sync.kernel.db import run_sql
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 # Not DO NOTHING: the update locks the row until this transaction commits.
 _MERGE = """
@@ -53,7 +52,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue records, in the caller's transaction if there is one; workers are notified on commit.
+    """Enqueue records, in the caller's transaction if there is one; workers are woken on commit.
 
     Jobs that come from Monday or a person make synced records pending; a save has done that already.
     """
@@ -65,7 +64,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     with transaction.atomic(savepoint=False):
         _insert(_ENQUEUE_RECORDS, entity_type, ids, job | {"payload": payload, "seconds": due_in_seconds})
         if is_of_person or direction == choices.QueueDirection.TO_NPD:
-            mark_pending(entity_type, ids, waits=is_of_person)
+            mark_pending(entity_type, ids, skips_locked=not is_of_person)
 
 
 def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
@@ -88,7 +87,7 @@ def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
 def _insert(sql: str, entity_type: str, ids: Sequence[UUID] | Sequence[str], job: Mapping[str, Any]) -> None:
     payload = json.dumps(dict(job["payload"] or {}))
     run_sql(sql, {**job, "entity_type": entity_type, "ids": ids, "payload": payload})
-    transaction.on_commit(partial(notify.notify_board, entity_type, job["seconds"]), robust=True)
+    wakeups.wake_on_commit(entity_type, job["seconds"])
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
@@ -116,13 +115,13 @@ _HAS_JOB = """
 """
 
 
-def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:
+def mark_pending(entity_type: str, ids: Sequence[UUID], *, skips_locked: bool = False) -> None:
     """Make the synced ones of these records pending, by one statement.
 
-    Unless it `waits`, locked records are skipped: their pass is about to write their status.
+    A locked record may be skipped, because its pass is about to write its status.
     """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
-    locked = "" if waits else "SKIP LOCKED"
+    locked = "SKIP LOCKED" if skips_locked else ""
     run_sql(_MARK_PENDING.format(table=table, condition="", locked=locked), {"ids": list(ids)})
 
 

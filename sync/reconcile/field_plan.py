@@ -23,7 +23,7 @@ from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.kernel.messages import NO_COLUMN
 from sync.models import FieldMapping, SyncMetadata
-from sync.models.state import KEPT_BY, KEPT_REMOTE, is_rejected
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_rejected
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_bases, field_values, resolutions

@@ -80,7 +80,7 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
     """Whether the record's events have to be checked, because some are new and it is synced."""
-    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
+    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_asked_for_alone)
 
 
 def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
@@ -517,7 +517,7 @@ def _edit_in_words(value: str, mapping: FieldMapping) -> str:
     return f"wrote “{value}” into {mapping.label}" if value else f"emptied {mapping.label}"
 
 
-def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
     """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
@@ -535,7 +535,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         for line in plan.lines_about_lost_values
         if line.kind == ASKED_LINE
     ]
-    fields += replaced
+    fields += replaced_values(plan)
     for key, field_plan in plan.plans.items():
         # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
@@ -574,7 +574,7 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
     if _closing_reason(plan):
         return []
-    report = conflict_report_of(plan, replaced_values(plan))
+    report = conflict_report_of(plan)
     if report is None:
         return list(dict.fromkeys(waiting))
     still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]

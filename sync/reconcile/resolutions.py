@@ -74,7 +74,7 @@ def _as_npd_value(convert: Converter, before: Mapping[str, Any]) -> Mapping[str,
     try:
         return convert.to_local(before["remote"], before["local"])
     except AmbiguousSplit:
-        return convert.from_text(convert.display(convert.canonical_remote(before["remote"])), before["local"])
+        return convert.from_text(convert.display_remote(before["remote"]), before["local"])
 
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:

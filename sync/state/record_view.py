@@ -22,7 +22,7 @@ from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
-from sync.models.state import KEPT_BY, is_blocking, is_rejected
+from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
@@ -40,9 +40,7 @@ class RecordState(models.TextChoices):
 
 
 def filter_by_state(records: models.QuerySet[SyncedModel], state: str) -> models.QuerySet[SyncedModel]:
-    """Return the records in this state, or all if there is no such state."""
-    if state not in RecordState.values:
-        return records
+    """Return the records in this state."""
     return with_states(records).filter(models.Q(record_state=state))
 
 
@@ -352,7 +350,7 @@ class RecordView:
             return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display(convert.canonical_remote(raw)), read_at
+            return convert.display_remote(raw), read_at
         except UnknownValue:
             return base_remote, agreed_at
 

@@ -14,7 +14,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("-r", "--reset", action="store_true", help="delete the user's other tokens")
         parser.add_argument("--days", type=int, default=365, help="until it ends (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -24,7 +23,5 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user “{options['username']}”. Make one by “manage.py createsuperuser”.")
         if options["days"] < 1:
             raise CommandError("--days is 1 at least.")
-        if options["reset"]:
-            ApiToken.objects.filter(user=user).delete()
         _token, text = ApiToken.objects.create(user, timedelta(days=options["days"]))
         self.stdout.write(f"Generated token {text} for user {user.username}")

@@ -10,7 +10,7 @@ from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             spec = registry.entity(outcome.link.entity_type)
-            notify.notify_board(spec.entity_type)
+            wakeups.wake_board(spec.entity_type)
             if options["print_env"]:
                 self.stdout.write(f"{spec.board_setting}={outcome.link.board_id}")
 

@@ -36,7 +36,7 @@ _NO_OPTIONS = ConverterOptions()
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
     """Return the converter with this name; raises KeyError."""
     convert = CONVERTERS[name](options)
-    if not (options.choices and convert.shows_choices):
+    if not (options.choices and convert.sends_choice_labels):
         return convert
     return by_label(convert, options.choices)
 

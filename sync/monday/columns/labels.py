@@ -24,7 +24,7 @@ from sync.monday.conversion import (
     parse_ids,
     unreadable_value,
 )
-from sync.monday.texts import drop_invisible_from_label, fold_whitespace, label_key
+from sync.monday.texts import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
 class ValueLabels:
@@ -167,7 +167,7 @@ def label_id(label: str, labels: Mapping[str, str]) -> str | None:
 
 
 def plain_label(text: str | None) -> str | None:
-    return fold_whitespace(drop_invisible_from_label(text or ""))
+    return fold_whitespace(drop_invisible_but_joiners(text or ""))
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
@@ -200,7 +200,7 @@ class StatusConverter(OneText):
     column_type = name = "status"
     fragment = "... on StatusValue { index label }"
     has_labels = True
-    shows_choices = True
+    sends_choice_labels = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.column_settings)
@@ -285,7 +285,7 @@ class DropdownConverter(ListConverter):
     fragment = "... on DropdownValue { values { id label } }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
     has_labels = True
-    shows_choices = True
+    sends_choice_labels = True
     takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
@@ -297,7 +297,7 @@ class DropdownConverter(ListConverter):
 
     def elements(self, value: Any) -> list[str]:
         labels = parse_elements([value] if isinstance(value, str) else value)
-        return parse_elements([drop_invisible_from_label(label) for label in labels])
+        return parse_elements([drop_invisible_but_joiners(label) for label in labels])
 
     def remote_elements(self, raw: Any) -> list[str]:
         return self.elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])

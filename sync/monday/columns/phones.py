@@ -117,7 +117,7 @@ class PhoneConverter(conversion.OneText):
     column_type = name = "phone"
     may_become_unknown = False
     fragment = "... on PhoneValue { phone country_short_name }"
-    bare_text_reason = "it has no country"
+    bare_text_doubt = "it has no country"
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = region_code(options.region) or options.region

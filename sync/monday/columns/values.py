@@ -51,7 +51,7 @@ class TextConverter(TextColumn, OneText):
     """One field, one text column."""
 
     column_type = name = "text"
-    shows_choices = True
+    sends_choice_labels = True
 
     def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(plain_text(raw))
@@ -117,7 +117,7 @@ class ListTextConverter(ListConverter, TextColumn):
     """
 
     name = "list_text"
-    shows_choices = True
+    sends_choice_labels = True
 
     def remote_elements(self, raw: Any) -> list[str]:
         return parse_elements(plain_text(raw))
@@ -284,7 +284,7 @@ class DateConverter(OneText):
 
     column_type = name = "date"
     may_become_unknown = False
-    bare_text_reason = "it may be in a person's time zone"
+    bare_text_doubt = "it may be in a person's time zone"
 
     def __init__(self, options: ConverterOptions) -> None:
         self._zone: dt.tzinfo = dt.UTC
@@ -324,7 +324,8 @@ class DateConverter(OneText):
         return None if _is_day(text) else f"“{text}” is not a day; write it as year-month-day, such as 2026-01-31"
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        return super().rejection_reason(dict([_day_text(local_raw)]))
+        name, day = _day_text(local_raw)
+        return super().rejection_reason({name: day})
 
 
 def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:

@@ -34,7 +34,7 @@ from sync.monday.texts import match_key
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, plan_changes, plan_pass, run_cost
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
-from sync.outbox.notify import send_task
+from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext, Reference, match_text_of_item, npd_id_of, record_name
@@ -280,9 +280,14 @@ def plan_board(
     board = listing.board
     plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
-    plan.hold = board.link.creates_held = _reason_to_hold(chosen, listing)
+    if (match := board.match_mapping) is not None:
+        column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
+        items = listing.items.values()
+        plan.hold = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
+    board.link.creates_held = plan.hold
     all_records = board.model._default_manager.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about
+    created = []  # records that are created, or that get a new item, with a stand-in for its id
     for record in all_records.filter(unsynced()):
         plan.add(SYNC_OFF, str(record))
         taken_items.add(record.monday_id or "")
@@ -295,7 +300,10 @@ def plan_board(
             taken_items |= {str(candidate["id"]) for candidate in record_plan.identity.question["candidates"]}
         if record_plan.link_to:
             listing.linked[record_plan.id] = record_plan.linked_record
-    created = _records_with_new_items(runs[0])
+        if record_plan.is_open and record_plan.creates:
+            record = copy(record_plan.record)
+            record.monday_id = f"{NEW_ITEM}{record.pk}"
+            created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
     item_runs = plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
@@ -314,27 +322,6 @@ def plan_board(
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, [*listing.linked.values(), *created]
-
-
-def _records_with_new_items(run: PlannedRun) -> list[SyncedModel]:
-    """Return the records for which an item is created, with a stand-in for its id."""
-    records = []
-    for record_plan in run.plan.records.values():
-        if record_plan.is_open and record_plan.creates:
-            record = copy(record_plan.record)
-            record.monday_id = f"{NEW_ITEM}{record.pk}"
-            records.append(record)
-    return records
-
-
-def _reason_to_hold(chosen: selection.ChosenBoard, listing: ListedBoard) -> str:
-    """Return why nothing is created if no item can be recognized, as the set-up itself will."""
-    match = listing.board.match_mapping
-    if match is None:
-        return ""
-    column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-    npd_id_column = listing.board.link.npd_id_column
-    return board_setup.reason_to_hold(chosen.choices.link, column, npd_id_column, [listing.items.values()])
 
 
 def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) -> None:

@@ -25,7 +25,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
-from sync.models.state import approval_payload_key
+from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
