@@ -34,7 +34,7 @@ class ColumnKind:
     """
 
     type = "unsupported"
-    old_type = "unsupported"  # Monday's internal name, in errors, events and activity logs
+    internal_type = "unsupported"  # Monday's internal name, in errors, events and activity logs
     graphql_type = "UnsupportedValue"
     empty_text: str | None = ""  # the API's `text` of an empty cell
     # Values in `column_values` that clear a cell, besides null.
@@ -96,7 +96,7 @@ class ColumnKind:
 
     def refusal(self, reason: str) -> api_errors.FieldError:
         """Return the error that refuses a value."""
-        return api_errors.bad_value(reason, self.old_type)
+        return api_errors.bad_value(reason, self.internal_type)
 
     def text_in(self, content: dict[str, Any], key: str) -> str:
         """Return the text under `key`, "" when it is missing or null; refuse anything else."""
@@ -111,7 +111,7 @@ class ColumnKind:
 class Text(ColumnKind):
     """A string; unlike other types it has one refusal for everything else."""
 
-    type = old_type = "text"
+    type = internal_type = "text"
     graphql_type = "TextValue"
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
@@ -131,7 +131,7 @@ class Text(ColumnKind):
 class LongText(ColumnKind):
     max_length = 2_000  # developer.monday.com/api-reference/reference/long-text
     type = "long_text"
-    old_type = "long-text"
+    internal_type = "long-text"
     graphql_type = "LongTextValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
@@ -162,7 +162,7 @@ class _Address(ColumnKind):
 class Link(_Address):
     """A URL with a scheme, and its text."""
 
-    type = old_type = "link"
+    type = internal_type = "link"
     key = "url"
     graphql_type = "LinkValue"
 
@@ -204,7 +204,7 @@ def is_email(address: str) -> bool:
 class Email(_Address):
     """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
 
-    type = old_type = key = "email"
+    type = internal_type = key = "email"
     graphql_type = "EmailValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
@@ -232,7 +232,7 @@ class Email(_Address):
 class Phone(ColumnKind):
     """A number and the country of the shown flag; checked by libphonenumber, as Monday does."""
 
-    type = old_type = "phone"
+    type = internal_type = "phone"
     graphql_type = "PhoneValue"
     clearings = ("",)
 
@@ -290,7 +290,7 @@ class Numbers(ColumnKind):
     """Only null clears: "" sets 0 (developer.monday.com/api-reference/reference/number)."""
 
     type = "numbers"
-    old_type = "numeric"
+    internal_type = "numeric"
     graphql_type = "NumbersValue"
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
@@ -323,7 +323,7 @@ class Numbers(ColumnKind):
 class Date(ColumnKind):
     """A day, and perhaps a time in UTC."""
 
-    type = old_type = "date"
+    type = internal_type = "date"
     graphql_type = "DateValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
@@ -355,7 +355,7 @@ class Checkbox(ColumnKind):
     """Ticked or empty; only null unticks it through the API (developer.monday.com/api-reference/reference/checkbox)."""
 
     type = "checkbox"
-    old_type = "boolean"
+    internal_type = "boolean"
     graphql_type = "CheckboxValue"
     clearings = ()
 
@@ -375,7 +375,7 @@ class Timeline(ColumnKind):
     """A type that NPD Sync doesn't read; its cells are always empty."""
 
     type = "timeline"
-    old_type = "timerange"
+    internal_type = "timerange"
     graphql_type = "TimelineValue"
 
     def text(self, column: Column, raw: Any) -> str:
@@ -401,7 +401,7 @@ class Status(ColumnKind):
     """
 
     type = "status"
-    old_type = "color"
+    internal_type = "color"
     graphql_type = "StatusValue"
     empty_text = None
 
@@ -503,7 +503,7 @@ class Status(ColumnKind):
 class Dropdown(ColumnKind):
     """Several labels by id."""
 
-    type = old_type = "dropdown"
+    type = internal_type = "dropdown"
     graphql_type = "DropdownValue"
     empty_text = None
 
@@ -578,7 +578,7 @@ class Dropdown(ColumnKind):
             f"The dropdown label '{label}' does not exist, possible labels are: {{{labels}}}",
             "ColumnValueException",
             column_id=column.id,
-            column_type=self.old_type,
+            column_type=self.internal_type,
         )
 
     def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
@@ -604,7 +604,7 @@ class BoardRelation(ColumnKind):
     """
 
     type = "board_relation"
-    old_type = "board-relation"
+    internal_type = "board-relation"
     graphql_type = "BoardRelationValue"
     clearings = ({},)
     empty_text = None

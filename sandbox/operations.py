@@ -42,7 +42,7 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
     """Add a column, whose id was never used on this board; raises FieldError."""
     with world.transaction():
         board = world.active_board(board_id)
-        column_type = kind_of(column.type).old_type
+        column_type = kind_of(column.type).internal_type
         _check_title("A column's title", column.title)
         # A relation to a board that isn't there is refused before the column exists.
         for target_id in board_ids(column) if column.type == "board_relation" else ():
@@ -440,7 +440,7 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
         parent_board_id=None,
         parent_item_id=None,
         column_id=column.id,
-        column_type=kind.old_type,
+        column_type=kind.internal_type,
         column_title=column.title,
         value=value,
         previous_value=previous,
@@ -450,7 +450,7 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
         is_undo_action=None,
         action_record_uuid=None,
     )
-    change = {"column": column, "column_type": kind.old_type, "value": value, "previous": previous}
+    change = {"column": column, "column_type": kind.internal_type, "value": value, "previous": previous}
     world.emit("change_column_value", item, user_id, **change)
     return True
 

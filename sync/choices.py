@@ -190,7 +190,7 @@ class BlockedCode(StrEnum):
     INVALID = "invalid"
     UNKNOWN = "unknown"
     REQUIRED = "required"
-    THROTTLED = "throttled"
+    THROTTLED = "throttled"  # in an update loop
     APPROVAL = "approval"
     DIRECTION = "direction"
 

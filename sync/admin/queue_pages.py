@@ -48,8 +48,9 @@ MAY_CONNECT = "sync.change_mondayaccount"
 MAX_JOBS_SHOWN = 20
 
 # For each act on jobs, the words for the jobs that it doesn't fit.
-OTHERS = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
-_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
+WHY_LEFT_ALONE = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
+# Of the acts that ask, because their question counts the fitting jobs. A retry reports the others afterwards.
+_FITTING_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
 def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> confirmed_action.Report:
@@ -63,7 +64,7 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     if result.in_flight:
         problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
     if result.unsuited:
-        problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {OTHERS[code]}.")
+        problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:
         return confirmed_action.Report(problems=problems)
     number = humanize.count_with_noun(result.changed, "job")
@@ -78,7 +79,7 @@ def next_attempt(job: SyncQueue, now: datetime) -> str:
         return ""
     if job.next_retry > now:
         return humanize.relative_time(job.next_retry, now)
-    return "when sync goes on"
+    return "as soon as its board can be synced"
 
 
 @admin.register(SyncQueue)
@@ -165,15 +166,15 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     )
 
     def acts(self, request: HttpRequest) -> list[Act]:
-        return [ACTS[code] for code in OTHERS if ACTS[code].is_allowed(request.user)]
+        return [ACTS[code] for code in WHY_LEFT_ALONE if ACTS[code].is_allowed(request.user)]
 
     def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        jobs = rows.filter(status=_STATUS[act.code]) if act.asks else rows
+        jobs = rows.filter(status=_FITTING_STATUS[act.code]) if act.code in _FITTING_STATUS else rows
 
         def question() -> confirmed_action.Question:
             number = jobs.count()
             if not number:
-                words = f"What is selected is {OTHERS[act.code]}."
+                words = f"What is selected is {WHY_LEFT_ALONE[act.code]}."
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [words])
             hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
@@ -285,15 +286,17 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
         is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
         explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
+    # The page that the button opens: "token", or "connection" if the environment sets the token.
     button = ""
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
+    # Entering a new token asks Monday anyway.
     may_try = bool(stops) and has_token and button != "token"
     active = overview.pauses if overview else pauses.active_pauses()
     return {
         "stops": list(zip(stops, explanations, strict=True)),
         "pauses": [(pauses.pause_label(pause.entity_type), pause) for pause in active],
-        "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
+        "button": button,
         "try_again": try_again_button(request) if may_try else None,
         "resume": ACTS["resume"] if ACTS["resume"].is_allowed(user) else None,
         # Home then shows no state line.

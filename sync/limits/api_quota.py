@@ -68,7 +68,8 @@ DAY_SECONDS = 86_400.0
 # Our day begins this many seconds after 00:00 UTC, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
 
-# Shares of the minute's points and of the day's calls that are reserved for what people click.
+# Shares of the minute's points and of the day's calls that are reserved for what people click. All else stops before
+# them: passes by `LimitFacts.next_pass`, other calls by `MeteredClient`.
 MINUTE_RESERVE_SHARE = 0.02
 DAY_RESERVE_SHARE = 0.05
 
@@ -164,10 +165,7 @@ class Quota:
     @property
     def is_low(self) -> bool:
         """Whether people are told how much is left."""
-        calls_left = self.day_left()
-        if self.day_limit is None or calls_left is None:
-            return False
-        return self.is_tight or calls_left <= (1 - WARN_AT_USED_SHARE) * self.day_limit
+        return self.day_limit is not None and (self.is_tight or self.used_today >= WARN_AT_USED_SHARE * self.day_limit)
 
     @property
     def full_points(self) -> int | None:

@@ -40,7 +40,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.settlement import changed_records
+from sync.reconcile.pass_results import changed_records
 from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 

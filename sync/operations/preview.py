@@ -25,18 +25,18 @@ from sync.monday.errors import MondayError
 from sync.operations.comparison import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
+from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
-from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import item_changes, item_creates
+from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.settlement import conflict_reports
 from sync.records import availability
 
 
@@ -90,7 +90,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
         runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_removal_requests(run.plan.deleted.values())
+        removals = new_item_removal_requests(run.plan.deleted.values())
         requests = [*removals, *new_deletion_requests(run.plan), *clears]
         gatherer.planned_requests = [*gatherer.planned_requests, *requests]
     return runs
@@ -130,9 +130,9 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(item_changes(planned.facts.board, plan)) + bool(item_creates(plan))
+    writes = filter(None, item_writes(planned.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned.calls + writes + len(removals)
+    return planned.calls + len([*writes, *removals])
 
 
 # The dry run of whole boards.
@@ -276,6 +276,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.LINK: ChangeKind.LINK,
     pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
     pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
@@ -290,11 +291,7 @@ _REMOVED_ITEM_KINDS = {
     choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
     choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {
-    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    pass_plan.ItemAct.LINK: ChangeKind.LINK,
-    pass_plan.ItemAct.REPLACE: ChangeKind.LINK,
-}
+_NEW_ITEM_KINDS = {pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD, pass_plan.ItemAct.LINK: ChangeKind.LINK}
 
 
 @dataclass(frozen=True)

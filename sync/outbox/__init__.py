@@ -65,7 +65,7 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
         run_sql(_ENQUEUE_RECORDS, job)
         wakeups.wake_on_commit(entity_type, due_in_seconds)
         if is_of_person or direction == choices.QueueDirection.TO_NPD:
-            mark_pending(entity_type, ids, waits=is_of_person)
+            mark_pending(entity_type, ids, skips_locked=not is_of_person)
 
 
 def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
@@ -110,13 +110,13 @@ _HAS_JOB = """
 """
 
 
-def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:
+def mark_pending(entity_type: str, ids: Sequence[UUID], *, skips_locked: bool = False) -> None:
     """Make the synced ones of these records pending, by one statement.
 
-    Unless it `waits`, locked records are skipped: their pass is about to write their status.
+    A locked record may be skipped, because its pass is about to write its status.
     """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
-    locked = "" if waits else "SKIP LOCKED"
+    locked = "SKIP LOCKED" if skips_locked else ""
     run_sql(_MARK_PENDING.format(table=table, condition="", locked=locked), {"ids": list(ids)})
 
 

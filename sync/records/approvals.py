@@ -30,6 +30,7 @@ from sync.outbox import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import link_of
 
+# Still to be decided, carried out (approved), or put back (rejected).
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
@@ -107,7 +108,7 @@ class ApprovalFacts:
 
         def is_about(request: ApprovalRequest) -> bool:
             began = begun.get((request.entity_id, request.key))
-            # A foreseen request isn't stored yet, so it has no time.
+            # A planned request isn't stored yet, so it has no time.
             if request.state != ApprovalState.DONE or began is None or request.pk is None:
                 return True
             return request.at >= began
@@ -155,7 +156,10 @@ def read_approvals(
 
 
 def records_due_soon(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
-    """Return the records known to need the same soon, so that a mass deletion isn't carried out in part."""
+    """Return the records for which an act of this kind will be requested soon.
+
+    They count, so that a mass deletion isn't carried out in part.
+    """
     if kind == ApprovalKind.ITEMS:
         # Each of these deleted records will request its item's deletion.
         pending = Tombstone.objects.filter(
@@ -284,7 +288,7 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
 def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
     """End the open ones of these requests; return how many.
 
-    If it was carried out, approved ones are done. If not, rejected ones are kept. All others are released.
+    If it was carried out, approved ones become DONE. If not, rejected ones become KEPT. All others become RELEASED.
     """
     ids = list(requests.values_list("pk", flat=True))
     if not ids:

@@ -21,7 +21,6 @@ from sync.reconcile.lost_updates import (
     conflict_report_of,
     find_lost_updates,
     open_lost_updates,
-    replaced_values,
     with_history_lines,
     with_lost_updates,
 )
@@ -320,7 +319,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
-    return conflict_report_of(plan, replaced_values(plan))
+    return conflict_report_of(plan)
 
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:

@@ -23,7 +23,7 @@ from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
-from sync.reconcile.settlement import changed_records
+from sync.reconcile.pass_results import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
@@ -111,7 +111,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {entry.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
         if to_npd:
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
-        if not entry.record.may_sync and not entry.facts.is_push_by_name:
+        if not entry.record.may_sync and not entry.facts.is_asked_for_alone:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.identity.question or entry.removal or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.plans.values())

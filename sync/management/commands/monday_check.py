@@ -41,7 +41,7 @@ NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
-# The subjects of Monday's errors by their scope, and those of stored causes by their code.
+# The subjects of Monday's errors by their scope, and of what waits about a board (Kind.BOARD) by its code.
 _SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_SUBJECTS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
@@ -155,7 +155,7 @@ def _monday_results() -> list[CheckResult]:
 def board_results(
     title: str, link: BoardLink | None, board: Board | None, monday: MondayConnector
 ) -> Iterator[CheckResult]:
-    """Check a board that was read, with its group for new items, its columns and its webhooks; None if it can't be."""
+    """Check a board, its group for new items, columns and webhooks; `board` is None if Monday doesn't show it."""
     if link is None or not link.board_id:
         yield CheckResult("problem", "board", f"{title}: no board is set.", _RUN_SETUP)
         return
@@ -233,6 +233,7 @@ def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
             yield CheckResult("problem", "pause", message, "Resume it under Boards.")
     for stop in availability.stops():
         headline = availability.stop_headline([stop.board], stop.title_sentence)
+        # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
@@ -288,6 +289,7 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
     interval = interval_text(sweep_interval().total_seconds())
     for link in links:
+        # A problem of the sweep is one of the entries above.
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)

@@ -6,7 +6,7 @@ If its sync is off, or the filter leaves it out (it is not `is_synced`), all its
 Implements “What sync_status may say” of docs/reference/merge.md.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,6 @@ from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
-from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import ended_requests
 
 
@@ -215,11 +214,10 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
                 reason = "The record was deleted in NPD."
                 yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
         return
-    replaced = lost_updates.replaced_values(plan)
-    yield from _field_reports(plan, replaced)
+    yield from _field_reports(plan)
     if (undo_report := resolutions.undo_report(plan)) is not None:
         yield undo_report
-    if (report := lost_updates.conflict_report_of(plan, replaced)) is not None:
+    if (report := lost_updates.conflict_report_of(plan)) is not None:
         yield report
     yield from _identity_reports(plan)
 
@@ -262,9 +260,7 @@ def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     return "The item is on the board again." if is_active and plan.removal is None else ""
 
 
-def _field_reports(
-    plan: pass_plan.RecordPlan, replaced: Sequence[reports.FieldConflict]
-) -> Iterator[reports.ConflictReport]:
+def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
     applied = plan.applied_choices(ConflictKind.FIELDS)
     undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)
@@ -273,7 +269,7 @@ def _field_reports(
         return
     if not plan.is_synced:
         closing_reason = plan.off_reason
-    elif replaced:
+    elif lost_updates.replaced_values(plan):
         closing_reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     else:
         # It is about fields whose conflict ended without a person.
@@ -314,7 +310,8 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     undecided = []
     for key in open_keys:
         field_plan = plan.plans.get(key)
-        if field_plan is None or key in decided or is_kept_different(plan, field_plan):
+        entry = plan.sync_state.blocked_fields.get(key, {})
+        if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
         if field_plan.blocked_reason or field_plan.decision.is_left_out:
             undecided.append(key)
@@ -333,33 +330,13 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
         questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
         yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
+    # No question is left where this pass links, creates or asks for another item, or where the record needs none.
+    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.identity.question is not None
+    has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
     for conflict in plan.facts.conflicts:
-        if conflict.kind != ConflictKind.IDENTITY or conflict.monday_item_id in questions:
-            continue
-        is_answered = reports.RECORD_KEY in conflict.resolutions
-        if is_answered and wants_new_item(plan.facts) and not plan.left_out:
-            # The answer “none of them” is applied once the record has its own item.
-            if plan.link_to is not None or _has_read_own_item(plan):
-                yield identity_report(plan, conflict, "None of them: a new item was created.")
-        elif _is_question_over(plan, conflict):
+        item_id = conflict.monday_item_id
+        is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
+        is_over = needs_none or is_known or item_id in plan.facts.owned_items
+        if conflict.kind == ConflictKind.IDENTITY and item_id not in questions and is_over:
             reason = plan.left_out or "It is now known which item it is."
-            yield plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, closing_reason=reason)
-
-
-def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, result: str) -> reports.ConflictReport:
-    """Return the report that an answer about identity was applied."""
-    applied = {reports.RECORD_KEY: result}
-    return plan.conflict_report(ConflictKind.IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
-
-
-def _is_question_over(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
-    """Whether the item's record is known by now, or this record has, gets or asks for another item, or needs none."""
-    if not plan.is_synced or conflict.monday_item_id in plan.facts.owned_items:
-        return True
-    if plan.link_to is not None or plan.creates or plan.identity.question is not None:
-        return True
-    return _has_read_own_item(plan) and (conflict.monday_item_id == plan.record.monday_id or conflict.seeks_item)
-
-
-def _has_read_own_item(plan: pass_plan.RecordPlan) -> bool:
-    return plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
+            yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)
