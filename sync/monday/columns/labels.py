@@ -136,12 +136,6 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.canonical(canonical or ())
 
 
-def by_label(convert: Converter, labels: Mapping[str, str]) -> Converter:
-    """Return the converter for a field with these choices."""
-    kind = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return kind(convert, ValueLabels(labels))
-
-
 def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
     """Change the field's text, or each element of its list; an empty value stays."""
     name, value = only_field(raw)
