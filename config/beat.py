@@ -24,7 +24,7 @@ class Scheduler(DatabaseScheduler):
         if seconds_left > 0:
             return min(wait, seconds_left)
         self._orphans_checked_at = time.monotonic()
-        with suppress(Error):  # if the database is away, the schedule's own queries report it and connect again
+        with suppress(Error):  # if the database is down, the schedule's own queries report it and connect again
             for entity_type in orphaned_boards():
                 wakeups.wake_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

@@ -24,7 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 log = structlog.get_logger(__name__)
 
-# Kombu's own transports don't recover when the broker was away; ours do.
+# Kombu's own transports don't recover after the broker was down; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.redis_broker:Transport"
 app = Celery("npd_sync")
@@ -43,7 +43,7 @@ class PoolWatch:
 
     def __init__(self) -> None:
         self.begun_before = 0  # the tasks that had begun by the last look
-        self.idle_since = 0.0
+        self.idle_since = 0.0  # 0 before the first look
 
     def observe(self, begun: int, running: int, waiting: int, now: float) -> bool:
         """Note what the pool does now; return whether it is stuck.
@@ -114,7 +114,7 @@ def start_pool_process(**kwargs: object) -> None:
 
 
 @worker_shutting_down.connect
-def end_idle_soon(**kwargs: object) -> None:
+def end_tasks_soon(**kwargs: object) -> None:
     # Only the main process gets the signal; shared memory tells the pool's processes.
     process.request_shutdown()
 

@@ -64,7 +64,7 @@ def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
 
 
 def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
-    """Use a route that only the simulator has, behind Monday's back. Raises CommandError if it can't be reached."""
+    """Call a route that only the sandbox has, not Monday. Raises CommandError if there is no sandbox."""
     parts = urlsplit(settings.MONDAY_API_URL)
     if parts.hostname == "api.monday.com":
         raise CommandError(
@@ -185,10 +185,10 @@ def change_rejected_item(contact: Contact, item_id: str) -> None:
 
 Change = Callable[[Contact, str], None]  # changes the unsaved contact, and perhaps its item
 
-# Things to try, each made of one sample contact that a person changes; with their names in the output.
+# Things to try, each with its name in the output and the change of a sample contact that makes it.
 EXAMPLES: dict[str, tuple[str, Change]] = {
     "conflict": ("a conflict", change_both_sides),
-    "held": ("a rejected email", enter_rejected_email),
+    "rejected": ("a rejected email", enter_rejected_email),
     "disabled": ("a record without sync", turn_sync_off),
     "failed": ("a change that failed", change_rejected_item),
 }
@@ -249,7 +249,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         conflict_id = conflicts[0].conflict_id
         address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
         yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
-    if contact := contacts["held"]:
+    if contact := contacts["rejected"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
     has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
     if has_failed and (contact := contacts["failed"]):
@@ -313,7 +313,7 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        ask_sandbox("clock")  # before anything is made at Monday itself
+        ask_sandbox("clock")  # fails if it is no sandbox, before set-up makes boards in a real account
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
