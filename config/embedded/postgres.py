@@ -137,7 +137,7 @@ class EmbeddedPostgres:
         )
         if enter.returncode:
             raise StartError(
-                f"PostgreSQL refuses to run as root, and 'nobody', which it runs as instead, may not enter {folder}. Move "
+                f"PostgreSQL refuses to run as root, and 'nobody', which it runs as, may not enter {folder}. Move "
                 "the project to a folder that everyone may enter (for example /srv), or run this as an ordinary user."
             )
 
