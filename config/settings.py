@@ -393,7 +393,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
-CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "sync.tasks:Scheduler"
 
 
 @dataclass(frozen=True)

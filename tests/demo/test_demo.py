@@ -46,7 +46,7 @@ def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that
         synced_records = model.objects.exclude(pk__in=things)
         assert set(synced_records.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
-    looks = [call for call in played.calls if call["operation"] == "Look"]
+    looks = [call for call in played.calls if call["operation"] == "ReadItems"]
     # A pass links a hundred, the next one compares them; and a few for the things to try.
     assert 12 <= len(looks) <= 12 + 20
 
