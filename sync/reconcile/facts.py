@@ -223,9 +223,10 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
-    def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; the intent of a create has no item yet."""
-        return [intent for intent in self.intents if intent.item_id in ("", item_id)]
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]

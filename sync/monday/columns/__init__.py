@@ -33,7 +33,7 @@ _NO_OPTIONS = ConverterOptions()
 
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
-    """Return the converter with this name; raises KeyError."""
+    """Return the converter with this name, for a field with choices one that sends their labels; raises KeyError."""
     convert = CONVERTERS[name](options)
     if not (options.choices and convert.sends_choice_labels):
         return convert
