@@ -16,7 +16,7 @@ from sandbox.api import Api
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
 from sandbox.model import Clock, Store, World
-from sandbox.pages import FaultsPage, Pages
+from sandbox.pages import Pages
 from sandbox.webhooks import Deliveries, Sender
 
 
@@ -38,7 +38,7 @@ def build(settings: Settings) -> web.Application:
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, FaultsPage(control, world.clock, api, deliveries), npd_url)
+    pages = Pages(control, npd_url)
     routes = [web.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
     return web.Application(routes, web.Guard(settings.host))
 

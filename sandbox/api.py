@@ -95,10 +95,6 @@ class Idempotency:
             if stored is not None and stored.answer is None:
                 del self._answers[key]
 
-    def clear(self) -> None:
-        with self._lock:
-            self._answers.clear()
-
 
 FAULT_WAIT = 30  # seconds in the answer of a limit where its fault names none
 
@@ -127,14 +123,20 @@ class Api:
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
+        self._plan = plan
         self._numbers = itertools.count(1)
         self.faults = faults.Faults()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again without calls, faults, stored answers and cursors, with the first plan."""
+        self.faults.clear()
+        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
         self.latency = Latency()
-        self.limits = api_limits.Limits(world.clock, plan)
-        self.history = faults.ItemHistory(world.clock)
-        self.idempotency = Idempotency(world.clock)
-        self.cursors = resolvers.OpenCursors(world)
+        self.limits = api_limits.Limits(self._clock, self._plan)
+        self.history = faults.ItemHistory(self._clock)
+        self.idempotency = Idempotency(self._clock)
+        self.cursors = resolvers.OpenCursors(self._world)
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""

@@ -33,9 +33,6 @@ class Plan:
     concurrent: int  # calls at once
     points: int = DEFAULT_POINTS  # complexity within 60 seconds from a window's first call
 
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "name"}
-
 
 PLANS = {
     plan.name: plan
@@ -46,15 +43,6 @@ PLANS = {
         Plan("enterprise", 25_000, 5_000, 250),
     )
 }
-
-
-def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
-    """Return the plan with this name and these limits instead of its own; None for no plan. Raises BadRequestError."""
-    if name is not None:
-        return call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
-    if limits:
-        raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
-    return None
 
 
 DAY_SECONDS = 86_400
@@ -102,9 +90,10 @@ class Usage:
                 counts[second // DAY_SECONDS] += tenths
         return counts
 
-    def clear(self) -> None:
+    def restart(self, calls: int) -> None:
+        """Count so many calls now, and none before."""
         self._tenths.clear()
-        self.lag = DEFAULT_LAG
+        self.add(calls * CALL)
 
 
 # In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
@@ -156,7 +145,6 @@ class Limits:
     def __init__(self, clock: Clock, plan: Plan | None = None) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._first_plan = plan
         self.plan = plan
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
@@ -167,17 +155,16 @@ class Limits:
         self._minute = Window(MINUTE_SECONDS)
         self._points = Window(MINUTE_SECONDS)
 
-    def set_plan(self, plan: Plan | None) -> None:
-        """Use another plan's limits, with new windows and today's calls."""
+    def set_plan(self, name: str | None, limits: dict[str, int]) -> None:
+        """Use a plan with these limits in place of its own, or none, with new windows and today's calls.
+
+        Raises BadRequestError.
+        """
+        if name is None and limits:
+            raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
+        plan = None if name is None else call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
         with self._lock:
             self.plan = plan
-            self._start_windows()
-
-    def reset(self) -> None:
-        with self._lock:
-            self.plan = self._first_plan
-            self.usage.clear()
-            self.refused.clear()
             self._start_windows()
 
     @contextmanager
@@ -239,24 +226,6 @@ class Limits:
     def points_limit(self) -> int:
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
-    def set_lag(self, seconds: int) -> None:
-        """Set the age of `platform_api`'s figures."""
-        with self._lock:
-            self.usage.lag = float(seconds)
-
-    def set_used(self, calls: int) -> None:
-        """Set the number of calls used today."""
-        with self._lock:
-            lag = self.usage.lag
-            self.usage.clear()
-            self.usage.lag = lag
-            self.usage.add(calls * CALL)
-
-    def count_others_calls(self, calls: int) -> None:
-        """Count calls of the account's other tokens, now."""
-        with self._lock:
-            self.usage.add(calls * CALL)
-
     @contextmanager
     def figures(self) -> Iterator[Usage]:
         with self._lock:
@@ -266,9 +235,10 @@ class Limits:
         """Return the plan, its limits, and how much of them is used."""
         with self._lock:
             now = self._clock.time()
+            limits = asdict(self.plan) if self.plan else None
             return {
-                "plan": self.plan.name if self.plan else None,
-                "limits": self.plan.to_json() if self.plan else None,
+                "plan": limits.pop("name") if limits else None,
+                "limits": limits,
                 "used": {
                     "day": self.usage.today() / CALL,
                     "minute": self._minute.roll(now).used,

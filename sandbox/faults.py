@@ -136,20 +136,8 @@ class Fault:
 
     def description(self) -> str:
         """Return the fault in words for the log of calls."""
-        descriptions = {
-            "status": f"HTTP {self.status}",
-            "timeout": f"timeout {self.timeout}",
-            "limit": f"limit {self.limit}",
-            "slow": f"slow {self.slow:g} s" if self.slow is not None else "",
-            "partial": "partial failure",
-            "cursor": "cursor expired",
-            "listing": f"listing of {self.listing}",
-            "stale": f"{self.stale:g} s behind" if self.stale is not None else "",
-            "drops": f"created without {self.drops}",
-            "closed": "closed to edits",
-            "alters": f"stored {self.alters}",
-        }
-        return next(descriptions[key] for key in descriptions if getattr(self, key) is not None)
+        name = next(name for name in KINDS if getattr(self, name) is not None)
+        return KINDS[name].words.format(getattr(self, name))
 
     def answer(self) -> Any:
         """Return the body of a `status`: a JSON object, or a page."""
@@ -194,27 +182,28 @@ ALTERATIONS: dict[str, Callable[[str], str]] = {
 
 @dataclass(frozen=True)
 class FaultKind:
+    words: str  # what happens, with its value
     values: Iterable[str] = ()  # the words that it accepts as its value; empty: any value
     on: str = "any"  # to which requests it happens, unless the fault says
     is_lasting: bool = False  # whether it stays until the faults are cleared, unless the fault says
 
 
-# By the name of the field of `Fault`. A new kind also needs such a field, an entry in `description`, and its effect in
-# `FieldFault` or in the API. `matches` may limit its requests. The page's buttons are `FAULT_BUTTONS` in pages.py.
+# By the name of the field of `Fault`. A new kind also needs such a field, and its effect in `FieldFault` or in the API.
+# `matches` may limit its requests. The page's buttons are `FAULT_BUTTONS` in pages.py.
 KINDS = {
-    "status": FaultKind(),
+    "status": FaultKind("HTTP {}"),
     # A time-out or a partial failure is about writes, so reads in between must not use it up.
-    "timeout": FaultKind(("before", "after"), on="mutation"),
-    "limit": FaultKind(("complexity", "minute", "daily", "concurrency", "field")),
-    "slow": FaultKind(),
-    "partial": FaultKind(on="mutation"),
-    "cursor": FaultKind(("expired",)),
-    "listing": FaultKind(),
-    "stale": FaultKind(),
-    "drops": FaultKind(COLUMN_TYPES, on="create_item"),
+    "timeout": FaultKind("timeout {}", ("before", "after"), on="mutation"),
+    "limit": FaultKind("limit {}", ("complexity", "minute", "daily", "concurrency", "field")),
+    "slow": FaultKind("slow {:g} s"),
+    "partial": FaultKind("partial failure", on="mutation"),
+    "cursor": FaultKind("cursor {}", ("expired",)),
+    "listing": FaultKind("listing of {}"),
+    "stale": FaultKind("{:g} s behind"),
+    "drops": FaultKind("created without {}", COLUMN_TYPES, on="create_item"),
     # These two stand for lasting properties of a board.
-    "closed": FaultKind(is_lasting=True),
-    "alters": FaultKind(ALTERATIONS, is_lasting=True),
+    "closed": FaultKind("closed to edits", is_lasting=True),
+    "alters": FaultKind("stored {}", ALTERATIONS, is_lasting=True),
 }
 
 
@@ -245,11 +234,11 @@ class Faults:
         self._lock = threading.Lock()
         self._cleared = threading.Event()
 
-    def add(self, faults: list[Fault]) -> None:
+    def add(self, fault: Fault) -> None:
         with self._lock:
-            for fault in faults:
-                fault.cleared = self._cleared
-            self._queue += faults
+            fault.cleared = self._cleared
+            if fault.count != 0:
+                self._queue.append(fault)
 
     def take(self, request: Operation, variables: dict[str, Any]) -> Fault | None:
         """Return the first fault for this request, and count it."""
@@ -263,8 +252,8 @@ class Faults:
                     continue
                 if fault.count is not None:
                     fault.count -= 1
-                    if fault.count < 1:
-                        self._queue.remove(fault)
+                if fault.count == 0:
+                    self._queue.remove(fault)
                 return fault
         return None
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from sandbox import model, operations, web
-from sandbox.api import Api, Call
+from sandbox.api import Call
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import PLANS
 from sandbox.columns import board_ids, kind_of
@@ -22,7 +22,7 @@ from sandbox.control import Control
 from sandbox.faults import Fault
 from sandbox.model import World
 from sandbox.operations import column_of
-from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
+from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Delivery
 
 PAGE_SIZE = 50
 STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
@@ -266,20 +266,20 @@ NO_LIMITS = "no limits"
 class FaultsPage:
     """The page, and what its buttons do."""
 
-    def __init__(self, control: Control, clock: model.Clock, api: Api, deliveries: Deliveries) -> None:
+    def __init__(self, control: Control) -> None:
         self._control = control
-        self._clock = clock
-        self._api = api
-        self._deliveries = deliveries
+        self._clock = control.world.clock
+        self._api = control.api
+        self._deliveries = control.deliveries
 
     def press(self, do: str, choice: str) -> None:
         """Do what a button says; raises BadRequestError for an unknown one."""
         control = self._control
         acts: dict[str, Callable[[], object]] = {
-            "fault": lambda: control.add_faults([FAULT_BUTTONS[choice]]),
+            "fault": lambda: control.add_fault(**FAULT_BUTTONS[choice]),
             "no-faults": control.clear_faults,
             "latency": lambda: control.set_latency(mutation_ms=LATENCIES[choice]),
-            "rule": lambda: control.add_rules([RULE_BUTTONS[choice]]),
+            "rule": lambda: control.add_rule(**RULE_BUTTONS[choice]),
             "no-rules": control.clear_rules,
             "release": lambda: control.release(RELEASE_BUTTONS[choice]),
             "plan": lambda: control.change_plan(plan=None if choice == NO_LIMITS else choice),
@@ -403,9 +403,9 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Co
 
 
 class Pages:
-    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None) -> None:
-        self._world = world
-        self._faults = faults
+    def __init__(self, control: Control, npd_url: str | None) -> None:
+        self._world = control.world
+        self._faults = FaultsPage(control)
         self._npd_url = npd_url
 
     def routes(self) -> list[web.Route]:

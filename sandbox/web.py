@@ -79,13 +79,6 @@ class Request:
         except ValueError as error:
             raise BadRequestError(f"the body is not JSON: {error}") from None
 
-    def object(self) -> dict[str, Any]:
-        """Return the body as a JSON object; raises BadRequestError."""
-        content = self.json()
-        if not isinstance(content, dict):
-            raise BadRequestError("the body must be a JSON object")
-        return content
-
     def form(self) -> dict[str, str]:
         return dict(parse_qsl(self.body().decode("utf-8", "replace"), keep_blank_values=True))
 

@@ -154,12 +154,6 @@ class Rule:
         return f"any event: {effects[self.rule]}{remaining}"
 
 
-def rule_from(content: dict[str, Any]) -> Rule:
-    """Return the rule that a JSON object describes. Raises BadRequestError."""
-    name = web.one_of(RULES, content.get("rule", ""))
-    return web.call(Rule, {"count": None if name == "hold" else 1} | content)
-
-
 WAITING = "waiting"
 DELAYED = "delayed"
 HELD = "held"
@@ -327,7 +321,7 @@ class Deliveries:
         rule = self._rules[0] if self._rules else None
         if rule is not None and rule.count is not None:
             rule.count -= 1
-            if rule.count < 1:
+            if rule.count == 0:
                 self._rules.remove(rule)
         delivery.rule = rule.rule if rule else ""
         if rule is None:
@@ -377,11 +371,13 @@ class Deliveries:
             self._schedule(sequence, self._clock.time())
         return len(held)
 
-    def add_rules(self, contents: list[dict[str, Any]]) -> None:
-        """Add all rules, or none if one is invalid. Raises BadRequestError."""
-        rules = [rule_from(content) for content in contents]
+    def add_rule(self, content: dict[str, Any]) -> None:
+        """Add the rule that a JSON object describes. Raises BadRequestError."""
+        name = web.one_of(RULES, content.get("rule", ""))
+        rule = web.call(Rule, {"count": None if name == "hold" else 1} | content)
         with self._condition:
-            self._rules += rules
+            if rule.count != 0:
+                self._rules.append(rule)
 
     def rules(self) -> list[Rule]:
         with self._condition:

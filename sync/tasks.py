@@ -1,13 +1,18 @@
-"""Celery tasks, and their schedule as rows. Tasks are wake-ups without state; the rows of jobs are the truth.
+"""Celery tasks, their schedule as rows, and Beat's scheduler.
 
-Each ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
+Tasks are wake-ups without state; the rows of jobs are the truth. Each ends soon when its worker shuts down, and
+continues on its next run (sync/kernel/process.py).
 """
 
+import time
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
 from django.conf import settings
-from django.db import connection
+from django.db import Error, connection
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from sync.limits import breaker
 from sync.operations.comparison import compare_due_boards
@@ -17,6 +22,8 @@ from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import make_plan
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
+from sync.outbox.claim import orphaned_boards
+from sync.outbox.wakeups import wake_board
 from sync.records.approvals import release_obsolete
 
 # The time limit of tasks that read whole boards, because a board of 100,000 items takes 200 calls. The others have
@@ -87,10 +94,8 @@ def notify() -> None:
     notify_people()
 
 
-def create_missing_schedule_rows(**kwargs: object) -> None:
-    """Run after migrate; a row that exists is left as administrators changed it."""
-    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-
+def make_missing_periodic_tasks(**kwargs: object) -> None:
+    """Create missing rows of the schedule after migrate; from then on only administrators change them."""
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
@@ -111,3 +116,25 @@ def create_missing_schedule_rows(**kwargs: object) -> None:
 def _row(model: Any, **values: Any) -> Any:
     # An administrator may have added an equal row.
     return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)
+
+
+# The board of a killed worker should continue within five seconds.
+ORPHANS_EVERY_SECONDS = 2.0
+
+
+class Scheduler(DatabaseScheduler):
+    """django-celery-beat's scheduler, which also looks for boards whose worker was killed."""
+
+    _orphans_checked_at = -ORPHANS_EVERY_SECONDS
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Send due tasks and wake workers for killed workers' boards; return the seconds until the next tick."""
+        wait = super().tick(*args, **kwargs)
+        seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
+        if seconds_left > 0:
+            return min(wait, seconds_left)
+        self._orphans_checked_at = time.monotonic()
+        with suppress(Error):  # if the database is down, the schedule's own queries report it and connect again
+            for entity_type in orphaned_boards():
+                wake_board(entity_type)
+        return min(wait, ORPHANS_EVERY_SECONDS)

@@ -105,9 +105,6 @@ class OpenCursors:
             raise api_errors.cursor_expired()
         return self._page(state, limit)
 
-    def clear(self) -> None:
-        self._open.clear()
-
     def _page(self, listing: CursorState, limit: int) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")

@@ -272,13 +272,13 @@ def parse_elements(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return _without_empty(_SEPARATORS.split(value))
+        return _fold_elements(_SEPARATORS.split(value))
     if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-        return _without_empty(value)
+        return _fold_elements(value)
     raise unreadable_value(value)
 
 
-def _without_empty(texts: Iterable[str]) -> list[str]:
+def _fold_elements(texts: Iterable[str]) -> list[str]:
     folded = [fold_whitespace(text) for text in texts]
     return list(dict.fromkeys(text for text in folded if text is not None))
 

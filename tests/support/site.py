@@ -255,7 +255,7 @@ def restore_schedule() -> None:
     """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
     from django_celery_beat.models import PeriodicTasks
 
-    from sync.tasks import create_missing_schedule_rows
+    from sync.tasks import make_missing_periodic_tasks
 
-    create_missing_schedule_rows()
+    make_missing_periodic_tasks()
     PeriodicTasks.update_changed()

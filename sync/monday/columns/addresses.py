@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sync.monday import texts
 from sync.monday.board_items import Reading
-from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
+from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import (
     AmbiguousSplit,
     Canonical,
@@ -161,11 +161,11 @@ _SPACE = re.compile(r"\s+")
 # A field belongs to the part with which its name ends.
 _PARTS = ("street", "city", "state", "zip", "country")
 
-# A zip code has a digit, these have none unless they had one before; a street may be anything.
+# A zip code has a digit; parts of words have none unless they had one before; a street may be anything.
 _ZIP = "zip"
 _WORDS_ONLY = ("city", "state", "country")
 _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
-_Shares = Mapping[str, Sequence[str]]
+_Shares = Mapping[str, Sequence[str]]  # pieces of an address, by part
 
 
 class AddressConverter(TextColumn):
@@ -181,7 +181,7 @@ class AddressConverter(TextColumn):
         return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return _join_pieces(_split_pieces(plain_text(raw)))
+        return _join_pieces(_split_pieces(raw_text(raw)))
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         pieces = _split_pieces(remote_raw)
