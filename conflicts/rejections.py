@@ -32,9 +32,9 @@ from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rej
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.field_bases import base_of
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_observed
+from sync.reconcile.lost_updates import last_seen
 from sync.records import authors
 
 # The kind of the decision that stores an answer.
@@ -107,9 +107,9 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        last_read = last_observed(self.sync_state, self.key)
+        seen = last_seen(self.sync_state, self.key)
         base = base_of(self.sync_state, self.field, self.record.monday_id or "")
-        return last_read if last_read is not UNREAD else base and base["remote"]
+        return seen.value if seen else base and base["remote"]
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
@@ -263,8 +263,8 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    last_read = last_observed(rejection.sync_state, rejection.key)
-    cell = {} if last_read is UNREAD else {KEPT_REMOTE: last_read}
+    seen = last_seen(rejection.sync_state, rejection.key)
+    cell = {KEPT_REMOTE: seen.value} if seen else {}
     mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "

@@ -276,6 +276,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.LINK: ChangeKind.LINK,
     pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
     pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
@@ -290,11 +291,7 @@ _REMOVED_ITEM_KINDS = {
     choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
     choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {
-    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    pass_plan.ItemAct.LINK: ChangeKind.LINK,
-    pass_plan.ItemAct.REPLACE: ChangeKind.LINK,
-}
+_NEW_ITEM_KINDS = {pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD, pass_plan.ItemAct.LINK: ChangeKind.LINK}
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import line_about_edit_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
@@ -115,7 +115,14 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
-        return _missing(plan, board.settings, facts.now)
+        # It waits for a quiet time, in which the item may be shown again.
+        since = deleted.sync_state.removed_since or facts.now
+        plan = plan.with_state(removed_since=since)
+        seconds = board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
+        if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
+            detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
+            return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
     if item.state != field_values.ACTIVE:
         tombstone = deleted.tombstone
         state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
@@ -138,17 +145,6 @@ def decide_deleted(  # noqa: PLR0911 - a table
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
     return _by_policy(board, plan, item)
-
-
-def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime) -> pass_plan.DeletedPlan:
-    """Defer a deleted record with a missing item until the quiet time is over, then end it."""
-    since = plan.facts.sync_state.removed_since or now
-    plan = plan.with_state(removed_since=since)
-    seconds = settings.removed_item_quiet_seconds - (now - since).total_seconds()
-    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
-        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-    return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
@@ -263,20 +259,16 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
     seen_values = facts.choice.seen if facts.choice else {}
-    edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
-    changes = change_events(board, facts.record, facts.editor_events) if edits else []
-    lines = {}
     why = (
         "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
         "can be undone here."
     )
-    for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
-        _, seen_monday = seen_values.get(mapping.key, (None, None))
-        if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
-            continue
-        if line := line_about_edit_removed_with_item(board, replace(facts, item=item), mapping, changes, why):
-            lines[mapping.label] = line
-    return lines
+    unseen = []
+    for edit in edits_since_base(board, facts, item, _ALL_WAYS):
+        _, seen_monday = seen_values.get(edit.key, (None, None))
+        if edit.key not in seen_values or (seen_monday or None) != edit.monday:
+            unseen.append(edit.key)
+    return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.editor_events, why)
 
 
 def edits_since_base(

@@ -135,14 +135,8 @@ class HistoryLine:
 
 
 def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet, with plain values instead of database defaults."""
-    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
-    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
-    numbers: dict[str, Any] = dict.fromkeys(("error_count", "removed_passes"), 0)
-    status = choices.SyncStatus.PENDING
-    return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), sync_status=status, **empty, **texts, **numbers
-    )
+    """Return a sync state that is not stored yet."""
+    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")
@@ -223,9 +217,10 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
-    def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; the intent of a create has no item yet."""
-        return [intent for intent in self.intents if intent.item_id in ("", item_id)]
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]

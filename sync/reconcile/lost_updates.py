@@ -13,7 +13,7 @@ Implements, of docs/reference/merge.md:
 - in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
-from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
@@ -488,29 +488,33 @@ def _restorable_values(
     return values
 
 
-def line_about_edit_removed_with_item(
-    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
-) -> HistoryLine | None:
-    """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
+def edits_removed_with_item(
+    board: BoardContext, facts: RecordFacts, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+) -> dict[str, HistoryLine]:
+    """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
-    `why` is the rest of the sentence.
+    `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
     """
-    if facts.item is None:
-        return None
-    convert = board.converter(mapping, facts.record)
-    local_raw = field_values.stored_values(facts.record, mapping)
-    try:
-        remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-        value = convert.canonical_remote(remote_raw)
-    except conversion.UnknownValue:
-        return None
-    lost_value = convert.display(value)
-    values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
-    users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
-    named = [user for user in users if user]
-    editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
-    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
-    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    changes = change_events(board, facts.record, events) if keys else []
+    lines = {}
+    for mapping in board.mappings:
+        if facts.item is None or mapping.key not in keys:
+            continue
+        convert = board.converter(mapping, facts.record)
+        local_raw = field_values.stored_values(facts.record, mapping)
+        try:
+            remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
+            value = convert.canonical_remote(remote_raw)
+        except conversion.UnknownValue:
+            continue
+        lost_value = convert.display(value)
+        values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
+        users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
+        named = [user for user in users if user]
+        editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
+        sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
+        lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    return lines
 
 
 def _edit_in_words(value: str, mapping: FieldMapping) -> str:
@@ -657,10 +661,10 @@ def seen_after(
     return rows_by_field
 
 
-def last_observed(sync_state: SyncMetadata, key: str) -> Any:
-    """Return the last raw value that differed from the base when a pass read it; UNREAD if there is none."""
+def last_seen(sync_state: SyncMetadata, key: str) -> SeenValue | None:
+    """Return the last value that differed from the base when a pass read it, if there is one."""
     values, _ = _seen_rows(sync_state, key)
-    return values[-1].value if values else field_bases.UNREAD
+    return values[-1] if values else None
 
 
 def _as_json(value: merge.Canonical) -> Any:

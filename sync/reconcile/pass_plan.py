@@ -577,8 +577,7 @@ class ItemAct(StrEnum):
 
     NOTHING = ""
     OWNED = "owned"  # a record has it by now
-    LINK = "link"
-    REPLACE = "replace"  # a record gets it instead of its removed item
+    LINK = "link"  # a record without an item gets it, or one whose item was removed
     CREATE = "create"  # it becomes a record
     ASK = "ask"
     DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
@@ -586,7 +585,7 @@ class ItemAct(StrEnum):
 
 
 # The acts that assign the item to a record.
-ASSIGNING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+ASSIGNING = (ItemAct.LINK, ItemAct.CREATE)
 
 # The acts that are calls to Monday.
 DUPLICATES = (ItemAct.DUPLICATE, ItemAct.COPY)
@@ -606,7 +605,6 @@ class ItemPlan:
     wakes: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
-    problems: str = ""  # why it can't become a record, to be stored
     closes: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
     # Only for duplicates:

@@ -310,7 +310,8 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     undecided = []
     for key in open_keys:
         field_plan = plan.plans.get(key)
-        if field_plan is None or key in decided or is_kept_different(plan, field_plan):
+        entry = plan.sync_state.blocked_fields.get(key, {})
+        if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
         if field_plan.blocked_reason or field_plan.decision.is_left_out:
             undecided.append(key)

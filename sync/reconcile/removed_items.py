@@ -24,9 +24,9 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts, change_events
+from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import line_about_edit_removed_with_item, will_ask
+from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -278,13 +278,10 @@ def _with_action(
     if _is_recreation(facts):
         # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
         missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-        changes = change_events(board, facts.record, facts.history.events) if missed else []
         why = "the item left the board with that."
-        mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-        lines = [line_about_edit_removed_with_item(board, facts, mapping, changes, why) for mapping in mappings]
-        edits = tuple(line for line in lines if line)
+        lines = tuple(edits_removed_with_item(board, facts, missed, facts.history.events, why).values())
         return replace(
-            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
+            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."

@@ -114,7 +114,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     if field.remote != convert.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         entries = [
-            intent.values[field_plan.key] for intent in facts.intents_about(item_id) if field_plan.key in intent.values
+            intent.values[field_plan.key] for intent in facts.intents_about_item if field_plan.key in intent.values
         ]
         is_previous = field.remote == convert.canonical_remote(inverse["before"]["remote"])
         if not (is_previous and any(convert.canonical_local(entry["local"]) == field.remote for entry in entries)):

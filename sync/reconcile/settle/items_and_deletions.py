@@ -89,9 +89,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
-        found = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
-        owned = run.records.filter(monday_id__in=found).values_list("monday_id", flat=True)
-        for item_id in sorted(found.difference(map(str, owned))):
+        asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
+        owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
+        for item_id in sorted(asked_items.difference(map(str, owned))):
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
         payload = {item_links.NEW_ITEM: True, "by": by}
@@ -183,9 +183,6 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.problems:
-        problems = {"reason": plan.problems}
-        IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
         run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
