@@ -5,10 +5,10 @@ Implements two parts of docs/reference/merge.md:
 - in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
   and for twice as long after each further rewrite
 - in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
-  The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
+  Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
-from sync.records.approvals import CLEARS, ApprovalFacts
+from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
 
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
@@ -152,7 +152,7 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        for act, (may_go, new_state) in approval_verdicts(approvals, kind, acts).items():
+        for act, (may_go, new_state) in approvals.verdicts(kind, acts).items():
             clear = acts[act]
             if new_state is not None:
                 clear.state = new_state
@@ -304,24 +304,6 @@ def ended_requests(
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
         yield request, state, record_plan
-
-
-def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[tuple[UUID, str]]
-) -> dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]]:
-    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
-
-    A deletion is named by its record and an empty text, and the emptying of a field by its record and the field.
-    Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
-    within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
-    after a crash.
-    """
-    states = facts.states(kind)
-    new = set(wanted) - states.keys()
-    is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
-    allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
-    return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
 
 
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:

@@ -12,7 +12,7 @@ from sync.models import ApprovalRequest
 from sync.reconcile import board_filter
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
-from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
+from sync.reconcile.restraints import find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, filtered, mapping, roles
 from tests.decide.plan_builders import NOTHING_COUNTED
@@ -125,7 +125,7 @@ def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
     """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
-    return list(approval_verdicts(approval_facts(most=1, before=before), kind, [(ANN, key) for key in keys]).values())
+    return list(approval_facts(most=1, before=before).verdicts(kind, [(ANN, key) for key in keys]).values())
 
 
 def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
