@@ -31,8 +31,8 @@ class RedisChannel(redis.Channel):
 
     A worker that loses Redis while it has messages closes its connection twice, and acknowledges the messages later.
     Both use a channel whose connection has no address any more, and the AttributeError ended the worker (kombu 5.7.0
-    with Celery 5.7.0; github.com/celery/kombu/issues/582 reports the same error). As a lost connection, the worker
-    expects it. Redis delivers the messages again after their visibility timeout, and a sweep finds their jobs earlier.
+    with Celery 5.7.0; github.com/celery/kombu/issues/582 reports the same error). A lost connection doesn't end it:
+    Redis delivers the messages again after their visibility timeout, and a sweep finds their jobs earlier.
     """
 
     def _connparams(self, asynchronous: bool = False) -> Any:
@@ -46,7 +46,7 @@ class RedisTransport(redis.Transport):
     Channel = RedisChannel
 
 
-# Kombu's own transports don't recover when the broker was away; ours do.
+# Kombu's own transports don't recover after the broker was down; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.celery:RedisTransport"
 app = Celery("npd_sync")
@@ -65,7 +65,7 @@ class PoolWatch:
 
     def __init__(self) -> None:
         self.begun_before = 0  # the tasks that had begun by the last look
-        self.idle_since = 0.0
+        self.idle_since = 0.0  # 0 before the first look
 
     def observe(self, begun: int, running: int, waiting: int, now: float) -> bool:
         """Note what the pool does now; return whether it is stuck.
@@ -136,7 +136,7 @@ def start_pool_process(**kwargs: object) -> None:
 
 
 @worker_shutting_down.connect
-def end_idle_soon(**kwargs: object) -> None:
+def end_tasks_soon(**kwargs: object) -> None:
     # Only the main process gets the signal; shared memory tells the pool's processes.
     process.request_shutdown()
 

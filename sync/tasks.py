@@ -94,23 +94,23 @@ def notify() -> None:
     notify_people()
 
 
-def make_missing_jobs(**kwargs: object) -> None:
+def make_missing_periodic_tasks(**kwargs: object) -> None:
     """Create missing rows of the schedule after migrate; from then on only administrators change them."""
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
     every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
-    for job in settings.SCHEDULE:
-        if PeriodicTask.objects.filter(name=job.name).exists():
+    for entry in settings.SCHEDULE:
+        if PeriodicTask.objects.filter(name=entry.name).exists():
             continue
-        values = {"task": job.task, "description": job.description, "expire_seconds": EXPIRES_SECONDS}
-        if job.every:
-            number, period = job.every
+        values = {"task": entry.task, "description": entry.description, "expire_seconds": EXPIRES_SECONDS}
+        if entry.every:
+            number, period = entry.every
             values["interval"] = _row(IntervalSchedule, every=number, period=period)
-        elif job.at:
-            hour, minute = job.at
+        elif entry.at:
+            hour, minute = entry.at
             values["crontab"] = _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
-        PeriodicTask.objects.get_or_create(name=job.name, defaults=values)
+        PeriodicTask.objects.get_or_create(name=entry.name, defaults=values)
 
 
 def _row(model: Any, **values: Any) -> Any:
@@ -134,7 +134,7 @@ class Scheduler(DatabaseScheduler):
         if seconds_left > 0:
             return min(wait, seconds_left)
         self._orphans_checked_at = time.monotonic()
-        with suppress(Error):  # if the database is away, the schedule's own queries report it and connect again
+        with suppress(Error):  # if the database is down, the schedule's own queries report it and connect again
             for entity_type in orphaned_boards():
                 wake_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

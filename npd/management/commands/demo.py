@@ -55,7 +55,7 @@ def sample(model: type[Record]) -> list[Record]:
 
 
 def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
-    """Use a route that only the simulator has, behind Monday's back. Raises CommandError if it can't be reached."""
+    """Call a route that only the sandbox has, not Monday. Raises CommandError if there is no sandbox."""
     parts = urlsplit(settings.MONDAY_API_URL)
     if parts.hostname == "api.monday.com":
         raise CommandError(
@@ -132,7 +132,7 @@ def add_to_board(entity_type: str, records: Sequence[SyncedModel], *others: dict
 EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "conflict": ("a conflict", {"role_title": "Director of Purchasing", "phone": "+1 202 555 0112"}),
     # The standards and Django allow this address, and Monday does not.
-    "held": ("a rejected email", {"email": "front/office@mail.example.com"}),
+    "rejected": ("a rejected email", {"email": "front/office@mail.example.com"}),
     "disabled": ("a record without sync", {"sync_enabled": False}),
     "failed": ("a change that failed", {"role_title": "Buyer (on leave)"}),
 }
@@ -197,7 +197,7 @@ def steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         conflict_id = conflicts[0].conflict_id
         address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
         yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
-    if contact := contacts["held"]:
+    if contact := contacts["rejected"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
     has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
     if has_failed and (contact := contacts["failed"]):
@@ -267,7 +267,7 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        ask_sandbox("clock")  # before anything is made at Monday itself
+        ask_sandbox("clock")  # fails if it is no sandbox, before set-up makes boards in a real account
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))

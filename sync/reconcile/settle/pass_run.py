@@ -207,8 +207,6 @@ class PassRun:
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        # Plain values, because fold_alike compares them, and no expression of a db_default equals another.
-        texts = {"key": "", "actor": ""} | columns
         entry = Decision(
             entity_type=self.entity_type,
             entity_id=entity_id,
@@ -217,7 +215,7 @@ class PassRun:
             sentence=sentence,
             batch_id=self.batch_id,
             cause=cause,
-            **texts,
+            **columns,
         )
         Decision.objects.bulk_create(fold_alike([entry]))
 
