@@ -151,6 +151,24 @@ class _Address(ColumnKind):
 
     key = ""
 
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        # The address, a space, and the text that is shown (developer.monday.com/api-reference/reference/link).
+        address, _, shown_text = text.strip().partition(" ")
+        return self.parse_object(column, {self.key: address, "text": shown_text.strip()}, writing)
+
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        address = self.text_in(content, self.key)
+        shown_text = self.text_in(content, "text")
+        if not address and not shown_text:
+            return None
+        # Refuses a text alone too.
+        self.check(address)
+        return {self.key: address, "text": shown_text or address, "changed_at": writing.stamp}
+
+    def check(self, address: str) -> None:
+        """Raise FieldError for an address that Monday doesn't take."""
+        raise NotImplementedError
+
     def text(self, column: Column, raw: Any) -> str:
         if not raw:
             return ""
@@ -166,39 +184,18 @@ class Link(_Address):
     key = "url"
     graphql_type = "LinkValue"
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # A simple string is the address, a space, and the text that is shown
-        # (developer.monday.com/api-reference/reference/link).
-        url, _, shown_text = text.partition(" ")
-        return self.parse_object(column, {"url": url, "text": shown_text}, writing)
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        address = self.text_in(content, "url")
-        shown_text = self.text_in(content, "text")
-        if not address:
-            return None
+    def check(self, address: str) -> None:
         try:
             scheme = urlsplit(address).scheme
         except ValueError:  # half an IPv6 address
             scheme = ""
         if not scheme or "//" not in address:
             raise self.refusal("the url needs a scheme such as https://")
-        return {"url": address, "text": shown_text or address, "changed_at": writing.stamp}
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
 LOCAL_PART = re.compile(r"[A-Za-z0-9_%+'-]+(\.[A-Za-z0-9_%+'-]+)*")
 DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
-
-
-def is_email(address: str) -> bool:
-    local, _, domain = address.rpartition("@")
-    return (
-        len(address) <= 254
-        and len(local) <= 64
-        and LOCAL_PART.fullmatch(local) is not None
-        and DOMAIN.fullmatch(domain) is not None
-    )
 
 
 class Email(_Address):
@@ -207,20 +204,11 @@ class Email(_Address):
     type = internal_type = key = "email"
     graphql_type = "EmailValue"
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # The same as for a link (developer.monday.com/api-reference/reference/email).
-        address, _, shown_text = text.strip().partition(" ")
-        return self.parse_object(column, {"email": address, "text": shown_text.strip()}, writing)
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        address = self.text_in(content, "email")
-        shown_text = self.text_in(content, "text")
-        if not address and not shown_text:
-            return None
-        # Refuses a label alone too.
-        if not is_email(address):
+    def check(self, address: str) -> None:
+        local, _, domain = address.rpartition("@")
+        is_short = len(address) <= 254 and len(local) <= 64
+        if not is_short or not LOCAL_PART.fullmatch(local) or not DOMAIN.fullmatch(domain):
             raise api_errors.email_not_valid()
-        return {"email": address, "text": shown_text or address, "changed_at": writing.stamp}
 
     def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"email": raw["email"], "label": raw["text"]} if raw else {}
@@ -625,7 +613,7 @@ class BoardRelation(ColumnKind):
             if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
                 raise self.refusal("an id must be a number")
         ids = list(dict.fromkeys(int(item_id) for item_id in values))
-        boards = board_ids(column)
+        boards = connected_board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
             # An archived item may be linked, a deleted one not.
@@ -667,7 +655,7 @@ class BoardRelation(ColumnKind):
         return sorted(raw["item_ids"] if raw else ()) == sorted(other["item_ids"] if other else ())
 
 
-def board_ids(column: Column) -> list[int]:
+def connected_board_ids(column: Column) -> list[int]:
     return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 

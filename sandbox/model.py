@@ -281,7 +281,7 @@ class World:
         self.activity: dict[int, list[Activity]] = {}
         self._on_board: dict[int, dict[int, Item]] = {}  # by board and id, in board order
         self._events: list[WorldEvent] = []
-        self._changed: dict[tuple[str, Any], Any] = {}  # rows to write, by table and id
+        self._changed: dict[tuple[str, Any], Any] = {}  # rows, and counters of ids, to write: by table and id
         self._depth = 0
         self._store = store
         self._next_ids = FIRST_IDS | {name: json.loads(number) for name, number in store.load("counters")}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import Writing, board_ids, kind_of
+from sandbox.columns import Writing, connected_board_ids, kind_of
 from sandbox.model import World
 
 
@@ -45,7 +45,7 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
         column_type = kind_of(column.type).internal_type
         _check_title("A column's title", column.title)
         # A relation to a board that isn't there is refused before the column exists.
-        for target_id in board_ids(column) if column.type == "board_relation" else ():
+        for target_id in connected_board_ids(column) if column.type == "board_relation" else ():
             world.active_board(target_id)
         # Deleted columns too: Monday's undo brings them back under their ids.
         if any(existing.id == column.id for existing in board.columns):

@@ -230,10 +230,9 @@ def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping])
 def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
-    is_list = isinstance(converter, ListConverter)
-    if isinstance(converter, ListConverter) and converter.takes_single_text:
-        # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    # If its values may be single texts, NPD's side is a list only if every mapped field is an array.
+    are_arrays = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    is_list = isinstance(converter, ListConverter) and (are_arrays or not converter.takes_single_text)
     return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 

@@ -24,7 +24,7 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
         state = boards[0].get("state") if boards and isinstance(boards[0], Mapping) else "missing"
         if state != "active":
             raise MondayError(BOARD_NOT_FOUND, f"The board is {state}", request_id=answer.request_id, path=("board",))
-    linked = _items_at(answer, ("linked",), column_ids)
+    linked = parse_items(answer, column_ids)
     by_npd_id, npd_id_cursor = _parse_page_at(answer, ("by_npd_id",), column_ids)
     # `by_match` is a board with a page for email addresses, and a page for other columns.
     if isinstance((answer.data or {}).get("by_match"), list):
@@ -42,7 +42,9 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
 
 
 def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.Item]:
-    return _items_at(answer, ("linked",), column_ids)
+    """Read the answer to `items_query`."""
+    path = ("linked",)
+    return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
 def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
@@ -108,10 +110,6 @@ def _is_below(path: AnswerPath, error: MondayError) -> bool:
 
 def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
-
-
-def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[board_items.Item]:
-    return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
 def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.ItemPage:

@@ -230,13 +230,10 @@ class CheckboxConverter(Converter):
         return YES if _is_ticked(only_field(raw)[1]) else None
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        value = object_or_empty(raw)
-        return YES if value and _is_ticked(value.get("checked")) else None
+        return YES if _is_ticked(_checkbox_value(raw).get("checked")) else None
 
     def stored_value(self, reading: Reading) -> Any:
-        value = object_or_empty(known_value(reading, "checkbox"))
-        if value and "checked" not in value:
-            raise unreadable_value(value)
+        value = _checkbox_value(known_value(reading, "checkbox"))
         # The answer's field `checked` takes precedence over the raw value.
         checked = reading.extra.get("checked")
         ticked = value.get("checked") if checked is None else checked
@@ -254,11 +251,13 @@ class CheckboxConverter(Converter):
             raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
         return {only_field(current_local)[0]: typed in _YES}
 
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        value = object_or_empty(event_value(payload_value, column_type, "checkbox"))
-        if value and "checked" not in value:
-            raise unreadable_value(value)
-        return self.canonical_remote(value)
+
+def _checkbox_value(raw: Any) -> Mapping[str, Any]:
+    """Return a checkbox's JSON object, {} for null; raises UnknownValue for anything else."""
+    value = object_or_empty(raw)
+    if value and "checked" not in value:
+        raise unreadable_value(value)
+    return value
 
 
 def _is_ticked(value: Any) -> bool:
