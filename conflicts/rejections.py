@@ -93,7 +93,7 @@ class Rejection:
 
     @property
     def waits_for_choice(self) -> bool:
-        """Whether it needs an answer and has none; a value that is sent once more is rejected until a pass did so."""
+        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
         answer = last_answer(self.field_ref) if self.needs_answer else None
         return self.needs_answer and (answer is None or self.is_read_since(answer.at))
 
@@ -158,7 +158,7 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     """
     rejections = []
     for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
-        # The nil UUID, because this context is only for the facts that all records of the type share.
+        # For the facts that all records of the type share, so it has no record's id.
         shared = RecordContext(entity_type, UUID(int=0))
         shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
         if not shared.mappings:
