@@ -10,9 +10,10 @@ import responses
 from sync.choices import WaitsFor
 from sync.clock import sync_now
 from sync.limits import breaker, stops
-from sync.models import Decision, MondayAccount, SyncQueue
+from sync.models import BoardLink, Decision, MondayAccount, SyncQueue
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
+from sync.records import availability
 from tests.support.clock import stop_clock
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +126,20 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     monkeypatch.setattr(stops, "monday_account", lambda: before)
     breaker.pass_succeeded(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
+
+
+def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:
+    contacts, organizations = (
+        BoardLink.objects.create(entity_type=name, board_id=name, npd_id_column="id")
+        for name in ("contact", "organization")
+    )
+    stops.stop_board(contacts, errors.MondayError(errors.BOARD_NOT_FOUND, "Gone"))
+    stops.stop_board(organizations, errors.MondayError(errors.BOARD_FORBIDDEN, "Forbidden"))
+    reasons = [availability.of(name, urgent=True).detail for name in ("contact", "organization")]
+    assert [reason.split(".")[0] for reason in reasons] == ["Gone", "Forbidden"]
+    assert availability.wait_sentence(2, ["organization", "contact"]) == f"They wait: {' '.join(reasons)}"
+    stops.end_board_stop(contacts)
+    assert [availability.of(name).is_available for name in ("contact", "organization")] == [True, False]
 
 
 def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:
