@@ -6,6 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sandbox.model import API_USER
 from sync.clock import sync_now
 from sync.models import Decision, Intent, WebhookEvent
 from tests.support.world import World
@@ -43,6 +44,25 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
     assert (world.calls(), world.status(contact)) == (before, "synced")
     assert not SyncConflict.objects.exists()
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
+
+
+def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    Contact.objects.filter(pk=contact.pk).update(role_title="First")
+    world.sandbox.faults({"timeout": "before", "on": "mutation"})
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(role_title="Second")
+    world.settle()
+    world.hear()
+    world.pass_time(hours=2)
+    assert world.values(contact)["role_title"] == "Second"
+    late = {"item_id": contact.monday_id, "column_id": "role_title", "value": "First"}
+    world.sandbox.act("edit", **late, user_id=API_USER.id)
+    world.deliver()
+    world.look(contact)
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
+    assert world.status(contact) == "synced"
 
 
 # --- an edit after a write without an answer --------------------------------------------------------------------------
