@@ -1,6 +1,6 @@
 """The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
 
-The engine's acts are at the end, those on conflicts and rejected values in `conflicts.admin.conflict_acts`.
+The functions that do the engine's acts are at the end, those for conflicts and rejected values in `conflicts.admin`.
 """
 
 import json
@@ -55,10 +55,12 @@ UNDO_OFFERED = timedelta(minutes=1)
 # The values that each row showed, by the entry's key.
 Shown = Mapping[str, Any]
 
-# By the entries' kind and the act's code: the function that does it.
-RUNS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry], Shown], Report]] = {}
-# The function that returns its question, if that isn't `question_about`.
-QUESTIONS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry]], Question]] = {}
+Run = Callable[[HttpRequest, Act, Sequence[Entry], Shown], Report]
+Ask = Callable[[HttpRequest, Act, Sequence[Entry]], Question]
+
+# By the entries' kind and the act's code: the function that does it, and the one that returns its question.
+RUNS: dict[tuple[Kind, str], Run] = {}
+QUESTIONS: dict[tuple[Kind, str], Ask] = {}
 # By the entries' kind: the function that undoes an act by the `undo` of its report.
 UNDOS: dict[Kind, Callable[[HttpRequest, Sequence[str]], Report]] = {}
 # By the entries' kind: the function that puts both sides' values into entries, and their acts into words about these.
@@ -115,6 +117,18 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     heads = ("Record", "Board", "Details", "Values", "What happened")
     table = confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title).without_empty_columns()
     return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
+
+
+def does(kind: Kind, *codes: str, question: Ask = question_about) -> Callable[[Run], Run]:
+    """Make a function the one that does these acts on entries of a kind, after the question if they ask."""
+
+    def register(run: Run) -> Run:
+        for code in codes:
+            RUNS[kind, code] = run
+            QUESTIONS[kind, code] = question
+        return run
+
+    return register
 
 
 def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
@@ -251,8 +265,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     asks = needs_question(code, fitting, is_all=not keys)
 
     def question() -> Question:
-        ask = QUESTIONS.get((fitting[0].kind, code), question_about)
-        page = ask(request, fitting[0].act(code), fitting)
+        page = QUESTIONS[fitting[0].kind, code](request, fitting[0].act(code), fitting)
         effects = [*page.effects, *humanize.first_few(left_alone)]
         if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
@@ -361,11 +374,14 @@ def _page_admin() -> Any:
 # The engine's acts.
 
 
+@does(Kind.FAILED, "retry", "discard")
 def _act_on_jobs(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
     return queue_pages.act_on_jobs(request, act.code, jobs)
 
 
+@does(Kind.BLOCKED, "retry_field")
+@does(Kind.REJECTED, "retry_field")
 def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Try blocked fields and rejected values again."""
     tried = 0
@@ -390,6 +406,8 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
     return report_of(act, entries, tried, problems)
 
 
+@does(Kind.BLOCKED, "check_column")
+@does(Kind.BOARD, "check_column")
 def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Ask Monday whether the boards' columns are back."""
     answers = []
@@ -408,18 +426,13 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
     return Report(" ".join(answers), problems)
 
 
+@does(Kind.BOARD, "create_anyway")
 @transaction.atomic
 def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
         set_create_obstacle(link, "creates_held", "")
         authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
     return Report("New items and records are created now.")
-
-
-def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
-    decide = approvals.approve if act.code == "approve" else approvals.reject
-    return report_of(act, entries, decide(requests, cast("User", request.user)))
 
 
 def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
@@ -433,16 +446,26 @@ def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[
     return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
 
 
+@does(Kind.APPROVAL, "approve", question=_question_about_approvals)
+@does(Kind.APPROVAL, "reject")
+def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
+    decide = approvals.approve if act.code == "approve" else approvals.reject
+    return report_of(act, entries, decide(requests, cast("User", request.user)))
+
+
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
 
 
+@does(Kind.UNMATCHED, "create_record")
 def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
     authors.log_action_many(request.user, items, "Asked to create a record from it.")
     return report_of(act, entries, len(items))
 
 
+@does(Kind.UNMATCHED, "ignore")
 def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
     listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
@@ -482,15 +505,6 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
     authors.log_action_many(request.user, records, sentence)
 
 
-def _create_items(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    problems: list[str] = []
-    for entity_type, ids in _ids_by_type(entries).items():
-        _log_on_records(request, entity_type, ids, "Asked to create its item again.")
-        problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
-    # Each problem is about one record.
-    return report_of(act, entries, len(entries) - len(problems), problems)
-
-
 def _question_before_creates(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
     """Ask, and name the day's calls that the creates use."""
     question = question_about(request, act, entries)
@@ -500,6 +514,17 @@ def _question_before_creates(request: HttpRequest, act: Act, entries: Sequence[E
     return replace(question, effects=[*question.effects, cost]) if cost else question
 
 
+@does(Kind.REMOVED, "create_item", question=_question_before_creates)
+def _create_items(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    problems: list[str] = []
+    for entity_type, ids in _ids_by_type(entries).items():
+        _log_on_records(request, entity_type, ids, "Asked to create its item again.")
+        problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
+    # Each problem is about one record.
+    return report_of(act, entries, len(entries) - len(problems), problems)
+
+
+@does(Kind.REMOVED, "unlink")
 def _unlink(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for entity_type, ids in _ids_by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Asked to unlink it from Monday.")
@@ -516,6 +541,7 @@ def _question_before_deletions(request: HttpRequest, act: Act, entries: Sequence
     return replace(question_about(request, act, entries), hidden=[(_ASKED_AT, sync_now().isoformat())])
 
 
+@does(Kind.REMOVED, "delete_record", question=_question_before_deletions)
 def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Delete the records that nobody has edited since the question."""
     asked_at = parse_moment(request.POST.get(_ASKED_AT))
@@ -543,29 +569,4 @@ def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], sh
     return Report(format_html("{} {}", done_sentence(act, entries, deleted), link), problems)
 
 
-RUNS.update(
-    {
-        (Kind.FAILED, "retry"): _act_on_jobs,
-        (Kind.FAILED, "discard"): _act_on_jobs,
-        (Kind.BLOCKED, "retry_field"): _retry_fields,
-        (Kind.REJECTED, "retry_field"): _retry_fields,
-        (Kind.BLOCKED, "check_column"): _check_columns,
-        (Kind.BOARD, "check_column"): _check_columns,
-        (Kind.BOARD, "create_anyway"): _create_anyway,
-        (Kind.APPROVAL, "approve"): _decide_approvals,
-        (Kind.APPROVAL, "reject"): _decide_approvals,
-        (Kind.UNMATCHED, "create_record"): _create_records,
-        (Kind.UNMATCHED, "ignore"): _ignore,
-        (Kind.REMOVED, "create_item"): _create_items,
-        (Kind.REMOVED, "unlink"): _unlink,
-        (Kind.REMOVED, "delete_record"): _delete_records,
-    }
-)
-QUESTIONS.update(
-    {
-        (Kind.APPROVAL, "approve"): _question_about_approvals,
-        (Kind.REMOVED, "create_item"): _question_before_creates,
-        (Kind.REMOVED, "delete_record"): _question_before_deletions,
-    }
-)
 UNDOS[Kind.UNMATCHED] = _list_again
