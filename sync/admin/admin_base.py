@@ -129,6 +129,13 @@ def own_address(request: HttpRequest, *addresses: str | None) -> str:
     return ""
 
 
+def back_url(request: HttpRequest, otherwise: str = "") -> str:
+    """Return the page of this site to which an act leads back, as its form or its address says; by default Home."""
+    return (
+        own_address(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
+    )
+
+
 def parse_json(text: str) -> Any:
     """Return the JSON of a form, or None if it is invalid."""
     try:
@@ -247,8 +254,6 @@ class PageAdmin(ModelAdmin):
     # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
-    # Singular and plural for templates/unfold/helpers, if they don't use the model's name.
-    row_names: tuple[str, str] | None = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist

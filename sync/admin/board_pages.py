@@ -81,7 +81,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     inlines = (FieldMappingInline,)
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = ("filter_text", "verified")
-    row_names = ("board", "boards")
     empty_title = "No boards yet"
     empty_words = "Once the sync is set up, its boards are listed here."
 

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_POST
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, queue_pages
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import Button, own_address, parse_json, see_other
+from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
@@ -223,7 +223,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     # PostgreSQL stores no NUL, so no key has one.
     ticked = request.POST.getlist("key")[:MAX_TICKED] or request.POST.getlist("only")
     keys = [text for text in ([key] if key else ticked) if "\0" not in text]
-    back_url = _back_url(request)
+    back_url = admin_base.back_url(request)
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
         return see_other(back_url)
@@ -312,12 +312,6 @@ def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, An
     return {key: values for key, values in values_now.items() if values} | shown
 
 
-def _back_url(request: HttpRequest) -> str:
-    """Return the page of the admin that sent the act, or Home."""
-    back = own_address(request, str(request.POST.get("back", "")))
-    return back if back.startswith(reverse("admin:index")) else reverse("admin:index")
-
-
 def last_act(request: HttpRequest) -> dict[str, Any]:
     """Return the last act for the page's context, as long as its undo is offered."""
     if not (last := request.session.get(LAST_ACT)):
@@ -346,7 +340,7 @@ def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: st
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
     last = request.session.pop(LAST_ACT, None)
-    back_url = _back_url(request)
+    back_url = admin_base.back_url(request)
     if "dismiss" in request.POST:
         return see_other(back_url)
     if not last:

@@ -212,7 +212,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 f"{act.label} {label.lower()}?", [act.effect], act.label, text=("why", "Why? Shown to others.")
             )
 
-        return confirmed_action.run_action(self, request, run, _back_url(request), question)
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request), question)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End a pause."""
@@ -229,7 +229,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
             return confirmed_action.Report(f"{label}: resumed. {availability.resume_sentence(entity_type)}")
 
-        return confirmed_action.run_action(self, request, run, _back_url(request))
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 
     def try_again(self, request: HttpRequest) -> HttpResponse:
         """Ask Monday once whether the stop is over, and go back to the page with the button."""
@@ -247,11 +247,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             is_over = result in (breaker.RESUMED, breaker.NOT_STOPPED)
             return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
-        return confirmed_action.run_action(self, request, run, _back_url(request))
-
-
-def _back_url(request: HttpRequest) -> str:
-    return admin_base.own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 
 
 def pause_button(request: HttpRequest, entity_type: str = "", back: str = "") -> admin_base.Button | None:

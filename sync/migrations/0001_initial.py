@@ -137,7 +137,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_board_links", "default_permissions": ("change", "view")},
+            options={
+                "db_table": "sync_board_links",
+                "default_permissions": ("change", "view"),
+                "verbose_name": "board",
+            },
         ),
         migrations.CreateModel(
             name="CacheEntry",
