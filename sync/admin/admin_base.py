@@ -64,8 +64,9 @@ def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         relations = [relation.name for relation in registry.own_relations(model)]
         ids = {pk for _type, pk in pairs if pk is not None}
         records = model._default_manager.select_related(*relations).in_bulk(ids)
-        stones = tombstones_of([entity_type], ids - records.keys())
-        texts |= {pk: describe(record) for pk, record in (records | rebuild_records(model, stones)).items()}
+        stones = tombstones_of((entity_type, pk) for pk in ids - records.keys())
+        deleted = rebuild_records(model, list(stones.values()))
+        texts |= {pk: describe(record) for pk, record in (records | deleted).items()}
     return texts
 
 
@@ -375,11 +376,7 @@ class RecordLinkMixin(PageAdmin):
         super().prepare_page(request, rows)
         keys = {_record_key(row) for row in rows}
         names = registry.record_names(keys)
-        deleted = [(entity_type, pk) for entity_type, pk in keys if pk is not None and (entity_type, pk) not in names]
-        tombstones = {
-            (stone.entity_type, stone.entity_id): stone
-            for stone in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted])
-        }
+        tombstones = tombstones_of(key for key in keys - names.keys() if key[1] is not None)
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
             key = _record_key(row)

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, home_acts, queue_pages, record_panel, setup_pages, waiting_pages
+from sync.admin import admin_base, home_acts, queue_pages, record_panel, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
@@ -25,6 +25,7 @@ from sync.kernel.messages import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
+from sync.operations.setup import connection
 from sync.operations.setup.selection import is_running, may_set_up
 from sync.records import authors, availability, item_links
 from sync.state import record_view
@@ -75,7 +76,7 @@ def _state_line(
 ) -> StateLine:
     """Return the state; `things` is the number of causes that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
-        step = "boards" if setup_pages.has_answered(overview) else "connect"
+        step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_running(link) for link in overview.links.values()):
             step = "run"
         detail, button = SETUP_STEPS[step]

@@ -163,8 +163,9 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Say how a record stands, where something of it doesn't wait any more."""
     record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
     if record is None:
-        stones = tombstones.tombstones_of([entity_type], [entity_id])
-        if not (name := next(map(registry.tombstone_name, stones), "")):
+        stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
+        name = registry.tombstone_name(stone) if stone else ""
+        if not name:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
