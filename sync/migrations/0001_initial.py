@@ -428,7 +428,7 @@ class Migration(migrations.Migration):
                 (
                     "frequency",
                     models.CharField(
-                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day")],
+                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day, at 08:00 UTC")],
                         db_default="off",
                         max_length=10,
                     ),
