@@ -108,14 +108,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""
         fitting = {QueueStatus.FAILED.value: ("retry", "discard"), QueueStatus.PENDING.value: ("retry", "cancel")}
-        list_url = reverse("admin:sync_syncqueue_changelist")
-        return [
-            admin_base.Button(
-                ACTS[code].button, code, post_to=list_url, hidden=confirmed_action.selection_of(row, code)
-            )
-            for code in fitting.get(row.status, ())
-            if ACTS[code].is_allowed(request.user)
-        ]
+        codes = [code for code in fitting.get(row.status, ()) if ACTS[code].is_allowed(request.user)]
+        return [confirmed_action.list_button(row, code) for code in codes]
 
     def get_urls(self) -> list[URLPattern]:
         pause = self.admin_site.admin_view(self.pause_view)
