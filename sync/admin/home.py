@@ -65,10 +65,8 @@ class StateLine:
     icon: str
     words: str
     detail: str = ""
-    url: str = ""
-    button: str = ""
+    button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
     on_server: str = ""  # for administrators
-    try_again: Button | None = None  # asks Monday for its limit again
 
 
 def _state_line(
@@ -79,10 +77,10 @@ def _state_line(
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_running(link) for link in overview.links.values()):
             step = "run"
-        detail, button = SETUP_STEPS[step]
-        url = reverse(f"admin:sync_wizard_{step}") if may_set_up(request.user) else ""
-        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, url, button)
-    if stalled := _stalled(overview):
+        detail, label = SETUP_STEPS[step]
+        next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
+        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, next_step)
+    if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
         on_server = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
@@ -93,35 +91,16 @@ def _state_line(
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, try_again=queue_pages.try_again_button(request))
+        return StateLine("warn", "hourglass", words, detail, queue_pages.try_again_button(request))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")
-    return _calm_line(request, boards)
-
-
-def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
-    """Return the state if nothing waits for this person."""
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.latest_verification().sentence)
-
-
-def _stalled(overview: availability.Overview) -> list[availability.Overdue]:
-    """Return the boards whose due jobs don't move; none if every board with due jobs had a pass just now."""
-    recently = overview.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
-    without_pass = [
-        board
-        for board in overview.displayed_boards
-        if board.link and not (board.link.last_pass_at and board.link.last_pass_at > recently)
-    ]
-    # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(overview.due_since(board) or overview.claimed_since(board) for board in without_pass):
-        return []
-    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
 
 
 class FirstLoad(NamedTuple):
