@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -459,5 +459,5 @@ def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) 
 def records_url(spec: registry.EntitySpec, health: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
-    query = urlencode({"health": health}) if health else ""
+    query = {"health": health} if health else None
     return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

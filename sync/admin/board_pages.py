@@ -116,7 +116,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         for entry in attention.as_entries(list(rows)):
             buttons = record_panel.act_buttons(entry, request.user, _board_url(link))
             if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
-                buttons = [*filter(None, [queue_pages.try_again_button(request)])]
+                buttons = [*filter(None, [queue_pages.act_button(request, "try_again")])]
             problems.append((entry, attention.cause_of(entry.kind, entry.cause_code).sentence, buttons))
         return super().row_context(request, link) | {
             "page_name": self.name(link),

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -91,7 +90,7 @@ def _state_line(
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, queue_pages.try_again_button(request))
+        return StateLine("warn", "hourglass", words, detail, queue_pages.act_button(request, "try_again"))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")
@@ -241,7 +240,7 @@ class GroupBox:
 
 
 def rows_url(cause: str, page: int) -> str:
-    return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
+    return reverse("npd-home-rows", query={"cause": cause, "p": page})
 
 
 def _boxes(

@@ -275,26 +275,33 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
         is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
         explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
-    button = ""
+    buttons: list[admin_base.Button | None] = []  # the main one first
+    is_in_environment = bool(settings.MONDAY_API_KEY)
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
-        button = "connection" if settings.MONDAY_API_KEY else "token"
-    may_try = bool(stops) and has_token and button != "token"
+        url = reverse("admin:sync_wizard_connect")
+        token = admin_base.Button("Enter a new token", "token", f"{url}#npd-token")
+        if is_in_environment:
+            token = admin_base.Button("See where the token is set", "token", f"{url}#npd-wizard-token")
+        buttons.append(token)
+    if stops and has_token and (is_in_environment or not buttons):
+        buttons.append(act_button(request, "try_again"))
     active = overview.pauses if overview else pauses.active_pauses()
     return {
         "stops": list(zip(stops, explanations, strict=True)),
-        "pauses": [(pauses.pause_label(pause.entity_type), pause) for pause in active],
-        "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
-        "try_again": try_again_button(request) if may_try else None,
-        "resume": ACTS["resume"] if ACTS["resume"].is_allowed(user) else None,
+        "buttons": [*filter(None, buttons)],
+        "pauses": [
+            (pauses.pause_label(pause.entity_type), pause, act_button(request, "resume", entity_type=pause.entity_type))
+            for pause in active
+        ],
         # Home then shows no state line.
         "stops_everything": bool(stops) or any(not pause.entity_type for pause in active),
     }
 
 
-def try_again_button(request: HttpRequest) -> admin_base.Button | None:
-    """Return the button that asks Monday whether sync can go on; None for users who may not."""
-    act = ACTS["try_again"]
+def act_button(request: HttpRequest, code: str, **hidden: object) -> admin_base.Button | None:
+    """Return the button “try_again” or “resume”, which leads back to this page; None for users who may not."""
+    act = ACTS[code]
     if not act.is_allowed(request.user):
         return None
     back = request.get_full_path() if request.method == "GET" else ""
-    return admin_base.Button(act.label, act.code, post_to=reverse("admin:sync_try_again"), hidden={"back": back})
+    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden | {"back": back})
