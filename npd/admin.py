@@ -7,11 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
-from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
-from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -115,7 +111,8 @@ IN_AUDIT_LOG = (
 
 admin.site.unregister([User, Group])
 # People manage these on their own account pages. An administrator can remove them on the user's page, not view them.
-admin.site.unregister([EmailAddress, SocialAccount, SocialApp, SocialToken, Authenticator, UserSession])
+ALLAUTH_APPS = ("account", "mfa", "socialaccount", "usersessions")
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label in ALLAUTH_APPS])
 
 
 def includes_every_administrator(keys: Iterable[Any]) -> bool:

@@ -345,7 +345,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
             "sync_reason": record_panel.reason_of(view),
-            "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
+            "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.removal_of(record, view),
             "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),

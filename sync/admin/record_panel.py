@@ -25,16 +25,19 @@ from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
 STATE_BADGES = {
-    record_view.RecordState.SYNCED: ("check_circle", "ok"),
-    record_view.RecordState.PENDING: ("schedule", "wait"),
-    record_view.RecordState.ATTENTION: ("front_hand", "warn"),
-    record_view.RecordState.OFF: ("sync_disabled", "off"),
+    record_view.RecordState.SYNCED: ("ok", "check_circle"),
+    record_view.RecordState.PENDING: ("wait", "schedule"),
+    record_view.RecordState.ATTENTION: ("warn", "front_hand"),
+    record_view.RecordState.OFF: ("off", "sync_disabled"),
 }
 
 
+def colour_of(view: record_view.RecordView) -> str:
+    return "bad" if view.has_failed else STATE_BADGES[view.state][0]
+
+
 def state_badge(view: record_view.RecordView) -> SafeString:
-    icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label))
+    return admin_base.badge(colour_of(view), STATE_BADGES[view.state][1], str(view.state.label))
 
 
 def reason_of(view: record_view.RecordView) -> str:
@@ -49,9 +52,8 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     if view.state is record_view.RecordState.SYNCED:
         # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
-        icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
-        return admin_base.badge(colour, icon, words, title=str(view.state.label))
+        return admin_base.badge(*STATE_BADGES[view.state], words, title=str(view.state.label))
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
     reason = " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
     state = state_badge(view)
@@ -59,8 +61,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
-        colour = "bad" if view.has_failed else "warn"
-        state = admin_base.badge(colour, kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+        state = admin_base.badge(colour_of(view), kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 
