@@ -1,18 +1,18 @@
 """The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
 
-The functions that do the engine's acts are at the end, those for conflicts and rejected values in `conflicts.admin`.
+What does them stands with the lists of what they are done to: jobs in queue_pages.py, unmatched items and approvals in
+waiting_pages.py, conflicts and rejected values in conflicts/admin.py. What has no list is at the end.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
@@ -22,24 +22,24 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, queue_pages
+from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards.board_columns import set_create_obstacle
-from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
+from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
-from sync.records import approvals, authors, item_links, tombstones
+from sync.records import authors, item_links, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
@@ -366,13 +366,7 @@ def _page_admin() -> Any:
     return admin.site.get_model_admin(ApprovalRequest)
 
 
-# The engine's acts.
-
-
-@does(Kind.FAILED, "retry", "discard")
-def _act_on_jobs(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
-    return queue_pages.act_on_jobs(request, act.code, jobs)
+# The acts on fields, columns and removed items.
 
 
 @does(Kind.BLOCKED, "retry_field")
@@ -428,63 +422,6 @@ def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
         set_create_obstacle(link, "creates_held", "")
         authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
     return Report("New items and records are created now.")
-
-
-def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
-    """Ask, and say what the boards' setting does with the items."""
-    question = question_about(request, act, entries)
-    boards = BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries})
-    policies = set(boards.values_list("deleted_record_policy", flat=True))
-    if len(policies) != 1:
-        return question
-    verb = "archived" if policies == {DeletedRecordPolicy.ARCHIVE} else "deleted"
-    return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
-
-
-@does(Kind.APPROVAL, "approve", question=_question_about_approvals)
-@does(Kind.APPROVAL, "reject")
-def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
-    decide = approvals.approve if act.code == "approve" else approvals.reject
-    return report_of(act, entries, decide(requests, cast("User", request.user)))
-
-
-def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
-    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
-
-
-@does(Kind.UNMATCHED, "create_record")
-def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
-    authors.log_action_many(request.user, items, "Asked to create a record from it.")
-    return report_of(act, entries, len(items))
-
-
-@does(Kind.UNMATCHED, "ignore")
-def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
-    listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
-    jobs = item_links.open_jobs(item.item_id for item in listed)
-    items = []
-    problems = []
-    for item in listed:
-        job = jobs.get((item.entity_type, item.item_id))
-        if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
-            problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
-        else:
-            items.append(item)
-    keys = [str(item.pk) for item in items]
-    number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
-    authors.log_action_many(request.user, items, "Ignored.")
-    return Report(done_sentence(act, entries, number) if number else "", problems, undo=keys)
-
-
-def _list_again(request: HttpRequest, tokens: Sequence[str]) -> Report:
-    items = list(_items_of(tokens).exclude(ignored_at=None))
-    number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
-    authors.log_action_many(request.user, items, "Listed again.")
-    sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
-    return Report(sentence if number else "")
 
 
 # Removed items are answered as on their records' pages, so it doesn't matter whether a conflict was stored yet.
@@ -562,6 +499,3 @@ def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], sh
     # No undo: a restored record gets a new item on Monday, which is asked about there.
     link = deleted_records_link(request.user, "Restore under Deleted records")
     return Report(format_html("{} {}", done_sentence(act, entries, deleted), link), problems)
-
-
-UNDOS[Kind.UNMATCHED] = _list_again

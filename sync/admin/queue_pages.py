@@ -1,5 +1,6 @@
-"""The list of jobs with its actions, pauses, stops, and the banner that shows both above every page."""
+"""The list of jobs with its acts, pauses, stops, and the banner that shows both above every page."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +18,8 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import queue, registry
-from sync.admin import admin_base, confirmed_action
-from sync.attention import Kind
+from sync.admin import admin_base, confirmed_action, home_acts
+from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
@@ -70,6 +71,13 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     authors.log_model_action(request.user, SyncQueue, f"{ACTS[code].label}: {number}.")
     wait = availability.wait_sentence(result.changed, types) if code == "retry" else ""
     return confirmed_action.Report(f"{ACTS[code].done.format(number=number)} {wait}".rstrip(), problems)
+
+
+@home_acts.does(Kind.FAILED, "retry", "discard")
+def _act_on_failed_jobs(
+    request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown
+) -> confirmed_action.Report:
+    return act_on_jobs(request, act.code, SyncQueue.objects.filter(pk__in=[entry.job for entry in entries]))
 
 
 def next_attempt(job: SyncQueue, now: datetime) -> str:
