@@ -1,7 +1,7 @@
 """The base of the admin's lists and pages, with shared columns, filters, badges and links."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -25,14 +25,13 @@ from unfold.views import ChangeList
 
 from sync import attention, registry
 from sync.clock import SyncNow
-from sync.kernel import grouped, humanize
+from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
 from sync.kernel.messages import Act
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import rebuild_records, tombstones_of
-from sync.state import record_view
+from sync.records.tombstones import tombstones_of
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -53,21 +52,6 @@ def describe(record: SyncedModel) -> str:
     names = [name for name in names if name != registry.name_field(type(record))]
     values = [str(getattr(record, name) or "") for name in names[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
-
-
-def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
-    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
-    texts: dict[Any, str] = {}
-    registered = (key for key in keys if registry.is_registered(key[0]))
-    for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
-        model = registry.entity(entity_type).model
-        relations = [relation.name for relation in registry.own_relations(model)]
-        ids = {pk for _type, pk in pairs if pk is not None}
-        records = model._default_manager.select_related(*relations).in_bulk(ids)
-        stones = tombstones_of((entity_type, pk) for pk in ids - records.keys())
-        deleted = rebuild_records(model, list(stones.values()))
-        texts |= {pk: describe(record) for pk, record in (records | deleted).items()}
-    return texts
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
@@ -427,19 +411,6 @@ class EntityFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
-
-
-class HealthFilter(RadioFilter):
-    """Filters records by the states of a list's tabs, which set the parameter `health`."""
-
-    title = "sync state"
-    parameter_name = "health"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, str(state.label)) for state in record_view.RecordState]
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_state(queryset, self.value() or "")
 
 
 def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:

@@ -106,7 +106,7 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     # They tell a record from its namesakes.
-    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    details = _descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
@@ -117,6 +117,21 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     heads = ("Record", "Board", "Details", "Values", "What happened")
     table = confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title).without_empty_columns()
     return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
+
+
+def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
+    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
+    texts: dict[Any, str] = {}
+    registered = (key for key in keys if registry.is_registered(key[0]))
+    for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
+        model = registry.entity(entity_type).model
+        relations = [relation.name for relation in registry.own_relations(model)]
+        ids = {pk for _type, pk in pairs if pk is not None}
+        records = model._default_manager.select_related(*relations).in_bulk(ids)
+        stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
+        deleted = tombstones.rebuild_records(model, list(stones.values()))
+        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+    return texts
 
 
 def does(kind: Kind, *codes: str, question: Ask = question_about) -> Callable[[Run], Run]:
@@ -356,7 +371,7 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
         try:
             return UNDOS[kind](request, last["tokens"])
         except ActionError as error:
-            return Report(problems=[f"Nothing was undone. {error}"])
+            raise ActionError(f"Nothing was undone. {error}") from error
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url)
 

@@ -22,7 +22,7 @@ from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act
+from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
@@ -98,20 +98,11 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out what only the engine reads."""
-        fields = [
-            "state",
-            "about",
-            "direction",
-            "operation",
-            "attempts",
-            "next_try",
-            "why_in_full",
-            "queued",
-            "last_try",
-        ]
-        return [*fields, "payload"] if obj and obj.payload else fields
+    # Without what only the engine reads.
+    fields = ("state", "about", "direction", "operation", "attempts", "next_try", "why_in_full", "queued", "last_try")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        return (*self.fields, "payload") if obj and obj.payload else self.fields
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""
@@ -200,13 +191,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         label = pauses.pause_label(entity_type)
 
         @transaction.atomic
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
             pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
-                return confirmed_action.Report(problems=[f"{label}: already paused."])
+                raise NotPossible(f"{label}: already paused.")
             authors.log_model_action(request.user, SyncQueue, f"Paused: {label}. {pause.why}".strip())
-            return confirmed_action.Report()  # the banner of every page says it
+            return ""  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
             act = ACTS["pause"]
@@ -221,15 +212,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         if not ACTS["pause"].is_allowed(request.user):
             raise PermissionDenied
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             entity_type = request.POST.get("entity_type", "")
             label = pauses.pause_label(entity_type)
             if not queue.resume(request.user.get_username(), entity_type=entity_type):
-                return confirmed_action.Report(
-                    problems=[f"{label}: not paused any more. Somebody else has resumed it."]
-                )
+                raise NotPossible(f"{label}: not paused any more. Somebody else has resumed it.")
             authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
-            return confirmed_action.Report(f"{label}: resumed. {availability.resume_sentence(entity_type)}")
+            return f"{label}: resumed. {availability.resume_sentence(entity_type)}"
 
         return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 
@@ -238,7 +227,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         if not ACTS["try_again"].is_allowed(request.user):
             raise PermissionDenied
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
             result = breaker.ask_again(is_slowed=was_slowed)
@@ -246,8 +235,9 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            is_over = result in (breaker.RESUMED, breaker.NOT_STOPPED)
-            return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
+            if result not in (breaker.RESUMED, breaker.NOT_STOPPED):
+                raise NotPossible(sentence)
+            return sentence
 
         return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 

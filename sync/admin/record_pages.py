@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
 from unfold.dataclasses import SearchResult
 from unfold.widgets import (
     DATETIME_CLASSES,
@@ -41,8 +41,22 @@ from sync.state import record_view
 # Results of a list in unfold's command search, which has no limit of its own.
 COMMAND_RESULTS = 20
 
+
+class HealthFilter(RadioFilter):
+    """Filters records by the states of a list's tabs, which set the parameter `health`."""
+
+    title = "sync state"
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in record_view.RecordState]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return record_view.filter_by_state(queryset, self.value() or "")
+
+
 SYNC_FILTERS: list[Any] = [
-    admin_base.HealthFilter,
+    HealthFilter,
     ("sync_direction", ChoicesCheckboxFilter),
     ("updated_at", admin_base.DateFilter),
 ]
@@ -63,11 +77,11 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
-        self._state = request.GET.get(admin_base.HealthFilter.parameter_name, "")
+        self._state = request.GET.get(HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
-            records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
+            records = self.get_queryset(request, [HealthFilter.parameter_name])
         [self._counts] = record_view.state_counts(records)
         # The paginator would count the same rows again.
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
@@ -84,7 +98,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def tabs(self) -> list[admin_base.ListTab]:
         """All records, then each state that is current or that any record has; all of them while one searches."""
         counts = self._counts
-        name = admin_base.HealthFilter.parameter_name
+        name = HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
         for state in [state for state in TABS if counts[state] or state == self._state or self.query]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])

@@ -129,16 +129,16 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         if "confirmed" not in request.POST:
             return confirmed_action.question_page(self, request, _link_question(request, row, record), request.path)
 
-        def run() -> Report:
+        def run() -> str:
             try:
                 with transaction.atomic():
                     item_links.request_link(row, record, request.user.get_username())
                     authors.log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
             except ActionError as error:
-                return Report(problems=[f"Nothing was linked. {error}"])
+                raise NotPossible(f"Nothing was linked. {error}") from error
             wait = availability.of(row.entity_type, urgent=True).detail
             then = f". It waits: {wait}" if wait else " now."
-            return Report(f"“{row}” is linked with “{record}”{then}")
+            return f"“{row}” is linked with “{record}”{then}"
 
         return confirmed_action.run_action(self, request, run, reverse("admin:index"))
 
@@ -151,10 +151,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         condition = Q()
         for text in terms:
             condition |= registry.searching(free.model, registry.searched_fields(free.model), text)
-        limit = MAX_RECORDS if term else MAX_NEAR
-        ordered = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))[
-            :limit
-        ]
+        records = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))
         return admin_base.render_admin_page(
             self,
             request,
@@ -167,7 +164,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             term=term,
             records=[
                 (record, registry.record_url(row.entity_type, record.pk), admin_base.describe(record))
-                for record in ordered
+                for record in records[: MAX_RECORDS if term else MAX_NEAR]
             ],
             type=registry.type_label(row.entity_type).lower(),
             back=reverse("admin:index"),
