@@ -331,12 +331,26 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     entries = [row.entry for row in open_rows]
     codes = [{act.code for act in row.acts} for row in open_rows]
     buttons = [
-        home_acts.group_button(act.code, group, entries)
+        _group_button(act.code, group, entries)
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
+
+
+def _group_button(code: str, group: attention.Group, entries: Sequence[attention.Entry]) -> Button:
+    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
+    act = entries[0].act(code)
+    button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
+    if group.number == 1:
+        return button
+    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    if home_acts.needs_question(code, entries, is_all=True):
+        label = f"{label}…"
+    words = "the selected"
+    selected = act.many.format(number=words, records=words, items=words, fields=words)
+    return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_POST
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import Button, parse_json, see_other
+from sync.admin.admin_base import parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
@@ -67,41 +67,17 @@ UNDOS: dict[Kind, Callable[[HttpRequest, Sequence[str]], Report]] = {}
 LOADERS: dict[Kind, Callable[[Sequence[Entry], Sequence[FieldMapping]], Sequence[Entry]]] = {}
 
 
-def title_of(act: Act, entries: Sequence[Entry]) -> str:
-    """Return the act with the number of entries."""
-    number = humanize.count_with_noun(len(entries), "entry", "entries")
-    label = act.many or f"{act.label}: {{number}}"
-    return attention.counted(label, len(entries), attention.common_type(entries), number=number)
-
-
-def is_offered(user: Any, entry: Entry, code: str) -> bool:
-    """Whether this is an act on the entry that this person may do."""
-    return code in [act.code for act in attention.offered_acts(user, entry)]
-
-
 def needs_question(code: str, entries: Sequence[Entry], *, is_all: bool) -> bool:
     """Whether a person has to confirm the act; `is_all` if it is on all of a group, shown or not."""
     acts = [entry.act(code) for entry in entries]
     return any(act.asks or (is_all and len(acts) > 1 and act.asks_about_several) for act in acts)
 
 
-def group_button(code: str, group: attention.Group, entries: Sequence[Entry]) -> Button:
-    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
-    act = entries[0].act(code)
-    button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
-    if group.number == 1:
-        return button
-    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
-    if needs_question(code, entries, is_all=True):
-        label = f"{label}…"
-    words = "the selected"
-    selected = act.many.format(number=words, records=words, items=words, fields=words)
-    return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
-
-
 def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
     acts = [entry.act(act.code) for entry in entries]
-    title = title_of(act, entries)
+    number = humanize.count_with_noun(len(entries), "entry", "entries")
+    label = act.many or f"{act.label}: {{number}}"
+    title = attention.counted(label, len(entries), attention.common_type(entries), number=number)
     effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
@@ -310,7 +286,7 @@ def _fitting(user: Any, code: str, entries: Sequence[Entry]) -> tuple[list[Entry
     fitting: list[Entry] = []
     left_alone = []
     for entry in entries:
-        if not is_offered(user, entry, code):
+        if code not in [act.code for act in attention.offered_acts(user, entry)]:
             left_alone.append(f"“{ACTS[code].button}” is not possible for “{entry.name}”: {entry.sentence}")
         elif fitting and (entry.kind, entry.act(code).many) != (fitting[0].kind, fitting[0].act(code).many):
             # One button never does both deletions and emptied fields.
