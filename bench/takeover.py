@@ -101,12 +101,12 @@ def is_queue_empty() -> bool:
 def kill(site: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
     """Kill a worker during a call; return the seconds until the board is taken over, and until the rest is in sync."""
     from sync.models import BoardLease
-    from sync.outbox import notify
+    from sync.outbox import wakeups
 
     wait_until("the board is free", lambda: lease_holder() is None)
     site.sandbox.control("latency", call_ms=0 if writes else READ_MS, mutation_ms=MUTATION_MS if writes else 0)
     change(names[:CLAIMED])
-    notify.notify_board("contact")
+    wakeups.wake_board("contact")
     wait_until("the call has begun", lambda: is_in_call(writes, names[:CLAIMED]))
     change(names[CLAIMED:])
     lease = lease_holder()

@@ -27,13 +27,13 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.state import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.field_bases import base_of
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_observed
+from sync.reconcile.lost_updates import last_seen
 from sync.records import authors
 
 # The kind of the decision that stores an answer.
@@ -90,6 +90,12 @@ class Rejection:
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
+    @property
+    def waits_for_choice(self) -> bool:
+        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
+        answer = last_answer(self.field_ref) if self.needs_answer else None
+        return self.needs_answer and (answer is None or self.is_read_since(answer.at))
+
     def is_read_since(self, moment: datetime) -> bool:
         """Whether a pass has looked at the record since then."""
         last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
@@ -100,9 +106,9 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        last_read = last_observed(self.sync_state, self.key)
+        seen = last_seen(self.sync_state, self.key)
         base = base_of(self.sync_state, self.field, self.record.monday_id or "")
-        return last_read if last_read is not UNREAD else base and base["remote"]
+        return seen.value if seen else base and base["remote"]
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
@@ -112,7 +118,7 @@ class Rejection:
         if self.monday_raw is not None:
             converter = display.board.converter(self.field, self.record)
             try:
-                monday = converter.display(converter.canonical_remote(self.monday_raw)) or None
+                monday = converter.display_remote(self.monday_raw) or None
             except UnknownValue:
                 monday = NOT_KNOWN
         return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}
@@ -185,7 +191,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
-        resolution.check_may_type(by, field_ref[0])
+        resolution.check_may_change_record(by, field_ref[0])
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
@@ -204,7 +210,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not is_same(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            resolution.check_may_type(by, field_ref[0], "emptying a value")
+            resolution.check_may_change_record(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.
@@ -255,8 +261,8 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    last_read = last_observed(rejection.sync_state, rejection.key)
-    cell = {} if last_read is UNREAD else {KEPT_REMOTE: last_read}
+    seen = last_seen(rejection.sync_state, rejection.key)
+    cell = {KEPT_REMOTE: seen.value} if seen else {}
     mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "

@@ -157,9 +157,9 @@ def groups_field() -> BoxesField:
 
 
 def offered_permissions() -> Q:
-    """Offer permissions of the site's pages, and those that a group has: without a box, a save would remove them."""
-    administrators_alone = (User, Group)
-    models = [model._meta.model_name for model in admin.site._registry if model not in administrators_alone]
+    """Return which have a box: those of the site's pages, and those a group has: a save removes what has no box."""
+    # No permission opens the pages of users and groups.
+    models = [model._meta.model_name for model in admin.site._registry if model not in (User, Group)]
     for page in admin.site._registry.values():
         models += [inline.model._meta.model_name for inline in page.inlines]
     return Q(content_type__model__in=models) | Q(group__isnull=False)

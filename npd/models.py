@@ -117,12 +117,12 @@ class Contact(SyncedModel):
         if loaded.get("phone") != self.phone:
             # Read the organization only if its country matters.
             country = "" if self.phone.startswith("+") else self.sync_region()
-            return complete_phone(self.phone, country, self.known_region)
+            return complete_phone(self.phone, country, self.installation_region)
         if self.phone.startswith("+") or loaded["organization_id"] == self.organization_id:
             return self.phone
         before = Organization.objects.filter(pk=loaded["organization_id"]).first()
         with suppress(ValueError):
-            return complete_phone(self.phone, before.address_country if before else "", self.known_region)
+            return complete_phone(self.phone, before.address_country if before else "", self.installation_region)
         return self.phone
 
 

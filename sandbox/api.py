@@ -18,9 +18,8 @@ from waitress.channel import ClientDisconnected
 from sandbox import api_errors, api_limits, faults, graph, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
-from sandbox.model import API_USER, Clock
+from sandbox.model import API_USER, Clock, World
 from sandbox.webhooks import Deliveries
-from sandbox.world import World
 
 LOG_LENGTH = 5_000  # calls
 
@@ -62,7 +61,7 @@ class Idempotency:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
+        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests, so the oldest are in front
         self._lock = threading.Lock()
 
     def claim(self, key: str) -> web.Response | None:
@@ -72,7 +71,6 @@ class Idempotency:
         """
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            # In the order of their first requests, so the oldest are in front.
             while self._answers and next(iter(self._answers.values())).since <= oldest:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
@@ -90,15 +88,11 @@ class Idempotency:
                 stored.answer = answer
 
     def release(self, key: str) -> None:
-        """Free the key of a request that was not carried out, so that a retry under it is no replay of nothing."""
+        """Free a claimed key without a stored answer: its request was not carried out, so a retry must be."""
         with self._lock:
             stored = self._answers.get(key)
             if stored is not None and stored.answer is None:
                 del self._answers[key]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._answers.clear()
 
 
 FAULT_WAIT = 30  # seconds in the answer of a limit where its fault names none
@@ -118,15 +112,6 @@ class Latency:
     mutation_ms: float = 0.0  # for each mutation in it
 
 
-@dataclass(frozen=True)
-class ApiRequest:
-    http: web.Request
-    operation: graph.Operation
-    variables: dict[str, Any]
-    version: resolvers.Version
-    key: str | None  # its `Idempotency-Key`; queries have none
-
-
 class Api:
     """The endpoint, with its faults, limits, cursors and stored answers."""
 
@@ -137,14 +122,20 @@ class Api:
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
+        self._plan = plan
         self._numbers = itertools.count(1)
         self.faults = faults.Faults()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again without calls, faults, stored answers and cursors, with the first plan."""
+        self.faults.clear()
+        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
         self.latency = Latency()
-        self.limits = api_limits.Limits(world.clock, plan)
-        self.history = faults.ItemHistory(world.clock)
-        self.idempotency = Idempotency(world.clock)
-        self.cursors = resolvers.OpenCursors(world.clock)
+        self.limits = api_limits.Limits(self._clock, self._plan)
+        self.history = faults.ItemHistory(self._clock)
+        self.idempotency = Idempotency(self._clock)
+        self.cursors = resolvers.OpenCursors(self._world)
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""
@@ -181,24 +172,24 @@ class Api:
             return self._rejection_response(refusal, call)
 
     def _answer(self, request: web.Request, call: Call) -> web.Response:
-        api_request = self._parse_request(request, call)
-        operation = api_request.operation
+        operation, variables = self._parse_request(request, call)
         call.kind = operation.kind
         call.operation = operation.name
         call.fields = [name for _, name in operation.fields]
-        _pause(self.latency.call_ms)
-        key = api_request.key
+        # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
+        key = request.header("Idempotency-Key") if operation.is_mutation else None
         call.idempotency_key = key
+        _pause(self.latency.call_ms)
         # Before a fault holds the request, because a second request under the key must find it claimed.
         replay = self.idempotency.claim(key) if key else None
         try:
-            fault = self.faults.take(operation, api_request.variables)
+            fault = self.faults.take(operation, variables)
             if fault is not None:
                 call.fault = fault.description()
                 # Even if the answer is stored, because Monday fails like this before it looks for the key.
                 if fault.status is not None:
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                    body = fault.answer()
+                    body = fault.status_body()
                     if isinstance(body, dict):
                         return self._respond(body, call, fault.status, headers)
                     return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
@@ -209,14 +200,13 @@ class Api:
             if replay is not None:
                 call.replayed = True
                 return replace(replay, headers=replay.headers | {"Idempotency-Replayed": "true"})
-            return self._carry_out(api_request, call, fault)
+            return self._carry_out(request, operation, variables, call, fault)
         finally:
             if key:
                 self.idempotency.release(key)
 
-    def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
-        version = resolvers.served_version(request.header("API-Version"))
-        call.version = version.value
+    def _parse_request(self, request: web.Request, call: Call) -> tuple[graph.Operation, dict[str, Any]]:
+        call.version = resolvers.served_version(request.header("API-Version")).value
         try:
             document = web.decode_json(request.body())
         except ValueError:
@@ -229,26 +219,29 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = graph.prepare(document["query"], name)
-        # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
-        key = request.header("Idempotency-Key") if operation.is_mutation else None
-        return ApiRequest(request, operation, variables or {}, version, key)
+        return graph.prepare(document["query"], name), variables or {}
 
-    def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
+    def _carry_out(
+        self,
+        request: web.Request,
+        operation: graph.Operation,
+        variables: dict[str, Any],
+        call: Call,
+        fault: faults.Fault | None,
+    ) -> web.Response:
         """Run the document, with what its fault does before, within and after it."""
         if fault is not None and fault.timeout == "before":
-            self._hang_up(api_request.http, fault)
+            self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
             fault.cleared.wait(fault.slow)
-        operation = api_request.operation
-        call.complexity = operation.points(api_request.variables)
-        context = resolvers.Context(
+        call.complexity = operation.points(variables)
+        root = resolvers.Root(
             world=self._world,
             cursors=self.cursors,
             limits=self.limits,
-            user=API_USER,
-            version=api_request.version,
-            spent=self.limits.spend(call.complexity),
+            me=API_USER,
+            version=resolvers.served_version(call.version),
+            complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
@@ -259,23 +252,23 @@ class Api:
             middleware.append(faults.history_middleware(self.history))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
         # before the answer does; so does a new webhook, because its address is called in the meantime.
-        access: AbstractContextManager[None] = self._world.transaction()
+        access: AbstractContextManager[Any] = self._world.transaction()
         if not operation.is_mutation:
-            access = self._world.read_lock()
+            access = self._world.lock
         elif self.latency.mutation_ms or "create_webhook" in operation.names():
             access = nullcontext()
         with access:
-            answer = graph.run(operation, api_request.variables, context, *middleware)
+            answer = graph.run(operation, variables, root, *middleware)
         # What the other fields did stays done, as in the report (community topic 109452).
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         response = self._respond(answer, call, 200, {})
         # Before the connection is cut, because the client repeats the request under its key.
-        if api_request.key:
-            self.idempotency.store(api_request.key, response)
+        if call.idempotency_key:
+            self.idempotency.store(call.idempotency_key, response)
         if fault is not None and fault.timeout == "after":
-            self._hang_up(api_request.http, fault)
+            self._hang_up(request, fault)
         return response
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:

@@ -12,48 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import Writing, board_ids, kind_of
-from sandbox.web import decode_json
-from sandbox.world import World
-
-
-def emit(world: World, kind: str, item: model.Item, user_id: int, **more: Any) -> None:
-    """Emit an event about an item in its present state."""
-    board = world.boards[item.board_id]
-    group = group_of(board, item)
-    world.emit(
-        model.WorldEvent(
-            kind=kind,
-            board_id=board.id,
-            user_id=user_id,
-            seconds=world.clock.time(),
-            item=item,
-            item_name=item.name,
-            group=group,
-            is_top_group=is_top(board, group),
-            **more,
-        )
-    )
-
-
-def log(world: World, event: str, item: model.Item, user_id: int, **data: Any) -> None:
-    """Add a row about an item to its board's activity log."""
-    board = world.boards[item.board_id]
-    details = {
-        "board_id": board.id,
-        "group_id": item.group_id,
-        "is_top_group": is_top(board, group_of(board, item)),
-        "pulse_id": item.id,
-        "pulse_name": item.name,
-    }
-    # Null, because no item here is a subitem.
-    if event == "update_column_value":
-        details |= {"parent_board_id": None, "parent_item_id": None}
-    world.log(board.id, event, details | data, user_id, item.id)
-
-
-def log_board(world: World, event: str, board: model.Board, user_id: int, **data: Any) -> None:
-    world.log(board.id, event, {"board_id": board.id} | data, user_id, None)
+from sandbox.columns import Writing, connected_board_ids, kind_of
+from sandbox.model import World
 
 
 def column_of(board: model.Board, column_id: str) -> model.Column:
@@ -73,14 +33,6 @@ def target_group(board: model.Board, group_id: str | None) -> model.Group:
     return group
 
 
-def group_of(board: model.Board, item: model.Item) -> model.Group:
-    return next((group for group in board.groups if group.id == item.group_id), board.groups[0])
-
-
-def is_top(board: model.Board, group: model.Group) -> bool:
-    return group in board.active_groups()[:1]
-
-
 # Columns.
 
 TITLE_LIMIT = 255  # our guess, as for names
@@ -90,10 +42,10 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
     """Add a column, whose id was never used on this board; raises FieldError."""
     with world.transaction():
         board = world.active_board(board_id)
-        column_type = kind_of(column.type).old_type
+        column_type = kind_of(column.type).internal_type
         _check_title("A column's title", column.title)
         # A relation to a board that isn't there is refused before the column exists.
-        for target_id in board_ids(column) if column.type == "board_relation" else ():
+        for target_id in connected_board_ids(column) if column.type == "board_relation" else ():
             world.active_board(target_id)
         # Deleted columns too: Monday's undo brings them back under their ids.
         if any(existing.id == column.id for existing in board.columns):
@@ -101,9 +53,8 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
                 "This column id is or was in use on the board", column_id=column.id, board_id=board_id
             )
         board.columns.append(column)
-        world.put_board(board)
         details = {"column_id": column.id, "column_title": column.title, "column_type": column_type}
-        log_board(world, "create_column", board, user_id, **details)
+        world.save_board("create_column", board, user_id, **details)
         return column
 
 
@@ -116,8 +67,7 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
             raise api_errors.invalid_argument("The name column cannot be deleted", column_id=column_id)
         # The cells stay, for the case that a person restores the column.
         column.archived = True
-        world.put_board(board)
-        log_board(world, "delete_column", board, user_id, column_id=column_id, column_title=column.title)
+        world.save_board("delete_column", board, user_id, column_id=column_id, column_title=column.title)
         return column
 
 
@@ -128,19 +78,8 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         _check_title("A column's title", title)
         details = {"column_id": column_id, "previous_value": column.title, "value": title}
         column.title = title
-        log_board(world, "update_column_name", board, user_id, **details)
-        world.put_board(board)
+        world.save_board("update_column_name", board, user_id, **details)
         return column
-
-
-def json_in(text: Any) -> Any:
-    """Return an argument of type JSON, which may be JSON in a string; raises FieldError."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return decode_json(text)
-    except ValueError:
-        raise api_errors.not_json(text) from None
 
 
 def _check_title(owner: str, title: str) -> None:
@@ -168,8 +107,7 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> model
         board.groups.insert(0, group)
         for number, other in enumerate(board.groups, start=1):
             other.position = f"{number * 65536}.0"
-        world.put_board(board)
-        log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
+        world.save_board("create_group", board, user_id, group_id=group.id, group_title=title)
         return group
 
 
@@ -187,14 +125,10 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
         items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
         for item in items:
             item.state = "deleted"
-            item.updated_at = world.clock.stamp()
-            item.changed_by = user_id
-        world.put_items(items)
-        for item in items:
-            log(world, "delete_group_pulse", item, user_id, value={}, previous_value={})
+            _touch(world, item, user_id)
+            world.log("delete_group_pulse", item, user_id, value={}, previous_value={})
         group.deleted = True
-        world.put_board(board)
-        log_board(world, "delete_group", board, user_id, group_id=group.id, group_title=group.title)
+        world.save_board("delete_group", board, user_id, group_id=group.id, group_title=group.title)
         return group
 
 
@@ -210,8 +144,7 @@ def create_board(world: World, user_id: int, name: str) -> model.Board:
         board = model.Board(world.next_id("board"), name)
         board.columns = [model.Column("name", "Name", "name")]
         board.groups = [model.Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
-        world.put_board(board)
-        log_board(world, "create_board", board, user_id, board_name=name)
+        world.save_board("create_board", board, user_id, board_name=name)
         return board
 
 
@@ -221,9 +154,8 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> mo
         # Only an active board can be archived; an archived one can be deleted, and both can be restored.
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
         board.state = state
-        world.put_board(board)
         event = {"archived": "archive_board", "deleted": "delete_board", "active": "restore_board"}[state]
-        log_board(world, event, board, user_id, board_name=board.name)
+        world.save_board(event, board, user_id, board_name=board.name)
         return board
 
 
@@ -231,9 +163,9 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> None:
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A board's name", name)
-        log_board(world, "update_board_name", board, user_id, previous_value=board.name, value=name)
+        details = {"previous_value": board.name, "value": name}
         board.name = name
-        world.put_board(board)
+        world.save_board("update_board_name", board, user_id, **details)
 
 
 # Items.
@@ -273,10 +205,6 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
         return list(ids)
 
 
-STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
-STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": "restore_pulse"}
-
-
 def create_item(
     world: World, user_id: int, board_id: int, row: Mapping[str, Any], *, create_labels: bool = False
 ) -> model.Item:
@@ -311,15 +239,15 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     for column_id, raw in raws.items():
         column = column_of(board, column_id)
         values[column_id] = kind_of(column.type).event_value(column, raw)
-    group = group_of(board, item)
+    group = board.group_of(item)
     details = {
         "group_name": group.title,
         "group_color": group.color,
         # A text within the row's own (community 45686; monday_ruby, 2024-07).
         "column_values_json": json.dumps(values, ensure_ascii=False),
     }
-    log(world, "create_pulse", item, item.changed_by, **details)
-    emit(world, "create_item", item, item.changed_by, column_values=values)
+    world.log("create_pulse", item, item.changed_by, **details)
+    world.emit("create_item", item, item.changed_by, column_values=values)
     return item
 
 
@@ -342,6 +270,10 @@ def change_values(
     return item
 
 
+STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
+STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": "restore_pulse"}
+
+
 def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
     """Archive, delete or restore ("active") an item; no effect if it has that state already."""
     with world.transaction():
@@ -354,8 +286,8 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> mo
             raise api_errors.item_inactive(item.board_id, item.id)
         item.state = state
         _touch(world, item, user_id)
-        log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
-        emit(world, STATE_EVENTS[state], item, user_id, value=state, previous=previous)
+        world.log(STATE_LOGS[state], item, user_id, value={}, previous_value={})
+        world.emit(STATE_EVENTS[state], item, user_id, value=state, previous=previous)
         return item
 
 
@@ -365,7 +297,7 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
         check_active(world, item)
         board = world.boards[item.board_id]
         group = target_group(board, group_id)
-        source = group_of(board, item)
+        source = board.group_of(item)
         if source is group:
             return item
         item.group_id = group.id
@@ -376,9 +308,9 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
             "pulse": {"id": item.id, "name": item.name},
         }
         # Two rows, one for each group, but one webhook.
-        log(world, "move_pulse_from_group", item, user_id, **groups)
-        log(world, "move_pulse_into_group", item, user_id, **groups)
-        emit(world, "item_moved_to_any_group", item, user_id, source_group_id=source.id)
+        world.log("move_pulse_from_group", item, user_id, **groups)
+        world.log("move_pulse_into_group", item, user_id, **groups)
+        world.emit("item_moved_to_any_group", item, user_id, source_group_id=source.id)
         return item
 
 
@@ -406,7 +338,7 @@ def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
         column_ids = {column.id for column in board.active_columns()}
         raws = {key: cell.raw for key, cell in item.cells.items() if key in column_ids}
         name = item.name[: NAME_LIMIT - len(COPY)] + COPY
-        return _place_item(world, _new_item(world, user_id, board, group_of(board, item), name), raws)
+        return _place_item(world, _new_item(world, user_id, board, board.group_of(item), name), raws)
 
 
 def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> model.Item:
@@ -430,13 +362,12 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
             raw = item.raw(column.id)
             if column_id and raw is not None and column.type not in ("status", "dropdown"):
                 cells[column_id] = model.Cell(raw, world.clock.stamp())
-        log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
+        world.log("move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
-        item.updated_at = world.clock.stamp()
-        item.changed_by = user_id
         world.move_to_board(item, board_id)
-        log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
+        _touch(world, item, user_id)
+        world.log("move_pulse_into_board", item, user_id, source_board_id=source.id)
         return item
 
 
@@ -450,7 +381,7 @@ def parsed_values(
     """Yield the raw values by column id, without "name"; a refusal removes labels that were created for them."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
     writing = Writing(world.clock.stamp(), create_labels)
-    with _new_labels(world, board, columns.values() if create_labels else ()):
+    with _new_labels(world, board, columns.values()):
         yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
 
 
@@ -501,13 +432,15 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     item.cells[column_id] = model.Cell(raw, world.clock.stamp())
     value = kind.event_value(column, raw)
     previous = kind.event_value(column, old)
-    log(
-        world,
+    world.log(
         "update_column_value",
         item,
         user_id,
+        # Null, because no item here is a subitem.
+        parent_board_id=None,
+        parent_item_id=None,
         column_id=column.id,
-        column_type=kind.old_type,
+        column_type=kind.internal_type,
         column_title=column.title,
         value=value,
         previous_value=previous,
@@ -517,8 +450,8 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
         is_undo_action=None,
         action_record_uuid=None,
     )
-    change = {"column": column, "column_type": kind.old_type, "value": value, "previous": previous}
-    emit(world, "change_column_value", item, user_id, **change)
+    change = {"column": column, "column_type": kind.internal_type, "value": value, "previous": previous}
+    world.emit("change_column_value", item, user_id, **change)
     return True
 
 
@@ -528,6 +461,6 @@ def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
         return False
     previous = item.name
     item.name = name
-    log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
-    emit(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
+    world.log("update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
+    world.emit("change_name", item, user_id, value={"name": name}, previous={"name": previous})
     return True

@@ -5,7 +5,10 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
+
+from sync.clock import CREATE_SYNC_NOW
 
 
 class SyncConfig(AppConfig):
@@ -15,19 +18,17 @@ class SyncConfig(AppConfig):
     def ready(self) -> None:
         from sync import registry
         from sync.attention import definitions
-        from sync.outbox import notify
+        from sync.outbox import wakeups
 
         register(registry.check_synced_models)
         pre_migrate.connect(check_encoding, sender=self)
         pre_migrate.connect(create_clock, sender=self)
         post_migrate.connect(definitions.install, sender=self)
-        notify.connect_signals()
+        wakeups.connect_signals()
 
 
 def check_encoding(using: str, **kwargs: Any) -> None:
     """Refuse a database in which no record could be saved, as a server makes it that was installed without a locale."""
-    from django.db import connections
-
     with connections[using].cursor() as cursor:
         cursor.execute("SHOW server_encoding")
         [encoding] = cursor.fetchone()
@@ -40,10 +41,6 @@ def check_encoding(using: str, **kwargs: Any) -> None:
 
 def create_clock(using: str, **kwargs: Any) -> None:
     """Create `sync_now()` before the first table with columns that default to it, in any app."""
-    from django.db import connections
-
-    from sync.clock import CREATE_SYNC_NOW
-
     with connections[using].cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 

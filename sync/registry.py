@@ -56,10 +56,6 @@ class MappingSpec:
         """Whether its column is the item's name."""
         return self.converter == "name"
 
-    def converter_for(self, column_type: str) -> str | None:
-        """Return the converter for a column of this type, or None if it doesn't fit."""
-        return self.types.get(column_type)
-
 
 @dataclass(frozen=True)
 class EntitySpec:
@@ -87,10 +83,6 @@ class EntitySpec:
     def name_field(self) -> str | None:
         """The field of the item's name, by which a text column on another board names a record."""
         return next((mapping.fields[0] for mapping in self.mappings if mapping.converter == "name"), None)
-
-    @property
-    def phone_fields(self) -> frozenset[str]:
-        return frozenset(mapping.fields[0] for mapping in self.mappings if mapping.converter == "phone")
 
 
 class UnknownEntity(LookupError):
@@ -238,10 +230,9 @@ def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping])
 def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
-    is_list = isinstance(converter, ListConverter)
-    if isinstance(converter, ListConverter) and converter.takes_single_text:
-        # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    # If its values may be single texts, NPD's side is a list only if every mapped field is an array.
+    are_arrays = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    is_list = isinstance(converter, ListConverter) and (are_arrays or not converter.takes_single_text)
     return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 
@@ -267,8 +258,9 @@ def searching(model: type[SyncedModel], names: Collection[str], term: str) -> mo
         text = unescape_string_literal(word) if is_quoted else word.rstrip(",;")
         condition &= _containing(model, names, text)
     if digits := typed_phone_digits(term):
-        for name in entity(model.entity_type()).phone_fields.intersection(names):
-            condition |= models.Q(**{f"{name}__holds_phone": digits})
+        for mapping in entity(model.entity_type()).mappings:
+            if mapping.converter == "phone" and mapping.fields[0] in names:
+                condition |= models.Q(**{f"{mapping.fields[0]}__holds_phone": digits})
     return condition
 
 

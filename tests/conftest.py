@@ -27,7 +27,7 @@ from django.test import Client
 
 from sandbox import __main__ as sandbox_program
 from sync.boards.webhooks import webhook_url
-from sync.outbox import notify
+from sync.outbox import wakeups
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
@@ -121,11 +121,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 def nothing_owed() -> Iterator[None]:
     """A wake-up that a test still owes at its end is not sent into the next one."""
     yield
-    with notify._lock:
-        for timer in notify._scheduled.values():
+    with wakeups._lock:
+        for timer in wakeups._scheduled.values():
             timer.cancel()
-        notify._scheduled.clear()
-        notify._last_sent.clear()
+        wakeups._scheduled.clear()
+        wakeups._last_sent.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

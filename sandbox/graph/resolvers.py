@@ -1,6 +1,4 @@
-"""The API's versions, and resolvers with their context.
-
-Resolvers of Query have the name of their field, the others are in `FIELDS` and `MUTATIONS`.
+"""The API's versions and cursors, the root fields of queries and mutations, and the fields of types.
 
 Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs:
 developer.monday.com/api-reference/reference/activity-logs, version 2026-10. When one of several mutations in a request
@@ -10,21 +8,18 @@ fails, the others stay.
 import json
 import re
 import secrets
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sandbox import api_errors, model, operations
-from sandbox import webhooks as subscriptions
+from sandbox import api_errors, model, operations, webhooks
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.columns import initial_settings, kind_of, settings_json
-from sandbox.operations import json_in
-from sandbox.world import World
+from sandbox.model import World
+from sandbox.web import decode_json
 
 # Versions as of late 2026; each is current for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
@@ -87,62 +82,46 @@ class Page:
 
 
 class OpenCursors:
-    """Open listings by cursor; their items are fixed at the first page, and inactive ones are left out later."""
+    """Open listings by cursor; their items are fixed at the first page, and inactive ones are left out later.
 
-    def __init__(self, clock: model.Clock) -> None:
-        self._clock = clock
+    Callers hold the world's lock.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._open: dict[str, CursorState] = {}
-        self._lock = threading.Lock()
 
-    def first(self, world: World, items: list[model.Item], limit: int) -> Page:
-        expires_at = self._clock.time() + CURSOR_SECONDS
+    def first(self, items: list[model.Item], limit: int) -> Page:
+        expires_at = self._world.clock.time() + CURSOR_SECONDS
         # An item that moves to another board later is no more part of the listing.
         board_id = items[0].board_id if items else 0
-        return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
+        return self._page(CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
-    def next(self, world: World, cursor: str, limit: int) -> Page:
+    def next(self, cursor: str, limit: int) -> Page:
         """Return the page after `cursor`, which stays usable; raises FieldError if it has expired."""
-        with self._lock:
-            state = self._open.get(cursor)
-        if state is None or state.expires_at <= self._clock.time():
+        state = self._open.get(cursor)
+        if state is None or state.expires_at <= self._world.clock.time():
             raise api_errors.cursor_expired()
-        return self._page(world, state, limit)
+        return self._page(state, limit)
 
-    def clear(self) -> None:
-        with self._lock:
-            self._open.clear()
-
-    def _page(self, world: World, listing: CursorState, limit: int) -> Page:
+    def _page(self, listing: CursorState, limit: int) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
         end = listing.start + limit
         # The state is checked now, because an item may have been archived since the first page.
         items = []
         for item_id in listing.item_ids[listing.start : end]:
-            item = world.items.get(item_id)
-            if item is not None and item.board_id == listing.board_id and world.state_of(item) == "active":
+            item = self._world.items.get(item_id)
+            if item is not None and item.board_id == listing.board_id and self._world.state_of(item) == "active":
                 items.append(item)
         if end >= len(listing.item_ids):
             return Page(None, items)
         cursor = secrets.token_urlsafe(24)
-        with self._lock:
-            # Expired cursors are dropped when another is made.
-            now = self._clock.time()
-            self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
-            self._open[cursor] = replace(listing, start=end)
+        # Expired cursors are dropped when another is made.
+        now = self._world.clock.time()
+        self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
+        self._open[cursor] = replace(listing, start=end)
         return Page(cursor, items)
-
-
-@dataclass(frozen=True)
-class Context:
-    world: World
-    cursors: OpenCursors
-    limits: Limits
-    user: model.Person
-    version: Version
-    spent: PointsSpent
-    handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
-    slow_mutation: Callable[[], None]  # waits for the latency of one mutation
 
 
 ID = re.compile(r"[0-9]{1,18}")
@@ -158,28 +137,132 @@ def parse_id(value: Any) -> int:
     return int(text) if ID.fullmatch(text) else NO_ID
 
 
-def context_of(info: Any) -> Context:
-    context: Context = info.context
-    return context
-
-
-def page_of(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
-    """Return the rows of the page that `limit` and `page` name."""
-    start, end = page_bounds(arguments)
-    return rows[start:end]
-
-
-def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
-    """Return where the page of `limit` and `page` starts and ends; raises FieldError."""
-    limit = arguments.get("limit")
-    page = arguments.get("page")
+def page_of(rows: list[Row], limit: int | None, page: int | None) -> list[Row]:
+    """Return the rows of a page; raises FieldError."""
     # A null in the variables is no default, so it is replaced here.
     limit = 25 if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
         raise api_errors.invalid_argument("limit and page must be 1 or more")
-    return (page - 1) * limit, page * limit
+    return rows[(page - 1) * limit : page * limit]
 
+
+USERS_LIMIT = 1_000  # since 2026-07
+USERS_DEFAULT_LIMIT = 200
+UNLIMITED_TIER = "pro"  # of an account without limits
+IDS_LIMIT = 100  # developer.monday.com/api-reference/reference/items
+SEARCHED_TYPES = ("name", "text", "email")
+
+
+@dataclass(frozen=True)
+class Root:
+    """The root fields of queries, by their names, and what other resolvers get as their context."""
+
+    world: World
+    cursors: OpenCursors
+    limits: Limits
+    me: model.Person
+    version: Version
+    complexity: PointsSpent
+    handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
+    slow_mutation: Callable[[], None]  # waits for the latency of one mutation
+    versions: ClassVar = VERSIONS
+
+    def account(self, info: Any) -> dict[str, Any]:
+        tier = self.limits.plan.name if self.limits.plan else UNLIMITED_TIER
+        return {"tier": tier, "plan": {"tier": tier}}
+
+    def platform_api(self, info: Any) -> dict[str, Any]:
+        """Return the day's limit, and the calls until `last_updated`."""
+        with self.limits.locked_usage() as usage:
+            last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
+        # Null: Monday names no limit for the account.
+        limit = self.limits.plan.day if self.limits.plan else None
+        analytics = {"last_updated": last, "by_day": by_day}
+        return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": analytics}
+
+    def users(
+        self, info: Any, limit: int | None = None, page: int | None = None, **unplayed: Any
+    ) -> list[model.Person]:
+        """Return a page of users, all of whom are active."""
+        # Unlike other listings, which have 25 rows where the query names no limit
+        # (developer.monday.com/api-reference/reference/users).
+        limit = limit or USERS_DEFAULT_LIMIT
+        if limit > USERS_LIMIT:
+            raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
+        return page_of(list(model.USERS), limit, page)
+
+    def boards(self, info: Any, limit: int | None, page: int | None, **arguments: Any) -> list[model.Board]:
+        """Return boards, newest first."""
+        ids = arguments.get("ids")
+        state = arguments.get("state", "active")
+        numbers = self.world.boards if ids is None else {parse_id(board_id) for board_id in ids}
+        boards = sorted(self.world.boards.values(), key=lambda board: -board.id)
+        matching = [board for board in boards if board.id in numbers and state in ("all", board.state)]
+        return page_of(matching, limit, page)
+
+    def items(self, info: Any, limit: int | None, page: int | None, **arguments: Any) -> list[model.Item]:
+        """Return items by id, archived and deleted ones too unless `exclude_nonactive`; unknown ids are left out."""
+        ids = arguments.get("ids")
+        if ids is None:
+            raise api_errors.invalid_argument("The sandbox gives items by their ids")
+        if len(ids) > IDS_LIMIT:
+            raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
+        numbers = dict.fromkeys(parse_id(item_id) for item_id in ids)
+        matching = [self.world.items[number] for number in numbers if number in self.world.items]
+        # The state is the item's or its board's: the items of an archived board aren't active.
+        if arguments.get("exclude_nonactive"):
+            matching = [item for item in matching if self.world.state_of(item) == "active"]
+        # Also items that were asked for by their ids come in pages, of 25 unless the query names a limit.
+        return page_of(matching, limit, page)
+
+    def items_page_by_column_values(self, info: Any, board_id: str, limit: int, **arguments: Any) -> Page:
+        """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
+
+        How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
+        """
+        board = self.world.active_board(parse_id(board_id))
+        columns = arguments.get("columns")
+        cursor = arguments.get("cursor")
+        # The cursor knows the first page's search.
+        if cursor and columns:
+            raise api_errors.invalid_argument("columns and cursor exclude each other")
+        if cursor:
+            return self.cursors.next(cursor, limit)
+        matching = self.world.items_of(board.id)
+        for condition in columns or []:
+            column = _filter_column(board, condition["column_id"])
+            if column.type not in SEARCHED_TYPES:
+                raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
+            texts = {(value or "").strip().casefold() for value in condition["column_values"]}
+            matching = [item for item in matching if _searched_text(item, column) in texts]
+        return self.cursors.first(matching, limit)
+
+    def next_items_page(self, info: Any, cursor: str, limit: int) -> Page:
+        return self.cursors.next(cursor, limit)
+
+    def webhooks(self, info: Any, board_id: str, **unplayed: Any) -> list[model.Hook]:
+        board = self.world.board(parse_id(board_id))
+        return [hook for hook in self.world.hooks.values() if hook.board_id == board.id and not hook.deleted]
+
+
+def _searched_text(item: model.Item, column: model.Column) -> str:
+    """Return a cell's text as lookups compare it; an email's is its label."""
+    text: Any = item.name if column.type == "name" else item.raw(column.id)
+    if text and column.type == "email":
+        text = text["text"]
+    return str(text or "").strip().casefold()
+
+
+def _filter_column(board: model.Board, column_id: str) -> model.Column:
+    column = board.column(column_id)
+    if column is None:
+        raise api_errors.filter_column_not_found(column_id, board.id)
+    return column
+
+
+# Fields of types.
 
 # Monday's limit over all pages of a query (developer.monday.com/api-reference/reference/activity-logs); the sandbox
 # applies it to each page.
@@ -187,39 +270,23 @@ LOG_LIMIT = 10_000
 TICKS_PER_SECOND = 10**7
 
 
-def activity_logs(board: model.Board, info: Any, **arguments: Any) -> list[dict[str, str]]:
+def activity_logs(
+    board: model.Board, info: Any, limit: int | None, page: int | None, **arguments: Any
+) -> list[model.Activity]:
     """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    start, end = page_bounds(arguments)
-    if end - start > LOG_LIMIT:
-        start, end = page_bounds(arguments | {"limit": LOG_LIMIT})
-    return [
-        {
-            "id": row.id,
-            "event": row.event,
-            "entity": row.entity,
-            "data": json.dumps(row.data, ensure_ascii=False),
-            "user_id": str(row.user_id),
-            "account_id": str(model.ACCOUNT_ID),
-            "created_at": str(row.created_at),
-        }
-        for row in islice(_logged(board, info, arguments), start, end)
-    ]
-
-
-def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterator[model.Activity]:
-    """Yield the rows that the arguments ask for, newest first."""
-    world = context_of(info).world
     since = _ticks(arguments.get("from"))
     until = _ticks(arguments.get("to"))
     columns = arguments.get("column_ids")
     items = arguments.get("item_ids")
-    for row in reversed(world.activity.get(board.id, [])):
+    rows = []
+    for row in reversed(info.context.world.activity.get(board.id, [])):
         if (until is not None and row.created_at > until) or (since is not None and row.created_at < since):
             continue
         if columns is not None and row.data.get("column_id") not in columns:
             continue
         if items is None or row.item_id is None or str(row.item_id) in items:
-            yield row
+            rows.append(row)
+    return page_of(rows, limit and min(limit, LOG_LIMIT), page)
 
 
 def _ticks(moment: str | None) -> int | None:
@@ -238,7 +305,7 @@ def item_column_values(
     """Return the item's values without its name, in the order of the board's columns."""
     return [
         column_value(item, column)
-        for column in board_columns(_world(info).boards[item.board_id], info, ids, types)
+        for column in board_columns(info.context.world.boards[item.board_id], info, ids, types)
         # A column that the user may not view is left out without an error; the board still lists it.
         if column.type != "name" and not column.hidden
     ]
@@ -263,140 +330,17 @@ def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
     }
 
 
-USERS_LIMIT = 1_000  # since 2026-07
-USERS_DEFAULT_LIMIT = 200
-
-
-def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
-    """Return a page of users, all of whom are active."""
-    # Unlike other listings, which have 25 rows where the query names no limit
-    # (developer.monday.com/api-reference/reference/users).
-    limit = arguments.get("limit") or USERS_DEFAULT_LIMIT
-    if limit > USERS_LIMIT:
-        raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
-    return page_of(list(model.USERS), arguments | {"limit": limit})
-
-
-UNLIMITED_TIER = "pro"  # of an account without limits
-
-
-def account(_: Any, info: Any) -> dict[str, Any]:
-    plan = context_of(info).limits.plan
-    tier = plan.name if plan else UNLIMITED_TIER
-    return {"tier": tier, "plan": {"tier": tier}}
-
-
-def platform_api(_: Any, info: Any) -> dict[str, Any]:
-    """Return the day's limit, and the calls until `last_updated`."""
-    limits = context_of(info).limits
-    with limits.figures() as usage:
-        last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
-    # Null: Monday names no limit for the account.
-    limit = limits.plan.day if limits.plan else None
-    return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": last, "by_day": by_day}}
-
-
-# developer.monday.com/api-reference/reference/items
-IDS_LIMIT = 100
-
-
-def me(_: Any, info: Any) -> model.Person:
-    return context_of(info).user
-
-
-def version(_: Any, info: Any) -> Version:
-    return context_of(info).version
-
-
-def versions(_: Any, info: Any) -> Any:
-    return VERSIONS
-
-
-def complexity(_: Any, info: Any) -> Any:
-    return context_of(info).spent
-
-
-def boards(_: Any, info: Any, **arguments: Any) -> list[model.Board]:
-    """Return boards, newest first."""
-    state = arguments.get("state", "active")
-    ids = arguments.get("ids")
-    all_boards = _world(info).boards
-    numbers = all_boards if ids is None else dict.fromkeys(parse_id(key) for key in ids)
-    selected = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
-    return page_of(sorted(selected, key=lambda board: -board.id), arguments)
-
-
-def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
-    """Return items by id, archived and deleted ones too unless `exclude_nonactive`; unknown ids are left out."""
-    world = _world(info)
-    ids = arguments.get("ids")
-    if ids is None:
-        raise api_errors.invalid_argument("The sandbox gives items by their ids")
-    if len(ids) > IDS_LIMIT:
-        raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
-    matching = [world.items[i] for i in dict.fromkeys(parse_id(item_id) for item_id in ids) if i in world.items]
-    # The state is the item's or its board's: the items of an archived board aren't active.
-    if arguments.get("exclude_nonactive"):
-        matching = [item for item in matching if world.state_of(item) == "active"]
-    # Also items that were asked for by their ids come in pages, of 25 unless the query names a limit.
-    return page_of(matching, arguments)
-
-
-SEARCHED_TYPES = ("name", "text", "email")
-
-
-def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
-    """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
-
-    How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
-    """
-    context = context_of(info)
-    board = context.world.active_board(parse_id(board_id))
-    columns = arguments.get("columns")
-    cursor = arguments.get("cursor")
-    limit = arguments["limit"]
-    # The cursor knows the first page's search.
-    if cursor and columns:
-        raise api_errors.invalid_argument("columns and cursor exclude each other")
-    if cursor:
-        return context.cursors.next(context.world, cursor, limit)
-    matching = context.world.items_of(board.id)
-    for condition in columns or []:
-        column = _filter_column(board, condition["column_id"])
-        if column.type not in SEARCHED_TYPES:
-            raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
-        texts = {(value or "").strip().casefold() for value in condition["column_values"]}
-        matching = [item for item in matching if _searched_text(item, column) in texts]
-    return context.cursors.first(context.world, matching, limit)
-
-
-def _searched_text(item: model.Item, column: model.Column) -> str:
-    """Return a cell's text as lookups compare it; an email's is its label."""
-    text: Any = item.name if column.type == "name" else item.raw(column.id)
-    if text and column.type == "email":
-        text = text["text"]
-    return str(text or "").strip().casefold()
-
-
-def _filter_column(board: model.Board, column_id: str) -> model.Column:
-    column = board.column(column_id)
-    if column is None:
-        raise api_errors.filter_column_not_found(column_id, board.id)
-    return column
-
-
 def queried_items(board: model.Board, matching: list[model.Item], query: dict[str, Any]) -> list[model.Item]:
     """Filter items by an `ItemsQuery` (developer.monday.com/api-reference/reference/items-page)."""
     if query.get("ids") is not None or query.get("groups") or query.get("order_by"):
         raise api_errors.invalid_argument("The sandbox filters by rules, and doesn't sort")
-    tests = [_rule(board, rule) for rule in query.get("rules") or []]
+    tests = [_rule_test(board, rule) for rule in query.get("rules") or []]
     # Without rules everything matches, which `any` of no tests would not.
     combine = any if query.get("operator") == "or" and tests else all
     return [item for item in matching if combine(test(item) for test in tests)]
 
 
-def _rule(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bool]:
+def _rule_test(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bool]:
     column = _filter_column(board, rule["column_id"])
     compared = rule["compare_value"]
     kind = kind_of(column.type)
@@ -404,17 +348,6 @@ def _rule(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bo
         raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
     terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
     return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
-
-
-def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
-    context = context_of(info)
-    return context.cursors.next(context.world, cursor, limit)
-
-
-def webhooks(_: Any, info: Any, board_id: str, **arguments: Any) -> list[model.Hook]:
-    world = _world(info)
-    board = world.board(parse_id(board_id))
-    return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
 def board_columns(
@@ -428,21 +361,17 @@ def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) ->
     return [group for group in board.active_groups() if ids is None or group.id in ids]
 
 
-def board_items_page(board: model.Board, info: Any, **arguments: Any) -> Page:
-    context = context_of(info)
+def board_items_page(board: model.Board, info: Any, limit: int, **arguments: Any) -> Page:
+    root: Root = info.context
     cursor = arguments.get("cursor")
     query = arguments.get("query_params")
     if cursor and query:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
-        return context.cursors.next(context.world, cursor, arguments["limit"])
+        return root.cursors.next(cursor, limit)
     # An archived board lists nothing, and its items are found by their ids alone.
-    items = context.world.items_of(board.id) if board.state == "active" else []
-    return context.cursors.first(context.world, queried_items(board, items, query or {}), arguments["limit"])
-
-
-def _world(info: Any) -> World:
-    return context_of(info).world
+    items = root.world.items_of(board.id) if board.state == "active" else []
+    return root.cursors.first(queried_items(board, items, query or {}), limit)
 
 
 # By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
@@ -450,20 +379,22 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
         "columns": board_columns,
         "groups": board_groups,
-        "items_count": lambda board, info: _world(info).active_count(board.id),
+        "items_count": lambda board, info: info.context.world.active_count(board.id),
         "items_page": board_items_page,
         "activity_logs": activity_logs,
         "type": lambda board, info: "board",
     },
     "Item": {
-        "board": lambda item, info: _world(info).boards[item.board_id],
-        "group": lambda item, info: next(
-            (g for g in _world(info).boards[item.board_id].groups if g.id == item.group_id), None
-        ),
+        "board": lambda item, info: info.context.world.boards[item.board_id],
+        "group": lambda item, info: info.context.world.boards[item.board_id].group_of(item),
         "column_values": item_column_values,
-        "state": lambda item, info: _world(info).state_of(item),
+        "state": lambda item, info: info.context.world.state_of(item),
     },
     "Column": {"settings": lambda column, info: settings_json(column)},
+    "ActivityLogType": {
+        "account_id": lambda row, info: model.ACCOUNT_ID,
+        "data": lambda row, info: json.dumps(row.data, ensure_ascii=False),
+    },
 }
 
 
@@ -473,88 +404,87 @@ FIELDS: dict[str, dict[str, Resolver]] = {
 NUMBERED = ("board_id", "item_id")
 
 
-def mutation_resolver(name: str) -> Resolver:
-    """Return the resolver of a mutation, which waits for its latency and turns ids into numbers."""
-    mutate = MUTATIONS[name]
-
-    def resolve(_: Any, info: Any, **arguments: Any) -> Any:
-        # One after another, as GraphQL requires of a document's mutations.
-        info.context.slow_mutation()
-        numbers = {key: parse_id(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
-        return mutate(info.context, **arguments | numbers)
-
-    return resolve
+def mutate(root: Root, info: Any, **arguments: Any) -> Any:
+    """Resolve a mutation: wait for its latency, and turn ids into numbers."""
+    # One after another, as GraphQL requires of a document's mutations.
+    root.slow_mutation()
+    numbers = {key: parse_id(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
+    return MUTATIONS[info.field_name](root, **arguments | numbers)
 
 
-def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any:
-    return operation(context.world, context.user.id, **arguments)
+def _by_api_user(operation: Resolver, root: Root, **arguments: Any) -> Any:
+    return operation(root.world, root.me.id, **arguments)
 
 
 def change_multiple_column_values(
-    context: Context,
+    root: Root,
     column_values: Any,
     board_id: int,
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> model.Item:
-    values = _values(column_values)
-    board = context.world.board(board_id)
-    item = context.world.item(item_id)
+    values = _decode_values(column_values)
+    board = root.world.board(board_id)
+    item = root.world.item(item_id)
     if item.board_id != board.id:
         raise api_errors.item_not_on_board(item.id, board.id)
-    return operations.change_values(
-        context.world, context.user.id, item, values, create_labels=bool(create_labels_if_missing)
-    )
+    return operations.change_values(root.world, root.me.id, item, values, create_labels=bool(create_labels_if_missing))
 
 
-def _values(text: Any) -> dict[str, Any]:
+def decode_argument(text: Any) -> Any:
+    """Return an argument of type JSON, which may be JSON in a string; raises FieldError."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return decode_json(text)
+    except ValueError:
+        raise api_errors.not_json(text) from None
+
+
+def _decode_values(text: Any) -> dict[str, Any]:
     """Decode `column_values`, an object as JSON in a string."""
-    decoded = json_in(text)
+    decoded = decode_argument(text)
     if not isinstance(text, str) or not isinstance(decoded, dict):
         raise api_errors.not_json(text if isinstance(text, str) else json.dumps(text))
     return decoded
 
 
-def create_item(
-    context: Context, board_id: int, item_name: str, column_values: Any = None, **arguments: Any
-) -> model.Item:
+def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
     if arguments.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
-    values = {} if column_values is None else _values(column_values)
+    values = {} if column_values is None else _decode_values(column_values)
     row = {"name": item_name, "values": values, "group_id": arguments.get("group_id")}
     create_labels = bool(arguments.get("create_labels_if_missing"))
-    return operations.create_item(context.world, context.user.id, board_id, row, create_labels=create_labels)
+    return operations.create_item(root.world, root.me.id, board_id, row, create_labels=create_labels)
 
 
-def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
+def create_webhook(root: Root, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
     """Answer null, without an error, when the address doesn't answer the challenge (community topics 27219, 51686)."""
     if config is not None:
         raise api_errors.invalid_argument("The sandbox's webhooks report a whole board")
-    # Its id is given after the handshake, so that a failed one uses none.
-    hook = model.Hook(0, board_id, url, event, context.user.id)
-    subscriptions.check_subscription(context.world, hook)
-    return subscriptions.subscribe(context.world, hook) if context.handshake(url) else None
+    hook = model.Hook(0, board_id, url, event, root.me.id)
+    return webhooks.subscribe(root.world, hook, root.handshake)
 
 
-def delete_webhook(context: Context, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
-    return subscriptions.unsubscribe(context.world, parse_id(id))
+def delete_webhook(root: Root, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
+    return webhooks.unsubscribe(root.world, parse_id(id))
 
 
-def create_board(context: Context, board_name: str, **arguments: Any) -> model.Board:
+def create_board(root: Root, board_name: str, **arguments: Any) -> model.Board:
     if not arguments.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
-    return operations.create_board(context.world, context.user.id, board_name)
+    return operations.create_board(root.world, root.me.id, board_name)
 
 
-def create_group(context: Context, board_id: int, group_name: str, **arguments: Any) -> model.Group:
-    return operations.create_group(context.world, context.user.id, board_id, group_name)
+def create_group(root: Root, board_id: int, group_name: str, **arguments: Any) -> model.Group:
+    return operations.create_group(root.world, root.me.id, board_id, group_name)
 
 
 # A column id that a caller chooses (developer.monday.com/api-reference/reference/columns).
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 
 
-def create_column(context: Context, board_id: int, title: str, column_type: str, **arguments: Any) -> model.Column:
+def create_column(root: Root, board_id: int, title: str, column_type: str, **arguments: Any) -> model.Column:
     column_id = arguments.get("id")
     # Monday's own ids have digits, which a caller's may not have.
     if column_id is None:
@@ -562,9 +492,9 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
     elif not COLUMN_ID.fullmatch(column_id):
         message = "A column id has 1 to 20 characters of a-z and _"
         raise api_errors.invalid_argument(message, column_id=column_id, board_id=board_id)
-    settings = initial_settings(column_type, json_in(arguments.get("defaults")))
+    settings = initial_settings(column_type, decode_argument(arguments.get("defaults")))
     column = model.Column(column_id, title, column_type, settings)
-    return operations.create_column(context.world, context.user.id, board_id, column)
+    return operations.create_column(root.world, root.me.id, board_id, column)
 
 
 MUTATIONS: dict[str, Resolver] = {

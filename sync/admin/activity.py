@@ -415,18 +415,15 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
 
 
 def _entry(edit: Edit, kind: str, sentence: str, **values: object) -> Decision:
-    """Return an unsaved entry about an edit, with the columns that the database would fill in."""
+    """Return an unsaved entry about an edit."""
     return Decision(
         entity_type=edit.entity_type,
         entity_id=edit.entity_id,
-        remote_id="",
-        key="",
         kind=kind,
         sentence=sentence,
         values={"event": edit.event.pgh_id, **values},
         actor=edit.who,
         at=edit.at,
-        cause={},
     )
 
 

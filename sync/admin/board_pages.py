@@ -17,7 +17,7 @@ from sync.boards.board_columns import column_label
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
-from sync.operations.comparison import last_comparison_text, latest_verification
+from sync.operations.comparison import last_comparison_text, verification_sentence
 
 
 class FieldMappingInline(TabularInline):
@@ -173,7 +173,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:
         """Return the results of the last verification and of the last nightly comparison."""
-        result = latest_verification([link]).sentence
+        result = verification_sentence([link])
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
         return format_html("{} {}<ul>{}</ul>", result, last_comparison_text(link), differences)

@@ -99,7 +99,7 @@ def _state_line(
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", comparison.latest_verification().sentence)
+    return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
 
 
 class FirstLoad(NamedTuple):
@@ -164,6 +164,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
                 spec=spec,
                 availability=board,
                 counts=by_state,
+                # The mappings were read for the labels already.
                 blocked=[
                     mapping
                     for (entity_type, _key), mapping in wording.mappings.items()
@@ -311,8 +312,8 @@ def _group_buttons(
         pages += rows[0].links
     is_about_column = (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN)
     # Another column, direction or rule may solve these.
-    may_be_mapped = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
-    if link and may_be_mapped and record_panel.may_change_mapping(request.user):
+    solved_by_mapping = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
+    if link and solved_by_mapping and record_panel.may_change_mapping(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and acts and is_about_column:
         pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))

@@ -49,8 +49,9 @@ MAY_CONNECT = "sync.change_mondayaccount"
 MAX_JOBS_SHOWN = 20
 
 # For each act on jobs, the words for the jobs that it doesn't fit.
-OTHERS = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
-_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
+WHY_LEFT_ALONE = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
+# Of the acts that ask, because their question counts the fitting jobs. A retry reports the others afterwards.
+_FITTING_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
 def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> confirmed_action.Report:
@@ -64,7 +65,7 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     if result.in_flight:
         problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
     if result.unsuited:
-        problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {OTHERS[code]}.")
+        problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:
         return confirmed_action.Report(problems=problems)
     number = humanize.count_with_noun(result.changed, "job")
@@ -86,7 +87,7 @@ def next_attempt(job: SyncQueue, now: datetime) -> str:
         return ""
     if job.next_retry > now:
         return humanize.relative_time(job.next_retry, now)
-    return "when sync goes on"
+    return "as soon as its board can be synced"
 
 
 @admin.register(SyncQueue)
@@ -158,15 +159,15 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     )
 
     def acts(self, request: HttpRequest) -> list[Act]:
-        return [ACTS[code] for code in OTHERS if ACTS[code].is_allowed(request.user)]
+        return [ACTS[code] for code in WHY_LEFT_ALONE if ACTS[code].is_allowed(request.user)]
 
     def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        jobs = rows.filter(status=_STATUS[act.code]) if act.asks else rows
+        jobs = rows.filter(status=_FITTING_STATUS[act.code]) if act.code in _FITTING_STATUS else rows
 
         def question() -> confirmed_action.Question:
             number = jobs.count()
             if not number:
-                words = f"What is selected is {OTHERS[act.code]}."
+                words = f"What is selected is {WHY_LEFT_ALONE[act.code]}."
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [words])
             hidden = confirmed_action.selection(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
@@ -281,6 +282,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         if is_in_environment:
             token = admin_base.Button("See where the token is set", "token", f"{url}#npd-wizard-token")
         buttons.append(token)
+    # Entering a new token asks Monday anyway.
     if stops and has_token and (is_in_environment or not buttons):
         buttons.append(act_button(request, "try_again"))
     active = overview.pauses if overview else pauses.active_pauses()

@@ -1,7 +1,7 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from sync.kernel.db import bound_lock_waits
 from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel
 from sync.monday.texts import unix_lines
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 
@@ -52,7 +52,7 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_state(queryset, self.value() or "")
+        return record_view.filter_by_state(queryset, self.value()) if self.value() else queryset
 
 
 SYNC_FILTERS: list[Any] = [
@@ -272,7 +272,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                     f"Nothing was changed: the direction of “{record}” is now “{before.label}”. Check again."
                 )
             rows.update(sync_direction=direction.value)
-            transaction.on_commit(partial(notify.notify_board, record.entity_type()), robust=True)
+            wakeups.wake_on_commit(record.entity_type())
             authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             effect = record_panel.DIRECTION_EFFECTS[direction]
             return f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. {effect}"
@@ -424,7 +424,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
             for record in records:
                 self.log_change(request, record, message)
-        notify.notify_board(self.model.entity_type())
+        wakeups.wake_board(self.model.entity_type())
         then = f" {ACTS['turn_sync_on'].effect}" if on else ""
         return f"Sync turned {state} for {registry.count_of_type(len(records), self.model.entity_type())}.{then}"
 

@@ -41,9 +41,10 @@ def state_badge(view: record_view.RecordView) -> SafeString:
 
 
 def reason_of(view: record_view.RecordView) -> str:
-    """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    """Return the reason of the state, or that the record waits if the banner above every page shows what stops it."""
     if view.state is record_view.RecordState.OFF and not view.record.sync_enabled:
         return ""  # the badge says it
+    # No banner says that set-up is missing.
     is_stopped = view.is_connected and view.stop_reason
     return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
 
@@ -97,9 +98,9 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     )
 
 
-# The badge of a field's difference. Reasons that aren't here mean no difference, or a field that isn't synced.
+# The badge of a field's difference, by its reason: all but NOT_SYNCED.
 FIELD_BADGES = {
-    # Only with a note: Monday changed the spelling, and nothing was lost.
+    # Shown only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
     record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Left as it is"),
     record_view.FieldReason.RELATION_SKIPPED: ("off", "block", "Not sent"),
@@ -251,9 +252,9 @@ _NO_COLUMN = "Only in NPD: the board has no column for it."
 
 
 def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
-    """Put below each field of a form why it isn't in sync, in its help text, which screen readers read with it.
+    """Put below each field of a form why a person has to act on it: into its help text, which screen readers read.
 
-    A field in sync has an empty mark, which the live page may fill later.
+    Other mapped fields have an empty mark, which the live page may fill later.
     """
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     sides = {name: side for side in view.fields for name in side.names}
@@ -274,7 +275,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
             entry = entries.get(side.key)
             _colour, icon, text = FIELD_BADGES[side.reason_code]
             is_approval = entry is not None and entry.kind is attention.Kind.APPROVAL
-            # What waits for a person is explained above the form.
+            # What waits for a person is explained above the form, but for an approval.
             detail = side.detail if entry is None or is_approval else ""
             mark = format_html(
                 '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
@@ -300,7 +301,8 @@ DIRECTION_EFFECTS = {
 
 
 def differing_values(record: SyncedModel) -> RecordTable:
-    """Return the values of which a direction overwrites one side's, whatever the record's direction is now."""
+    """Return a table of the fields that differ; a one-way direction would overwrite one side of each."""
+    # The record's own direction would hide fields as not synced.
     both_ways = copy(record)
     both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [

@@ -9,7 +9,7 @@ definitions. What time alone ends has an `until`, which `waiting` heeds, because
 # ruff: noqa: S608 - the statements are made of names of our own
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from django.db import connections
@@ -71,21 +71,6 @@ RECEIVER = RefreshFunction(
     "sync_attention_of_receiver", "its_id bigint", "stored.kind = 'notification' AND stored.source = its_id::text"
 )
 
-# The columns of a definition, in this order.
-COLUMNS = (
-    "kind",
-    "source",
-    "code",
-    "entity_type",
-    "entity_id",
-    "item_id",
-    "field",
-    "actor",
-    "since",
-    "until",
-    "values",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
@@ -114,6 +99,10 @@ class Definition:
     def select(self, concerned: str) -> str:
         columns = ", ".join(getattr(self, column) for column in COLUMNS)
         return f"SELECT {columns} FROM {self.tables} WHERE {concerned} AND ({self.waits})"
+
+
+# The columns of Attention that a definition selects: its fields from `kind` on.
+COLUMNS = tuple(field.name for field in fields(Definition))[4:]
 
 
 # An attempt under way has not failed.
@@ -453,6 +442,11 @@ def _refresh_function(function: RefreshFunction) -> str:
     #
     # DISTINCT, because ON CONFLICT refuses a row that comes twice. The act of a removal is named by the moment when it
     # began: that of a removal shortly before or after, or its own.
+    columns = (*COLUMNS, "act", "cause")
+    changed = columns[2:]  # without the key
+    updates = ", ".join(f"{column} = excluded.{column}" for column in changed)
+    before = ", ".join(f"stored.{column}" for column in changed)
+    after = ", ".join(f"excluded.{column}" for column in changed)
     return f"""
         CREATE OR REPLACE FUNCTION {function.name}({function.parameters}) RETURNS void LANGUAGE plpgsql
         SET enable_seqscan = off SET jit = off AS $$
@@ -465,7 +459,7 @@ def _refresh_function(function: RefreshFunction) -> str:
                 DELETE FROM sync_attention AS stored WHERE {function.rows} AND NOT EXISTS (
                     SELECT FROM waiting WHERE waiting.kind = stored.kind AND waiting.source = stored.source)
             )
-            INSERT INTO sync_attention AS stored ({", ".join((*COLUMNS, "act", "cause"))})
+            INSERT INTO sync_attention AS stored ({", ".join(columns)})
             SELECT waiting.kind, waiting.source, waiting.code, waiting.entity_type, waiting.entity_id, waiting.item_id,
                 waiting.field, waiting.actor, coalesce(waiting.since, before.since, sync_now()), waiting.until,
                 waiting.values, removal.act, {_CAUSE}
@@ -480,14 +474,8 @@ def _refresh_function(function: RefreshFunction) -> str:
             CROSS JOIN LATERAL (SELECT CASE waiting.kind WHEN 'removed' THEN coalesce(
                 CASE WHEN (before.actor, before.code) = (waiting.actor, waiting.code) THEN before.act END,
                 neighbour.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS removal (act)
-            ON CONFLICT (kind, source) DO UPDATE SET
-                code = excluded.code, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
-                item_id = excluded.item_id, field = excluded.field, actor = excluded.actor, since = excluded.since,
-                until = excluded.until, values = excluded.values, act = excluded.act, cause = excluded.cause
-            WHERE (stored.code, stored.entity_id, stored.item_id, stored.field, stored.actor, stored.since,
-                stored.until, stored.values, stored.act, stored.cause) IS DISTINCT FROM (excluded.code,
-                excluded.entity_id, excluded.item_id, excluded.field, excluded.actor, excluded.since, excluded.until,
-                excluded.values, excluded.act, excluded.cause);
+            ON CONFLICT (kind, source) DO UPDATE SET {updates}
+            WHERE ({before}) IS DISTINCT FROM ({after});
         END $$
     """
 
@@ -498,36 +486,31 @@ _IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
 def _record_functions() -> Iterator[str]:
     """Yield the functions that read the tables of the registered models."""
-    tables = {spec.entity_type: spec.model._meta.db_table for spec in registry.entities()}
-    off_cases = "".join(
-        f"""
-        IF its_type = '{entity_type}' THEN
-            RETURN EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'));
-        END IF;"""
-        for entity_type, table in tables.items()
-    )
+
+    def by_type(value: str) -> str:
+        """Return the statements that return a value read from the table of the type."""
+        return "\n".join(
+            f"IF its_type = '{spec.entity_type}' THEN RETURN ({value.format(table=spec.model._meta.db_table)}); END IF;"
+            for spec in registry.entities()
+        )
+
+    is_off = "EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'))"
     # Whether a person has turned the record's sync off; not for one that the filter leaves out, or that was deleted.
     yield f"""
         CREATE OR REPLACE FUNCTION sync_is_off(its_type text, its_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
         BEGIN
-            {off_cases}
+            {by_type(is_off)}
             RETURN false;
         END $$
     """
-    direction_cases = "".join(
-        f"""
-        IF its_type = '{entity_type}' THEN
-            RETURN (SELECT sync_direction FROM {table} WHERE id = its_id::uuid AND sync_status <> 'disabled');
-        END IF;"""
-        for entity_type, table in tables.items()
-    )
+    direction = "SELECT sync_direction FROM {table} WHERE id = its_id::uuid AND sync_status <> 'disabled'"
     # NULL if the record is deleted, its sync is off, or the filter leaves it out.
     yield f"""
         CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text
         LANGUAGE plpgsql STABLE AS $$
         BEGIN
             IF NOT its_id {_IS_UUID} THEN RETURN NULL; END IF;
-            {direction_cases}
+            {by_type(direction)}
             RETURN NULL;
         END $$
     """

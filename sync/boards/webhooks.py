@@ -16,7 +16,6 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
-from sync.monday.board_events import LOG_PREFIX, url_fingerprint
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.registry import EntitySpec
@@ -53,11 +52,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if existing is None:
         _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
         return
-    # One that goes to a former address of ours counts as missing.
-    fingerprint = url_fingerprint(webhook_url())
-    current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
-    registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
-    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
+    missing = missing_events(link, existing)
     checked_at = link.webhooks_checked_at
     if not missing:
         _store_problem(link, "")
@@ -65,6 +60,14 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
         steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
         log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
         _store_problem(link, " ".join(problems))
+
+
+def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
+    """Return the events for which no webhook of ours is on the board; one to a former address of ours doesn't count."""
+    fingerprint = board_events.url_fingerprint(webhook_url())
+    current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
+    registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
+    return [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
@@ -119,11 +122,12 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
     """
     reason = ""
     if link.webhooks:
-        arrived = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+        deliveries = WebhookEvent.objects.filter(board_id=link.board_id)
+        arrived = deliveries.exclude(trigger_id__startswith=board_events.LOG_PREFIX)
         last = arrived.aggregate(last=Max("received_at"))["last"]
         params: dict[str, Any] = {
             "board": link.board_id,
-            "log": f"{LOG_PREFIX}%",
+            "log": f"{board_events.LOG_PREFIX}%",
             "own": own_user_id,
             "last": last,
             "time_path": list(board_events.HAPPENED_AT_PATH),

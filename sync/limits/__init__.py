@@ -1,7 +1,8 @@
 """Monday's limits, shared by all workers: the quota, stops after errors, and the token.
 
-`grant` tells the worker whether a board may be synced now, or why it waits and until when. `LimitFacts.of` tells the
-same without calling Monday; through `sync.records.availability`, pages, commands and the API show it.
+`probed_availability` tells the worker whether a board may be synced now, or why it waits and until when.
+`LimitFacts.of` tells the same without calling Monday; through `sync.records.availability`, pages, commands and the API
+show it.
 `LimitFacts.next_pass` tells the worker how large the pass may be.
 
 `connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
@@ -31,7 +32,7 @@ from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
+__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops"]
 
@@ -95,18 +96,21 @@ class PassGrant:
     only_urgent: bool = False  # there is room for no others
 
 
-def grant(entity_type: str) -> BoardAvailability:
+def probed_availability(entity_type: str) -> BoardAvailability:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts()
     # The stop is only of writes, so the board may be read meanwhile.
     if facts.account.are_only_writes_stopped:
-        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=facts.writes_wait_seconds)
+        # Until writes are tried again; one that succeeds earlier makes the jobs due.
+        until = facts.account.stopped_until or facts.now
+        seconds = max(float(stops.WRITE_WAITS[0]), (until - facts.now).total_seconds())
+        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=seconds)
     board = facts.of(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
         return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
-    return grant(entity_type) if breaker.probe_if_due() else displayed
+    return probed_availability(entity_type) if breaker.probe_if_due() else displayed
 
 
 def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:
@@ -129,10 +133,7 @@ class LimitFacts:
 
     @cached_property
     def account(self) -> MondayAccount:
-        if account := MondayAccount.objects.filter(id=1).first():
-            return account
-        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-        return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)
+        return MondayAccount.objects.filter(id=1).first() or MondayAccount(id=1)
 
     @cached_property
     def no_token_reason(self) -> str:
@@ -155,12 +156,6 @@ class LimitFacts:
         # Of a whole day, because on a small quota a board may wait for more than an hour.
         active = BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
         return api_quota.seconds_between_passes(self.quota, active)
-
-    @property
-    def writes_wait_seconds(self) -> float:
-        """The seconds until writes are tried again; a write that succeeds earlier makes the jobs due."""
-        until = self.account.stopped_until or self.now
-        return max(float(stops.WRITE_WAITS[0]), (until - self.now).total_seconds())
 
     def for_display(self, board: BoardAvailability) -> BoardAvailability:
         """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""

@@ -18,7 +18,7 @@ from sync.limits import api_quota, credentials, metered_client, stops
 from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
-from sync.outbox import notify, pauses
+from sync.outbox import pauses, wakeups
 
 log = structlog.get_logger(__name__)
 
@@ -271,7 +271,7 @@ def _stopped_links() -> list[BoardLink]:
 def _resume(links: list[BoardLink]) -> None:
     """Wake a worker for these boards, and sweep those again whose last sweep the stop interrupted."""
     for link in links:
-        notify.notify_board(link.entity_type)
+        wakeups.wake_board(link.entity_type)
     sweep_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
@@ -283,7 +283,7 @@ def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
     """Have these boards swept now, by setting the time of their last sweep back."""
     not_due = links.filter(swept_at__gt=SyncNow() - AGE_OF_DUE_SWEEP)
     if not_due.update(swept_at=SyncNow() - AGE_OF_DUE_SWEEP):
-        transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
+        transaction.on_commit(partial(wakeups.send_task, "sync.sweep_boards"), robust=True)
 
 
 def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:

@@ -39,7 +39,7 @@ from sync.models import BoardLink, Decision, Intent, IntentState, MondayAccount,
 from sync.models.boards_and_account import ALL_CALLS
 from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.outbox.pauses import IS_PAUSED
 
 log = structlog.get_logger(__name__)
@@ -197,7 +197,7 @@ def make_waiting_writes_due() -> None:
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", was_searched=True, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
-        notify.notify_board(link.entity_type)
+        wakeups.wake_board(link.entity_type)
 
 
 @dataclass(frozen=True)
@@ -419,7 +419,7 @@ def make_turns_due(number: int = 1) -> None:
         next_retry=SyncNow()
     )
     for entity_type in {entity_type for _, entity_type in first}:
-        notify.notify_board(entity_type)
+        wakeups.wake_board(entity_type)
 
 
 def _in_turn() -> models.QuerySet[SyncQueue]:

@@ -12,9 +12,17 @@ from sync.models.boards_and_account import (
     StoredSecret,
 )
 from sync.models.decisions import Decision
-from sync.models.items_without_record import IgnoredItem, Tombstone, UnmatchedItem
 from sync.models.jobs import Intent, IntentState, SyncQueue, WebhookEvent
-from sync.models.state import ApprovalRequest, AwaitedRelation, SyncMetadata, SyncState, WriteLoop
+from sync.models.records_and_items import (
+    ApprovalRequest,
+    AwaitedRelation,
+    IgnoredItem,
+    SyncMetadata,
+    SyncState,
+    Tombstone,
+    UnmatchedItem,
+    WriteLoop,
+)
 from sync.models.synced_model import LongTextField, SyncedModel, history_of, track_history
 
 __all__ = [

@@ -9,8 +9,8 @@ nothing on its way: those that differ from their items have drifted, which peopl
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -40,7 +40,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
-from sync.reconcile.settlement import changed_records
+from sync.reconcile.pass_results import changed_records
 from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 
@@ -235,29 +235,6 @@ class ComparisonResult:
         return f"{items} on the board, {self.linked:,} of them linked: {differences}."
 
 
-class Verification(NamedTuple):
-    """The last verification of one or several boards; the API shows it by these names."""
-
-    at: datetime | None  # the latest
-    compared: int  # records
-    differed: int  # those of them that had drifted
-
-    @property
-    def sentence(self) -> str:
-        if self.at is None or not self.compared:
-            return "Not verified yet: both sides are compared every night."
-        span = humanize.time_span((sync_now() - self.at).total_seconds())
-        if not self.differed:
-            return (
-                f"Verified {span} ago: {self.compared:,} of {self.compared:,} checked records were the same on both "
-                "sides."
-            )
-        return (
-            f"Differences, found {span} ago: {self.differed:,} of {self.compared:,} checked records were shown as "
-            "synced, but differed. They are synced again, or you are asked."
-        )
-
-
 def boards_to_compare() -> Iterator[BoardLink]:
     """Claim and yield the boards whose nightly comparison is due."""
     for link in availability.readable_boards():
@@ -343,14 +320,19 @@ def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> Compa
     return result
 
 
-def latest_verification(links: Iterable[BoardLink] | None = None) -> Verification:
-    """Return the last verification of these boards, or of all."""
-    links = list(BoardLink.objects.all() if links is None else links)
-    return Verification(
-        at=max((link.verified_at for link in links if link.verified_at), default=None),
-        compared=sum(link.verified_records for link in links),
-        differed=sum(link.differed_records for link in links),
-    )
+def verification_sentence(links: Collection[BoardLink]) -> str:
+    """Return what the last verification of these boards found."""
+    verified_at = max((link.verified_at for link in links if link.verified_at), default=None)
+    compared = sum(link.verified_records for link in links)
+    if verified_at is None or not compared:
+        return "Not verified yet: both sides are compared every night."
+    span = humanize.time_span((sync_now() - verified_at).total_seconds())
+    if differed := sum(link.differed_records for link in links):
+        return (
+            f"Differences, found {span} ago: {differed:,} of {compared:,} checked records were shown as synced, but "
+            "differed. They are synced again, or you are asked."
+        )
+    return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
 
 
 def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
@@ -420,7 +402,7 @@ def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
 def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
-    compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.sync_state.blocked_fields]
+    compared = [field_plan for key, field_plan in plan.fields.items() if key not in plan.sync_state.blocked_fields]
     if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
     differing = []
@@ -430,7 +412,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         if field_plan.decision.action is Action.NOTHING or is_first_agreement:
             continue
         npd = field_plan.display_local(field_plan.local_raw)
-        monday = field_plan.convert.display(field_plan.convert.canonical_remote(field_plan.remote_raw))
+        monday = field_plan.convert.display_remote(field_plan.remote_raw)
         entry = {"key": field_plan.key, "npd": npd, "monday": monday}
         words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
         if field_plan.base is None:

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from sync.kernel.db import update_many
 from sync.kernel.messages import NotPossible
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.reconcile import field_values
 from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records import authors
@@ -277,7 +276,7 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
             plan = _UndoPlan(entity_type, rows, _records_of(rows, lock=True))
             _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:
-                transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
+                wakeups.wake_on_commit(entity_type)
     return result
 
 

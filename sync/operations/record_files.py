@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -32,7 +32,7 @@ from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
 from sync.monday.texts import fold_title, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError, plain_text
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.reconcile import field_values
 from sync.reconcile.lookups import canonical_value, match_key_sql, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
@@ -109,7 +109,10 @@ class Lookup:
         return same_case if len(same_case) == 1 else records
 
     def create(self, text: str) -> SyncedModel:
-        """Return a new, unsaved record of this name; raises ValueError if the name is invalid."""
+        """Return a new, unsaved record of this name; raises ValueError if the name is invalid.
+
+        Only for a model that `is_creatable`.
+        """
         [name] = self.by_field
         record: SyncedModel = self.model(**{name: text})
         try:
@@ -208,7 +211,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return record
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
-        instance.known_region = self.region
+        instance.installation_region = self.region
         self.original = copy(instance)
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
@@ -271,12 +274,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for field in self.own_fields
             if field.attribute in changed
         ]
-        if not row_result.diff:  # validation gave the number its country, which it has
+        # A phone number without a country looked changed until validation completed it to the record's own.
+        if not row_result.diff:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
         elif row_result.is_update():
             self._warn_of_another_record(row, changed)
         elif row_result.is_new():
-            self._warn_of_same_name(row)
+            name = self.spec.name_field or ""
+            # A record has the row's name, and the row's other values didn't match it.
+            if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
+                label = self._label(self.key_names[0]).lower()
+                self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
         row_result.reasons = self.warnings
         if self.warnings:
             self.warned_rows.append(row_result)
@@ -422,13 +430,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             label = NPD_ID if found_by == "id" else self._label(key).lower()
             self.warnings.append(f"Found by its {label}, and renamed.")
 
-    def _warn_of_same_name(self, row: Mapping[str, Any]) -> None:
-        """Warn if a record in NPD has the name of a new row; the row's other values didn't match it."""
-        name = self.spec.name_field or ""
-        if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
-            label = self._label(self.key_names[0]).lower()
-            self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
-
     # --- writing ---
 
     def _new_related(self, rows: Iterable[Any]) -> list[SyncedModel]:
@@ -465,7 +466,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         Decision.objects.bulk_create([*lines, summary])
         log_model_action(self.user, self.model, sentence)
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
-            transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
+            wakeups.wake_on_commit(changed_type)
 
     def _row_lines(self, row: Any) -> Iterator[Decision]:
         """Yield a row's lines of activity: one for each mapping, and each field without one, that it changed."""
@@ -516,7 +517,7 @@ def is_creatable(model: type[SyncedModel]) -> bool:
 def titles_of(entity_type: str) -> dict[str, list[str]]:
     """Return the known titles of each field as `fold_title` makes them, the best ones first."""
     spec = registry.entity(entity_type)
-    others = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
+    other_types = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [fold_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
@@ -531,7 +532,8 @@ def titles_of(entity_type: str) -> dict[str, list[str]]:
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
             names[2:2] = [*type_titles, *(f"{title} name" for title in type_titles)]
         plain = list(dict.fromkeys(map(fold_title, names)))
-        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
+        # “Organization phone” in a file of contacts isn't the contact's.
+        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(other_types))]
     return titles
 
 

@@ -1,8 +1,8 @@
 """The sweep, which finds a board's changes since its last one, stores them like webhooks, and enqueues their items.
 
-The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, that a finished sweep has read. Each
-sweep begins an overlap before it, because log entries come late and out of order; an entry that is read twice is stored
-once. A sweep that fails doesn't move the cursor, and stores the reason on the board link.
+The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, of an entry that a finished sweep has stored.
+Each sweep begins an overlap before it, because log entries come late and out of order; an entry that is read twice is
+stored once. A sweep that fails doesn't move the cursor, and stores the reason on the board link.
 """
 
 import json
@@ -44,7 +44,7 @@ MAX_INTERVAL_SECONDS = 6 * 3_600
 # Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
 QUOTA_SHARE = 0.05
 
-# Log entries come late and out of order. Longer than GRACE, because the cursor moves past what GRACE leaves.
+# Log entries come late and out of order, and the first cursor is our clock's time.
 OVERLAP = timedelta(minutes=10)
 
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
@@ -152,8 +152,9 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     rows = 0
     if changes.log is not None:
         for entries in chain([changes.log], monday.log_pages(link.board_id, begin, changes)):
-            cursor = max([cursor, *(entry.at for entry in entries)])
-            rows += replay_entries(link, [entry for entry in entries if entry.at <= now - grace])
+            settled = [entry for entry in entries if entry.at <= now - grace]
+            cursor = max([cursor, *(entry.at for entry in settled)])
+            rows += replay_entries(link, settled)
     link.swept_to = cursor
     link.sweep_problem = changes.log_problem
     BoardLink.objects.filter(pk=link.pk).update(

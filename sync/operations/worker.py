@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import uuid4
 
 import structlog
@@ -21,10 +20,10 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BoardAvailability, LimitFacts, Wait, grant, stops, urgent_calls
+from sync.limits import BoardAvailability, LimitFacts, Wait, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_running
-from sync.outbox import finish, notify
+from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
@@ -85,27 +84,22 @@ def drain(
     `say` prints a line of progress every `progress_seconds`.
     """
     total = WorkSummary()
+    types = _types(entity_type)
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
         total.add(checked=summary.checked, completed=summary.completed, failed=summary.failed)
         if process.is_shutting_down():
             return total
         overview = availability.Overview()
-        due = sum(overview.number_due(overview.displayed_by_type[name]) for name in _types(entity_type))
-        has_progress = summary.checked and due
-        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-        if not has_progress and not _is_another_worker_busy(entity_type):
-            return total
+        due = sum(overview.number_due(overview.displayed_by_type[name]) for name in types)
+        if not (summary.checked and due):
+            # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
+            with_jobs = [name for name in types if availability.of(name).is_available and has_due_or_claimed_rows(name)]
+            leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
+            if not leases.filter(expires__gt=SyncNow()).exists():
+                return total
         if say:
             say(f"{total.checked:,} checked, {due:,} to go …")
-
-
-def _is_another_worker_busy(entity_type: str | None) -> bool:
-    """Whether another worker has the lease of an available board with due or claimed jobs."""
-    available = [name for name in _types(entity_type) if availability.of(name).is_available]
-    with_jobs = [name for name in available if has_due_or_claimed_rows(name)]
-    leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
-    return leases.filter(expires__gt=SyncNow()).exists()
 
 
 class _Run:
@@ -119,15 +113,15 @@ class _Run:
     def work_board(self, entity_type: str) -> None:
         """Work the board's due jobs if the board is available."""
         if process.is_shutting_down():
-            _notify_others(entity_type)
+            _wake_others(entity_type)
             return
         if not has_due_or_claimed_rows(entity_type):
             return
         while True:
-            board = grant(entity_type)
+            board = probed_availability(entity_type)
             # A running set-up needs the board's lease, and enqueues what it changes.
             if not board.is_available or board.link is None or is_running(board.link):
-                self._notify_after_wait(board)
+                self._wake_after_wait(board)
                 return
             board_lease = acquire(board.link)
             if board_lease is not None:
@@ -142,18 +136,18 @@ class _Run:
                 may_have_more = self._work_batches(board_lease, board)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        # After the release, because a worker that is notified while the board is leased ends at once. A shutdown may
+        # After the release, because a worker that is woken while the board is leased ends at once. A shutdown may
         # also have begun during the last pass.
         if may_have_more or process.is_shutting_down():
-            _notify_others(entity_type)
+            _wake_others(entity_type)
 
-    def _notify_after_wait(self, board: BoardAvailability) -> None:
+    def _wake_after_wait(self, board: BoardAvailability) -> None:
         """Have the board continue when the minute's quota is new, or when it has gathered changes.
 
         A run that has checked no record of any board leaves it to the sweep.
         """
         if self.summary.checked and board.is_temporary and board.until:
-            notify.notify_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
+            wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:
         """Reconcile batch after batch; return whether another run may have something to do.
@@ -167,13 +161,13 @@ class _Run:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
                 # No more calls may be made.
-                self._notify_after_wait(grant(entity_type))
+                self._wake_after_wait(probed_availability(entity_type))
                 return False
             # After that search, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
             pass_grant = limit_facts.next_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                self._notify_after_wait(limit_facts.of(entity_type))
+                self._wake_after_wait(limit_facts.of(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
@@ -192,9 +186,9 @@ class _Run:
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
                 return bool(claimed)
-            board = grant(entity_type)
+            board = probed_availability(entity_type)
             if not board.is_available or is_running(board.link):
-                self._notify_after_wait(board)
+                self._wake_after_wait(board)
                 return False
         return True
 
@@ -228,10 +222,10 @@ class _Run:
                     self.summary.add(checked=1, completed=0, failed=1)
 
 
-def _notify_others(entity_type: str) -> None:
-    """Notify another worker if the board still has due jobs."""
+def _wake_others(entity_type: str) -> None:
+    """Wake another worker if the board still has due jobs."""
     if has_due_or_claimed_rows(entity_type):
-        notify.notify_board(entity_type)
+        wakeups.wake_board(entity_type)
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
@@ -248,7 +242,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     if job.entity_type != board_lease.link.entity_type:
         # The other board's worker sends the probe, so make its job due.
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-        notify.notify_board(job.entity_type)
+        wakeups.wake_board(job.entity_type)
         return []
     if not stops.begin_probe():
         return []
@@ -261,24 +255,21 @@ def remaining_lines() -> list[str]:
     lines = []
     overview = availability.Overview()
     for board in overview.boards:
-        by_status = grouped(overview.jobs(board.entity_type), lambda count: count.status)
+        by_status = grouped(overview.jobs[board.entity_type], lambda count: count.status)
         numbers = {status: sum(count.number for count in job_counts) for status, job_counts in by_status.items()}
         counts = {status: registry.count_of_type(number, board.entity_type) for status, number in numbers.items()}
         if pending := by_status.get(QueueStatus.PENDING):
             soonest = min(count.first for count in pending if count.first)
-            reason = board.detail or _waiting_reason(board.entity_type, soonest, overview.now)
-            lines.append(f"{counts[QueueStatus.PENDING]} pending. {reason}")
+            due_time = humanize.due_time(soonest, overview.now)
+            reason = "They are due now." if soonest <= overview.now else f"The next one is due at {due_time}."
+            # Records with an unanswered call wait for its deadline.
+            calls = Intent.objects.filter(entity_type=board.entity_type, state=IntentState.OPEN)
+            if until := calls.filter(deadline__gt=SyncNow()).aggregate(models.Max("deadline"))["deadline__max"]:
+                searched_at = humanize.due_time(until, overview.now)
+                reason = f"The outcome of a call to Monday is not known; it is looked for at {searched_at}."
+            lines.append(f"{counts[QueueStatus.PENDING]} pending. {board.detail or reason}")
         if QueueStatus.IN_PROGRESS in by_status:
             lines.append(f"{counts[QueueStatus.IN_PROGRESS]} in progress in another worker.")
         if QueueStatus.FAILED in by_status:
             lines.append(f"{counts[QueueStatus.FAILED]} failed: retry under Jobs in the admin.")
     return lines
-
-
-def _waiting_reason(entity_type: str, soonest: datetime, now: datetime) -> str:
-    """Return why jobs of this type still wait although their board is available."""
-    # Records with an unanswered call wait for its deadline.
-    calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
-    if until := calls.aggregate(models.Max("deadline"))["deadline__max"]:
-        return f"The outcome of a call to Monday is not known; it is looked for at {humanize.due_time(until, now)}."
-    return "They are due now." if soonest <= now else f"The next one is due at {humanize.due_time(soonest, now)}."

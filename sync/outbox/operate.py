@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
 
@@ -101,8 +100,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
             SyncQueue.objects.filter(pk__in=changed).order_by().values_list("entity_type", flat=True).distinct()
         )
         for entity_type in list(entity_types):
-            # After the commit, because a worker would not see the rows before.
-            transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
+            wakeups.wake_on_commit(entity_type)
         return len(changed)
 
     return _operate("retried", by, rows, retry_chunk)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 import structlog
 from django.db import models, transaction
@@ -15,7 +14,7 @@ from sync.kernel.db import run_sql
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 log = structlog.get_logger(__name__)
 
@@ -74,16 +73,16 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End that pause and notify workers; return whether there was one. Raises NotPossible as `pause` does."""
+    """End that pause and wake workers; return whether there was one. Raises NotPossible as `pause` does."""
     _check_known(entity_type)
     with transaction.atomic():
         if not _pausable(entity_type).filter(pause__isnull=False).update(pause=None):
             return False
         MondayAccount.objects.update_or_create(id=1, defaults={"free_since": sync_now()})
         log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
-        boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
-        for board in boards:
-            transaction.on_commit(partial(notify.notify_board, board), robust=True)
+        for spec in registry.entities():
+            if entity_type in ("", spec.entity_type):
+                wakeups.wake_on_commit(spec.entity_type)
     log.info("resumed", by=by, board=entity_type or "all")
     return True
 

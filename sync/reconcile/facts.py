@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -135,12 +135,8 @@ class HistoryLine:
 
 
 def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet, with plain values instead of database defaults."""
-    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
-    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
-    return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), error_count=0, removed_passes=0, **empty, **texts
-    )
+    """Return a sync state that is not stored yet."""
+    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")
@@ -197,9 +193,19 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_push_by_name(self) -> bool:
+    def is_asked_for_alone(self) -> bool:
         """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
+
+    @property
+    def wants_new_item(self) -> bool:
+        """Whether a person said that none of the items that were found is the record's."""
+        return bool(self.claim.payload.get(NEW_ITEM))
+
+    @property
+    def is_asked_about_removal(self) -> bool:
+        """Whether a person is asked what happens to the record, because its item was removed."""
+        return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided about a field, or about the record itself."""
@@ -211,16 +217,13 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
-    def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; the intent of a create has no item yet."""
-        return [intent for intent in self.intents if intent.item_id in ("", item_id)]
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
-
-
-# A record with its item, or with an item that may be its.
-Pair: TypeAlias = tuple[RecordFacts, Item]
 
 
 def is_create(intent: Intent) -> bool:
@@ -239,7 +242,7 @@ class DeletedFacts(RecordFacts):
     editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
 
     @property
-    def resolution(self) -> FieldSelection | None:
+    def choice(self) -> FieldSelection | None:
         """A person's choice about this deletion that is not applied yet.
 
         A choice made before the deletion is about something else.
@@ -250,7 +253,7 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovalFacts(RecordFacts):
+class RemovedItemFacts(RecordFacts):
     """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
@@ -261,10 +264,6 @@ class RemovalFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
-
-    @property
-    def is_asked(self) -> bool:
-        return any(conflict.kind == ConflictKind.DELETE for conflict in self.conflicts)
 
     @property
     def choice(self) -> FieldSelection | None:
@@ -391,7 +390,7 @@ class PassFacts:
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
+    removals: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of linked records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedRecords = field(default_factory=dict)

@@ -43,7 +43,7 @@ def base_with_intents(
     item_id = facts.item.id if facts.item else ""
     base = base_of(facts.sync_state, mapping, item_id)
     confirmed = []
-    for intent in facts.intents_about(item_id):
+    for intent in facts.intents_about_item:
         entry = intent.values.get(mapping.key)
         if (
             entry
@@ -62,10 +62,13 @@ def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.C
     return convert.canonical_local(entry["local"]) if entry.get(AS_SENT) else convert.canonical_remote(entry["remote"])
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
-    base = base_of(facts.sync_state, mapping, item.id)
-    if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
+    item = facts.item
+    base = base_of(facts.sync_state, mapping, item.id) if item else None
+    if item is None or base is None or base.get(AS_SENT):
+        return False
+    if base["local"] != field_values.stored_values(facts.record, mapping):
         return False
     return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
 
@@ -148,17 +151,17 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
         return merge.Unknown(str(unknown))
 
 
-def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
-    return all(is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
+    return all(is_as_agreed(board, facts, mapping) for mapping in board.mapped)
 
 
-def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+def needs_edit_times(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the rule “newest” may decide a field of the record."""
     newest = [mapping for mapping in board.mapped if Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    return not all(is_as_agreed(board, facts, mapping, item) for mapping in newest)
+    return not all(is_as_agreed(board, facts, mapping) for mapping in newest)
 
 
 class EmptiedCell(NamedTuple):
@@ -169,8 +172,11 @@ class EmptiedCell(NamedTuple):
     item_id: str
 
 
-def emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[EmptiedCell]:
+def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
+    item = facts.item
     emptied = set[EmptiedCell]()
+    if item is None:
+        return emptied
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)

@@ -70,14 +70,14 @@ def match_key_sql(field: str | Combinable) -> models.Func:
     )
 
 
-def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
+def complete_phone(text: str, country: str = "", installation_region: str = "") -> str:
     """Return a typed phone number with a country: that of the record, `country`, or else the installation's.
 
-    `known_region` is the installation's, if the caller has read it already. Raises ValueError, with a sentence, if the
-    number isn't valid in that country, or the country is unknown.
+    `installation_region` is given if the caller has read it already. Raises ValueError, with a sentence, if the number
+    isn't valid in that country, or the country is unknown.
     """
     # A number with a plus has its country, so any region will do, and none is queried.
-    region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or known_region or phone_region()
+    region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or installation_region or phone_region()
     convert = make_converter("phone", ConverterOptions(region=region))
     return convert.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
 
@@ -146,7 +146,7 @@ class FieldDisplay:
         local = self.display_local(record, mapping, base["local"])
         convert = self.board.converter(mapping, record)
         try:
-            return local, convert.display(convert.canonical_remote(base["remote"]))
+            return local, convert.display_remote(base["remote"])
         except UnknownValue:
             return local, NOT_KNOWN
 

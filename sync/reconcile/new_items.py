@@ -11,7 +11,7 @@ Implements, of “A record and its item” in docs/reference/merge.md:
   the deleted record's pass decides about it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -70,23 +70,18 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     }
     overruled = []
     for record_plan in plan.records.values():
-        if _is_overruled(record_plan, item_of_record):
+        # An item overrules the record's own plan if it takes the place of the item that this links, creates or reports
+        # as removed, or if that item goes to another record.
+        item_id = item_of_record.get(record_plan.id)
+        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
+        is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
+        if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             log = tuple(line for line in record_plan.log if line.kind != "link")
-            without_own = replace(record_plan, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+            without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
             overruled.append(
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )
     return plan.with_records(overruled)
-
-
-def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
-    """Whether an unmatched item replaces the item that the record's own plan links, creates or reports as removed, or
-    the item of its plan goes to another record.
-    """
-    assigned = item_of_record.get(plan.id)
-    if assigned is None:
-        return plan.link_to in item_of_record.values()
-    return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
 
 
 def decide_item(facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -323,7 +318,7 @@ class _ItemRule:
             if waiting := self._wait_for_original(owner):
                 return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._assign(owner, pass_plan.ItemAct.REPLACE, sentence)
+            return self._assign(owner, sentence)
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != owner.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
@@ -406,17 +401,18 @@ class _ItemRule:
         if chosen is None or problem:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
-        plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
+        plan = self._assign(chosen, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closes=closes)
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._assign(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
+        return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
 
-    def _assign(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
+    def _assign(self, record: SyncedModel, sentence: str) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         owner = field_values.with_item(record, self.item.id)
-        return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
+        plan = self._end(f"Linked with {record}.")
+        return replace(plan, act=pass_plan.ItemAct.LINK, record=owner, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
@@ -428,7 +424,7 @@ class _ItemRule:
         assert self.facts.new_record_id is not None
         record, problems = record_from_item(self.board, self.item, self.facts.new_record_id, self.pass_facts.related)
         if problems:
-            return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
+            return self._leave(UnmatchedReason.INVALID, problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)

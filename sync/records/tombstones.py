@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
-from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
+from sync.choices import Cause, DeletedRecordPolicy, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, process
 from sync.kernel.humanize import plural
@@ -69,7 +69,7 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
     if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
-        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE)
+        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:

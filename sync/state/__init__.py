@@ -17,7 +17,7 @@ from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
 from sync.models import SyncState
-from sync.models.state import JIRA
+from sync.models.records_and_items import JIRA
 
 # Types whose system is Jira if none is named and no synced model has the type.
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})

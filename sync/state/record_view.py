@@ -22,9 +22,11 @@ from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
-from sync.models.state import KEPT_BY, is_blocking, is_rejected
+from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
+from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
+from sync.reconcile.lost_updates import last_seen
 from sync.records.availability import Overview
 from sync.registry import item_url
 
@@ -39,9 +41,7 @@ class RecordState(models.TextChoices):
 
 
 def filter_by_state(records: models.QuerySet[SyncedModel], state: str) -> models.QuerySet[SyncedModel]:
-    """Return the records in this state, or all if there is no such state."""
-    if state not in RecordState.values:
-        return records
+    """Return the records in this state."""
     return with_states(records).filter(models.Q(record_state=state))
 
 
@@ -113,10 +113,6 @@ def _of_field(column: str, key: str) -> models.Func:
     )  # fmt: skip
 
 
-# The length of an entry [value, when] of the sync state's `seen`, which a pass read; a lost edit's has a third part.
-_READING_PARTS = 2
-
-
 class FieldReason(StrEnum):
     """Why a field of a record is in its state."""
 
@@ -163,15 +159,8 @@ class RecordView:
     @cached_property
     def sync_state(self) -> SyncMetadata:
         """The record's sync state; unsaved before its first pass, with the values that the database would give it."""
-        return self._page.sync_states.get(str(self.record.pk)) or SyncMetadata(
-            base={},
-            blocked_fields={},
-            altered={},
-            conflicts={},
-            seen={},
-            note="",
-            sync_status=choices.SyncStatus.PENDING,
-        )
+        stored = self._page.sync_states.get(str(self.record.pk))
+        return stored or new_sync_state(self.record.entity_type(), self.record.pk)
 
     @property
     def _jobs(self) -> Sequence[SyncQueue]:
@@ -351,14 +340,13 @@ class RecordView:
         if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
             moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
-        readings = [reading for reading in self.sync_state.seen.get(key, ()) if len(reading) == _READING_PARTS]
-        raw, when = readings[-1] if readings else (None, "")
-        read_at = datetime.fromisoformat(when) if when else None
-        if read_at is None or (agreed_at is not None and agreed_at >= read_at):
+        seen = last_seen(self.sync_state, key)
+        read_at = datetime.fromisoformat(seen.at) if seen else None
+        if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display(convert.canonical_remote(raw)), read_at
+            return convert.display_remote(seen.value), read_at
         except UnknownValue:
             return base_remote, agreed_at
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from sync.outbox import notify
+from sync.outbox import wakeups
 from tests.admin import states
 
 
@@ -14,7 +14,7 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Configured, and played by a sandbox; no wake-up leaves the test."""
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
     settings.MONDAY_API_URL = "http://127.0.0.1:18241/v2"
-    monkeypatch.setattr(notify, "notify_board", lambda *args: None)
+    monkeypatch.setattr(wakeups, "wake_board", lambda *args: None)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sync.attention import Kind
 from sync.choices import Cause
 from sync.kernel.messages import NotAllowed
 from sync.models import SyncQueue
-from sync.models.state import FieldRef
+from sync.models.records_and_items import FieldRef
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
 from tests.support.people import staff_who_may

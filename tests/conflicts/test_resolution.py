@@ -12,7 +12,7 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import Decision, SyncQueue
-from sync.outbox import notify
+from sync.outbox import wakeups
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.waiting import at_once
@@ -31,7 +31,7 @@ def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
 ) -> None:  # fmt: skip
     SyncQueue.objects.all().delete()
     woken: list[str] = []
-    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: woken.append(entity_type))
+    monkeypatch.setattr(wakeups, "wake_board", lambda entity_type, seconds=0: woken.append(entity_type))
     with django_capture_on_commit_callbacks(execute=True):
         stored = merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert stored.is_open

@@ -55,8 +55,8 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
     ],
 )
 def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str | None) -> None:
-    end = end_without_call(ROLE, RecordPlan(record_facts))
-    assert (end.ending.detail if end else None) == detail, case
+    plan = end_without_call(PassFacts(ROLE, NOW), RecordPlan(record_facts))
+    assert (None if plan.is_open else plan.ending.detail) == detail, case
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 
 @pytest.fixture(autouse=True)
 def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
-    monkeypatch.setattr(notify, "notify_board", lambda *args: None)
+    monkeypatch.setattr(wakeups, "wake_board", lambda *args: None)
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 

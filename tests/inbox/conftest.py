@@ -9,7 +9,7 @@ import pytest
 
 from sync.clock import sync_now
 from sync.models import BoardLink
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.records.inbox import DeliveryRefused, receive
 
 SIGNING_SECRET = "test-signing-secret-0123456789abcdef"  # tests/support/servers.py sets these two
@@ -28,7 +28,7 @@ def board(db: None) -> BoardLink:
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The boards for which a wake-up was asked."""
     boards: list[str] = []
-    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: boards.append(entity_type))
+    monkeypatch.setattr(wakeups, "wake_board", lambda entity_type, seconds=0: boards.append(entity_type))
     return boards
 
 

@@ -8,7 +8,7 @@ from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
 from sync.models import ApiQuota, BoardLink
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.queue import SyncQueueService, push_record
 from sync.records import availability
 from sync.state import record_view
@@ -105,7 +105,7 @@ def all_changed(world: World, monday: Planned, people: int, *, points: int) -> N
 def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     all_changed(world, monday, 30, points=750_000)
     sent: list[float] = []
-    monkeypatch.setattr(notify, "notify_board", lambda board, seconds=0.0: sent.append(seconds))
+    monkeypatch.setattr(wakeups, "wake_board", lambda board, seconds=0.0: sent.append(seconds))
     world.work()
     assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
     assert 10 <= Contact.objects.filter(sync_status="synced").count() < 30

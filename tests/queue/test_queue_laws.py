@@ -152,7 +152,7 @@ class TheQueue(RuleBasedStateMachine):
 
 
 def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.outbox.notify.notify_board", lambda *args: None)
+    monkeypatch.setattr("sync.outbox.wakeups.wake_board", lambda *args: None)
     BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
     try:

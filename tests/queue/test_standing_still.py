@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import BlockedKind, api_quota, breaker, grant, monday_account
+from sync.limits import BlockedKind, api_quota, breaker, monday_account, probed_availability
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
@@ -46,7 +46,7 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
 
 
 def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
-    status, wait = availability.of("contact"), grant("contact")
+    status, wait = availability.of("contact"), probed_availability("contact")
     assert not wait.is_available
     assert (wait.reason_code, wait.detail, wait.until) == (status.reason_code, status.detail, status.until)
 
@@ -55,7 +55,7 @@ def test_the_permission_to_work_is_three_statements(django_assert_num_queries: A
     with api_quota.lock_quota():
         pass
     with django_assert_num_queries(3):  # link and lease, account, quota
-        assert grant("contact").is_available
+        assert probed_availability("contact").is_available
 
 
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
@@ -65,7 +65,7 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
         quota.day_limit = 10
         quota.day_calls = 10
     assert availability.of("contact").reason_code is BlockedKind.QUOTA
-    wait = grant("contact")
+    wait = probed_availability("contact")
     assert wait.reason_code is BlockedKind.ACCOUNT
     assert wait.detail.endswith("It goes on once Monday has answered.")
 

@@ -24,7 +24,7 @@ from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
 from sync.operations.comparison import compare_due_boards
 from sync.operations.sweep import boards_to_sweep, sweep_board, sweep_due_boards
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.queue import SyncQueueService
 from tests.support.refusals import refusal
 from tests.support.sandbox import Sandbox
@@ -42,7 +42,7 @@ def goes_on() -> Iterator[None]:
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: sent.append(entity_type))
+    monkeypatch.setattr(wakeups, "wake_board", lambda entity_type, seconds=0: sent.append(entity_type))
     return sent
 
 

@@ -14,13 +14,13 @@ import pytest
 from celery import current_app
 from django.db import connection, connections
 
-from config.beat import Scheduler
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.kernel.db import fetch_rows
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.outbox.claim import MAX_LOST_HOLDERS, Lease, LeaseLost, acquire, claim, orphaned_boards
+from sync.tasks import Scheduler
 from tests.admin import states
 from tests.support.waiting import wait_for
 
@@ -176,7 +176,7 @@ def test_a_successor_passes_over_what_is_in_the_air_and_does_the_rest(link: Boar
 
 def test_beat_wakes_a_worker_for_a_lost_board(link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[Any] = []
-    monkeypatch.setattr(notify, "INTERVAL_SECONDS", 0.0)  # its looks are two seconds apart
+    monkeypatch.setattr(wakeups, "INTERVAL_SECONDS", 0.0)  # its looks are two seconds apart
     monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: woken.append(args))
 
     def ticks() -> list[Any]:

@@ -12,8 +12,8 @@ from django_celery_beat.schedulers import ModelEntry
 from kombu import Connection
 
 from npd.models import Contact
-from sync.outbox import notify
-from sync.tasks import make_missing_jobs
+from sync.outbox import wakeups
+from sync.tasks import make_missing_periodic_tasks
 from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     yield
-    notify._connection.cache_clear()
+    wakeups._connection.cache_clear()
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def silent_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.listen()
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         options = {"socket_connect_timeout": 0.1, "socket_timeout": 0.1, "max_retries": 0}
-        monkeypatch.setattr(notify, "_connection", lambda process_id: Connection(url, transport_options=options))
-        monkeypatch.setattr(notify._connection, "cache_clear", lambda: None, raising=False)
+        monkeypatch.setattr(wakeups, "_connection", lambda process_id: Connection(url, transport_options=options))
+        monkeypatch.setattr(wakeups._connection, "cache_clear", lambda: None, raising=False)
         yield url
 
 
@@ -47,24 +47,24 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_many_saves_in_a_moment_send_one_wake_up_and_owe_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
-    monkeypatch.setattr(notify, "INTERVAL_SECONDS", 3_600.0)  # however long the saves take
+    monkeypatch.setattr(wakeups, "INTERVAL_SECONDS", 3_600.0)  # however long the saves take
     for n in range(20):
         Contact.objects.create(name=f"P{n}")
     assert sent == [("contact",)]
-    assert [entity_type for entity_type, _ in notify._scheduled] == ["contact"]
+    assert [entity_type for entity_type, _ in wakeups._scheduled] == ["contact"]
 
 
 def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) -> None:
     contact = Contact.objects.create(name="Ann")
     assert Contact.objects.filter(pk=contact.pk).exists()
-    assert notify.send_task("sync.work_board", "contact") is False
+    assert wakeups.send_task("sync.work_board", "contact") is False
 
 
 def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a_board() -> None:
     purge_broker()
-    notify.notify_board("contact")
-    notify.notify_board("contact", 0.05)
-    wait_for("the second was sent", lambda: not notify._scheduled)
+    wakeups.wake_board("contact")
+    wakeups.wake_board("contact", 0.05)
+    wait_for("the second was sent", lambda: not wakeups._scheduled)
     for message in (next_message(), next_message()):
         assert message.headers["eta"] is None
         assert message.headers["expires"] is None
@@ -73,7 +73,7 @@ def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a
 
 def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() -> None:
     purge_broker()
-    make_missing_jobs()
+    make_missing_periodic_tasks()
     current_app.loader.import_default_modules()
     entries = [ModelEntry(row) for row in PeriodicTask.objects.all()]
     for entry in entries:
@@ -96,9 +96,9 @@ def next_message() -> Any:
 
 def test_a_later_wake_up_joins_those_at_once_and_a_far_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
-    notify.notify_board("contact", 60)
-    notify.notify_board("contact", 3_600)
+    wakeups.wake_board("contact", 60)
+    wakeups.wake_board("contact", 3_600)
     Contact.objects.create(name="Ann")
     Contact.objects.create(name="Ben")
     wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
-    assert len(notify._scheduled) == 1
+    assert len(wakeups._scheduled) == 1

@@ -7,7 +7,7 @@ from django.conf import settings as used
 
 from npd.models import Contact
 from sync.models import SyncMetadata, SyncQueue
-from sync.outbox import notify
+from sync.outbox import wakeups
 from tests.chaos.points import ANSWER, MUTATION
 from tests.chaos.workers import Hand
 from tests.support.arrived import Writers, all_arrived
@@ -84,7 +84,7 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
     mutations = [call for call in site.sandbox.calls(calls[-1]["id"]) if call["kind"] == "mutation"]
     assert len(mutations) == late
     site.processes.work()
-    notify.notify_board("contact")
+    wakeups.wake_board("contact")
     all_arrived(site.sandbox, landed_late=announced if late else ())
 
 

@@ -10,7 +10,7 @@ from django.conf import settings as used
 
 from npd.models import Contact
 from sync.models import SyncQueue
-from sync.outbox import notify
+from sync.outbox import wakeups
 from tests.story.conftest import Staff, leases, names_on_board, synced
 from tests.support.child import Child
 from tests.support.site import Site
@@ -57,7 +57,7 @@ def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun
     worker = staff("worker-1")
     Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
     site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
-    notify.notify_board("contact")
+    wakeups.wake_board("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
     linked = Contact.objects.exclude(monday_id=None).count()

@@ -10,6 +10,8 @@ from sync.models import Decision, IgnoredItem
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
 from sync.operations.comparison import compare_board
+from sync.operations.sweep import sweep_board
+from tests.support.clock import move_clock
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -39,6 +41,22 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     assert post.sweep(after=10).rows == 1
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
+
+
+def test_an_edit_left_to_its_webhook_is_found_by_the_next_sweep_while_mondays_clock_is_nine_minutes_ahead(
+    world: World, post: Post
+) -> None:
+    contact, other = world.linked(role_title="Analyst"), world.linked(name="Bo", email="bo@example.com")
+    post.swept()
+    rows = 0
+    for record, minutes in ((contact, 10.5), (other, 0), (None, 15)):
+        if record:
+            post.edit(record, "role_title", "Countess")
+        world.pass_time(minutes=minutes)
+        move_clock(world.offset - 9 * 60)
+        if record is not contact:
+            rows += sweep_board(world.link()).rows
+    assert rows == 2
 
 
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:

@@ -14,17 +14,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("-r", "--reset", action="store_true", help="delete the user's other tokens")
         parser.add_argument("--days", type=int, default=365, help="until it ends (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make and print the token; exit 1 if there is no such user."""
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"There is no user “{options['username']}”. Make one by “manage.py createsuperuser”.")
+            raise CommandError(f"There is no user “{options['username']}”. Make one with “manage.py createsuperuser”.")
         if options["days"] < 1:
-            raise CommandError("--days is 1 at least.")
-        if options["reset"]:
-            ApiToken.objects.filter(user=user).delete()
+            raise CommandError("--days must be at least 1.")
         _token, text = ApiToken.objects.create(user, timedelta(days=options["days"]))
         self.stdout.write(f"Generated token {text} for user {user.username}")

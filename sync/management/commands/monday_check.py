@@ -3,7 +3,6 @@
 With `--probe`, it checks on this account the assumptions on which Monday's documentation is silent.
 """
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,16 +18,16 @@ from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
-from sync.limits import api_quota, breaker, client, connector, credentials
+from sync.limits import api_quota, breaker, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
-from sync.monday.board_events import WEBHOOK_EVENTS, url_fingerprint
+from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Probe
-from sync.operations import comparison
+from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
@@ -42,7 +41,7 @@ NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
-# The subjects of Monday's errors by their scope, and those of stored causes by their code.
+# The subject of a result about one of Monday's errors, by its scope, and about what sweeps found, by its cause code.
 _SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_SUBJECTS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
@@ -56,11 +55,10 @@ class Command(BaseCommand):
         "leaves open on boards of its own, which it deletes again; exits 1 when an answer isn't what NPD Sync assumes."
     )
 
-    # For tests, which play Monday within one process and don't sleep until webhooks arrive.
+    # For tests, whose sandbox runs in this process: instead of sleeping, they have it deliver the webhooks.
     stealth_options = ("wait",)
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
         parser.add_argument("--probe", action="store_true", help="ask the account what is documented nowhere")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -69,26 +67,20 @@ class Command(BaseCommand):
             self._probe(options.get("wait") or time.sleep)
             return
         results = run_checks()
-        counts = {level: sum(result.level == level for result in results) for level in _LABELS}
-        problems = counts["problem"]
-        if options["json"]:
-            listed = [
-                {"subject": result.subject, "level": result.level, "message": result.message, "fix": result.full_fix}
-                for result in results
-            ]
-            self.stdout.write(json.dumps({"ok": problems == 0, "counts": counts, "results": listed}, indent=2))
-        else:
-            for result in results:
-                self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
-                if result.full_fix:
-                    self.stdout.write(terminal_line(f"          → {result.full_fix}"))
-        if problems:
-            raise CommandError(f"{problems} problem{'s' if problems > 1 else ''} found; each says how to fix it.")
-        if not options["json"]:
-            self.stdout.write("No problems; see the warnings above." if counts["warning"] else "Everything is well.")
+        for result in results:
+            self.stdout.write(terminal_line(f"{_LABELS[result.level]} {result.message}"))
+            if result.full_fix:
+                self.stdout.write(terminal_line(f"          → {result.full_fix}"))
+        levels = [result.level for result in results]
+        if number := levels.count("problem"):
+            raise CommandError(f"{count_with_noun(number, 'problem')} found; each says how to fix it.")
+        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is fine.")
 
     def _probe(self, wait: Any) -> None:
-        probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhooks.webhook_url())
+        def deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
+            return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
+
+        probe = Probe(connector(urgent=True), wait, deliveries, webhooks.webhook_url())
         findings = []
         try:
             for finding in probe.run():
@@ -113,11 +105,6 @@ class Command(BaseCommand):
             raise CommandError(f"Not as NPD Sync assumes: {len(differing)} ({', '.join(differing)}).")
 
 
-def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
-    """Return the stored deliveries of a board, oldest first."""
-    return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
-
-
 def run_checks() -> list[CheckResult]:
     """Run all checks; if Monday can't be asked, that is a problem, too."""
     if not credentials.has_token():
@@ -135,10 +122,8 @@ def run_checks() -> list[CheckResult]:
         *_secret_results(),
         *_address_results(),
         *_sweep_results(links),
-        *_pause_results(overview),
+        *_waiting_results(overview),
         *_queue_results(),
-        *_approval_results(),
-        *_comparison_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
 
@@ -170,7 +155,7 @@ def _monday_results() -> list[CheckResult]:
 def board_results(
     title: str, link: BoardLink | None, board: Board | None, monday: MondayConnector
 ) -> Iterator[CheckResult]:
-    """Check a board that was read, with its group for new items, its columns and its webhooks; None if it can't be."""
+    """Check a board, its group for new items, columns and webhooks; `board` is None if Monday doesn't show it."""
     if link is None or not link.board_id:
         yield CheckResult("problem", "board", f"{title}: no board is set.", _RUN_SETUP)
         return
@@ -208,17 +193,14 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     except MondayError as error:
         yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return
-    ours = [webhook for hook_id, webhook in link.webhooks.items() if hook_id in existing]
-    # Those to an earlier address don't count, because their deliveries don't reach this installation.
-    fingerprint = url_fingerprint(webhooks.webhook_url())
-    current = {webhook["event"] for webhook in ours if webhook["fingerprint"] == fingerprint}
-    if missing := [event for event in WEBHOOK_EVENTS if event not in current]:
+    if missing := webhooks.missing_events(link, existing):
         yield CheckResult("problem", "webhooks", f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP)
     else:
         yield CheckResult("ok", "webhooks", f"{title}: all {len(WEBHOOK_EVENTS)} webhooks are there.")
-    if superfluous := len(ours) - len(current):
+    ours = link.webhooks.keys() & existing
+    if superfluous := len(ours) - (len(WEBHOOK_EVENTS) - len(missing)):
         message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
-        fix = f"They are taken away by the set-up. {_RUN_SETUP}"
+        fix = f"The set-up removes them. {_RUN_SETUP}"
         yield CheckResult("warning", "webhooks", message, fix)
     others = {event for hook_id, event in existing.items() if hook_id not in link.webhooks}
     if others >= set(WEBHOOK_EVENTS):
@@ -243,33 +225,30 @@ def _quota_results() -> Iterator[CheckResult]:
         yield CheckResult("ok", "quota", sentence)
 
 
-def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
+def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
+    """Yield what waits for people: pauses, stops, approvals, and what the nightly comparison found."""
     for board in overview.boards:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult("problem", "pause", message, "Resume it under Boards.")
     for stop in availability.stops():
         headline = availability.stop_headline([stop.board], stop.title_sentence)
+        # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
-
-
-def _approval_results() -> Iterator[CheckResult]:
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         yield CheckResult("warning", "approvals", message, fix)
-
-
-def _comparison_results() -> Iterator[CheckResult]:
-    verification = comparison.latest_verification()
-    if verification.differed:
+    links = overview.links.values()
+    sentence = verification_sentence(links)
+    if any(link.differed_records for link in links):
         fix = (
             "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
             "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
-        yield CheckResult("problem", "comparison", verification.sentence, fix)
+        yield CheckResult("problem", "comparison", sentence, fix)
     else:
-        yield CheckResult("ok", "comparison", verification.sentence)
+        yield CheckResult("ok", "comparison", sentence)
 
 
 def _secret_results() -> Iterator[CheckResult]:
@@ -310,6 +289,7 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
     interval = interval_text(sweep_interval().total_seconds())
     for link in links:
+        # A problem of the sweep is one of the entries above.
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)

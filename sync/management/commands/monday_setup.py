@@ -10,7 +10,7 @@ from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
-from sync.outbox import notify
+from sync.outbox import wakeups
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             spec = registry.entity(outcome.link.entity_type)
-            notify.notify_board(spec.entity_type)
+            wakeups.wake_board(spec.entity_type)
             if options["print_env"]:
                 self.stdout.write(f"{spec.board_setting}={outcome.link.board_id}")
 
@@ -59,6 +59,6 @@ class Command(BaseCommand):
         without_column = [f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.key not in labels]
         if without_column:
             self.stdout.write(
-                f"{board}: not synced for want of a column: {', '.join(without_column)}. Make the column on the board "
+                f"{board}: not synced without a column: {', '.join(without_column)}. Make the column on the board "
                 f"and run this again, or have it made: `manage.py monday_setup --with {without_column[0]}`."
             )

@@ -34,7 +34,7 @@ from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, selection
 from sync.operations.setup.plan import BoardPlan, SetupPlan, named_records
 from sync.operations.sweep import enqueue_items
-from sync.outbox import notify
+from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
 from sync.records import authors
 
@@ -69,7 +69,7 @@ def start(
                 records = model._default_manager.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             _log_setup(user, chosen.spec, " ".join(sentences))
-        transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
+        transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
 def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:

@@ -31,7 +31,7 @@ from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
-from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, notify
+from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records import availability
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
@@ -169,7 +169,7 @@ def _read_unlinked_items(
     """
     link = chosen.choices.link
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
-    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, board_columns.NAME_TYPE)
+    column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
     pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
@@ -244,7 +244,7 @@ def check_board(link: BoardLink) -> str:
         # Only an item's values show that a hidden column is visible again.
         blocked = board_columns.blocked_sync_states(link, mapping)[:1]
         enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
-    notify.notify_board(link.entity_type)
+    wakeups.wake_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."
     if lost := sorted(after - before):
@@ -293,7 +293,11 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         link.creates_records = chosen.choices.creates_records
         link.sync_filter = dict(chosen.choices.sync_filter)
     else:
-        chosen = _with_stored_rules(chosen, link)
+        # For the command, the directions and rules that somebody may have changed meanwhile.
+        fields = dict(chosen.choices.fields)
+        for mapping in link.mappings.filter(key__in=fields):
+            fields[mapping.key] = replace(fields[mapping.key], direction=mapping.direction, rule=mapping.rule)
+        chosen = replace(chosen, choices=replace(chosen.choices, fields=fields))
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
     link.stops.pop(ALL_CALLS, None)
@@ -309,33 +313,19 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         items = unmatched.values_list("item_id", flat=True)
         enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     if needs_pass or column_before not in ("", link.npd_id_column):
-        _enqueue_linked(outcome)
+        records = registry.linked_records(spec.entity_type).exclude(unsynced())
+        # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
+        locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
+        ids = list(locked.values_list("pk", flat=True))
+        direction = QueueDirection.TO_NPD
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
+        if ids:
+            outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
     if by or not column_before:
         without_item = spec.model._default_manager.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
-
-
-def _with_stored_rules(chosen: selection.ChosenBoard, link: BoardLink) -> selection.ChosenBoard:
-    """Return the choices of the command with the directions and rules that somebody may have changed meanwhile."""
-    fields = dict(chosen.choices.fields)
-    for mapping in link.mappings.filter(key__in=fields):
-        fields[mapping.key] = replace(fields[mapping.key], direction=mapping.direction, rule=mapping.rule)
-    return replace(chosen, choices=replace(chosen.choices, fields=fields))
-
-
-def _enqueue_linked(outcome: SetupOutcome) -> None:
-    """Enqueue every record that has an item and may sync."""
-    entity_type = outcome.link.entity_type
-    records = registry.linked_records(entity_type).exclude(unsynced())
-    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
-    locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
-    ids = list(locked.values_list("pk", flat=True))
-    direction = QueueDirection.TO_NPD
-    enqueue(entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
-    if ids:
-        outcome.steps.append(f"{registry.count_of_type(len(ids), entity_type)} will be synced again")
 
 
 def mappings_after(
@@ -360,9 +350,6 @@ def mappings_after(
                 required=spec.required,
                 position=position,
                 column_id=NAME_COLUMN if spec.is_name else "",
-                options={},
-                version=1,
-                **board_columns.NO_PROBLEM,
             )
         # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
         mapping.direction = SyncDirection.NONE
@@ -372,7 +359,7 @@ def mappings_after(
             mapping.first_match = chosen.choices.first_match
         column = columns.get(spec.key)  # none for the name, and for a field that isn't synced
         if column is not None:
-            converter = spec.converter_for(column.type) or mapping.converter
+            converter = spec.types.get(column.type) or mapping.converter
             # The base belongs to the old column, and another converter stores different values in it.
             if mapping.column_id and (column.id, converter) != (mapping.column_id, mapping.converter):
                 mapping.version += 1

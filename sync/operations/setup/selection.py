@@ -6,7 +6,7 @@ The steps of a person, each a page with a form (`admin/setup_pages.py`):
 2. boards: `choose_boards` begins the `Choices` of each type, by what is stored or suggested
 3. fields, and the filter: change the choices
 4. plan: a worker compares everything as these choices would have it (`plan.py`)
-5. start: the choices are checked again and stored; a worker carries them out (`run.py`)
+5. start: the choices are checked again and stored; a worker carries them out (`__init__.py`)
 
 Until the start they are in the person's session; nothing here writes to a table. `monday_setup` begins in the same way,
 and takes what is suggested.
@@ -336,8 +336,10 @@ class ChosenBoard:
             elif not mapping.is_name:
                 column = self.columns[column_id]
                 adopted_specs.append(ColumnSpec(mapping.key, column.title, column.type, column.id, target))
+        key = board_columns.NPD_ID_KEY  # also the id that every set-up gives the column
+        npd_id_spec = ColumnSpec(key, board_columns.NPD_ID_TITLE, "text", self.npd_id_column or key)
         # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-        return [*adopted_specs, board_columns.npd_id_spec(self.npd_id_column), *new_specs]
+        return [*adopted_specs, npd_id_spec, *new_specs]
 
 
 def active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:

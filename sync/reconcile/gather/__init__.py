@@ -22,7 +22,7 @@ from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
-from sync.reconcile.facts import ItemFacts, Pair, PassFacts, RecordFacts
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts, record_facts
 from sync.registry import link_of
@@ -101,8 +101,8 @@ class Gatherer:
         board = facts.board
         linked = facts.items.linked
         open_records = [record_plan.facts for record_plan in plan.open_records]
-        pairs = _pairs(facts, open_records)
-        changed = [(record, item) for record, item in pairs if not field_bases.is_resting(board, record, item)]
+        with_items = _with_items(facts, open_records)
+        changed = [record for record in with_items if not field_bases.is_resting(board, record)]
         linked_records = [record for record in open_records if record.record.monday_id]
         linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
@@ -112,23 +112,19 @@ class Gatherer:
         facts = replace(
             facts,
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
-            identity=item_facts.identity_facts(facts, open_records, pairs),
+            identity=item_facts.identity_facts(facts, open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            removals=item_facts.removal_facts(facts, removed) if removed else {},
+            removals=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
         facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
         # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
-        deleted_pairs = [(record, record.item) for record in deleted if record.item and board.sync_filter.items]
-        emptied = [
-            cell
-            for record, item in [*changed, *deleted_pairs]
-            for cell in field_bases.emptied_cells(board, record, item)
-        ]
+        filtered = [*changed, *(deleted if board.sync_filter.items else ())]
+        emptied = [cell for record in filtered for cell in field_bases.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
-        return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
+        return record_facts.with_related(facts, plan, [*changed, *removed, *deleted], off_board)
 
     def find_items(
         self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
@@ -258,20 +254,20 @@ def _column_problems(board: BoardContext) -> set[str]:
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def _pairs(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
-    """Return each record with its item; an unlinked one with each item that has its NPD ID or match key."""
+def _with_items(facts: PassFacts, records: Sequence[RecordFacts]) -> list[RecordFacts]:
+    """Return each record with its item; an unlinked one once with each item that has its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)
-    pairs: list[Pair] = []
+    with_items: list[RecordFacts] = []
     for record in records:
         items = [facts.items.linked.get(record.record.monday_id or "")]
         if not record.record.monday_id:
             key = field_values.match_text_of_record(board, record.record)
             items += by_npd_id.get(str(record.id), ())
             items += by_match_key.get(key, ()) if key else ()
-        pairs += [(replace(record, item=item), item) for item in items if item is not None]
-    return pairs
+        with_items += [replace(record, item=item) for item in items if item is not None]
+    return with_items
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

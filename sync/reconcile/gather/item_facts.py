@@ -42,10 +42,9 @@ from sync.reconcile.facts import (
     DeletedFacts,
     IdentityFacts,
     ItemFacts,
-    Pair,
     PassFacts,
     RecordFacts,
-    RemovalFacts,
+    RemovedItemFacts,
 )
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
@@ -56,7 +55,7 @@ from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_ite
 DAY = timedelta(days=1)
 
 
-def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
@@ -87,7 +86,7 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record.record)
-        removals[record.id] = RemovalFacts(
+        removals[record.id] = RemovedItemFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_editor_name(user, people) if user else "",
@@ -173,13 +172,16 @@ def _count_by_kind(records: list[models.Model]) -> str:
 
 
 def known_approvals(
-    facts: PassFacts, pairs: Sequence[Pair], deleted: Sequence[RecordFacts], planned_requests: Sequence[ApprovalRequest]
+    facts: PassFacts,
+    changed: Sequence[RecordFacts],
+    deleted: Sequence[RecordFacts],
+    planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
-    emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
+    emptied = [record.id for record in changed if may_empty(facts.board, record)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
-    ids |= {record.id for record, _ in pairs if record.sync_state.blocked_fields}
+    ids |= {record.id for record in changed if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
@@ -251,7 +253,9 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
     return list(records.filter(condition))
 
 
-def identity_facts(facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+def identity_facts(
+    facts: PassFacts, records: Sequence[RecordFacts], with_items: Sequence[RecordFacts]
+) -> IdentityFacts:
     """Return the owners of the items that were read for records without one, and what is stored about both.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
@@ -280,8 +284,9 @@ def identity_facts(facts: PassFacts, records: Sequence[RecordFacts], pairs: Sequ
         )
     keys = {
         record.id: key
-        for record, item in pairs
-        if record.sync_state.made_from_item and (key := field_values.match_text_of_item(board, item))
+        for record in with_items
+        if record.item and record.sync_state.made_from_item
+        if (key := field_values.match_text_of_item(board, record.item))
     }
     if not keys:
         return identity

@@ -37,7 +37,6 @@ from sync.reconcile.facts import (
     STALE_READ_WINDOW,
     AnswerFacts,
     ItemFacts,
-    Pair,
     PassFacts,
     RecordFacts,
     RecordHistory,
@@ -228,12 +227,14 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
     )
 
 
-def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
+def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
-    histories = {record.id: record.history for record, _ in pairs}
-    edited = {record.id: record.record for record, item in pairs if field_bases.needs_edit_times(board, record, item)}
-    without_base = [(record, item) for record, item in pairs if field_bases.lacks_base(board, record)]
-    created = {record.id: item.id for record, item in without_base if field_bases.may_be_ours(board, record)}
+    histories = {record.id: record.history for record in changed}
+    edited = {record.id: record.record for record in changed if field_bases.needs_edit_times(board, record)}
+    without_base = [record for record in changed if field_bases.lacks_base(board, record)]
+    created = {
+        record.id: record.item.id for record in without_base if record.item and field_bases.may_be_ours(board, record)
+    }
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
         recent = WebhookEvent.objects.filter(
@@ -243,8 +244,8 @@ def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, R
         )
         events = events_by_item(recent)
         for key, record in edited.items():
-            changes = change_events(board, record, events.get(record.monday_id or "", ()))
-            histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=changes)
+            edits = change_events(board, record, events.get(record.monday_id or "", ()))
+            histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=edits)
     if created:
         npd_id_cell = (board.link.board_id, board.link.npd_id_column)
         sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
@@ -264,23 +265,18 @@ def maker_of(events: Iterable[WebhookEvent]) -> str:
 
 
 def with_related(
-    facts: PassFacts,
-    plan: pass_plan.Plan,
-    pairs: Sequence[Pair],
-    removed: Sequence[RecordFacts],
-    off_board: Collection[str],
+    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[RecordFacts], off_board: Collection[str]
 ) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 
-    Both sides of `pairs`, and of `removed`, which are records with removed items and deleted records, may name some;
-    `off_board` are the ids of items that left their boards.
+    The records `with_items`, also removed or deleted ones, may name some, on both sides; `off_board` are the ids of
+    items that left their boards.
     """
     board = facts.board
     records = [record.facts for record in plan.open_records]
     unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(record.record, item) for record, item in pairs]
+    naming = [(record.record, record.item) for record in with_items if record.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
-    naming += [(record.record, record.item) for record in removed if record.item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:
         for relation, data in field_values.differing_relations(board, record, item):
@@ -305,7 +301,7 @@ def with_related(
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
     return replace(
         facts,
-        board=board.with_names(_item_names(board, related, records)),
+        board=replace(board, item_names={**board.item_names, **_item_names(board, related, records)}),
         related=related,
         related_boards=facts.related_boards | boards,
         removed_items=frozenset(off_board),

@@ -25,7 +25,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
-from sync.models.state import approval_payload_key
+from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
@@ -80,7 +80,7 @@ class PassHistory:
 
     def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
         claim = plan.facts.claim
-        field_plan = plan.plans.get(line.key)
+        field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         received = [
@@ -207,8 +207,6 @@ class PassRun:
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        # Plain values, because fold_alike compares them, and no expression of a db_default equals another.
-        texts = {"key": "", "actor": ""} | columns
         entry = Decision(
             entity_type=self.entity_type,
             entity_id=entity_id,
@@ -217,7 +215,7 @@ class PassRun:
             sentence=sentence,
             batch_id=self.batch_id,
             cause=cause,
-            **texts,
+            **columns,
         )
         Decision.objects.bulk_create(fold_alike([entry]))
 
@@ -256,11 +254,11 @@ def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMet
 
 
 def store_approvals(
-    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+    run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk, removal in removals.items() if removal.is_rejection_new]
+    rejected = [pk for pk in removals if facts.removals[pk].is_rejection_new]
     # The pass no longer deletes these records.
     reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
@@ -365,7 +363,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             [intent.pk for intent, _ in applied],
             [plan.item_id for _, plan in applied],
             [intent.request_id for intent, _ in applied],
-            [json.dumps(answered_values(plan)) if plan.plans else None for _, plan in applied],
+            [json.dumps(answered_values(plan)) if plan.fields else None for _, plan in applied],
         ]
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}

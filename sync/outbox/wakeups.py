@@ -1,10 +1,10 @@
-"""Notify workers of due jobs after a commit, at most five times a second; a lost notification does no harm."""
+"""Wake a worker for due jobs after a commit, at most five times a second; a lost wake-up does no harm."""
 
 import math
 import os
 import threading
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -20,13 +20,13 @@ from sync.models import SyncedModel
 
 log = structlog.get_logger(__name__)
 
-# A notified worker takes all due jobs, so a thousand saves need only a few messages. A person hardly notices this wait.
+# A woken worker takes all due jobs, so a thousand saves need only a few messages. A person hardly notices this wait.
 INTERVAL_SECONDS = 0.2
 
 # A save hardly waits for the broker, because the next sweep makes up for a lost message.
 POOL_WAIT_SECONDS = 0.1
 
-# Nobody is notified of jobs due later than this; Beat's schedule finds them.
+# Nobody is woken for jobs due later than this; Beat's schedule finds them.
 MAX_DELAY_SECONDS = 120.0
 
 _last_sent: dict[str, float] = {}
@@ -37,11 +37,11 @@ _scheduled: dict[tuple[str, float], threading.Timer] = {}
 _lock = threading.Lock()
 
 
-def notify_board(entity_type: str, seconds: float = 0) -> None:
-    """Notify a worker of this type's board after `seconds`; each process does so at most once in INTERVAL_SECONDS.
+def wake_board(entity_type: str, seconds: float = 0) -> None:
+    """Wake a worker for this type's board after `seconds`; each process does so at most once in INTERVAL_SECONDS.
 
-    Within that time of the last one, a notification is sent at its end, because the notified worker may have finished
-    before the new job was stored. Delayed ones are lost if this process ends.
+    Within that time of the last one, a wake-up is sent at its end, because the woken worker may have finished before
+    the new job was stored. Delayed ones are lost if this process ends.
     """
     if seconds > MAX_DELAY_SECONDS:
         return
@@ -92,14 +92,17 @@ def _connection(process_id: int) -> Connection:
     return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
 
 
+def wake_on_commit(entity_type: str, seconds: float = 0) -> None:
+    """Wake a worker after the commit, so that it sees the rows; a failure to do so fails nothing."""
+    transaction.on_commit(partial(wake_board, entity_type, seconds), robust=True)
+
+
 def connect_signals() -> None:
     """Listen to every model, and ignore those not synced. Bulk writes send no signals: the sweep finds their jobs."""
-    post_save.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.save")
-    post_delete.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.delete")
+    post_save.connect(wake_after_save, dispatch_uid="sync.outbox.wakeups.save")
+    post_delete.connect(wake_after_save, dispatch_uid="sync.outbox.wakeups.delete")
 
 
-def notify_on_commit(sender: type[Any], **kwargs: Any) -> None:
-    """Notify a worker after the commit; a failure to do so doesn't fail the save."""
+def wake_after_save(sender: type[Any], **kwargs: Any) -> None:
     if issubclass(sender, SyncedModel):
-        entity_type = sender.entity_type()
-        transaction.on_commit(lambda: notify_board(entity_type), robust=True)
+        wake_on_commit(sender.entity_type())

@@ -1,4 +1,6 @@
-"""Each record's sync state, and what holds its fields back: approvals, loops of writes, awaited relations."""
+"""What the sync knows of records and items: sync states, approvals, update loops, relations that are awaited; deleted
+records, and items that are ignored or have no record.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 
 from sync import choices
-from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
+from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
@@ -40,12 +42,15 @@ class SyncMetadata(models.Model):
     system = models.CharField(max_length=20, db_default="monday")
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
     sync_status = models.CharField(
-        max_length=20, choices=choices.SyncStatus.choices, db_default=choices.SyncStatus.PENDING
+        max_length=20,
+        choices=choices.SyncStatus.choices,
+        default=choices.SyncStatus.PENDING,
+        db_default=choices.SyncStatus.PENDING,
     )
     last_sync_attempt = models.DateTimeField(null=True, blank=True)
     last_successful_sync = models.DateTimeField(null=True, blank=True)
-    error_count = models.IntegerField(db_default=0)
-    last_error = models.TextField(blank=True, db_default="")
+    error_count = models.IntegerField(default=0, db_default=0)
+    last_error = models.TextField(blank=True, default="", db_default="")
     # The way in which the last pass moved values; the record's own `sync_direction` is the setting.
     sync_direction = models.CharField(
         max_length=20, choices=choices.SyncStateDirection.choices, db_default=choices.SyncStateDirection.BIDIRECTIONAL
@@ -54,7 +59,7 @@ class SyncMetadata(models.Model):
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
     # The fields of open conflicts, by kind: {“fields”: [key, …], “identity”: [what], …}. Other code's rows also have
     # the “values” of both sides, by key.
-    conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    conflicts: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
     )
@@ -63,23 +68,25 @@ class SyncMetadata(models.Model):
     local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
     # The last agreed pair, and what it belongs to: {local, remote, item, column, version, at}.
-    base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY_OBJECT, blank=True)
-    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
-    blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    altered: models.JSONField[Any, Any] = models.JSONField(
-        "values that Monday stored differently", db_default=EMPTY_OBJECT, blank=True
+    base: models.JSONField[Any, Any] = models.JSONField(
+        "last synced values", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
-    note = models.TextField("reason", blank=True, db_default="")
-    remote_state = models.CharField("last answer about the item", max_length=20, blank=True, db_default="")
+    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
+    blocked_fields: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    altered: models.JSONField[Any, Any] = models.JSONField(
+        "values that Monday stored differently", default=dict, db_default=EMPTY_OBJECT, blank=True
+    )
+    note = models.TextField("reason", blank=True, default="", db_default="")
+    remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
     removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
-    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", db_default=0)
+    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", default=0, db_default=0)
     # The values on Monday that differed from the base when a pass of the last days read them: [[value, when], …],
     # newest last. They distinguish an event that a pass saw from a lost edit. Lost edits: [value, when, our write].
     seen: models.JSONField[Any, Any] = models.JSONField(
-        "values last seen on Monday", db_default=EMPTY_OBJECT, blank=True
+        "values last seen on Monday", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
-    left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, db_default="")
+    left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, default="", db_default="")
     # The items of open identity conflicts.
     asked_items = ArrayField(
         models.CharField(max_length=50), default=list, blank=True, db_default=[], verbose_name="items in question"
@@ -293,7 +300,7 @@ FieldRef = tuple[str, uuid.UUID, str]
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
     """Whether an entry of `blocked_fields` is a value that Monday rejects, or that exceeds its column's limit."""
-    return entry is not None and entry.get("code") in (BlockedCode.REJECTED, BlockedCode.LIMIT)
+    return entry is not None and entry.get("code") in (choices.BlockedCode.REJECTED, choices.BlockedCode.LIMIT)
 
 
 def is_blocking(entry: Mapping[str, Any]) -> bool:
@@ -301,7 +308,7 @@ def is_blocking(entry: Mapping[str, Any]) -> bool:
 
     Kept-different ones don't, nor do relations to records that will have no item.
     """
-    return KEPT_BY not in entry and entry.get("code") != BlockedCode.RELATION_SKIPPED
+    return KEPT_BY not in entry and entry.get("code") != choices.BlockedCode.RELATION_SKIPPED
 
 
 def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
@@ -312,3 +319,119 @@ def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any
         key: entry if by is None else {**entry, KEPT_BY: dict(by)},
     }
     sync_state.save(update_fields=["blocked_fields"])
+
+
+class Tombstone(models.Model):
+    """A deleted record, written by a trigger and kept so that its item creates no new record."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID")
+    monday_id = models.CharField(max_length=50, null=True, blank=True)
+    # The record's row, by column; without values once the person was erased.
+    data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    deleted_at = models.DateTimeField(db_default=SyncNow())
+    # What became of its item, as a sentence and as a TombstoneReason.
+    note = models.TextField("reason", blank=True, db_default="")
+    reason_code = models.CharField(max_length=30, blank=True, db_default="")
+    state = models.CharField(
+        max_length=20, choices=choices.TombstoneState.choices, db_default=choices.TombstoneState.WAITING
+    )
+    settled_at = models.DateTimeField("done at", null=True, blank=True)
+    # Shared by the records deleted in one act; null for those deleted by a script.
+    context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "sync_tombstones"
+        default_permissions = ("view",)
+        verbose_name = "deleted record"
+        verbose_name_plural = "deleted records"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "entity_id"], name="sync_tombstones_one_a_record")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entity_type", "monday_id"], name="sync_tombstones_item")
+        ]
+
+    def __str__(self) -> str:
+        return f"Deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
+
+
+class IgnoredItem(models.Model):
+    """An item that must not become a record, with the reason, so that nobody is asked again."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    item_id = models.CharField(max_length=50)
+    reason = models.TextField()
+    # If not, it only can't be the item of `entity_id`, or it is a second item of a deleted record.
+    left_alone = models.BooleanField("left alone by a policy or a person", db_default=False)
+    entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
+    # Then no delivery about it is stored, and pages don't show that it is ignored.
+    erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)
+    at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_ignored_items"
+        default_permissions = ("delete", "view")
+        verbose_name = "ignored item"
+        verbose_name_plural = "ignored items"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_ignored_items_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"Item {self.item_id}"
+
+
+class UnmatchedItem(models.Model):
+    """An item without a record, as it was last read, with the reason; it decides nothing.
+
+    It is deleted when a record gets the item (by a trigger of the synced tables), or the item leaves the board.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField("type of record", max_length=50)
+    board_id = models.CharField(max_length=50, blank=True, db_default="")
+    item_id = models.CharField("Monday item", max_length=50)
+    name = models.TextField(blank=True, db_default="")
+    reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
+    # The arguments of the reason's sentence.
+    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    # The item's values by field.
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    first_seen = models.DateTimeField("since", db_default=SyncNow())
+    last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
+    ignored_at = models.DateTimeField("ignored", null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_unmatched_items"
+        default_permissions = ("change", "view")
+        verbose_name = "unmatched item"
+        verbose_name_plural = "unmatched items"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # The item first, because the trigger that deletes a row knows no type.
+            models.UniqueConstraint(fields=["item_id", "entity_type"], name="sync_unmatched_items_once")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list, newest first, and its counts.
+            models.Index(
+                fields=["-first_seen", "-id"],
+                include=["reason_code", "entity_type"],
+                condition=models.Q(ignored_at=None),
+                name="sync_unmatched_items_listed",
+            ),
+            # Serves "what was ignored last", for the undo and the version of open pages.
+            models.Index(
+                fields=["ignored_at"], condition=models.Q(ignored_at__isnull=False), name="sync_unmatched_items_ignored"
+            ),
+            # Serves "which items were not in the listing".
+            models.Index(fields=["entity_type", "last_seen"], name="sync_unmatched_items_seen"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"Item {self.item_id}"
+
+    @property
+    def reason_sentence(self) -> str:
+        return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
