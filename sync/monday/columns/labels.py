@@ -102,10 +102,12 @@ class ChoiceConverter(Converter):
         return text if value is None else self.choices.label_of(value)
 
     def _as_labels(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.label_of)
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.label_of)}
 
     def _as_values(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.checked)
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.checked)}
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
@@ -121,7 +123,7 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self._list.key(self._label_of(element))
 
     def elements(self, value: Any) -> list[str]:
-        return self._list.elements(only_field(self._as_labels({"": value}))[1])
+        return self._list.elements(_each_text(value, self.choices.label_of))
 
     def remote_elements(self, raw: Any) -> list[str]:
         return self._list.remote_elements(raw)
@@ -136,12 +138,11 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.canonical(canonical or ())
 
 
-def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
-    """Change the field's text, or each element of its list; an empty value stays."""
-    name, value = only_field(raw)
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Change a text, or each element of a list; an empty value stays."""
     if isinstance(value, list | tuple):
-        return {name: [change(str(element)) for element in value]}
-    return raw if value in (None, "") else {name: change(str(value))}
+        return [change(str(element)) for element in value]
+    return value if value in (None, "") else change(str(value))
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -203,14 +204,18 @@ class StatusConverter(OneText):
         return plain_label(text)
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        label = object_or_empty(raw).get("label")
-        if label is None and raw is not None:
-            # The value may have only the index.
-            label = self._labels.get(str(raw.get("index")))
-        if raw is None or isinstance(label, str):
+        if raw is None:
+            return None
+        value = object_or_empty(raw)
+        index = str(value.get("index"))
+        label = value.get("label")
+        # The value may have only the index.
+        if label is None:
+            label = self._labels.get(index)
+        if isinstance(label, str):
             return plain_label(label)
         # Index 5 is the empty label unless the settings give it a text.
-        if str(raw.get("index")) == EMPTY_INDEX:
+        if index == EMPTY_INDEX:
             return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
