@@ -307,7 +307,7 @@ class DropdownConverter(ListConverter):
         values = reading.extra.get("values")
         if not values:
             # The answer may lack the text of a chosen label.
-            values = self._entries_of_ids(list_under(value, "ids"))
+            values = self._entries_by_id(value)
         return {"values": _label_entries(values, "label")} if values else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -357,12 +357,12 @@ class DropdownConverter(ListConverter):
         if "chosenValues" in value:
             entries = _label_entries(list_under(value, "chosenValues"), "name")
         else:
-            entries = self._entries_of_ids(list_under(value, "ids"))
+            entries = self._entries_by_id(value)
         return self.canonical(self.elements([entry["label"] for entry in entries]))
 
-    def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
+    def _entries_by_id(self, value: Any) -> list[dict[str, str]]:
         entries = []
-        for key in parse_ids(ids):
+        for key in parse_ids(list_under(value, "ids")):
             if key not in self._labels:
                 raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
             entries.append({"id": key, "label": self._labels[key]})
