@@ -149,7 +149,7 @@ class Fault:
         if self.status == 500:
             return INTERNAL_ERROR
         error = STATUS_BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
-        # Only a limit that tells its wait tells it in the body too; one without any is the harder case for a client.
+        # A wait stands in the header and in the body; a limit without one is the harder case for a client.
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:
             extensions["retry_in_seconds"] = self.retry_after

@@ -278,7 +278,7 @@ class StatusConverter(OneText):
 class DropdownConverter(ListConverter):
     """A list, or one text, and the labels of a dropdown column. A base keeps `{"values": [{"id", "label"}]}`, or None.
 
-    NPD's field holds any number of labels in a list, or one label, which is not split, in a text.
+    In NPD a list holds any number of labels; a text is one label and is not split.
     """
 
     column_type = name = "dropdown"
