@@ -275,7 +275,7 @@ STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": 
 
 
 def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
-    """Archive, delete or restore ("active") an item; without a row in the log or an event if it has that state already."""
+    """Archive, delete or restore ("active") an item; no event and no row if it has that state already."""
     with world.transaction():
         item = world.item(item_id)
         previous = item.state
