@@ -35,11 +35,11 @@ from sync.records import authors, availability
 from sync.records.tombstones import deleted_names, tombstones_of
 
 OPEN = "open"
-APPLYING = "applying"
-HANDED_BACK = "handed_back"
-PARTLY = "partly"
+APPLYING = "applying"  # the next pass applies what was chosen
+HANDED_BACK = "handed_back"  # a pass didn't apply it, and says why
+PARTLY = "partly"  # some fields are resolved
 SETTLED = "settled"
-UNDOING = "undoing"
+UNDOING = "undoing"  # the next pass undoes a resolution
 
 STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 
@@ -48,7 +48,7 @@ STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 class Progress:
     state: str  # one of STATES
     sentence: str
-    delay_reason: str = ""  # why it takes longer
+    delay_reason: str = ""  # why no pass can apply or undo it now
     is_undoable: bool = False
 
     @property
@@ -90,7 +90,6 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
                 for key in conflict.in_order(chosen)
             ]
             sentence = f"Saving: {'; '.join(values)}."
-        # Why no pass can apply the choice now.
         reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
@@ -232,7 +231,7 @@ class CaseField:
     base: str | None = None  # None also if there is none
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
-    note: str = ""
+    note: str = ""  # why it is in conflict, unless both sides just changed it
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
@@ -362,7 +361,7 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
         base=conflict.base_data.get(key),
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
-        # That both sides changed it goes without saying.
+        # Nobody has to be told that both sides changed it.
         note="" if note == BOTH_CHANGED else note,
     )
 
