@@ -27,7 +27,7 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
@@ -232,7 +232,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        mark_kept_different(rejection.sync_state, rejection.key, None)
+        _mark_kept_different(rejection.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -258,12 +258,22 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     return rejection
 
 
+def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
+    """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
+    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
+    sync_state.blocked_fields = {
+        **sync_state.blocked_fields,
+        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
+    }
+    sync_state.save(update_fields=["blocked_fields"])
+
+
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     seen = last_seen(rejection.sync_state, rejection.key)
     cell = {KEPT_REMOTE: seen.value} if seen else {}
-    mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
+    _mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."

@@ -136,7 +136,7 @@ class BoardLink(models.Model):
 
     @property
     def has_board(self) -> bool:
-        # Without the NPD ID column the set-up isn't complete: items can't be matched with records.
+        """Whether the board and its NPD ID column are set; without the column, items can't be matched with records."""
         return bool(self.board_id and self.npd_id_column)
 
 
