@@ -16,7 +16,8 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 from celery.worker import state
 from django.conf import settings
 from django.db import DatabaseError, connection
-from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import ConnectionError as LostConnection
 
 from sync.kernel import process
 
@@ -24,9 +25,30 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 log = structlog.get_logger(__name__)
 
-# Kombu's own transports don't recover when the broker was away; ours do.
+
+class RedisChannel(redis.Channel):
+    """Raises ConnectionError if its connection has no address.
+
+    A worker that loses Redis while it has messages closes its connection twice, and acknowledges the messages later.
+    Both use a channel whose connection has no address any more, and the AttributeError ended the worker (kombu 5.7.0
+    with Celery 5.7.0; github.com/celery/kombu/issues/582 reports the same error). A lost connection doesn't end it:
+    Redis delivers the messages again after their visibility timeout, and a sweep finds their jobs earlier.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        # The stubs know neither this method nor that either can be None.
+        if getattr(self.connection, "client", None) is None:
+            raise LostConnection("This channel's connection to Redis is closed.")
+        return super()._connparams(asynchronous)  # type: ignore[misc]
+
+
+class RedisTransport(redis.Transport):
+    Channel = RedisChannel
+
+
+# Kombu's own transports don't recover after the broker was down; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
-TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.redis_broker:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.celery:RedisTransport"
 app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -43,7 +65,7 @@ class PoolWatch:
 
     def __init__(self) -> None:
         self.begun_before = 0  # the tasks that had begun by the last look
-        self.idle_since = 0.0
+        self.idle_since = 0.0  # 0 before the first look
 
     def observe(self, begun: int, running: int, waiting: int, now: float) -> bool:
         """Note what the pool does now; return whether it is stuck.
@@ -114,7 +136,7 @@ def start_pool_process(**kwargs: object) -> None:
 
 
 @worker_shutting_down.connect
-def end_idle_soon(**kwargs: object) -> None:
+def end_tasks_soon(**kwargs: object) -> None:
     # Only the main process gets the signal; shared memory tells the pool's processes.
     process.request_shutdown()
 

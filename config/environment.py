@@ -63,7 +63,7 @@ web_url = kind(
     "an address like https://name.example.org",
     lambda text: text.rstrip("/"),
 )
-# django-environ would take other words for false.
+# django-environ would read any other word as false.
 yes_or_no = kind(
     "(?i)true|yes|on|1|false|no|off|0", "true or false", lambda text: text.lower() in ("true", "yes", "on", "1")
 )
@@ -74,7 +74,7 @@ seconds_above_0 = kind(f"(?=.*[1-9]){SECONDS}", "a number of seconds above 0", f
 throttle = kind(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", "a number of requests in a time, like 60/min")
 # What a header may contain.
 ascii_text = kind(r"[\x00-\x7f]*", "without letters that aren't ASCII: copy it again")
-# Anybody can reach their endpoints, so that nobody may guess them.
+# Anybody can reach the endpoints that they protect, so nobody may be able to guess them.
 endpoint_secret = kind(r"[\x00-\x7f]{12,}", "12 random ASCII characters or more, as `openssl rand -hex 16` makes")
 webhook_token = kind(
     r"[A-Za-z0-9._~+=-]{12,}",
@@ -180,7 +180,7 @@ def names_board(variable: str) -> bool:
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
     """Add the variables of .env and of a running `make run` to os.environ; those that are set stay.
 
-    The running one is ignored if DATABASE_URL is another database than its own.
+    A running `make run` is ignored if DATABASE_URL names another database than its own.
     """
     read_dotenv(dotenv)
     values = running_environment(run_file)
@@ -199,7 +199,7 @@ def load_secrets() -> None:
     """Put the variables of .env, and the secrets of files, into os.environ, for the processes of `make run`."""
     read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
-        secret = env.str(name, "")  # as the text that it is there, also ENCRYPTION_KEY, which `env` returns as a list
+        secret = env.str(name, "")  # unconverted: `env` makes a list of ENCRYPTION_KEY
         if secret:
             os.environ[name] = secret
 
@@ -268,7 +268,7 @@ def database_url() -> str:
 def unreachable_message(error: Exception) -> str:
     """Return the sentence about an unreachable database; empty for other errors."""
     cause = error.__cause__
-    # With a state of SQL's, a server has answered.
+    # With an SQLSTATE, a server has answered.
     if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
         return ""
     if database_url() in (UNREACHABLE_URL, running_environment().get("DATABASE_URL")):

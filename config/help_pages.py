@@ -32,7 +32,7 @@ HEADINGS = {
 }
 # Other pages link to the decisions. The Docker image has no pages except these.
 SERVED = ("connect-monday.md", "guarantees.md", "howto/*.md", "reference/*.md", "decisions/*.md")
-# What Help opens, by the name of the view on which one is; the first pattern that fits counts.
+# The page that Help opens, by the name of the current view; the first pattern that matches counts.
 HELP_OF_VIEWS = {
     "*_import*": "howto/import-and-export.md#how-do-i-import-a-file",
     "*_export*": "howto/import-and-export.md#how-do-i-export-a-list",
@@ -65,7 +65,7 @@ def title_of(text: str) -> str:
 
 
 def help_url(request: HttpRequest) -> str:
-    """Return the address of the how-to about a page; of the list of all if none is about it."""
+    """Return the address of the help page about the requested page, or of the list of all."""
     view = (request.resolver_match and request.resolver_match.url_name) or ""
     page = next((page for pattern, page in HELP_OF_VIEWS.items() if fnmatch.fnmatch(view, pattern)), "")
     return reverse("npd-help-start") + page

@@ -97,7 +97,7 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
         "formatters": {
             "line": {
                 "()": SecretlessFormatter,
-                # Made here, because dictConfig would copy the list, without the secrets that `conceal` adds later.
+                # Made here, because dictConfig would copy the list, without the secrets that are decrypted later.
                 "redact": Redactor(secrets),
                 "foreign_pre_chain": shared_processors(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],

@@ -35,7 +35,7 @@ FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 # The pages for signing in.
 SIGN_IN = "/accounts/"
 
-# Here no page has the admin's frame, whose scripts the security policy of these addresses stops.
+# Pages here don't have the admin's frame: the security policy of these addresses stops its scripts.
 WITHOUT_FRAME = (*FOR_PROGRAMS, SIGN_IN)
 
 
@@ -242,7 +242,7 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
 
 
 class LostActMiddleware(MiddlewareMixin):
-    """Answers people whose form was not sent: by an address that only takes forms, or because they have to sign in.
+    """Answers people whose act was lost: they opened a button's address, or sent a form after their session had ended.
 
     After signing in, they are back on the form's page. The API has answers of its own.
     """

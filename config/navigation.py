@@ -39,7 +39,7 @@ HELP = "Help"
 ACCOUNT = "Your account"
 ADVANCED = "Advanced"
 ANY_PERMISSION = "*"
-# A model without permissions, so that only superusers may see it.
+# No model: nobody can have its permission, so only superusers see the section.
 SUPERUSERS = "sync.diagnostics"
 
 
@@ -167,7 +167,7 @@ def section_of(request: HttpRequest) -> Section | None:
         and (address == path if section.is_single_page else address.startswith(path))
     ]
     section = max(matches, key=lambda match: match[0], default=(0, None))[1]
-    # Below it are the questions before its acts.
+    # Below Home's address are the questions before its acts.
     if address == HOME_SECTION.path or address.startswith(f"{HOME_SECTION.path}home/"):
         section = HOME_SECTION
     elif section is not None and section.model in (CONFLICTS, UNMATCHED_ITEMS) and address != section.path:

@@ -25,7 +25,7 @@ PORT = env("PORT")
 SANDBOX_PORT = env("SANDBOX_PORT")
 SITE_URL = env("SITE_URL") or f"http://127.0.0.1:{PORT}"
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
-# How many proxies in front are trusted to say who calls, and whether by https.
+# How many proxies in front are trusted to say who calls, and whether by HTTPS.
 TRUSTED_PROXIES = env("TRUSTED_PROXIES")
 if DEBUG and TRUSTED_PROXIES:
     raise ImproperlyConfigured("DEBUG shows traces to everybody whom the proxy lets in: set DEBUG=false")
@@ -283,11 +283,11 @@ if DEMO and not EMAIL_HOST:
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
-REMOVED_ITEM_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
+REMOVED_ITEM_QUIET_SECONDS = 600  # an item counts as removed after so long, because people undo a deletion
 # A person deletes fewer records in an hour than these; a script or a wrong filter deletes more.
 GUARD_RECORDS = env("SYNC_GUARD_RECORDS")
 GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
-# Two people who correct each other talk after a few times; an automation never stops.
+# A field that the board rewrites so often is throttled: an automation never stops, as two people would.
 LOOP_TIMES = 5
 # Monday keeps deleted items for so long; a record that is restored later wouldn't find its item.
 TOMBSTONE_DAYS = 30
@@ -317,7 +317,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-# Tokens of programs. The limit is held by the page on which they are made: knox holds it in its own view alone.
+# Tokens of programs.
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
     "TOKEN_PREFIX": "npd_",  # so that scanners find one that was published by mistake
@@ -389,15 +389,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     if BROKER_IS_REDIS
     else {}
 )
-# How long a save may wait for its notification, to connect and to write.
+# How long a save may wait until its wake-up is sent: to connect, and to write.
 WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
-CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "sync.tasks:Scheduler"
 
 
 @dataclass(frozen=True)
-class Job:
+class PeriodicTask:
     """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
 
     name: str
@@ -409,26 +409,26 @@ class Job:
 
 # The initial schedule. Administrators change it on the page “Schedule”.
 SCHEDULE = (
-    Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
+    PeriodicTask("Start due jobs", "sync.sweep", every=(10, "seconds"),
         description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
     # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/sweep.py).
-    Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
+    PeriodicTask("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
     # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
-    Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
+    PeriodicTask("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
-    Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
+    PeriodicTask("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
         description="Asks Monday what is used of the API quota."),
-    Job("Close approvals that are not needed any more", "sync.release_approvals", every=(1, "minutes"),
+    PeriodicTask("Close approvals that are not needed any more", "sync.release_approvals", every=(1, "minutes"),
         description="Closes approvals whose reason has ended, for example because somebody restored the records."),
-    Job("Notify people", "sync.notify_people", every=(1, "minutes"),
+    PeriodicTask("Notify people", "sync.notify_people", every=(1, "minutes"),
         description="Notices what needs attention, and sends the messages that are due."),
-    Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
+    PeriodicTask("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Applies the set-ups that were started."),
-    Job("Delete old data", "sync.prune", at=(2, 40),
+    PeriodicTask("Delete old data", "sync.prune", at=(2, 40),
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    Job("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
+    PeriodicTask("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 )  # fmt: skip
 

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
-from conflicts.case import RecordContext
+from conflicts.case import RecordContext, records_of
 from conflicts.history import quote_value
 from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
@@ -28,13 +27,13 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_bases import UNREAD, base_of
+from sync.reconcile.field_bases import base_of
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_observed
+from sync.reconcile.lost_updates import last_seen
 from sync.records import authors
 
 # The kind of the decision that stores an answer.
@@ -91,6 +90,12 @@ class Rejection:
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
 
+    @property
+    def waits_for_choice(self) -> bool:
+        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
+        answer = last_answer(self.field_ref) if self.needs_answer else None
+        return self.needs_answer and (answer is None or self.is_read_since(answer.at))
+
     def is_read_since(self, moment: datetime) -> bool:
         """Whether a pass has looked at the record since then."""
         last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
@@ -101,9 +106,9 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        last_read = last_observed(self.sync_state, self.key)
+        seen = last_seen(self.sync_state, self.key)
         base = base_of(self.sync_state, self.field, self.record.monday_id or "")
-        return last_read if last_read is not UNREAD else base and base["remote"]
+        return seen.value if seen else base and base["remote"]
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
@@ -152,18 +157,17 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     """
     rejections = []
     for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
-        # The nil UUID, because this context is only for the facts that all records of the type share.
-        shared = RecordContext(entity_type, UUID(int=0))
-        shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
-        if not shared.mappings:
+        own = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not own:
             continue
-        records = shared.records(entity_id for _, entity_id, _ in refs)
+        keys = {mapping.key for mapping in own}
+        records = records_of(entity_type, [entity_id for _, entity_id, _ in refs], own)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.mappings[0].link, shared.mappings, list(records.values()))
+        display = FieldDisplay(own[0].link, own, list(records.values()))
         for _, entity_id, key in refs:
-            if entity_id in records and key in shared.mapped:
+            if entity_id in records and key in keys:
                 context = RecordContext(entity_type, entity_id)
-                context.mappings = shared.mappings
+                context.mappings = own
                 context.record = records[entity_id]
                 context.sync_state = sync_states.get(str(entity_id))
                 context.display = display
@@ -187,7 +191,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
-        resolution.check_may_type(by, field_ref[0])
+        resolution.check_may_change_record(by, field_ref[0])
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
@@ -206,7 +210,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not is_same(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            resolution.check_may_type(by, field_ref[0], "emptying a value")
+            resolution.check_may_change_record(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.
@@ -228,7 +232,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        mark_kept_different(rejection.sync_state, rejection.key, None)
+        _mark_kept_different(rejection.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -254,12 +258,22 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     return rejection
 
 
+def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
+    """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
+    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
+    sync_state.blocked_fields = {
+        **sync_state.blocked_fields,
+        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
+    }
+    sync_state.save(update_fields=["blocked_fields"])
+
+
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    last_read = last_observed(rejection.sync_state, rejection.key)
-    cell = {} if last_read is UNREAD else {KEPT_REMOTE: last_read}
-    mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
+    seen = last_seen(rejection.sync_state, rejection.key)
+    cell = {KEPT_REMOTE: seen.value} if seen else {}
+    _mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."

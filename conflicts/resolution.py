@@ -60,13 +60,13 @@ SeenValues = Mapping[str, lifecycle.Sides]
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
 
 
-def may_type(user: Any, entity_type: str) -> bool:
+def may_change_record(user: Any, entity_type: str) -> bool:
     """Whether this user may write a value that neither side has, which changes the record."""
     return registry.may_act(user, "change", entity_type)
 
 
-def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> None:
-    if not may_type(user, entity_type):
+def check_may_change_record(user: Any, entity_type: str, act: str = "typing a value") -> None:
+    if not may_change_record(user, entity_type):
         raise NotAllowed(
             f"Nothing was stored: {act} changes the {registry.type_name(entity_type)} itself, which your account isn't "
             "allowed to do. Choose another of the values shown, or ask an administrator for the permission to change "
@@ -260,12 +260,12 @@ def resolve(
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
             if any(selection.choose == CUSTOM for selection in selections.values()):
-                check_may_type(by, conflict.entity_type)
+                check_may_change_record(by, conflict.entity_type)
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
                 effect = lifecycle.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
-                history.log("chosen", conflict, key, values, actor=authors.full_name(by), where=effect.where)
+                history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict

@@ -13,10 +13,10 @@ class NpdConfig(AppConfig):
 
         from npd import groups, models, sign_in  # noqa: F401 - sign_in connects its signals
         from sync.operations.retention import pruning
-        from sync.tasks import make_missing_jobs
+        from sync.tasks import make_missing_periodic_tasks
 
         models.register()
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")
         post_migrate.connect(groups.after_migrate, dispatch_uid="npd.groups")
         beat = apps.get_app_config("django_celery_beat")
-        post_migrate.connect(make_missing_jobs, sender=beat, dispatch_uid="npd.make_missing_jobs")
+        post_migrate.connect(make_missing_periodic_tasks, sender=beat, dispatch_uid="npd.make_missing_periodic_tasks")

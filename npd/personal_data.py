@@ -90,7 +90,7 @@ class Person:
         return registry.entity(self.entity_type).model
 
     @property
-    def record(self) -> models.QuerySet[SyncedModel]:
+    def record(self) -> models.QuerySet[SyncedModel]:  # empty if it was deleted
         return self.model._default_manager.filter(pk=self.id)
 
     @property
@@ -128,13 +128,11 @@ class Person:
             if not is_table or issubclass(model, SyncedModel) or not (owner or item):
                 continue
             # Rows with the record's id or, if they name no record, its item's id.
-            of_item = {f"{item.attname}__in": self.items} if item else {}
-            condition = models.Q(**of_item)
+            condition = models.Q(**{f"{item.attname}__in": self.items}) if item else models.Q(pk__in=[])
             if owner:
                 is_text = owner.get_internal_type() in ("CharField", "TextField")
-                condition = models.Q(**{owner.attname: str(self.id) if is_text else self.id})
-            if owner and item:
-                condition |= models.Q(**of_item, **{f"{owner.attname}__isnull": True})
+                condition &= models.Q(**{f"{owner.attname}__isnull": True})
+                condition |= models.Q(**{owner.attname: str(self.id) if is_text else self.id})
             rows = model._base_manager.filter(condition)
             # The log about a conflict names the record and the chosen values.
             ids = [str(key) for key in rows.values_list("pk", flat=True)]

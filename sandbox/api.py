@@ -61,7 +61,7 @@ class Idempotency:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
+        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests, so the oldest are in front
         self._lock = threading.Lock()
 
     def claim(self, key: str) -> web.Response | None:
@@ -71,7 +71,6 @@ class Idempotency:
         """
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            # In the order of their first requests, so the oldest are in front.
             while self._answers and next(iter(self._answers.values())).since <= oldest:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
@@ -89,15 +88,11 @@ class Idempotency:
                 stored.answer = answer
 
     def release(self, key: str) -> None:
-        """Free the key of a request that was not carried out, so that a retry under it is no replay of nothing."""
+        """Free a claimed key without a stored answer: its request was not carried out, so a retry must be."""
         with self._lock:
             stored = self._answers.get(key)
             if stored is not None and stored.answer is None:
                 del self._answers[key]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._answers.clear()
 
 
 FAULT_WAIT = 30  # seconds in the answer of a limit where its fault names none
@@ -127,14 +122,20 @@ class Api:
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
+        self._plan = plan
         self._numbers = itertools.count(1)
         self.faults = faults.Faults()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again without calls, faults, stored answers and cursors, with the first plan."""
+        self.faults.clear()
+        self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
         self.latency = Latency()
-        self.limits = api_limits.Limits(world.clock, plan)
-        self.history = faults.ItemHistory(world.clock)
-        self.idempotency = Idempotency(world.clock)
-        self.cursors = resolvers.OpenCursors(world)
+        self.limits = api_limits.Limits(self._clock, self._plan)
+        self.history = faults.ItemHistory(self._clock)
+        self.idempotency = Idempotency(self._clock)
+        self.cursors = resolvers.OpenCursors(self._world)
 
     def post(self, request: web.Request) -> web.Response:
         """Answer one request and log it."""
@@ -188,7 +189,7 @@ class Api:
                 # Even if the answer is stored, because Monday fails like this before it looks for the key.
                 if fault.status is not None:
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                    body = fault.answer()
+                    body = fault.status_body()
                     if isinstance(body, dict):
                         return self._respond(body, call, fault.status, headers)
                     return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, web
 from sandbox.api_errors import RequestError
 from sandbox.model import Clock
-from sandbox.web import BadRequestError, call, one_of
 
 # A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
@@ -33,9 +32,6 @@ class Plan:
     concurrent: int  # calls at once
     points: int = DEFAULT_POINTS  # complexity within 60 seconds from a window's first call
 
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "name"}
-
 
 PLANS = {
     plan.name: plan
@@ -48,21 +44,12 @@ PLANS = {
 }
 
 
-def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
-    """Return the plan with this name and these limits instead of its own; None for no plan. Raises BadRequestError."""
-    if name is not None:
-        return call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
-    if limits:
-        raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
-    return None
-
-
 DAY_SECONDS = 86_400
 DEFAULT_LAG = 300.0  # seconds, see Usage.lag
 
 
 class Usage:
-    """Calls in tenths of a call, as Monday counts them; its owner holds a lock.
+    """Calls in tenths of a call, as Monday counts them; whoever uses it holds the lock of `Limits`.
 
     `lag` is the age of `platform_api`'s figures in seconds. Its `last_updated` documents that they lag, but not by how
     much; five minutes are our guess.
@@ -102,14 +89,15 @@ class Usage:
                 counts[second // DAY_SECONDS] += tenths
         return counts
 
-    def clear(self) -> None:
+    def restart(self, calls: int) -> None:
+        """Count so many calls now, and none before."""
         self._tenths.clear()
-        self.lag = DEFAULT_LAG
+        self.add(calls * WHOLE_CALL)
 
 
 # In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
 # fails; one that a limit refuses counts a tenth. All tokens of the account share the counters.
-CALL = 10
+WHOLE_CALL = 10
 REJECTED_CALL = 1
 CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
 
@@ -156,7 +144,6 @@ class Limits:
     def __init__(self, clock: Clock, plan: Plan | None = None) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._first_plan = plan
         self.plan = plan
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
@@ -167,17 +154,16 @@ class Limits:
         self._minute = Window(MINUTE_SECONDS)
         self._points = Window(MINUTE_SECONDS)
 
-    def set_plan(self, plan: Plan | None) -> None:
-        """Use another plan's limits, with new windows and today's calls."""
+    def set_plan(self, name: str | None, limits: dict[str, int]) -> None:
+        """Use a plan with these limits in place of its own, or none, with new windows and today's calls.
+
+        Raises BadRequestError.
+        """
+        if name is None and limits:
+            raise web.BadRequestError(f"{', '.join(sorted(limits))}: nothing is limited without a plan; name one too")
+        plan = None if name is None else web.call(Plan, vars(PLANS[web.one_of(PLANS, name)]) | limits)
         with self._lock:
             self.plan = plan
-            self._start_windows()
-
-    def reset(self) -> None:
-        with self._lock:
-            self.plan = self._first_plan
-            self.usage.clear()
-            self.refused.clear()
             self._start_windows()
 
     @contextmanager
@@ -189,7 +175,7 @@ class Limits:
             if refusal := self._refusal(moment):
                 self.usage.add(REJECTED_CALL)
                 raise self._count_rejection(refusal)
-            self.usage.add(CALL)
+            self.usage.add(WHOLE_CALL)
             self._running += 1
         try:
             yield
@@ -200,7 +186,7 @@ class Limits:
     def reduce_call(self) -> None:
         """Count a tenth of a call for one that was counted whole, and refused later."""
         with self._lock:
-            self.usage.add(REJECTED_CALL - CALL)
+            self.usage.add(REJECTED_CALL - WHOLE_CALL)
 
     def _refusal(self, now: float) -> RequestError | None:
         """Return why a request is refused; None if it isn't."""
@@ -211,7 +197,7 @@ class Limits:
             return api_errors.minute_limit(self._minute.seconds_left(now))
         if self._running >= self.plan.concurrent:
             return api_errors.concurrency_limit(CONCURRENCY_WAIT)
-        if self.usage.today() + CALL > self.plan.day * CALL:
+        if self.usage.today() + WHOLE_CALL > self.plan.day * WHOLE_CALL:
             return api_errors.daily_limit(self.usage.seconds_left())
         return None
 
@@ -224,7 +210,7 @@ class Limits:
             now = self._clock.time()
             window = self._points.roll(now)
             # Without a plan more may be used than there is; answers never show less than nothing.
-            before = max(0, self.points_limit - window.used)
+            before = max(0, (self.plan.points if self.plan else DEFAULT_POINTS) - window.used)
             if self.plan is not None and cost > before:
                 raise self._count_rejection(api_errors.complexity_limit(window.seconds_left(now)))
             if cost:
@@ -235,30 +221,8 @@ class Limits:
         self.refused[refusal.errors[0]["extensions"]["code"]] += 1
         return refusal
 
-    @property
-    def points_limit(self) -> int:
-        return DEFAULT_POINTS if self.plan is None else self.plan.points
-
-    def set_lag(self, seconds: int) -> None:
-        """Set the age of `platform_api`'s figures."""
-        with self._lock:
-            self.usage.lag = float(seconds)
-
-    def set_used(self, calls: int) -> None:
-        """Set the number of calls used today."""
-        with self._lock:
-            lag = self.usage.lag
-            self.usage.clear()
-            self.usage.lag = lag
-            self.usage.add(calls * CALL)
-
-    def count_others_calls(self, calls: int) -> None:
-        """Count calls of the account's other tokens, now."""
-        with self._lock:
-            self.usage.add(calls * CALL)
-
     @contextmanager
-    def figures(self) -> Iterator[Usage]:
+    def locked_usage(self) -> Iterator[Usage]:
         with self._lock:
             yield self.usage
 
@@ -266,11 +230,12 @@ class Limits:
         """Return the plan, its limits, and how much of them is used."""
         with self._lock:
             now = self._clock.time()
+            limits = asdict(self.plan) if self.plan else None
             return {
-                "plan": self.plan.name if self.plan else None,
-                "limits": self.plan.to_json() if self.plan else None,
+                "plan": limits.pop("name") if limits else None,
+                "limits": limits,
                 "used": {
-                    "day": self.usage.today() / CALL,
+                    "day": self.usage.today() / WHOLE_CALL,
                     "minute": self._minute.roll(now).used,
                     "concurrent": self._running,
                     "points": self._points.roll(now).used,

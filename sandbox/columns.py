@@ -34,7 +34,7 @@ class ColumnKind:
     """
 
     type = "unsupported"
-    old_type = "unsupported"  # Monday's internal name, in errors, events and activity logs
+    internal_type = "unsupported"  # Monday's internal name, in errors, events and activity logs
     graphql_type = "UnsupportedValue"
     empty_text: str | None = ""  # the API's `text` of an empty cell
     # Values in `column_values` that clear a cell, besides null.
@@ -96,7 +96,7 @@ class ColumnKind:
 
     def refusal(self, reason: str) -> api_errors.FieldError:
         """Return the error that refuses a value."""
-        return api_errors.bad_value(reason, self.old_type)
+        return api_errors.bad_value(reason, self.internal_type)
 
     def text_in(self, content: dict[str, Any], key: str) -> str:
         """Return the text under `key`, "" when it is missing or null; refuse anything else."""
@@ -111,7 +111,7 @@ class ColumnKind:
 class Text(ColumnKind):
     """A string; unlike other types it has one refusal for everything else."""
 
-    type = old_type = "text"
+    type = internal_type = "text"
     graphql_type = "TextValue"
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
@@ -131,7 +131,7 @@ class Text(ColumnKind):
 class LongText(ColumnKind):
     max_length = 2_000  # developer.monday.com/api-reference/reference/long-text
     type = "long_text"
-    old_type = "long-text"
+    internal_type = "long-text"
     graphql_type = "LongTextValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
@@ -151,6 +151,24 @@ class _Address(ColumnKind):
 
     key = ""
 
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        # The address, a space, and the text that is shown (developer.monday.com/api-reference/reference/link).
+        address, _, shown_text = text.strip().partition(" ")
+        return self.parse_object(column, {self.key: address, "text": shown_text.strip()}, writing)
+
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        address = self.text_in(content, self.key)
+        shown_text = self.text_in(content, "text")
+        if not address and not shown_text:
+            return None
+        # Refuses a text alone too.
+        self.check(address)
+        return {self.key: address, "text": shown_text or address, "changed_at": writing.stamp}
+
+    def check(self, address: str) -> None:
+        """Raise FieldError for an address that Monday doesn't take."""
+        raise NotImplementedError
+
     def text(self, column: Column, raw: Any) -> str:
         if not raw:
             return ""
@@ -162,28 +180,17 @@ class _Address(ColumnKind):
 class Link(_Address):
     """A URL with a scheme, and its text."""
 
-    type = old_type = "link"
+    type = internal_type = "link"
     key = "url"
     graphql_type = "LinkValue"
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # A simple string is the address, a space, and the text that is shown
-        # (developer.monday.com/api-reference/reference/link).
-        url, _, shown_text = text.partition(" ")
-        return self.parse_object(column, {"url": url, "text": shown_text}, writing)
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        address = self.text_in(content, "url")
-        shown_text = self.text_in(content, "text")
-        if not address:
-            return None
+    def check(self, address: str) -> None:
         try:
             scheme = urlsplit(address).scheme
         except ValueError:  # half an IPv6 address
             scheme = ""
         if not scheme or "//" not in address:
             raise self.refusal("the url needs a scheme such as https://")
-        return {"url": address, "text": shown_text or address, "changed_at": writing.stamp}
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
@@ -191,36 +198,17 @@ LOCAL_PART = re.compile(r"[A-Za-z0-9_%+'-]+(\.[A-Za-z0-9_%+'-]+)*")
 DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
 
 
-def is_email(address: str) -> bool:
-    local, _, domain = address.rpartition("@")
-    return (
-        len(address) <= 254
-        and len(local) <= 64
-        and LOCAL_PART.fullmatch(local) is not None
-        and DOMAIN.fullmatch(domain) is not None
-    )
-
-
 class Email(_Address):
     """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
 
-    type = old_type = key = "email"
+    type = internal_type = key = "email"
     graphql_type = "EmailValue"
 
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        # The same as for a link (developer.monday.com/api-reference/reference/email).
-        address, _, shown_text = text.strip().partition(" ")
-        return self.parse_object(column, {"email": address, "text": shown_text.strip()}, writing)
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        address = self.text_in(content, "email")
-        shown_text = self.text_in(content, "text")
-        if not address and not shown_text:
-            return None
-        # Refuses a label alone too.
-        if not is_email(address):
+    def check(self, address: str) -> None:
+        local, _, domain = address.rpartition("@")
+        is_short = len(address) <= 254 and len(local) <= 64
+        if not is_short or not LOCAL_PART.fullmatch(local) or not DOMAIN.fullmatch(domain):
             raise api_errors.email_not_valid()
-        return {"email": address, "text": shown_text or address, "changed_at": writing.stamp}
 
     def api_fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"email": raw["email"], "label": raw["text"]} if raw else {}
@@ -232,7 +220,7 @@ class Email(_Address):
 class Phone(ColumnKind):
     """A number and the country of the shown flag; checked by libphonenumber, as Monday does."""
 
-    type = old_type = "phone"
+    type = internal_type = "phone"
     graphql_type = "PhoneValue"
     clearings = ("",)
 
@@ -290,7 +278,7 @@ class Numbers(ColumnKind):
     """Only null clears: "" sets 0 (developer.monday.com/api-reference/reference/number)."""
 
     type = "numbers"
-    old_type = "numeric"
+    internal_type = "numeric"
     graphql_type = "NumbersValue"
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
@@ -323,7 +311,7 @@ class Numbers(ColumnKind):
 class Date(ColumnKind):
     """A day, and perhaps a time in UTC."""
 
-    type = old_type = "date"
+    type = internal_type = "date"
     graphql_type = "DateValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
@@ -355,7 +343,7 @@ class Checkbox(ColumnKind):
     """Ticked or empty; only null unticks it through the API (developer.monday.com/api-reference/reference/checkbox)."""
 
     type = "checkbox"
-    old_type = "boolean"
+    internal_type = "boolean"
     graphql_type = "CheckboxValue"
     clearings = ()
 
@@ -375,7 +363,7 @@ class Timeline(ColumnKind):
     """A type that NPD Sync doesn't read; its cells are always empty."""
 
     type = "timeline"
-    old_type = "timerange"
+    internal_type = "timerange"
     graphql_type = "TimelineValue"
 
     def text(self, column: Column, raw: Any) -> str:
@@ -401,7 +389,7 @@ class Status(ColumnKind):
     """
 
     type = "status"
-    old_type = "color"
+    internal_type = "color"
     graphql_type = "StatusValue"
     empty_text = None
 
@@ -503,7 +491,7 @@ class Status(ColumnKind):
 class Dropdown(ColumnKind):
     """Several labels by id."""
 
-    type = old_type = "dropdown"
+    type = internal_type = "dropdown"
     graphql_type = "DropdownValue"
     empty_text = None
 
@@ -578,7 +566,7 @@ class Dropdown(ColumnKind):
             f"The dropdown label '{label}' does not exist, possible labels are: {{{labels}}}",
             "ColumnValueException",
             column_id=column.id,
-            column_type=self.old_type,
+            column_type=self.internal_type,
         )
 
     def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
@@ -604,7 +592,7 @@ class BoardRelation(ColumnKind):
     """
 
     type = "board_relation"
-    old_type = "board-relation"
+    internal_type = "board-relation"
     graphql_type = "BoardRelationValue"
     clearings = ({},)
     empty_text = None
@@ -625,7 +613,7 @@ class BoardRelation(ColumnKind):
             if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
                 raise self.refusal("an id must be a number")
         ids = list(dict.fromkeys(int(item_id) for item_id in values))
-        boards = board_ids(column)
+        boards = connected_board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
             # An archived item may be linked, a deleted one not.
@@ -667,7 +655,7 @@ class BoardRelation(ColumnKind):
         return sorted(raw["item_ids"] if raw else ()) == sorted(other["item_ids"] if other else ())
 
 
-def board_ids(column: Column) -> list[int]:
+def connected_board_ids(column: Column) -> list[int]:
     return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 

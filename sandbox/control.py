@@ -10,9 +10,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sandbox import api_limits, model, operations, web
+from sandbox import model, operations, web
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
+from sandbox.api_limits import WHOLE_CALL
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
 from sandbox.model import STATES, Snapshot, World
@@ -43,7 +44,7 @@ def _add(  # noqa: PLR0913, PLR0917 - the fields of a request
     return operations.create_item(world, user_id, board_id, row, create_labels=True)
 
 
-# Of `POST /_control/actions`.
+# What `POST /_control/actions` can do, by its `action`.
 ITEM_ACTIONS: dict[str, Callable[..., model.Item]] = {
     "edit": _edit,
     "rename": _rename,
@@ -59,88 +60,77 @@ ITEM_ACTIONS: dict[str, Callable[..., model.Item]] = {
 
 class Control:
     def __init__(self, world: World, api: Api, deliveries: Deliveries) -> None:
-        self._world = world
-        self._api = api
-        self._deliveries = deliveries
-        self._snapshots: dict[str, tuple[float, Snapshot]] = {}
+        self.world = world
+        self.api = api
+        self.deliveries = deliveries
+        self._snapshots: dict[str, tuple[float, Snapshot]] = {}  # by name, with the time of `time.monotonic`
 
     def routes(self) -> list[web.Route]:
-        changing: dict[str, JsonHandler] = {
-            "reset": self.reset,
-            "snapshot": self.snapshot,
-            "restore": self.restore,
-            "latency": self.set_latency,
-            "clock": self.set_clock,
-            "items": self.load_items,
-            "boards": self.change_board,
-            "actions": self.act,
-            "columns": self.change_column,
-            "plan": self.change_plan,
-            "webhooks/release": self.release,
+        handlers: dict[tuple[str, str], JsonHandler] = {
+            ("GET", "boards"): self.boards,
+            ("POST", "boards"): self.change_board,
+            ("POST", "columns"): self.change_column,
+            ("POST", "items"): self.load_items,
+            ("POST", "actions"): self.act,
+            ("GET", "faults"): self.faults,
+            ("POST", "faults"): self.add_fault,
+            ("DELETE", "faults"): self.clear_faults,
+            ("POST", "latency"): self.set_latency,
+            ("GET", "clock"): self.clock,
+            ("POST", "clock"): self.set_clock,
+            ("GET", "plan"): self.plan,
+            ("POST", "plan"): self.change_plan,
+            ("GET", "calls"): self.calls,
+            ("GET", "webhooks"): self.webhooks,
+            ("POST", "webhooks"): self.add_rule,
+            ("DELETE", "webhooks"): self.clear_rules,
+            ("POST", "webhooks/release"): self.release,
+            ("POST", "reset"): self.reset,
+            ("POST", "snapshot"): self.snapshot,
+            ("POST", "restore"): self.restore,
         }
-        adding: dict[str, JsonHandler] = {"faults": self.add_faults, "webhooks": self.add_rules}
-        reading: dict[str, JsonHandler] = {
-            "boards": self.boards,
-            "faults": self.faults,
-            "clock": self.clock,
-            "calls": self.calls,
-            "plan": self.plan,
-            "webhooks": self.webhooks,
-        }
-        ending: dict[str, JsonHandler] = {"faults": self.clear_faults, "webhooks": self.clear_rules}
-        return [
-            *(web.route("POST", f"/_control/{name}", _changing(handler)) for name, handler in changing.items()),
-            *(web.route("POST", f"/_control/{name}", _adding(handler)) for name, handler in adding.items()),
-            *(web.route("GET", f"/_control/{name}", _reading(handler)) for name, handler in reading.items()),
-            *(web.route("DELETE", f"/_control/{name}", _reading(handler)) for name, handler in ending.items()),
-        ]
+        return [web.route(method, f"/_control/{name}", _view(handler)) for (method, name), handler in handlers.items()]
 
     def boards(self) -> list[dict[str, Any]]:
         """Return all boards with their items and the texts of their cells."""
-        with self._world.lock:
+        with self.world.lock:
             return [
                 {
                     "id": str(board.id),
                     "name": board.name,
                     "state": board.state,
                     "columns": [{"id": c.id, "title": c.title, "type": c.type} for c in board.active_columns()],
-                    "items": [_shown_item(board, item) for item in self._world.items_of(board.id, STATES)],
+                    "items": [_shown_item(board, item) for item in self.world.items_of(board.id, STATES)],
                 }
-                for board in self._world.boards.values()
+                for board in self.world.boards.values()
             ]
 
     def change_board(
         self, board_id: int, items_limit: int | None = None, state: str | None = None, name: str = ""
     ) -> dict[str, str | int]:
         """Set how many items a board may hold, its name, or whether it is archived, deleted or active."""
-        with self._world.transaction():
-            board = self._world.board(int(board_id))
+        with self.world.transaction():
+            board = self.world.board(int(board_id))
             if state is not None and state != board.state:
-                operations.set_board_state(self._world, model.MAYA_ID, board.id, web.one_of(STATES, state))
+                operations.set_board_state(self.world, model.MAYA_ID, board.id, web.one_of(STATES, state))
             if name:
-                operations.rename_board(self._world, model.MAYA_ID, board.id, name)
+                operations.rename_board(self.world, model.MAYA_ID, board.id, name)
             if items_limit is not None:
                 board.items_limit = items_limit
-                self._world.put_board(board)
+                self.world.put_board(board)
         return {"id": str(board.id), "items_limit": board.items_limit, "state": board.state}
 
     def reset(self) -> dict[str, bool]:
         """Delete boards, webhooks, logs, faults, latency and stored answers; the clock is real time again."""
-        self._world.restore({}, 0)
-        self._deliveries.clear()
-        self._api.calls.clear()
-        self._api.faults.clear()
-        self._api.idempotency.clear()
-        self._api.limits.reset()
-        self._api.cursors.clear()
-        self._api.history.clear()
-        self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
-        self._world.clock.offset_seconds = 0.0
+        self.world.restore({}, 0)
+        self.deliveries.clear()
+        self.api.reset()
+        self.world.clock.offset_seconds = 0.0
         return {"reset": True}
 
     def snapshot(self, name: str) -> dict[str, dict[str, int]]:
         """Keep boards, items, webhooks and activity logs in memory for `restore`."""
-        snapshot = self._world.snapshot()
+        snapshot = self.world.snapshot()
         # Not by the sandbox's clock, which tests move and a reset sets back.
         self._snapshots[name] = time.monotonic(), snapshot
         return {"kept": {table: len(documents) for table, documents in snapshot.items()}}
@@ -151,49 +141,49 @@ class Control:
             raise web.BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
         created_at, snapshot = self._snapshots[name]
         self.reset()
-        self._world.restore(snapshot, time.monotonic() - created_at)
+        self.world.restore(snapshot, time.monotonic() - created_at)
         return {"restored": True}
 
     def faults(self) -> list[dict[str, Any]]:
-        return [fault.to_json() for fault in self._api.faults.all()]
+        return [fault.to_json() for fault in self.api.faults.all()]
 
-    def add_faults(self, faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add faults to the end of the queue."""
-        self._api.faults.add([fault_from(fault) for fault in faults])
+    def add_fault(self, **fault: Any) -> list[dict[str, Any]]:
+        """Add a fault to the end of the queue."""
+        self.api.faults.add(fault_from(fault))
         return self.faults()
 
     def clear_faults(self) -> list[Any]:
-        self._api.faults.clear()
-        self._api.history.clear()
+        self.api.faults.clear()
+        self.api.history.clear()
         return []
 
     def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
         if call_ms is not None:
-            self._api.latency.call_ms = call_ms
+            self.api.latency.call_ms = call_ms
         if mutation_ms is not None:
-            self._api.latency.mutation_ms = mutation_ms
-        return vars(self._api.latency)
+            self.api.latency.mutation_ms = mutation_ms
+        return vars(self.api.latency)
 
     def clock(self) -> dict[str, Any]:
-        clock = self._world.clock
+        clock = self.world.clock
         return {"offset_seconds": clock.offset_seconds, "now": clock.stamp()}
 
     def set_clock(self, offset_seconds: float) -> dict[str, Any]:
         """Set the sandbox's time to real time plus this."""
-        self._world.clock.offset_seconds = offset_seconds
-        self._deliveries.clock_moved()
+        self.world.clock.offset_seconds = offset_seconds
+        self.deliveries.clock_moved()
         return self.clock()
 
     def calls(self, since: str = "0") -> list[dict[str, Any]]:
         """Return the API calls after the id `since`, oldest first."""
-        return [asdict(call) for call in list(self._api.calls) if call.id > int(since)]
+        return [asdict(call) for call in list(self.api.calls) if call.id > int(since)]
 
     def load_items(self, board_id: int, items: list[dict[str, Any]]) -> list[str]:
         """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order.
 
         Without logs and webhooks, so a bench fills a board with 100,000 items in seconds.
         """
-        return [str(item_id) for item_id in operations.load_items(self._world, int(board_id), items)]
+        return [str(item_id) for item_id in operations.load_items(self.world, int(board_id), items)]
 
     def act(self, action: str, user_id: int = model.MAYA_ID, **fields: Any) -> dict[str, Any]:
         """Do what a person does on a board; `ITEM_ACTIONS` lists the actions with their fields."""
@@ -201,9 +191,9 @@ class Control:
             raise web.BadRequestError("user_id is nobody here")
         perform = ITEM_ACTIONS[web.one_of(ITEM_ACTIONS, action)]
         numbers = {name: int(fields[name]) for name in ("item_id", "board_id") if name in fields}
-        item = web.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
-        with self._world.lock:
-            return _shown_item(self._world.boards[item.board_id], item)
+        item = web.call(perform, {"world": self.world, "user_id": user_id} | fields | numbers)
+        with self.world.lock:
+            return _shown_item(self.world.boards[item.board_id], item)
 
     def change_column(
         self,
@@ -218,20 +208,20 @@ class Control:
         Monday's undo brings a deleted column back with its values (support.monday.com, "Column permissions" and
         "Changing the column type").
         """
-        with self._world.transaction():
-            board = self._world.board(int(board_id))
+        with self.world.transaction():
+            board = self.world.board(int(board_id))
             column = next((column for column in board.columns if column.id == column_id), None)
             if column is None:
                 raise web.BadRequestError("there is no such column")
             match action:
                 case "rename":
-                    operations.rename_column(self._world, model.MAYA_ID, board.id, column_id, title)
+                    operations.rename_column(self.world, model.MAYA_ID, board.id, column_id, title)
                 case "delete":
-                    operations.delete_column(self._world, model.MAYA_ID, board.id, column_id)
+                    operations.delete_column(self.world, model.MAYA_ID, board.id, column_id)
                 case "restore":
                     column.archived = False
                     details = {"column_id": column.id, "column_title": column.title}
-                    self._world.save_board("restore_column", board, model.MAYA_ID, **details)
+                    self.world.save_board("restore_column", board, model.MAYA_ID, **details)
                 # As by the column's permission to view: its values are missing from answers, but the board lists it.
                 case "hide" | "show":
                     column.hidden = action == "hide"
@@ -239,13 +229,13 @@ class Control:
                     self._retype(board, column, type)
                 case _:
                     raise web.BadRequestError("action is one of rename, delete, restore, hide, show, retype")
-            self._world.put_board(board)
+            self.world.put_board(board)
         return {"id": column.id, "type": column.type, "archived": column.archived}
 
     def _retype(self, board: model.Board, column: model.Column, column_type: str) -> None:
         """Give a column another type; the values of the former type are kept for a change back."""
         kind_of(column_type)
-        items = self._world.items_of(board.id, STATES)
+        items = self.world.items_of(board.id, STATES)
         for item in items:
             # Stored under a name that no column can have, so that nothing else reads it.
             if (cell := item.cells.pop(column.id, None)) is not None:
@@ -254,10 +244,10 @@ class Control:
                 item.cells[column.id] = cell
         column.type = column_type
         column.settings = initial_settings(column_type, None)
-        self._world.put_items(items)
+        self.world.put_items(items)
 
     def plan(self) -> dict[str, Any]:
-        return self._api.limits.to_json()
+        return self.api.limits.to_json()
 
     def change_plan(
         self, used: int | None = None, others: int = 0, lag: int | None = None, **plan: Any
@@ -268,45 +258,44 @@ class Control:
         today; `others` adds calls of the account's other tokens; `lag` is the age of `platform_api`'s figures in
         seconds.
         """
-        limits = self._api.limits
-        # Before `used` and `others`, because a new plan begins new windows and keeps the day's calls.
+        limits = self.api.limits
         if plan:
-            name = plan.pop("plan", limits.plan.name if limits.plan else None)
-            limits.set_plan(api_limits.plan_from(name, plan))
-        if lag is not None:
-            limits.set_lag(lag)
-        if used is not None:
-            limits.set_used(used)
-        limits.count_others_calls(others)
+            limits.set_plan(plan.pop("plan", limits.plan.name if limits.plan else None), plan)
+        with limits.locked_usage() as usage:
+            if lag is not None:
+                usage.lag = float(lag)
+            if used is not None:
+                usage.restart(used)
+            usage.add(others * WHOLE_CALL)
         return self.plan()
 
     def webhooks(self, since: str = "0") -> dict[str, Any]:
         """Return the subscriptions, the deliveries after the id `since`, and the rules."""
         hooks = [
             {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event}
-            for hook in list(self._world.hooks.values())
+            for hook in list(self.world.hooks.values())
             if not hook.deleted
         ]
-        log = [delivery.to_json() for delivery in self._deliveries.log() if delivery.id > int(since)]
+        log = [delivery.to_json() for delivery in self.deliveries.log() if delivery.id > int(since)]
         return {"webhooks": hooks, "deliveries": log, "rules": self._rules()}
 
-    def add_rules(self, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add rules `{rule: drop|double|delay|hold, …}`; their other fields are those of `Rule`."""
-        self._deliveries.add_rules(rules)
+    def add_rule(self, **rule: Any) -> list[dict[str, Any]]:
+        """Add a rule `{rule: drop|double|delay|hold, …}`; its other fields are those of `Rule`."""
+        self.deliveries.add_rule(rule)
         return self._rules()
 
     def clear_rules(self) -> list[Any]:
         """End all rules; held deliveries stay held until they are released."""
-        self._deliveries.clear_rules()
+        self.deliveries.clear_rules()
         return []
 
     def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
         """Release held deliveries, and end the rules that hold."""
-        count = self._deliveries.release(web.one_of(RELEASES, order), seed)
+        count = self.deliveries.release(web.one_of(RELEASES, order), seed)
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:
-        return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules()]
+        return [asdict(rule) | {"words": rule.description()} for rule in self.deliveries.rules()]
 
 
 def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
@@ -315,33 +304,23 @@ def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
     return {"id": str(item.id), "name": item.name, "state": item.state, "values": values}
 
 
-def _reading(handler: JsonHandler) -> web.Handler:
-    return lambda request: web.json_response(web.call(handler, request.query))
+def _view(handler: JsonHandler) -> web.Handler:
+    """Return a view that calls a handler with the fields of a request, and answers with its JSON.
 
-
-def _changing(handler: JsonHandler) -> web.Handler:
-    return _json_only(lambda request: web.call(handler, request.object()))
-
-
-def _adding(handler: JsonHandler) -> web.Handler:
-    """Wrap a handler that takes a list; a request may also hold a single object."""
-
-    def add(request: web.Request) -> Any:
-        content = request.json()
-        return handler(content if isinstance(content, list) else [content])
-
-    return _json_only(add)
-
-
-def _json_only(answer: Callable[[web.Request], Any]) -> web.Handler:
-    """Accept only requests with JSON, which no form of another site can send; refused fields become 400."""
+    A list is as many requests, answered by the last one. Changes are accepted only as JSON, which no form of another
+    site can send.
+    """
 
     def respond(request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return web.json_response(web.call(handler, request.query))
         if not request.is_json():
             return web.json_response({"error": "Send this as application/json"}, 415)
+        content = request.json()
         try:
-            return web.json_response(answer(request))
+            answers = [web.call(handler, fields) for fields in (content if isinstance(content, list) else [content])]
         except FieldError as error:
             return web.json_response({"error": str(error), "code": error.extensions["code"]}, 400)
+        return web.json_response(answers[-1] if answers else None)
 
     return respond

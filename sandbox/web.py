@@ -64,10 +64,10 @@ class Request:
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
 
-    def body(self, largest: int = LARGEST_BODY) -> bytes:
-        """Return the whole body; raises BadRequestError above `largest` bytes."""
+    def body(self) -> bytes:
+        """Return the whole body; raises BadRequestError above LARGEST_BODY."""
         length = int(self._environ.get("CONTENT_LENGTH") or 0)
-        if length > largest:
+        if length > LARGEST_BODY:
             raise BadRequestError("the body is too large")
         content: bytes = self._environ["wsgi.input"].read(length)
         return content
@@ -78,13 +78,6 @@ class Request:
             return decode_json(self.body() or b"{}")
         except ValueError as error:
             raise BadRequestError(f"the body is not JSON: {error}") from None
-
-    def object(self) -> dict[str, Any]:
-        """Return the body as a JSON object; raises BadRequestError."""
-        content = self.json()
-        if not isinstance(content, dict):
-            raise BadRequestError("the body must be a JSON object")
-        return content
 
     def form(self) -> dict[str, str]:
         return dict(parse_qsl(self.body().decode("utf-8", "replace"), keep_blank_values=True))
@@ -179,7 +172,7 @@ class Guard:
     """Refuses requests from pages of other sites.
 
     Such a page may point its own name to 127.0.0.1 (DNS rebinding); its requests have that name as Host. Or it sends
-    them to our address; then they have its Origin. Who listens on every address has any name.
+    them to our address; then they have its Origin. A sandbox that listens on every address accepts any name.
     """
 
     def __init__(self, host: str) -> None:
@@ -202,7 +195,7 @@ class NpdAddress:
     """NPD's addresses."""
 
     public: str  # for browsers
-    via: str | None = None  # for this process, where containers have another one
+    via: str | None = None  # by which this process reaches it, if that is another one, as between containers
 
     def reach(self, url: str) -> tuple[str, dict[str, str]]:
         """Return the address to call instead of this one, and the headers that name the public one."""

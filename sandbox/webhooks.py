@@ -38,7 +38,7 @@ EVENTS = {
     "item_restored": "restore_pulse",
     "item_moved_to_any_group": "move_pulse_into_group",
 }
-STATES = {"active": 1, "archived": 2, "deleted": 3}
+STATE_NUMBERS = {"active": 1, "archived": 2, "deleted": 3}
 # No query returns this number, which isn't the webhook's id (published captures, 2025-02).
 SUBSCRIPTION_OFFSET = 50_000
 URL_LIMIT = 255  # developer.monday.com/api-reference/reference/webhooks
@@ -80,8 +80,8 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
         case "change_name":
             return {"groupId": group.id, "pulseId": event.item.id} | value
         case "item_restored":
-            before = {"state": STATES[event.previous]}
-            return item | {"value": {"state": STATES["active"], "is_undo": True}, "previousValue": before}
+            before = {"state": STATE_NUMBERS[event.previous]}
+            return item | {"value": {"state": STATE_NUMBERS["active"], "is_undo": True}, "previousValue": before}
         case "item_moved_to_any_group":
             target = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
             ids = {"sourceGroupId": event.source_group_id, "destGroupId": group.id}
@@ -152,12 +152,6 @@ class Rule:
         }
         remaining = "" if self.count is None else f", {self.count} to go"
         return f"any event: {effects[self.rule]}{remaining}"
-
-
-def rule_from(content: dict[str, Any]) -> Rule:
-    """Return the rule that a JSON object describes. Raises BadRequestError."""
-    name = web.one_of(RULES, content.get("rule", ""))
-    return web.call(Rule, {"count": None if name == "hold" else 1} | content)
 
 
 WAITING = "waiting"
@@ -269,7 +263,7 @@ RETRIES = 30
 WORKERS = 16  # at once, so that deliveries arrive in no certain order, as Monday's do
 LOG_LENGTH = 2_000  # deliveries
 CLEARING_SECONDS = 2  # how long a reset waits for deliveries that are being sent; their address may hang
-DELETED = "the webhook was deleted"
+WEBHOOK_DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")
 
 
@@ -286,7 +280,7 @@ class Deliveries:
         self._due: list[tuple[float, int, list[Delivery]]] = []
         self._held: list[Delivery] = []
         self._last_cleared = 0  # deliveries up to this id have been cleared
-        self._sending = 0
+        self._sending = 0  # how many deliveries are being sent
         self._tiebreak = itertools.count()
         self._condition = threading.Condition()
         self._numbers = itertools.count(1)
@@ -327,7 +321,7 @@ class Deliveries:
         rule = self._rules[0] if self._rules else None
         if rule is not None and rule.count is not None:
             rule.count -= 1
-            if rule.count < 1:
+            if rule.count == 0:
                 self._rules.remove(rule)
         delivery.rule = rule.rule if rule else ""
         if rule is None:
@@ -377,11 +371,13 @@ class Deliveries:
             self._schedule(sequence, self._clock.time())
         return len(held)
 
-    def add_rules(self, contents: list[dict[str, Any]]) -> None:
-        """Add all rules, or none if one is invalid. Raises BadRequestError."""
-        rules = [rule_from(content) for content in contents]
+    def add_rule(self, content: dict[str, Any]) -> None:
+        """Add the rule that a JSON object describes. Raises BadRequestError."""
+        name = web.one_of(RULES, content.get("rule", ""))
+        rule = web.call(Rule, {"count": None if name == "hold" else 1} | content)
         with self._condition:
-            self._rules += rules
+            if rule.count != 0:
+                self._rules.append(rule)
 
     def rules(self) -> list[Rule]:
         with self._condition:
@@ -432,7 +428,7 @@ class Deliveries:
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None
-            error = DELETED
+            error = WEBHOOK_DELETED
             seconds = 0.0
         else:
             # A retry has the `triggerUuid` of the first try, by which a receiver knows it again.

@@ -25,10 +25,6 @@ class SyncDirection(models.TextChoices):
     def sends(self) -> bool:
         return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
-    @property
-    def receives(self) -> bool:
-        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
-
 
 @cache  # asked for each field of each record
 def common_direction(record: str, field: str) -> SyncDirection:
@@ -194,7 +190,7 @@ class BlockedCode(StrEnum):
     INVALID = "invalid"
     UNKNOWN = "unknown"
     REQUIRED = "required"
-    THROTTLED = "throttled"
+    THROTTLED = "throttled"  # in an update loop
     APPROVAL = "approval"
     DIRECTION = "direction"
 

@@ -1,13 +1,18 @@
-"""Celery tasks, and their schedule as rows. Tasks are wake-ups without state; the rows of jobs are the truth.
+"""Celery tasks, their schedule as rows, and Beat's scheduler.
 
-Each ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
+Tasks are wake-ups without state; the rows of jobs are the truth. Each ends soon when its worker shuts down, and
+continues on its next run (sync/kernel/process.py).
 """
 
+import time
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
 from django.conf import settings
-from django.db import connection
+from django.db import Error, connection
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from sync.limits import breaker
 from sync.operations.comparison import compare_due_boards
@@ -17,6 +22,8 @@ from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import make_plan
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
+from sync.outbox.claim import orphaned_boards
+from sync.outbox.wakeups import wake_board
 from sync.records.approvals import release_obsolete
 
 # The time limit of tasks that read whole boards, because a board of 100,000 items takes 200 calls. The others have
@@ -87,27 +94,47 @@ def notify() -> None:
     notify_people()
 
 
-def make_missing_jobs(**kwargs: object) -> None:
+def make_missing_periodic_tasks(**kwargs: object) -> None:
     """Create missing rows of the schedule after migrate; from then on only administrators change them."""
-    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
     every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
-    for job in settings.SCHEDULE:
-        if PeriodicTask.objects.filter(name=job.name).exists():
+    for entry in settings.SCHEDULE:
+        if PeriodicTask.objects.filter(name=entry.name).exists():
             continue
-        values = {"task": job.task, "description": job.description, "expire_seconds": EXPIRES_SECONDS}
-        if job.every:
-            number, period = job.every
+        values = {"task": entry.task, "description": entry.description, "expire_seconds": EXPIRES_SECONDS}
+        if entry.every:
+            number, period = entry.every
             values["interval"] = _row(IntervalSchedule, every=number, period=period)
-        elif job.at:
-            hour, minute = job.at
+        elif entry.at:
+            hour, minute = entry.at
             values["crontab"] = _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
-        PeriodicTask.objects.get_or_create(name=job.name, defaults=values)
+        PeriodicTask.objects.get_or_create(name=entry.name, defaults=values)
 
 
 def _row(model: Any, **values: Any) -> Any:
     # An administrator may have added an equal row.
     return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)
+
+
+# The board of a killed worker should continue within five seconds.
+ORPHANS_EVERY_SECONDS = 2.0
+
+
+class Scheduler(DatabaseScheduler):
+    """django-celery-beat's scheduler, which also looks for boards whose worker was killed."""
+
+    _orphans_checked_at = -ORPHANS_EVERY_SECONDS
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Send due tasks and wake workers for killed workers' boards; return the seconds until the next tick."""
+        wait = super().tick(*args, **kwargs)
+        seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
+        if seconds_left > 0:
+            return min(wait, seconds_left)
+        self._orphans_checked_at = time.monotonic()
+        with suppress(Error):  # if the database is down, the schedule's own queries report it and connect again
+            for entity_type in orphaned_boards():
+                wake_board(entity_type)
+        return min(wait, ORPHANS_EVERY_SECONDS)

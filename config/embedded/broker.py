@@ -1,6 +1,6 @@
 """Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, with four faults fixed.
 
-- After PostgreSQL was away, beat never sent again: now these errors replace a connection.
+- After PostgreSQL was down, beat never sent again: now its errors make kombu connect again.
 - A worker that couldn't connect spun until it ended: now a connection is tested first.
 - A message waited up to a second: now there are ten polls a second.
 - A worker polled for two seconds after a shutdown began: now it checks for a shutdown in between.
@@ -24,13 +24,13 @@ class Channel(SQLAlchemyChannel):
 
     def _engine_from_config(self) -> Engine:
         url = make_url(str(self.connection.client.hostname))  # type: ignore[union-attr]
-        text = str(url.query["prepare_threshold"]) if "prepare_threshold" in url.query else None
-        return create_engine(
-            url.difference_update_query(["prepare_threshold"]),
-            pool_pre_ping=True,
-            pool_size=2,
+        arguments: dict[str, Any] = {}
+        if "prepare_threshold" in url.query:
+            threshold = str(url.query["prepare_threshold"])
             # The driver wants a number, or None for never; a URL has text.
-            connect_args={} if text is None else {"prepare_threshold": int(text) if text.isdecimal() else None},
+            arguments["prepare_threshold"] = int(threshold) if threshold.isdecimal() else None
+        return create_engine(
+            url.difference_update_query(["prepare_threshold"]), pool_pre_ping=True, pool_size=2, connect_args=arguments
         )
 
 

@@ -29,9 +29,8 @@ ROOT = environment.BASE_DIR
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 LOOK_SECONDS = 0.1  # between two looks at the processes
 READY_SECONDS = 60  # until a started server answers
-# honcho kills processes that don't end within 5 s.
-END_SECONDS = 20
-STOP_SECONDS = 60
+END_SECONDS = 20  # until a honcho has ended, which kills its processes after 5 s
+STOP_SECONDS = 60  # until `make stop` gives up
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email stays unmatched until somebody acts
 OWN_ACCOUNT = (
@@ -42,7 +41,7 @@ QUESTION = (
     "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
     "secrets made here.\nType yes to go on: "
 )
-STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped")
+STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped")  # in honcho's log, when a process has ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -67,7 +66,7 @@ def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str
         variables["EMBEDDED"] = "true"
     if not env.get("MONDAY_API_KEY"):
         variables |= {
-            "SITE_URL": f"http://127.0.0.1:{web}",
+            "SITE_URL": f"http://127.0.0.1:{web}",  # even if .env has another: the sandbox calls it
             "MONDAY_API_URL": f"http://127.0.0.1:{sandbox}/v2",
             "MONDAY_API_KEY": secrets["monday_api_key"],
             "MONDAY_WEBHOOK_TOKEN": secrets["monday_webhook_token"],
@@ -273,7 +272,7 @@ def run(var: Path) -> int:
         secrets = load_or_create_secrets(var)
         variables = variables_of(os.environ, secrets)
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))
-        demo = Run(var, variables, lock, secrets["admin_password"])
+        current_run = Run(var, variables, lock, secrets["admin_password"])
         reason = ""
         try:
             for number in SIGNALS:
@@ -286,18 +285,18 @@ def run(var: Path) -> int:
                 libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes left by a killed honcho become our children
             lock.write(str(os.getpid()))
             lock.flush()
-            demo.start()
-            # `make` became this process, so its age includes installing the packages.
+            current_run.start()
+            # This process began as the shell of make's recipe, so its age includes installing the packages.
             say(f"(ready after {time.time() - psutil.Process().create_time():.1f} s)")
             while True:
-                demo.check_processes()
+                current_run.check_processes()
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             pass
         except postgres.StartError as error:
             reason = f"\n{error}"
         finally:
-            demo.stop()
+            current_run.stop()
     if reason:
         say(reason)
     return 1 if reason else 0

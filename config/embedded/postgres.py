@@ -68,7 +68,7 @@ class EmbeddedPostgres:
         # A socket's address has at most 103 bytes; the folder must be the same at each start.
         self.socket = Path("/tmp", "npd-" + hashlib.sha256(str(self.data).encode()).hexdigest()[:10])  # noqa: S108 - its owner is checked
         self.process: subprocess.Popen[bytes] | None = None
-        # PostgreSQL refuses to run as root.
+        # Who PostgreSQL runs as, which refuses to run as root; None for the current user.
         self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.as_account: dict[str, Any] = {}
         if self.account:
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
             self._launch(programs)
         except PermissionError as error:
             raise StartError(
-                f"{error.filename} can't be written by this user. Give that folder to who runs this, "
+                f"{error.filename} can't be written by this user. Make this user its owner, "
                 "or clone the project into a folder of your own."
             ) from error
 
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
         )
         if enter.returncode:
             raise StartError(
-                f"PostgreSQL refuses to run as root, and 'nobody', as whom it would run, may not enter {folder}. Move "
+                f"PostgreSQL refuses to run as root, and 'nobody', which it runs as, may not enter {folder}. Move "
                 "the project to a folder that everyone may enter (for example /srv), or run this as an ordinary user."
             )
 

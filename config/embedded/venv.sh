@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv with what requirements/$1.txt locks, where it hasn't it yet: `venv.sh embedded|development`.
+# Makes .venv with the packages of requirements/$1.txt, if they aren't in it yet: `venv.sh embedded|development`.
 cd "$(dirname "$0")/../.." || exit 1
-[ -L .venv ] && exit 0 # who links to another folder's has made it
+[ -L .venv ] && exit 0 # a link to another folder's .venv, which was made there
 
 is_made() { .venv/bin/python -c '' 2>/dev/null && grep -q " $(pwd)/.venv\$" .venv/pyvenv.cfg; } # and not moved since
 is_installed() { cmp -s "requirements/$1.txt" ".venv/installed-$1"; }
@@ -19,14 +19,14 @@ if ! is_made; then
         exit 1
     }
     "$python" -m venv --clear .venv || {
-        echo "$(pwd)/.venv could not be made; why stands above. Clone the project into a folder of your own." >&2
+        echo "$(pwd)/.venv could not be made; the reason is above. Clone the project into a folder of your own." >&2
         exit 1
     }
 fi
-echo "Installing the packages into .venv (this once; a minute or two) …"
+echo "Installing the packages into .venv (only this time; a minute or two) …"
 rm -f .venv/installed-*
 .venv/bin/python -m pip install -qq --disable-pip-version-check --retries 2 --require-hashes -r "requirements/$1.txt" || {
-    echo "The packages could not be installed; why stands above. Without a way to pypi.org set PIP_INDEX_URL to an index that" \
+    echo "The packages could not be installed; the reason is above. If pypi.org can't be reached, set PIP_INDEX_URL to an index that" \
         "you can reach; then type the same again." >&2
     exit 1
 }

@@ -19,7 +19,7 @@ from sync import registry
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.models import SyncedModel
-from sync.monday.texts import drop_invisible_from_label, email_address, key_spellings, match_key, unix_lines
+from sync.monday.texts import drop_invisible_but_joiners, email_address, key_spellings, match_key, unix_lines
 from sync.reconcile.lookups import match_key_sql
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class WebAddressField(forms.URLField):
     """Drops invisible characters of pasted text before the check."""
 
     def to_python(self, value: Any) -> Any:
-        return super().to_python(drop_invisible_from_label(value) if isinstance(value, str) else value)
+        return super().to_python(drop_invisible_but_joiners(value) if isinstance(value, str) else value)
 
 
 class LinesField(forms.CharField):

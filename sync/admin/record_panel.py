@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import Button
-from sync.admin.confirmed_action import RecordTable, selection_of
+from sync.admin.confirmed_action import RecordTable, list_button
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
@@ -25,22 +25,26 @@ from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
 STATE_BADGES = {
-    record_view.RecordState.SYNCED: ("check_circle", "ok"),
-    record_view.RecordState.PENDING: ("schedule", "wait"),
-    record_view.RecordState.ATTENTION: ("front_hand", "warn"),
-    record_view.RecordState.OFF: ("sync_disabled", "off"),
+    record_view.RecordState.SYNCED: ("ok", "check_circle"),
+    record_view.RecordState.PENDING: ("wait", "schedule"),
+    record_view.RecordState.ATTENTION: ("warn", "front_hand"),
+    record_view.RecordState.OFF: ("off", "sync_disabled"),
 }
 
 
+def colour_of(view: record_view.RecordView) -> str:
+    return "bad" if view.has_failed else STATE_BADGES[view.state][0]
+
+
 def state_badge(view: record_view.RecordView) -> SafeString:
-    icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label))
+    return admin_base.badge(colour_of(view), STATE_BADGES[view.state][1], str(view.state.label))
 
 
 def reason_of(view: record_view.RecordView) -> str:
-    """Return the reason of the state; why sync doesn't go on stands in the banner above every page."""
+    """Return the reason of the state, or that the record waits if the banner above every page shows what stops it."""
     if view.state is record_view.RecordState.OFF and not view.record.sync_enabled:
         return ""  # the badge says it
+    # No banner says that set-up is missing.
     is_stopped = view.is_connected and view.stop_reason
     return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
 
@@ -49,9 +53,8 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     if view.state is record_view.RecordState.SYNCED:
         # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
-        icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
-        return admin_base.badge(colour, icon, words, title=str(view.state.label))
+        return admin_base.badge(*STATE_BADGES[view.state], words, title=str(view.state.label))
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
     reason = " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
     state = state_badge(view)
@@ -59,8 +62,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
-        colour = "bad" if view.has_failed else "warn"
-        state = admin_base.badge(colour, kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+        state = admin_base.badge(colour_of(view), kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 
@@ -96,9 +98,9 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     )
 
 
-# The badge of a field's difference. Reasons that aren't here mean no difference, or a field that isn't synced.
+# The badge of a field's difference, by its reason: all but NOT_SYNCED.
 FIELD_BADGES = {
-    # Only with a note: Monday changed the spelling, and nothing was lost.
+    # Shown only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
     record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Left as it is"),
     record_view.FieldReason.RELATION_SKIPPED: ("off", "block", "Not sent"),
@@ -165,11 +167,12 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
             # Before “Turn sync on”, which may link another item.
             buttons.append(_act_button(record, "link_again"))
         if not record.sync_enabled:
-            buttons.append(_list_button(record, "turn_sync_on"))
+            buttons.append(list_button(record, "turn_sync_on", page_url))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            url = _act_url(record, "direction")
-            buttons.append(Button(ACTS["turn_sync_on"].button, "turn_sync_on", post_to=url, hidden=hidden))
+            direction = _act_button(record, "direction")
+            act = ACTS["turn_sync_on"]
+            buttons.append(replace(direction, label=act.button, code=act.code, hidden=hidden))
     if may_change and not view.stop_reason:
         buttons.append(_act_button(record, "sync_now"))
     return buttons
@@ -177,27 +180,18 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
 
 def menu_acts(record: SyncedModel) -> list[Button]:
     """Return the acts that ask first and that the record's menu always offers."""
+    page_url = registry.record_url(record.entity_type(), record.pk)
     buttons = [_act_button(record, "direction")]
     if record.may_sync:
-        buttons.append(_list_button(record, "turn_sync_off"))
+        buttons.append(list_button(record, "turn_sync_off", page_url))
     if record.monday_id:
-        buttons.append(_list_button(record, "unlink"))
+        buttons.append(list_button(record, "unlink", page_url))
     return buttons
 
 
-def _act_url(record: SyncedModel, name: str) -> str:
-    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{name}", args=[record.pk])
-
-
 def _act_button(record: SyncedModel, code: str) -> Button:
-    return Button(ACTS[code].button, code, post_to=_act_url(record, code))
-
-
-def _list_button(record: SyncedModel, code: str) -> Button:
-    """Return the button of an act that is an action of the records' list."""
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    list_url = admin_base.records_url(registry.entity(record.entity_type()))
-    return Button(ACTS[code].button, code, post_to=list_url, hidden=selection_of(record, code, page_url))
+    url = reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{code}", args=[record.pk])
+    return Button(ACTS[code].button, code, post_to=url)
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
@@ -258,9 +252,9 @@ _NO_COLUMN = "Only in NPD: the board has no column for it."
 
 
 def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
-    """Put below each field of a form why it isn't in sync, in its help text, which screen readers read with it.
+    """Put below each field of a form why a person has to act on it: into its help text, which screen readers read.
 
-    A field in sync has an empty mark, which the live page may fill later.
+    Other mapped fields have an empty mark, which the live page may fill later.
     """
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     sides = {name: side for side in view.fields for name in side.names}
@@ -281,7 +275,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
             entry = entries.get(side.key)
             _colour, icon, text = FIELD_BADGES[side.reason_code]
             is_approval = entry is not None and entry.kind is attention.Kind.APPROVAL
-            # What waits for a person is explained above the form.
+            # What waits for a person is explained above the form, but for an approval.
             detail = side.detail if entry is None or is_approval else ""
             mark = format_html(
                 '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
@@ -307,7 +301,8 @@ DIRECTION_EFFECTS = {
 
 
 def differing_values(record: SyncedModel) -> RecordTable:
-    """Return the values of which a direction overwrites one side's, whatever the record's direction is now."""
+    """Return a table of the fields that differ; a one-way direction would overwrite one side of each."""
+    # The record's own direction would hide fields as not synced.
     both_ways = copy(record)
     both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [

@@ -58,7 +58,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
-# By gauge: the values, by the labels' values.
+# For each gauge, its numbers by the values of its labels.
 Samples = dict[str, Mapping[Any, float]]
 
 
@@ -82,7 +82,7 @@ def queue_samples(overview: availability.Overview) -> Samples:
     # With zeros, because a series that begins at its first event hides that event from an alert.
     numbers = {(board.entity_type, job_status.value): 0 for board, job_status in product(boards, statuses)}
     for board in boards:
-        for job in overview.jobs(board.entity_type):
+        for job in overview.jobs[board.entity_type]:
             numbers[board.entity_type, job.status] += job.number
 
     def age(since: datetime | None) -> float:

@@ -22,7 +22,7 @@ from sync.monday.graphql import Answer
 
 log = structlog.get_logger(__name__)
 
-# Estimated points of a call that belongs to no board, such as one for a page or a webhook.
+# Estimated points of a call that belongs to no board, such as one for a page, or to register webhooks.
 ACCOUNT_CALL_POINTS = 1_000
 
 # Callers with the same settings share a client, and with it its connections.
@@ -93,7 +93,6 @@ class MeteredClient:
             _record_failure(call, error)
             raise
         # Correct the quota by the answer, and the size of the board's documents by the time it took.
-        points = answer.complexity.query if answer.complexity else call.points
         with api_quota.lock_quota() as quota:
             quota.after_answer(answer, call.points)
             if call.link_id is not None:
@@ -105,7 +104,7 @@ class MeteredClient:
             call=call.kind,
             records=call.records,
             seconds=round(answer.seconds, 3),
-            points=points,
+            points=answer.complexity.query if answer.complexity else call.points,
             monday_request=answer.request_id,
         )
         return answer
@@ -173,7 +172,8 @@ def _spend(call: CallInfo, *, urgent: bool) -> None:
             quota.spend(call.points)
         now = quota.now
     if wait is not None:
-        # The read before it may have cost more points than estimated; a smaller pass has room for both.
+        # The minute's points are used up, because the read before it cost more than estimated; a smaller pass has room
+        # for both.
         if call.link_id is not None and call.writes and wait.kind is api_quota.BlockedKind.BATCHING:
             api_quota.learn_too_large(call.link_id, call.records, parts=2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0

@@ -14,7 +14,7 @@ from pghistory.core import event_models
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
-from sync.monday.texts import drop_invisible_from_label, email_address
+from sync.monday.texts import drop_invisible_but_joiners, email_address
 
 # The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
 LONG_TEXT_CHARACTERS = 32_767
@@ -119,7 +119,7 @@ class SyncedModel(models.Model):
         if not isinstance(value, str):
             return value
         is_email = isinstance(cls._meta.get_field(name), models.EmailField)
-        return email_address(value) if is_email else drop_invisible_from_label(value)
+        return email_address(value) if is_email else drop_invisible_but_joiners(value)
 
     def changed_fields(self) -> list[str]:
         """Return the names of attributes that differ from the loaded, saved or committed values."""

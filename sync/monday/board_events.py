@@ -111,7 +111,7 @@ EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
 }
 REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
 
-# Keys in stored deliveries, from outside in, for queries.
+# Paths of keys in stored deliveries, for queries.
 USER_ID_PATH = ("event", "userId")
 HAPPENED_AT_PATH = ("event", "triggerTime")
 # The item's name is at the first of these that exists.
@@ -160,9 +160,9 @@ def parse_event(body: Any) -> ItemEvent:
     )
 
 
-def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
+def change_body(event_type: str, board_id: str, item_id: str) -> dict[str, Any]:
     """Return a delivery's body that only reports that an item changed."""
-    return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
+    return {"event": {"type": event_type, "boardId": board_id, "pulseId": item_id}}
 
 
 # As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
@@ -248,7 +248,7 @@ class BoardActivity:
 
     board: Board
     log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
-    hooks: Mapping[str, str] | None  # None where they can't be read
+    hooks: Mapping[str, str] | None  # events of webhooks by id, other programs' too; None where they can't be read
     log_problem: str = ""  # why there is no log
     user_id: str = ""  # the token's user
     log_cursor: str | None = None  # of the log's next page
@@ -257,16 +257,16 @@ class BoardActivity:
 class LogForm(NamedTuple):
     """How an API version asks for a page of a board's log; an answer of any other form is a LOG_SHAPE_CHANGED error."""
 
-    time: str  # the type of `from` and `to`
-    turn: str  # the argument that names the page, and its type
-    turn_type: str
+    time_type: str  # of `from` and `to`
+    page: str  # the argument that chooses a page: "page", its number, or "cursor"
+    page_type: str
     rows: int  # of a page, at most
-    answered: str  # the fields of the answer
+    fields: str  # of the answer
 
 
 _ROW = "id event entity data user_id created_at"
 
-# Of a query over all its pages, at most (developer.monday.com/api-reference/reference/activity-logs as of 2026-10).
+# Of one query with all its pages, at most (developer.monday.com/api-reference/reference/activity-logs as of 2026-10).
 LOG_ROWS = 10_000
 NUMBERED_PAGES = LogForm("ISO8601DateTime", "page", "Int", 1_000, _ROW)
 
@@ -281,34 +281,36 @@ def log_form(version: str) -> LogForm:
     return CURSOR_PAGES if version >= CURSOR_PAGES_SINCE else NUMBERED_PAGES
 
 
-def board_activity_query(board_id: str, moment: datetime, form: LogForm) -> graphql.Document:
-    """Ask for all that a sweep needs of a board since a moment: its columns, log and webhooks."""
-    text = f"""query Since($board: ID!, $from: {form.time}, $rows: Int) {{
+def board_activity_query(board_id: str, since: datetime, form: LogForm) -> graphql.Document:
+    """Ask for all that a sweep needs of a board since a time: its columns, log and webhooks."""
+    text = f"""query BoardActivity($board: ID!, $from: {form.time_type}, $rows: Int) {{
   {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     {BOARD_FIELDS}
-    activity_logs(from: $from, limit: $rows) {{ {form.answered} }}
+    activity_logs(from: $from, limit: $rows) {{ {form.fields} }}
   }}
   webhooks(board_id: $board) {{ id event }}
   me {{ id }}
 }}"""
-    return graphql.Document(text, {"board": board_id, "from": _format_iso(moment), "rows": form.rows})
+    return graphql.Document(text, {"board": board_id, "from": _format_iso(since), "rows": form.rows})
 
 
 def log_page_query(
-    board_id: str, since: datetime, form: LogForm, turn: int | str, until: datetime | None = None
+    board_id: str, since: datetime, form: LogForm, page: int | str, until: datetime | None = None
 ) -> graphql.Document:
     """Ask for a further page of the log, newest first, by its number or a cursor.
 
     `until` is its end where 10,000 rows were not enough.
     """
-    text = f"""query Log($board: ID!, $from: {form.time}, $to: {form.time}, $rows: Int, $turn: {form.turn_type}) {{
+    text = f"""query LogPage(
+  $board: ID!, $from: {form.time_type}, $to: {form.time_type}, $rows: Int, $page: {form.page_type}
+) {{
   {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
-    id activity_logs(from: $from, to: $to, limit: $rows, {form.turn}: $turn) {{ {form.answered} }}
+    id activity_logs(from: $from, to: $to, limit: $rows, {form.page}: $page) {{ {form.fields} }}
   }}
 }}"""
-    variables = {"board": board_id, "from": _format_iso(since), "rows": form.rows, "turn": turn}
+    variables = {"board": board_id, "from": _format_iso(since), "rows": form.rows, "page": page}
     return graphql.Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
 
 
@@ -377,10 +379,10 @@ def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
     return f"{whole + timedelta(seconds=1) if round_up else whole:%Y-%m-%dT%H:%M:%SZ}"
 
 
-# The log's events: published probes of 2026-05 and community topic 45686; its rows: API version 2026-10
-# (developer.monday.com/api-reference/reference/activity-logs). Since 2027-01 each key may be null.
+# The names of the log's events come from published probes of 2026-05 and community topic 45686, the form of its rows
+# from developer.monday.com/api-reference/reference/activity-logs as of 2026-10. Since 2027-01 each key may be null.
 
-_TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
+_TICKS_PER_SECOND = 10**7
 
 
 def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
@@ -409,10 +411,10 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
 
 
 def _row_time(created_at: Any) -> datetime:
-    """Parse a row's time: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; raises ValueError."""
+    """Parse a row's time: 17 digits, ticks of 100 ns since 1970 (community topic 45686), or ISO; raises ValueError."""
     text = str(created_at)
     if text.isascii() and text.isdecimal() and len(text) == 17:
-        seconds, rest = divmod(int(text), _TICKS)
+        seconds, rest = divmod(int(text), _TICKS_PER_SECOND)
         moment = graphql.plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
     else:
         # Any other form, such as a date or seconds, must be an error and not another time.
@@ -423,16 +425,16 @@ def _row_time(created_at: Any) -> datetime:
 
 
 def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the webhook bodies that report a row, one for each item; none for rows without webhooks.
+    """Yield the webhook bodies that would report a row, one for each item; none if Monday has no webhook for it.
 
     The trigger's id contains the row's id, so a row that is read again is stored only once.
     """
     if entry.event not in _WEBHOOK_TYPES:
         return
-    kind = _WEBHOOK_TYPES[entry.event] or entry.event
+    event_type = _WEBHOOK_TYPES[entry.event]
     data = entry.data
     event: dict[str, Any] = {
-        "type": kind,
+        "type": event_type,
         # The prefix distinguishes it from the ids of real webhooks.
         "triggerUuid": f"{LOG_PREFIX}{entry.id}",
         "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -441,13 +443,13 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         "userId": entry.user_id,
         "originalTriggerUuid": None,
     }
-    if kind in ("update_column_value", "update_name"):
+    if event_type in ("update_column_value", "update_name"):
         event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
         event["changedAt"] = entry.at.timestamp()
-    if kind == "update_column_value":
+    if event_type == "update_column_value":
         event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
         event["columnTitle"] = data.get("column_title")
-    if kind == "create_pulse":
+    if event_type == "create_pulse":
         # A JSON text within the row's own (community topic 45686).
         event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
     for item_id in entry.item_ids:
@@ -459,8 +461,8 @@ def changes_without_values(entry: ActivityEntry) -> bool:
     return entry.event in _WITHOUT_VALUES
 
 
-# The webhook's type for each kind of row; None where it is the same.
-_WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
+# The type of the webhook that reports a row, by the row's event.
+_WEBHOOK_TYPES = {name: name for name in _EVENT_KINDS} | {
     "archive_group_pulse": "archive_pulse",
     "delete_group_pulse": "delete_pulse",
     "batch_archive_pulses": "archive_pulse",

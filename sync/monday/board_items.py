@@ -69,7 +69,7 @@ ItemPage = tuple[list[Item], str | None]
 class BatchItems:
     """The items in the answer to a batch's read."""
 
-    linked: dict[str, Item] = field(default_factory=dict)
+    linked: dict[str, Item] = field(default_factory=dict)  # those asked for by id
     by_npd_id: list[Item] = field(default_factory=list)
     by_match: list[Item] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)  # of the parts that have further pages
@@ -119,15 +119,6 @@ class WriteResult:
 RELATION = "board_relation"
 
 
-def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the boards to whose items a relation with these settings can lead.
-
-    developer.monday.com/api-reference/reference/connect
-    """
-    boards = settings.get("boardIds")
-    return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
-
-
 @dataclass(frozen=True)
 class BoardColumn:
     """A column that exists and is not archived."""
@@ -135,13 +126,13 @@ class BoardColumn:
     id: str
     title: str
     type: str
-    # As Monday gives them: labels, boardIds …
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as Monday gives them: labels, boardIds …
 
     @property
     def target_boards(self) -> frozenset[str]:
-        """The boards to whose items the column can lead, if it is a relation."""
-        return target_boards(self.settings)
+        """Of a relation, the boards of its possible items (developer.monday.com/api-reference/reference/connect)."""
+        boards = self.settings.get("boardIds")
+        return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
 
 
 @dataclass(frozen=True)
@@ -198,9 +189,9 @@ class ColumnSpec:
 class BoardSetup:
     """The result of a set-up."""
 
-    board: Board  # before it
+    board: Board  # without the columns that were created
     columns: dict[str, BoardColumn]  # by the keys of the specs
-    created: list[str]  # ends of sentences
+    created: list[str]  # as people read them: “column “Email” (npd_email)”
     adopted: list[str]
 
 

@@ -4,7 +4,7 @@ The client sends one document at a time and never repeats a request by itself: t
 does, and so whether it may be sent again.
 """
 
-import http.client
+import http
 import json
 import re
 import ssl
@@ -15,11 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3 import exceptions as urllib3_errors
 
 from sync.monday import errors
 from sync.monday.errors import MondayError, translate_error
@@ -29,10 +28,10 @@ _CHUNK_BYTES = 65_536
 # Shorter than the deadline of an answer, because trying again is safe while nothing was sent.
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
-_VERSION = re.compile(r"\d{4}-\d{2}")
+_VERSION = re.compile(r"\d{4}-\d{2}")  # unlike “current” or “dev”, which any version may answer
 _SHORTEST_SECRET = 6  # hiding a shorter text would hide words
 
-# Errors of one field: in a mutation the other aliases may have succeeded.
+# Scopes of errors in executing a document: one alias of a mutation may fail while the others succeed.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
 
@@ -56,9 +55,8 @@ class _Token(AuthBase):
 class MondayClient:
     """A pooled client for one token.
 
-    `timeout` is the deadline of a whole request in seconds: it limits the connection, each silence of the server, and
-    the whole time of an answer that comes in pieces, which exceeds it by one silence at most. Raises ValueError for a
-    token that can't be a header; the message doesn't show the token.
+    `timeout`, in seconds, limits the connection, each wait for the server, and a whole request; one that began to be
+    answered in time may take one more wait. Raises ValueError for a token that can't be a header, without showing it.
     """
 
     def __init__(self, url: str, token: str, *, version: str, timeout: float = 30.0) -> None:
@@ -101,11 +99,11 @@ class MondayClient:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
             if payload is None:
                 message = "Monday's answer was not JSON"
-                raise errors.MondayError(
+                raise MondayError(
                     errors.UNREADABLE_ANSWER, message, http_status=status, request_id=request_id_of(headers)
                 )
             answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
-        except errors.MondayError as error:
+        except MondayError as error:
             if error.kind in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
                 name = _DOCUMENT_NAME.match(document)
                 error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
@@ -115,7 +113,7 @@ class MondayClient:
         # A mutation was executed, so its answer counts; the next query stops the account.
         if is_other and not is_mutation:
             message = f"API version {self.version} was asked for, {served} answered"
-            fault = errors.MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
+            fault = MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
             fault.answer = answer
             raise fault
         return answer
@@ -166,32 +164,27 @@ class MondayClient:
                     if time.monotonic() > deadline:
                         raise requests.ReadTimeout("the answer took too long")
                 return response.status_code, answer_headers, b"".join(chunks)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3_errors.HTTPError) as error:
             raise transport_error(error, self.timeout, request_id_of(answer_headers)) from error
 
 
-TransportFailure = requests.RequestException | HTTPError
-
-
-def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> MondayError:
+def transport_error(
+    error: requests.RequestException | urllib3_errors.HTTPError, timeout: float, request_id: str | None = None
+) -> MondayError:
     """Translate a failed exchange; UNREACHABLE only if Monday has certainly received nothing.
 
     `request_id` is the one in the answer's headers, if they came before the answer broke off.
     """
     # A failed certificate check comes before any byte of the request.
-    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
+    nothing_sent = (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError, ssl.SSLCertVerificationError)
     # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
     never_connected = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError)
-    if never_connected or any(isinstance(cause, before) for cause in _causes(error)):
-        return errors.MondayError(
-            errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
-        )
-    if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return errors.MondayError(
-            errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id
-        )
+    if never_connected or any(isinstance(cause, nothing_sent) for cause in _causes(error)):
+        return MondayError(errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})")
+    if isinstance(error, requests.Timeout | urllib3_errors.ReadTimeoutError):
+        return MondayError(errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id)
     message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
-    return errors.MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
+    return MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -212,12 +205,12 @@ def _innermost_type(error: BaseException) -> str:
 
 
 def _decode(body: bytes, status: int) -> dict[str, Any] | None:
+    """Return an answer's JSON object, or None; a failure with other JSON counts as an object without errors."""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict):
-        # The JSON of a failure that is no object has no errors to read.
         return {"errors": [], "data": None} if status != 200 else None
     return payload
 
@@ -226,8 +219,8 @@ def _failure_of(
     payload: dict[str, Any] | None, status: int, headers: Mapping[str, str], *, is_mutation: bool
 ) -> MondayError:
     # Not JSON, so it is from a firewall before Monday's API.
-    if payload is None and status == http.client.FORBIDDEN:
-        return errors.MondayError(
+    if payload is None and status == http.HTTPStatus.FORBIDDEN:
+        return MondayError(
             errors.FIREWALL_REJECTED,
             "The request was refused before it reached Monday's API (HTTP 403)",
             request_id=request_id_of(headers),
@@ -268,7 +261,7 @@ def _parse_answer(
     if not isinstance(data, dict):
         if not field_errors:
             request_id = request_id_of(headers, payload)
-            raise errors.MondayError(
+            raise MondayError(
                 errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
             )
         # Nothing of an invalid document was executed, though some of its errors have a path.
@@ -297,15 +290,15 @@ def _parse_answer(
     )
 
 
-def _no_results_error(first: MondayError, single: list[MondayError], status: int) -> MondayError:
-    return errors.MondayError(
+def _no_results_error(cause: MondayError, field_errors: list[MondayError], status: int) -> MondayError:
+    return MondayError(
         errors.ANSWER_WITHOUT_DATA,
-        f"Monday answered without results: {first.message}",
-        code=first.code,
-        request_id=first.request_id,
+        f"Monday answered without results: {cause.message}",
+        code=cause.code,
+        request_id=cause.request_id,
         http_status=status,
-        wait_seconds=first.wait_seconds,
-        errors=single,
+        wait_seconds=cause.wait_seconds,
+        errors=field_errors,
     )
 
 

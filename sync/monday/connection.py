@@ -12,11 +12,11 @@ from sync.monday import graphql
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 
 # Kinds of versions that will end (enum VersionKind).
-ENDING_KINDS = frozenset(
+_ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
 )
 
-ACCOUNT_INFO = f"""query Greeting {{
+ACCOUNT_INFO = f"""query AccountInfo {{
   {graphql.COMPLEXITY}
   me {{ id name time_zone_identifier }}
   version {{ kind value }}
@@ -28,8 +28,8 @@ ACCOUNT_INFO = f"""query Greeting {{
 # The cheapest call that shows whether token, account and API work.
 PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
 
-# For tokens that may not read everything, so that Monday rejects the first query as a whole.
-SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
+# For tokens that may not read all of ACCOUNT_INFO, for which Monday rejects it as a whole.
+SHORT_ACCOUNT_INFO = f"query ShortAccountInfo {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
 # Former users too, because their edits still name them; 1,000 is the most of a page.
 USERS = f"""query Users {{
@@ -48,7 +48,7 @@ class AccountInfo:
     tier: str = ""
     version_value: str = ""  # of the version that answered
     version_kind: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)  # the kinds of all versions
+    versions: Mapping[str, str] = field(default_factory=dict)  # all versions, with their kinds
     day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
     unlimited: bool = False  # Monday answered that the day has no limit
     usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
@@ -56,14 +56,14 @@ class AccountInfo:
 
 
 def parse_account_info(answer: graphql.Answer) -> AccountInfo:
-    """Parse the answer to any query of the account; every field may be missing."""
+    """Parse the answer to ACCOUNT_INFO, SHORT_ACCOUNT_INFO or PROBE; every field may be missing."""
     data = answer.data or {}
     me, account, version = (graphql.mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = graphql.mapping_or_empty(data.get("platform_api"))
     limit = graphql.mapping_or_empty(platform.get("daily_limit"))
     analytics = graphql.mapping_or_empty(platform.get("daily_analytics"))
     versions = {str(row.get("value")): str(row.get("kind")) for row in _mappings_in(data.get("versions"))}
-    # The header is about this answer.
+    # The header names the version of this very answer.
     served = answer.api_version or str(version.get("value") or "")
     return AccountInfo(
         user_id=str(me.get("id") or ""),
@@ -88,7 +88,7 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
 def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
     """Parse the users: name and email address by user id.
 
-    Raises their error, or UNREADABLE_ANSWER, also where one of them was left out, who would look like one who has left.
+    Raises their error, or UNREADABLE_ANSWER; also if a single user is missing, who would seem to have left the account.
     """
     nodes = (answer.data or {}).get("users")
     if isinstance(nodes, list) and None not in nodes:
@@ -137,7 +137,7 @@ def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult
         error = _field_error(info, "account") or _field_error(info, "platform_api")
         reason = f" ({error.message.rstrip(' .')})" if error else ""
         message = f"Monday doesn't say which plan the account has and how many calls a day{reason}."
-        fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
+        fix = "Give the token the scope account:read; without it NPD Sync knows only the limits that answers mention."
         plan = CheckResult("warning", "plan", message, fix)
     return [token, *_check_version(info, requested_version), plan]
 
@@ -156,7 +156,7 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
         yield CheckResult(
             "problem", "version", f"API version {requested} is deprecated.", fix, for_administrator=on_server
         )
-    elif kind in ENDING_KINDS:
+    elif kind in _ENDING_KINDS:
         message = f"API version {requested} answers, but Monday is about to end it (it is in {kind.replace('_', ' ')})."
         yield CheckResult("warning", "version", message, fix, for_administrator=on_server)
     else:

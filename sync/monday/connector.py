@@ -17,7 +17,7 @@ MAX_LISTINGS = 3
 BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
-_SCOPES_OF_A_COLUMN = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
+_ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
 
 # Our webhooks by id: its event, and the fingerprint of its address, which Monday doesn't return.
 Hooks = dict[str, dict[str, str]]
@@ -30,8 +30,8 @@ class MondayConnector:
     the columns that are read, because some need further fields.
     """
 
-    def __init__(self, transport: graphql.Api) -> None:
-        self.api = transport
+    def __init__(self, api: graphql.Api) -> None:
+        self.api = api
 
     # Reading items.
 
@@ -61,7 +61,7 @@ class MondayConnector:
     ) -> Iterator[list[board_items.Item]]:
         """Yield a board's active items page by page, each item once; starts again if the cursor expires."""
         listed = set[str]()
-        first = items.first_page_query(board_id, column_ids, types=types)
+        first = items.first_page_query(board_id, column_ids, types)
         for listing in range(1, MAX_LISTINGS + 1):
             try:
                 page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
@@ -108,7 +108,7 @@ class MondayConnector:
             yield page
         if first.log_cursor is not None:
             return
-        # By number. A log by cursor that fits into its first page asks nothing here: that page has fewer rows.
+        # From here on pages have numbers. A log by cursor without a second page ends here too: its one page is shorter.
         entries = first.log or []
         form = board_events.NUMBERED_PAGES
         number = 1
@@ -221,9 +221,9 @@ class MondayConnector:
                 return self._send_column(variables | {"id": spec.preferred_id})
             except MondayError as error:
                 cause = error.errors[0] if len(error.errors) == 1 else error
-                # Monday rejects the id of a deleted column, and chooses another one if it gets none. An error about the
+                # Monday rejects the id of a deleted column, and chooses one itself if it gets none. An error about the
                 # account, the board or the network is no rejection of the id.
-                if cause.scope not in _SCOPES_OF_A_COLUMN:
+                if cause.scope not in _ID_REJECTION_SCOPES:
                     raise
         return self._send_column(variables)
 
@@ -238,25 +238,25 @@ class MondayConnector:
         return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
     def ensure_webhooks(
-        self, board_id: str, url: str, own: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
+        self, board_id: str, url: str, stored: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
     ) -> list[str]:
         """Create the missing webhooks to `url`, one for each event, and delete superfluous ones; return the steps.
 
-        `own` are our webhooks; others are left alone. `store` gets ours after each step, because a webhook whose id is
-        lost with a killed process would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE, and ValueError for an
-        address that is too long.
+        `stored` are our webhooks; others are left alone. `store` gets ours after each step, because a webhook whose id
+        is lost with a killed process would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE, and ValueError for
+        an address that is too long.
         """
-        most = board_events.MAX_URL_CHARACTERS
-        if len(url) > most:
-            raise ValueError(f"A webhook's address can have {most} characters; this one has {len(url)}.")
+        limit = board_events.MAX_URL_CHARACTERS
+        if len(url) > limit:
+            raise ValueError(f"A webhook's address can have {limit} characters; this one has {len(url)}.")
         fingerprint = board_events.url_fingerprint(url)
         existing = self.webhooks(board_id)
         ours: Hooks = {
-            hook_id: {"event": event, "fingerprint": str(own[hook_id]["fingerprint"])}
+            hook_id: {"event": event, "fingerprint": str(stored[hook_id]["fingerprint"])}
             for hook_id, event in existing.items()
-            if hook_id in own
+            if hook_id in stored
         }
-        # By event; a second webhook for the same event and address is superfluous.
+        # The id by event; a second webhook for the same event and address is superfluous.
         current: dict[str, str] = {}
         for hook_id, hook in ours.items():
             if hook["fingerprint"] == fingerprint:

@@ -51,12 +51,12 @@ class Converter:
     fragment: ClassVar[str] = ""
     empty_fields: ClassVar[Mapping[str, Any]] = {}  # the fragment's fields of an empty cell
     # Whether the board gets the labels of a field's choices, not the stored values (ChoiceConverter).
-    shows_choices: ClassVar[bool] = False
-    # Whether a value that hasn't changed may become unknown, such as one whose label was deleted.
+    sends_choice_labels: ClassVar[bool] = False
+    # Whether a value that hasn't changed may become unknown (UnknownValue), such as one whose label was deleted.
     may_become_unknown: ClassVar[bool] = True
     # Whether the value names items of another board; its cell empties by itself when they are removed.
     names_items: ClassVar[bool] = False
-    bare_text_reason: ClassVar[str] = ""  # why an event's bare text can't be the value; empty where it can
+    bare_text_doubt: ClassVar[str] = ""  # why an event's bare text can't be the value; empty where it can
 
     # A ChoiceConverter has these of its inner converter.
     column_type: str = "text"  # the Monday column type to create: "text", "status", "board_relation" …, or "name"
@@ -124,8 +124,8 @@ class Converter:
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """Return the canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
         value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))
-        if isinstance(value, str) and self.bare_text_reason:
-            raise UnknownValue(f"the event's {self.column_type} is a bare text: {self.bare_text_reason}")
+        if isinstance(value, str) and self.bare_text_doubt:
+            raise UnknownValue(f"the event's {self.column_type} is a bare text: {self.bare_text_doubt}")
         return self.canonical_remote(value)
 
 
@@ -189,7 +189,7 @@ _SEPARATORS = re.compile(r"[,\n\r]")
 
 
 def unlistable_reason(element: str, place: str) -> str | None:
-    """Return why a list in a text can't hold this element, which would be read back as two, or None."""
+    """Return why a text can't hold this element of a list: it would be read back as two; None if it can."""
     if not _SEPARATORS.search(element):
         return None
     return f"“{element}” holds a comma or a line break, which separate the elements {place}"
@@ -272,13 +272,13 @@ def parse_elements(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return _without_empty(_SEPARATORS.split(value))
+        return _fold_elements(_SEPARATORS.split(value))
     if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-        return _without_empty(value)
+        return _fold_elements(value)
     raise unreadable_value(value)
 
 
-def _without_empty(texts: Iterable[str]) -> list[str]:
+def _fold_elements(texts: Iterable[str]) -> list[str]:
     folded = [fold_whitespace(text) for text in texts]
     return list(dict.fromkeys(text for text in folded if text is not None))
 

@@ -39,7 +39,7 @@ class ErrorKind:
     code: str
     scope: Scope
     advice: str  # what to do next, for people
-    keeps_wait: bool = False  # whether the wait that Monday named counts; stops and jobs decide what is tried again
+    keeps_wait: bool = False  # of an error in Monday's answer: whether the wait that it names counts
     words: str = ""  # replaces Monday's own message where that doesn't help people
     # What only the server's administrator can do: for logs, commands and the fold of that name, on no page.
     for_administrator: str = ""
@@ -211,7 +211,7 @@ WRONG_ADDRESS = ErrorKind(
 # The document.
 
 DOCUMENT_REJECTED = ErrorKind(
-    "document_rejected",
+    "document_rejected",  # with these values: a part of it may be accepted, unlike an INVALID_DOCUMENT
     Scope.DOCUMENT,
     "This is most likely a fault of NPD Sync: please report it with the request id.",
 )
@@ -229,7 +229,7 @@ CURSOR_EXPIRED = ErrorKind(
 
 # A limit was reached, and nothing was carried out.
 
-# Of the minute's requests, of those at a time, or of our network address. If it left out one field of an answer, that
+# Too many requests in a minute, at a time, or from our network address. If it left out one field of an answer, that
 # field's null says nothing about the value.
 LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, keeps_wait=True)
 COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, keeps_wait=True)  # the minute's points
@@ -309,7 +309,7 @@ def clamped_wait(seconds: float | None) -> float | None:
 class MondayError(Exception):
     """Monday.com rejected a request or didn't answer."""
 
-    answer: Any = None  # of another API version, which still lists the versions
+    answer: Any = None  # of WRONG_VERSION: what the other version answered, which still lists the versions
 
     def __init__(  # noqa: PLR0913 - the parts of an answer
         self,
@@ -367,7 +367,10 @@ class MondayError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """For an answer without data: whether a mutation was certainly refused, though perhaps not which of several."""
+        """Of ANSWER_WITHOUT_DATA: whether nothing was certainly written, though perhaps not what was refused.
+
+        An error deeper than a root field may come from reading the result of a write.
+        """
         is_certain = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
         return bool(self.errors) and is_certain and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
 

@@ -1,6 +1,6 @@
 """GraphQL documents with their variables, their answers, and the protocol of the clients that send them.
 
-Also reads root fields and scalars of answers, and repeats a mutation without answer so that it takes effect only once.
+Also reads root fields and scalars of answers, and repeats a mutation that got no answer, under its key.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Answer:
 
     data: dict[str, Any] | None
     errors: tuple[MondayError, ...] = ()  # of single fields, each with its alias
-    replayed: bool = False
+    replayed: bool = False  # Monday repeated the answer to an earlier sending under the same key
     request_id: str | None = None  # by which Monday's support finds the call
     api_version: str | None = None
     complexity: Complexity | None = None
@@ -74,7 +74,7 @@ class Api(Protocol):
 # Set-up works without these fields.
 _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name"})
 
-# The aliases for boards in our documents.
+# The aliases of our documents under which an answer has a list of boards.
 _BOARD_LISTS = ("board", "boards", "first", "by_match")
 
 
@@ -131,14 +131,14 @@ def _root_field(answer: Answer, alias: str) -> Any:
 def time_or_none(text: Any) -> datetime | None:
     """Parse an ISO text, in UTC unless it has an offset; None for anything else."""
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) and text else None
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
         return None
-    return plausible_time(moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC))
+    return plausible_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def plausible_time(moment: datetime | None) -> datetime | None:
-    """Return the moment, None outside 2000 to 2099, when nothing changed and arithmetic may overflow."""
+    """Return the moment; None outside 2000 to 2099, because no change is from then and arithmetic may overflow."""
     return moment if moment is not None and 2000 <= moment.year <= 2099 else None
 
 
@@ -148,7 +148,7 @@ def mapping_or_empty(value: Any) -> Mapping[str, Any]:
 
 
 def json_object(value: Any) -> Mapping[str, Any]:
-    """Decode a scalar JSON, which may be an object or its text; empty for anything else."""
+    """Return the object in a value of the scalar JSON, which may be its text; empty for anything else."""
     try:
         return mapping_or_empty(json.loads(value) if isinstance(value, str) else value)
     except ValueError:

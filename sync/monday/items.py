@@ -24,7 +24,7 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
         state = boards[0].get("state") if boards and isinstance(boards[0], Mapping) else "missing"
         if state != "active":
             raise MondayError(BOARD_NOT_FOUND, f"The board is {state}", request_id=answer.request_id, path=("board",))
-    linked = _items_at(answer, ("linked",), column_ids)
+    linked = parse_items(answer, column_ids)
     by_npd_id, npd_id_cursor = _parse_page_at(answer, ("by_npd_id",), column_ids)
     # `by_match` is a board with a page for email addresses, and a page for other columns.
     if isinstance((answer.data or {}).get("by_match"), list):
@@ -42,7 +42,9 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
 
 
 def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.Item]:
-    return _items_at(answer, ("linked",), column_ids)
+    """Read the answer to `items_query`."""
+    path = ("linked",)
+    return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
 def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
@@ -90,7 +92,7 @@ def parse_items_at(
         return [_parse_item(node, column_ids, errors, path)]
     entries = node if isinstance(node, list) else []
     for error in errors:
-        index = error.path[len(path)] if error.path[: len(path)] == path != error.path else None
+        index = error.path[len(path)] if _is_below(path, error) else None
         if isinstance(index, int) and index < len(entries) and _is_left_out(entries[index]):
             raise error
     if any(isinstance(entry, Mapping) and _is_left_out(entry) for entry in entries):
@@ -102,12 +104,12 @@ def parse_items_at(
     ]
 
 
+def _is_below(path: AnswerPath, error: MondayError) -> bool:
+    return len(error.path) > len(path) and error.path[: len(path)] == path
+
+
 def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
-
-
-def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[board_items.Item]:
-    return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
 def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> board_items.ItemPage:
@@ -157,7 +159,7 @@ def _parse_item(
 ) -> board_items.Item:
     board = node.get("board")
     # The other errors belong to other items.
-    own_errors = [error for error in errors if error.path[: len(path)] == path != error.path]
+    own_errors = [error for error in errors if _is_below(path, error)]
     name = str(node.get("name") or "")
     group = node.get("group")
     return board_items.Item(
@@ -264,6 +266,8 @@ fragment ItemFields on Item {{
 ITEMS_PER_READ = 100  # ids in one `items` query (developer.monday.com/api-reference/reference/items)
 ITEMS_PER_PAGE = 500  # items in one page (developer.monday.com/api-reference/reference/items-page)
 _BOARD = "board: boards(ids: [$board], limit: 1, state: all) { id state }"
+# The items that are asked for by id; mostly those that are linked with a record.
+_LINKED = f"linked: items(ids: $ids, limit: {ITEMS_PER_READ}, exclude_nonactive: false) {{ ...ItemFields }}"
 
 
 class _Variable(NamedTuple):
@@ -276,7 +280,7 @@ class _Variable(NamedTuple):
 
 def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Ask for up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
-    return _build_document("query Look", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
+    return _build_document("query ReadItems", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
 
 
 def batch_query(
@@ -304,17 +308,17 @@ def batch_query(
             variables.append(variable)
     if len(fields) == 1:
         raise ValueError("A read needs at least one item, NPD ID or match value to ask for.")
-    return _build_document("query Look", fields, variables, column_ids, types)
+    return _build_document("query ReadItems", fields, variables, column_ids, types)
 
 
 def first_page_query(
-    board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+    board_id: str, column_ids: Sequence[str], types: Collection[str] = (), limit: int = ITEMS_PER_PAGE
 ) -> Document:
     """Ask for the first page of a board's active items."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     field = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
     variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", limit)]
-    return _build_document("query Look", [field], variables, column_ids, types)
+    return _build_document("query ReadItems", [field], variables, column_ids, types)
 
 
 def next_page_query(
@@ -323,7 +327,7 @@ def next_page_query(
     """Ask for the page at a cursor, which is valid for 60 minutes from the first page."""
     field = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
     variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", limit)]
-    return _build_document("query Look", [field], variables, column_ids, types)
+    return _build_document("query ReadItems", [field], variables, column_ids, types)
 
 
 def prepare_changes(
@@ -339,7 +343,7 @@ def prepare_changes(
     With `create_labels` Monday creates missing labels of status and dropdown columns, which needs permission to change
     the board's structure.
     """
-    own = {
+    by_alias = {
         entry.alias: {
             "item_id": _Variable("item", "ID!", entry.item_id),
             "column_values": _Variable("values", "JSON!", _encode_json(entry.values)),
@@ -347,7 +351,7 @@ def prepare_changes(
         for entry in changes
     }
     shared = _board_arguments(board_id, create_labels=create_labels)
-    return _write_request("change_multiple_column_values", own, shared, column_ids, types)
+    return _write_request("change_multiple_column_values", by_alias, shared, column_ids, types)
 
 
 def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
@@ -366,31 +370,31 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     shared = _board_arguments(board_id, create_labels=create_labels)
     if group_id:
         shared["group_id"] = _Variable("group", "String!", group_id)
-    own = {}
+    by_alias = {}
     for entry in creates:
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
-        own[entry.alias] = {
+        by_alias[entry.alias] = {
             "item_name": _Variable("name", "String!", filled.pop(board_items.NAME_COLUMN)),
             "column_values": _Variable("values", "JSON!", _encode_json(filled)),
         }
-    return _write_request("create_item", own, shared, column_ids, types)
+    return _write_request("create_item", by_alias, shared, column_ids, types)
 
 
 def prepare_archive(
-    removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
+    item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Archive items, by alias; a person can restore them on the board. The answer has each item's new `state`."""
-    own = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in removals.items()}
-    return _write_request("archive_item", own, {}, column_ids, types)
+    """Archive items, given by alias; a person can restore them on the board. The answer has each item's new `state`."""
+    by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
+    return _write_request("archive_item", by_alias, {}, column_ids, types)
 
 
 def prepare_delete(
-    removals: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
+    item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Delete items, by alias; a person can restore them for 30 days. The answer has each item's new `state`."""
-    own = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in removals.items()}
-    return _write_request("delete_item", own, {}, column_ids, types)
+    """Delete items, given by alias; a person can restore them for 30 days. The answer has each item's new `state`."""
+    by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
+    return _write_request("delete_item", by_alias, {}, column_ids, types)
 
 
 def _board_arguments(board_id: str, *, create_labels: bool) -> dict[str, _Variable]:
@@ -402,27 +406,24 @@ def _board_arguments(board_id: str, *, create_labels: bool) -> dict[str, _Variab
 
 def _write_request(
     field: str,
-    own: Mapping[str, Mapping[str, _Variable]],
+    by_alias: Mapping[str, Mapping[str, _Variable]],
     shared: Mapping[str, _Variable],
     column_ids: Sequence[str],
     types: Collection[str],
 ) -> board_items.WriteRequest:
     """Return a mutation of many items, each with its own alias and variables, so that an error concerns one record.
 
-    `own` are the arguments of each alias, `shared` those of all.
+    `by_alias` are the arguments of each alias, `shared` those of all.
     """
     variables = list(shared.values())
     fields = []
-    for alias, arguments in own.items():
+    for alias, arguments in by_alias.items():
         named = {name: entry._replace(name=f"{entry.name}_{alias}") for name, entry in arguments.items()}
         variables += named.values()
         arguments_text = ", ".join(f"{name}: ${entry.name}" for name, entry in {**shared, **named}.items())
         fields.append(f"{alias}: {field}({arguments_text}) {{ ...ItemFields }}")
     document = _build_document("mutation Write", fields, variables, column_ids, types)
-    return board_items.WriteRequest(document._asdict(), list(own), list(column_ids))
-
-
-_LINKED = f"linked: items(ids: $ids, limit: {ITEMS_PER_READ}, exclude_nonactive: false) {{ ...ItemFields }}"
+    return board_items.WriteRequest(document._asdict(), list(by_alias), list(column_ids))
 
 
 def _ids_variable(ids: Sequence[str]) -> _Variable:

@@ -47,6 +47,8 @@ VALUES: Mapping[str, Any] = {
     "checkbox": True,
 }
 
+Ask = Callable[["Probe"], str]
+
 
 class Unanswered(Exception):
     """One assumption can't be tested here; the message says why."""
@@ -56,7 +58,7 @@ class Unanswered(Exception):
 class Assumption:
     """Something that NPD Sync assumes about Monday."""
 
-    ask: Callable[[Probe], str]
+    ask: Ask
     expected: str
     otherwise: str  # the consequence of any other answer
 
@@ -149,10 +151,10 @@ class Probe:
     def column_id(self, column_type: str) -> str:
         return self._setup.columns[column_type].id
 
-    def write(self, request: WriteRequest, key: str = "") -> Item | MondayError:
+    def write(self, request: WriteRequest) -> Item | MondayError:
         """Write one item; return it, or the error, also one of the whole document."""
         try:
-            return self.connector.write(request, key or uuid.uuid4().hex).by_alias[ALIAS]
+            return self.connector.write(request, uuid.uuid4().hex).by_alias[ALIAS]
         except MondayError as error:
             return error
 
@@ -196,13 +198,13 @@ class Probe:
         """Return the column types whose values differ from those that the item was created with."""
         differing = []
         for kind, value in VALUES.items():
-            convert = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
+            converter = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
             try:
-                remote = convert.canonical_remote(convert.stored_value(item.reading(self.column_id(kind))))
+                remote = converter.canonical_remote(converter.stored_value(item.reading(self.column_id(kind))))
             except UnknownValue:
                 differing.append(kind)
                 continue
-            if remote != convert.canonical_local({"field": value}):
+            if remote != converter.canonical_local({"field": value}):
                 differing.append(kind)
         return differing
 
@@ -257,9 +259,7 @@ def _outcome(result: Item | MondayError) -> str:
 
 
 ASSUMPTIONS: list[Assumption] = []
-_SAME_KIND = "The refusal is read by its words and its status; one that neither tells counts as one record's fault."
-
-Ask = Callable[[Probe], str]
+_SAME_KIND = "A refusal is recognized by its words or its status; any other counts as one record's fault."
 
 
 def assumption(expected: str, otherwise: str) -> Callable[[Ask], Ask]:
@@ -293,7 +293,7 @@ def unknown_item(probe: Probe) -> str:
 
 @assumption("cursor_expired", "The nightly comparison would end with an error instead of starting its listing again.")
 def wrong_cursor(probe: Probe) -> str:
-    """How is a cursor refused that is none?"""
+    """How is a text refused that is no cursor?"""
     try:
         probe.connector.next_page("nonsense", [])
     except MondayError as error:

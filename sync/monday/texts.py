@@ -19,7 +19,7 @@ _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u20
 
 _INVISIBLE_LETTER = re.compile(f"[{_INVISIBLE}]")
 # Without joiners and variation selectors after an emoji or a letter of no Latin script, whose look they change.
-_INVISIBLE_IN_LABEL = re.compile(
+_INVISIBLE_BUT_JOINERS = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
@@ -145,9 +145,9 @@ def email_address(text: str) -> str:
     return canonical_text(name + at_sign + (domain.rstrip(".") if at_sign else domain)) or ""
 
 
-def drop_invisible_from_label(text: str) -> str:
+def drop_invisible_but_joiners(text: str) -> str:
     """Return the text without invisible characters, except those that change how others look."""
-    return text if text.isascii() and text.isprintable() else _INVISIBLE_IN_LABEL.sub("", text)
+    return text if text.isascii() and text.isprintable() else _INVISIBLE_BUT_JOINERS.sub("", text)
 
 
 def name_invisible(text: str) -> str:

@@ -25,18 +25,18 @@ from sync.monday.errors import MondayError
 from sync.operations.comparison import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
+from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
-from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import item_changes, item_creates
+from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.settlement import conflict_reports
 from sync.records import availability
 
 
@@ -90,7 +90,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
         runs.append(decide_pass(planned.facts.board, following, gatherer, records))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_removal_requests(run.plan.deleted.values())
+        removals = new_item_removal_requests(run.plan.deleted.values())
         requests = [*removals, *new_deletion_requests(run.plan), *clears]
         gatherer.planned_requests = [*gatherer.planned_requests, *requests]
     return runs
@@ -130,9 +130,9 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(item_changes(planned.facts.board, plan)) + bool(item_creates(plan))
+    writes = filter(None, item_writes(planned.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned.calls + writes + len(removals)
+    return planned.calls + len([*writes, *removals])
 
 
 # The dry run of whole boards.
@@ -276,6 +276,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.LINK: ChangeKind.LINK,
     pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
     pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
@@ -290,11 +291,7 @@ _REMOVED_ITEM_KINDS = {
     choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
     choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {
-    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    pass_plan.ItemAct.LINK: ChangeKind.LINK,
-    pass_plan.ItemAct.REPLACE: ChangeKind.LINK,
-}
+_NEW_ITEM_KINDS = {pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD, pass_plan.ItemAct.LINK: ChangeKind.LINK}
 
 
 @dataclass(frozen=True)
@@ -343,7 +340,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
-    for field_plan in plan.plans.values() if plan.is_open else ():
+    for field_plan in plan.fields.values() if plan.is_open else ():
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
         if field_plan.send_raw is not None and not plan.creates:
@@ -356,7 +353,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
-        for field_plan in plan.plans.values()
+        for field_plan in plan.fields.values()
         if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
@@ -409,7 +406,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
             continue
         for values in report.fields:
-            field_plan = plan.plans.get(values.key)
+            field_plan = plan.fields.get(values.key)
             if field_plan is None or not field_plan.choice:
                 sides = {"before": values.npd or "", "after": values.monday or ""}
                 change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)

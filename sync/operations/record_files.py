@@ -109,7 +109,10 @@ class Lookup:
         return same_case if len(same_case) == 1 else records
 
     def create(self, text: str) -> SyncedModel:
-        """Return a new, unsaved record of this name; raises ValueError if the name is invalid."""
+        """Return a new, unsaved record of this name; raises ValueError if the name is invalid.
+
+        Only for a model that `is_creatable`.
+        """
         [name] = self.by_field
         record: SyncedModel = self.model(**{name: text})
         try:
@@ -271,7 +274,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for field in self.own_fields
             if field.attribute in changed
         ]
-        if not row_result.diff:  # validation gave the number its country, which it has
+        # A phone number without a country looked changed until validation completed it to the record's own.
+        if not row_result.diff:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
         elif row_result.is_update():
             self._warn_of_another_record(row, changed)
@@ -513,7 +517,7 @@ def is_creatable(model: type[SyncedModel]) -> bool:
 def titles_of(entity_type: str) -> dict[str, list[str]]:
     """Return the known titles of each field as `fold_title` makes them, the best ones first."""
     spec = registry.entity(entity_type)
-    others = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
+    other_types = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [fold_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
@@ -528,7 +532,8 @@ def titles_of(entity_type: str) -> dict[str, list[str]]:
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
             names[2:2] = [*type_titles, *(f"{title} name" for title in type_titles)]
         plain = list(dict.fromkeys(map(fold_title, names)))
-        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
+        # “Organization phone” in a file of contacts isn't the contact's.
+        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(other_types))]
     return titles
 
 

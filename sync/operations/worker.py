@@ -255,7 +255,7 @@ def remaining_lines() -> list[str]:
     lines = []
     overview = availability.Overview()
     for board in overview.boards:
-        by_status = grouped(overview.jobs(board.entity_type), lambda count: count.status)
+        by_status = grouped(overview.jobs[board.entity_type], lambda count: count.status)
         numbers = {status: sum(count.number for count in job_counts) for status, job_counts in by_status.items()}
         counts = {status: registry.count_of_type(number, board.entity_type) for status, number in numbers.items()}
         if pending := by_status.get(QueueStatus.PENDING):

@@ -13,7 +13,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -104,9 +103,7 @@ def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts,
         return end_unread(facts, plan, ending, ending)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        failed = executor.after_failed_read(error, number).ending
-        # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
-        return end_unread(facts, plan, replace(failed, is_unsent=False), ending)
+        return end_unread(facts, plan, executor.end_failed_read(error, number), ending)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     units = number + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:

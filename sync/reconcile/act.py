@@ -1,6 +1,6 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. record_writes.py and the
+It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. changes.py and the
 rules decide what is sent and what an answer means.
 """
 
@@ -25,12 +25,12 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan, record_writes
+from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
+from sync.reconcile.changes import after_answer, item_writes, settings_of
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
-from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, WriteAnswer
-from sync.reconcile.record_writes import Write, is_refused
+from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, Write, WriteAnswer
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -90,7 +90,7 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
             # A deleted record may have been restored, and the item, or a duplicate, linked.
             if write.item_id in owned or (write.removes and record is not None):
                 outdated[write.unit] = CHANGED
-        elif record is None or record_writes.settings_of(record) != write.settings:
+        elif record is None or settings_of(record) != write.settings:
             outdated[write.unit] = SETTINGS_CHANGED
     return outdated
 
@@ -111,9 +111,7 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
     if record is None:
         return None
     columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    return Write(
-        str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=record_writes.settings_of(record)
-    )
+    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
 
 
 def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
@@ -255,18 +253,18 @@ class Executor:
     def create(self, writes: Sequence[Write]) -> ByUnit:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
         answers = self.send(CallKind.CREATE, writes)
-        bare = []
+        name_only = []
         for write in writes:
             if answers[write.unit].verdict is Verdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
-                bare.append(replace(write, fields=name))
-        searched = self._search_items(bare) if bare and not self.stop_reason else {}
-        sent = self.send(CallKind.CREATE, [write for write in bare if write.unit not in searched])
+                name_only.append(replace(write, fields=name))
+        searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
+        sent = self.send(CallKind.CREATE, [write for write in name_only if write.unit not in searched])
         for unit, answer in (searched | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
             verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
-            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
+            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
         return answers
 
     def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
@@ -417,8 +415,8 @@ class Executor:
         if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
-            is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_bare:
+            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
                 return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
                 return WriteAnswer(Verdict.FAILED, error.sentence)
@@ -496,18 +494,15 @@ class Executor:
             for write, intent in announced
         }
 
-    def after_failed_read(self, error: MondayError, number: int) -> WriteAnswer:
-        """Stop the board or account after a failed read of `number` units; return the answer for each of them.
-
-        Only a unit's own failure costs an attempt.
-        """
+    def end_failed_read(self, error: MondayError, number: int) -> pass_plan.Ending:
+        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
         self._stop(error)
         is_transport = error.scope is Scope.TRANSPORT
         # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
         at_most = max(1, number // 4) if is_transport else 0
         counts_attempt = is_transport and number == 1 and self.lease.was_isolated
-        verdict = Verdict.FAILED if counts_attempt else Verdict.STOPPED
-        return WriteAnswer(verdict, error.sentence, at_most=at_most)
+        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
+        return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
 
     def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
@@ -528,8 +523,8 @@ class Executor:
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
-            answer = self.after_failed_read(error, len(writes))
-            return {write.unit: answer for write in writes}
+            self._stop(error)
+            return {write.unit: WriteAnswer(Verdict.STOPPED, error.sentence) for write in writes}
         if items is None:
             unread = WriteAnswer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
@@ -608,6 +603,11 @@ def check_intent_age(executor: Executor) -> None:
         raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
 
 
+def is_refused(error: MondayError) -> bool:
+    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
+    return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
+
+
 def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
@@ -624,35 +624,33 @@ def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
 
 def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
-    plan = send_removals(executor, plan)
+    plan = send_item_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
     plan = send_records(executor, plan)
     return send_duplicates(executor, plan)
 
 
-def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(kind, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
+        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
-        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
+        deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
 
 
 def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send the records' values and create their items; raises LeaseLost."""
     board = executor.board
-    changes = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_changes(board, plan)]
-    creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.item_creates(plan)]
+    changes, creates = item_writes(board, plan)
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
-    writes = (*changes, *creates)
     return plan.with_records(
-        record_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
+        after_answer(plan.records[write.record_id], answers[write.unit]) for write in (*changes, *creates)
     )
 
 
@@ -660,7 +658,11 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
     planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
-    writes = [(duplicate, duplicates.duplicate_write(duplicate)) for duplicate in planned]
+    writes = []
+    for duplicate in planned:
+        record_id = duplicate.original_record.pk
+        unit = f"{record_id} {duplicate.item.id} {duplicate.act}"
+        writes.append((duplicate, Write(unit, record_id, duplicate.item.id)))
     without_npd_id = {board.link.npd_id_column: None}
     bearers = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
     cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in bearers])

@@ -1,10 +1,12 @@
-"""Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
+"""Compute what a pass writes: to Monday from a record's plan, and into NPD from Monday's answer and the locked row.
 
-Implements, of “After a write” in docs/reference/merge.md:
+act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge.md:
 
-- *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and
-  what was read
-- *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
+- in “A field, both ways”, that only the field is blocked whose value Monday refuses; in “A record and its item”, *never
+  linked … none → create the item*, if it is created with only its name
+- in “After a write”, *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull
+  what NPD stored and what was read
+- there, *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
 """
 
 from __future__ import annotations
@@ -16,20 +18,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind
-from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
+from conflicts.reports import KIND_UNDO
+from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
-from sync.monday.board_items import Item
+from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
-from sync.reconcile.identity import wants_new_item
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -39,6 +40,84 @@ RECHECK_SECONDS = 10
 PUSH = "push"
 
 _NOT_SHOWN = object()
+
+
+def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
+    """Return the settings that must not change between a record's plan and its call."""
+    return record.sync_enabled, record.sync_direction, record.monday_id
+
+
+def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_plan.Write], list[pass_plan.Write]]:
+    """Return the writes of a plan's open records: the changes of items, and the new items."""
+    changes = [write_of(board, record_plan) for record_plan in plan.open_records if not record_plan.creates]
+    creates = [write_of(board, record_plan) for record_plan in plan.open_records if record_plan.creates]
+    return [write for write in changes if write.values], creates
+
+
+def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
+    """Return the write of a record: the planned values and its NPD ID."""
+    has_npd_id = plan.write_npd_id or plan.creates
+    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    fields = []
+    for field_plan in plan.fields.values():
+        if field_plan.send_raw is None:
+            continue
+        mapping = field_plan.mapping
+        entry = {
+            "local": field_plan.send_raw,
+            "read": field_plan.remote_raw,
+            "base": field_plan.base,
+            "column": mapping.column_id,
+            "version": mapping.version,
+            # The record has a united list only after the answer; until then its own list isn't a later edit.
+            "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
+        }
+        convert = field_plan.convert
+        value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
+    return pass_plan.Write(
+        str(plan.id),
+        plan.id,
+        plan.item_id,
+        tuple(fields),
+        removed_items.cleared_columns(board, plan) if plan.unlink else columns,
+        settings=settings_of(plan.record),
+    )
+
+
+def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> pass_plan.RecordPlan:
+    """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
+
+    An item can't be created without its name; if another value is refused, it is created with its name alone.
+    """
+    fields = dict(plan.fields)
+    lines = []
+    for key, error in answer.rejected.items():
+        field_plan = fields[key]
+        value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
+        advice = "Choose another value." if field_plan.choice else error.advice
+        problem = error.message.rstrip(" .")
+        reason = f"Monday rejected “{value}”: {problem}. {advice}"
+        fields[key] = field_plan.block(BlockedCode.REJECTED, reason)
+        sentence = f"{field_plan.mapping.label} rejected: {problem}."
+        lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
+    for key, field_plan in fields.items():
+        if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
+            fields[key] = replace(field_plan, send_raw=None)
+    plan = replace(plan, fields=fields, answer=answer).logged(*lines)
+    if answer.item is not None and plan.creates:
+        plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
+        plan = plan.with_state(remote_state=answer.item.state)
+        plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
+    if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+        # No item is made without a name, and the answer stays the same until that changes.
+        return plan.end_settled(f"It can't be put on the board: {answer.detail}")
+    if answer.verdict is pass_plan.Verdict.GONE:
+        # It left the board after it was read; the next pass reads its state.
+        plan = plan.with_state(remote_state="inactive")
+    if answer.verdict is pass_plan.Verdict.WITHDRAWN:
+        return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+    return plan if answer.verdict is pass_plan.Verdict.DONE else replace(plan, ending=answer.ending)
 
 
 @dataclass(frozen=True)
@@ -51,7 +130,6 @@ class RecordChanges:
     deletes: bool = False  # the record is deleted
     new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
-    excluded: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with this record
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     def before_deletion(self, loss: str) -> RecordChanges:
@@ -97,7 +175,9 @@ def record_changes(
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
     changes = _with_removal(changes)
-    changes = _with_link(changes, record)
+    link_to = changes.plan.link_to
+    if link_to not in (None, record.monday_id):
+        changes = replace(changes, values={**changes.values, "monday_id": link_to})
     if changes.values:
         record = copy(record)
     for name, value in changes.values.items():
@@ -118,7 +198,7 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     act = removal.act if removal else None
     if board_now is not None:
         is_by_policy = removal is not None and act is not None and not removal.is_chosen
-        taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
+        taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
         if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
@@ -164,29 +244,8 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     return changes
 
 
-def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
-    """Add the record's new item, and exclude the items that a person rejected once its own is created."""
-    plan = changes.plan
-    own_item_id = plan.link_to or plan.record.monday_id
-    values = changes.values
-    excluded: dict[str, str] = {}
-    if plan.link_to not in (None, record.monday_id):
-        values = {**values, "monday_id": plan.link_to}
-    if own_item_id and wants_new_item(plan.facts):
-        # If the own item was created by a call without an answer, only the conflicts name the rejected ones.
-        rejected = [
-            conflict.monday_item_id
-            for conflict in plan.facts.conflicts
-            if conflict.kind == ConflictKind.IDENTITY and RECORD_KEY in conflict.resolutions
-        ]
-        other_item_ids = plan.identity.excluded_items or rejected
-        reason = f"A person said that it is not the item of “{plan.record}”."
-        excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
-    return replace(changes, values=values, excluded=excluded)
-
-
 @dataclass(frozen=True)
-class FieldSettlement:
+class FieldResult:
     """The result for one field, from its plan and the locked record."""
 
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
@@ -194,17 +253,16 @@ class FieldSettlement:
     # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     altered: Mapping[str, Any] | None = None
     transfer: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
-    resolved: bool = False  # a person's decision was applied
-    result: str = ""  # the value after that decision
+    chosen: str | None = None  # the value after a person's decision that was applied
     overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
     keeps_intent: bool = False  # the intent stays open until then
 
 
 # The answer doesn't show the value, so base and intent stay for the next pass.
-_LEFT_TO_NEXT_PASS = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
+_LEFT_TO_NEXT_PASS = FieldResult(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
 
-_OVERTAKEN = FieldSettlement(overtaken=True)
+_OVERTAKEN = FieldResult(overtaken=True)
 
 
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
@@ -213,52 +271,52 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     altered = dict(plan.sync_state.altered)
     values: dict[str, Any] = {}
     lines = []
-    plans = dict(plan.plans)
-    settlements = []
-    for key, field_plan in plan.plans.items():
+    fields = dict(plan.fields)
+    results = []
+    for key, field_plan in plan.fields.items():
         is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
             continue
         answered_item = plan.answer.item_of(key)
-        settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
-        settlements.append(settlement)
-        values |= settlement.values
-        if settlement.base and settlement.base != base.get(key):
+        result = field_result(field_plan, record, plan.item, answered_item, creates=plan.creates)
+        results.append(result)
+        values |= result.values
+        if result.base and result.base != base.get(key):
             # Pages compare this time with that of a read, which may be older.
-            base[key] = {**settlement.base, "at": read_at.isoformat()}
-        elif settlement.base is not None and not settlement.base:
+            base[key] = {**result.base, "at": read_at.isoformat()}
+        elif result.base is not None and not result.base:
             base.pop(key, None)
-        if settlement.altered is not None:
+        if result.altered is not None:
             altered.pop(key, None)
-            altered |= {key: settlement.altered} if settlement.altered else {}
+            altered |= {key: result.altered} if result.altered else {}
         # A person's choice is in the history of its conflict already.
-        if settlement.transfer and not field_plan.resolves:
-            lines.append(_transfer_line(plan, field_plan, settlement.transfer))
-        if settlement.resolved and field_plan.resolves:
-            applied = {**field_plan.applied, field_plan.resolved_kind: settlement.result or None}
-            plans[key] = replace(field_plan, applied=applied)
-    if not settlements:
+        if result.transfer and not field_plan.resolves:
+            lines.append(_transfer_line(plan, field_plan, result.transfer))
+        if result.chosen is not None and field_plan.resolves:
+            applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
+            fields[key] = replace(field_plan, applied=applied)
+    if not results:
         return RecordChanges(plan)
-    plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)
-    rechecks = [settlement.recheck for settlement in settlements if settlement.recheck]
+    plan = replace(plan.with_state(base=base, altered=altered), fields=fields).logged(*lines)
+    rechecks = [result.recheck for result in results if result.recheck]
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
-    is_overtaken = any(settlement.overtaken for settlement in settlements)
+    is_overtaken = any(result.overtaken for result in results)
     # A job from Monday, because those from NPD wait while writes are stopped, and people are to be asked at once.
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
-    keeps_intent = any(settlement.keeps_intent for settlement in settlements)
+    keeps_intent = any(result.keeps_intent for result in results)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
 
 
-def settled_field(
+def field_result(
     field_plan: pass_plan.FieldPlan,
     record: SyncedModel,
     read: Item | None,
     answered_item: Item | None,
     *,
     creates: bool = False,
-) -> FieldSettlement:
+) -> FieldResult:
     """Return the result for a field; `record` has NPD's current values.
 
     `read` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
@@ -266,50 +324,50 @@ def settled_field(
     item = answered_item or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
         # A blocked field, or one in conflict, keeps its base.
-        return FieldSettlement(base=field_plan.base if read is not None else None)
+        return FieldResult(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
         inverse = field_plan.resolves.inverse[field_plan.key]
-        return _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
+        return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
-        return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
+        return _completed(_push_result(field_plan, item, creates=creates), field_plan, record)
     if action is Action.PULL or (action is Action.BOTH and is_sent):
-        return _settle_pull(field_plan, record, item, is_sent=is_sent)
+        return _pull_result(field_plan, record, item, is_sent=is_sent)
     if action is Action.AGREED:
-        return _completed(_settle_agreed(field_plan, item, creates=creates), field_plan, record)
+        return _completed(_agreed_result(field_plan, item, creates=creates), field_plan, record)
     if action is Action.NOTHING and field_plan.base is not None:
         is_confirmed = field_plan.confirmed_entry is not None
-        result = field_plan.display_local(field_plan.local_raw) if is_confirmed else ""
-        return FieldSettlement(base=field_plan.base, resolved=is_confirmed, result=result)
-    return FieldSettlement()
+        chosen = field_plan.display_local(field_plan.local_raw) if is_confirmed else None
+        return FieldResult(base=field_plan.base, chosen=chosen)
+    return FieldResult()
 
 
-def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldSettlement:
+def _completed(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
     """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
     complete = field_plan.convert.completed(raw)
-    if complete == raw or not settlement.base or not still_holds(record, raw):
-        return settlement
-    values = {**settlement.values, **update_values(type(record), complete)}
-    return replace(settlement, values=values, base={**settlement.base, "local": dict(complete)})
+    if complete == raw or not result.base or not still_holds(record, raw):
+        return result
+    values = {**result.values, **update_values(type(record), complete)}
+    return replace(result, values=values, base={**result.base, "local": dict(complete)})
 
 
-def _settle_undo(
+def _undo_result(
     field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, is_sent: bool
-) -> FieldSettlement:
+) -> FieldResult:
     """Undo a resolution if both sides still have the values of the plan; `base` is the one before the resolution."""
     if field_plan.send_raw is not None and not is_sent:
-        return FieldSettlement()
+        return FieldResult()
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
         return _LEFT_TO_NEXT_PASS
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
-    return FieldSettlement(values, base=base or {}, altered={}, resolved=True)
+    return FieldResult(values, base=base or {}, altered={}, chosen="")
 
 
-def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
     convert = field_plan.convert
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
@@ -318,7 +376,7 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     stored_value = convert.canonical_remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
     if creates and convert.names_items and sent_value and not stored_value:
-        return FieldSettlement(recheck="Monday made the item without its connected items.")
+        return FieldResult(recheck="Monday made the item without its connected items.")
     before = "" if field_plan.remote_raw is None else convert.display_remote(field_plan.remote_raw)
     after = convert.display(sent_value)
     altered = {}
@@ -330,13 +388,13 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
     transfer = (PUSH, "sent to Monday", before, after)
-    return FieldSettlement(base=base, altered=altered, transfer=transfer, resolved=True, result=after)
+    return FieldResult(base=base, altered=altered, transfer=transfer, chosen=after)
 
 
-def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> FieldSettlement:
+def _pull_result(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> FieldResult:
     """Return the value to write if the record still has the one that was merged; else the job of its save goes on."""
     if field_plan.write_raw is None:
-        return FieldSettlement()
+        return FieldResult()
     if not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
@@ -347,10 +405,10 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
     values = update_values(type(record), field_plan.write_raw)
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
     transfer = ("pull", "written on both sides" if is_sent else "updated from Monday", before, after)
-    return FieldSettlement(values, base=base, altered={}, transfer=transfer, resolved=True, result=after)
+    return FieldResult(values, base=base, altered={}, transfer=transfer, chosen=after)
 
 
-def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
+def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
     """Return equal values as the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
     if creates:
@@ -358,11 +416,11 @@ def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
         if remote_raw is _NOT_SHOWN:
             return _LEFT_TO_NEXT_PASS
         if field_plan.convert.canonical_remote(remote_raw) != field_plan.convert.canonical_local(field_plan.local_raw):
-            return FieldSettlement(recheck="Monday filled in a value of its own.")
+            return FieldResult(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
-    result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
-    return FieldSettlement(base=base, altered={}, resolved=True, result=result)
+    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else None
+    return FieldResult(base=base, altered={}, chosen=chosen)
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
@@ -378,7 +436,7 @@ def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
 def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return the raw values of the sent fields in Monday's answer."""
     answered = {}
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):

@@ -4,8 +4,7 @@ The rules without a module of their own come first: they end records that need n
 only reports our own write (the end of *lost update* in docs/reference/merge.md), or that can't be decided yet.
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: record_writes.py and changes.py, with the filter's last rule
-(`left_out_after_write`).
+but for what only Monday's answer shows: changes.py, with the filter's last rule (`left_out_after_write`).
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from dataclasses import replace
 from sync.choices import BlockedCode, Cause, QueueDirection
 from sync.models import FieldMapping
 from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_before_reading
+from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
@@ -25,8 +25,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.new_items import decide_unmatched
-from sync.reconcile.record_writes import end_uncreatable
-from sync.reconcile.removed_items import apply_unlinks, decide_removals, requested_unlink
+from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 
 
@@ -40,15 +39,13 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     return apply
 
 
-def end_unchanged(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo.
-
-    The first pass after its sync is turned on again reads the item.
-    """
+def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo."""
     board = facts.board
     record_facts = plan.facts
-    if not record_facts.record.may_sync and not record_facts.is_push_by_name and not requested_unlink(record_facts):
-        plan = plan.with_state(remote_state="")  # of an item that isn't read any more
+    if not record_facts.record.may_sync and not record_facts.is_asked_for_alone and not requested_unlink(record_facts):
+        # The item isn't read any more. With sync on again, this makes the first pass read it (`_is_local_unchanged`).
+        plan = plan.with_state(remote_state="")
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
@@ -56,7 +53,7 @@ def end_unchanged(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Rec
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in record_facts.claim.rows)
     if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
-        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, is_processed=True))
+        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))
     return plan
 
 
@@ -145,23 +142,30 @@ def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan
     return plan.repeat("Monday still shows what was replaced a moment ago. It is read once more.")
 
 
+def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Settle a record that can't have an item because its name is missing or blocked."""
+    name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
+    problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
+    return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
+
+
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # An answer to “who is this?” changes links, on which everything below depends.
     carry_out_answers,
     # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
     # that we overwrote.
-    end_before_reading,  # deleted records
+    end_deleted_without_call,  # deleted records
     each_record(filter_record),  # by the conditions on NPD's records
     find_lost_updates,  # also of deleted records
-    each_record(end_unchanged),  # sync off; nothing changed; our own echo
+    each_record(end_without_call),  # sync off; nothing changed; our own echo
     each_record(end_unmatchable),  # a column that matches items is missing
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
-    # Links come before everything that compares the two sides. decide_removals ends the records with removed items, so
-    # it asks for approvals itself; so does decide_deleted_records.
+    # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
+    # gone, so it asks for approvals itself; so does decide_deleted_records.
     identify_records,
-    decide_removals,
+    decide_removed_items,
     # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
     apply_unlinks,
     each_record(repeat_stale_read),

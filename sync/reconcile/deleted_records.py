@@ -24,12 +24,10 @@ from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts, change_events
+from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import line_about_edit_removed_with_item
+from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.record_writes import Write
-from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -65,7 +63,7 @@ REMOVAL_KINDS = {
 }
 
 
-def end_before_reading(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_deleted_without_call(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the deleted records that need no call to Monday."""
     return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 
@@ -100,7 +98,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.
     linked_now = assigned_items(plan)
     plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
     decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
-    return plan.with_deleted(approve_removals(decided, facts.approvals))
+    return plan.with_deleted(approve_item_removals(decided, facts.approvals))
 
 
 def decide_deleted(  # noqa: PLR0911 - a table
@@ -110,13 +108,20 @@ def decide_deleted(  # noqa: PLR0911 - a table
     board = facts.board
     deleted = plan.facts
     item = plan.item
-    choice = deleted.resolution
+    choice = deleted.choice
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
-        return _missing(plan, board.settings, facts.now)
+        # It waits for a quiet time, in which the item may be shown again.
+        since = deleted.sync_state.removed_since or facts.now
+        plan = plan.with_state(removed_since=since)
+        seconds = board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
+        if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
+            detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
+            return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
     if item.state != field_values.ACTIVE:
         tombstone = deleted.tombstone
         state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
@@ -141,17 +146,6 @@ def decide_deleted(  # noqa: PLR0911 - a table
     return _by_policy(board, plan, item)
 
 
-def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime) -> pass_plan.DeletedPlan:
-    """Defer a deleted record with a missing item until the quiet time is over, then end it."""
-    since = plan.facts.sync_state.removed_since or now
-    plan = plan.with_state(removed_since=since)
-    seconds = settings.removed_item_quiet_seconds - (now - since).total_seconds()
-    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
-        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-    return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
-
-
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
 
@@ -160,14 +154,12 @@ def _removed(
     board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
-    is_archived = state == choices.TombstoneState.ARCHIVED
     addition = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
         addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = plan.logged(*edits.values())
-    reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
-    kind = "archived" if is_archived else "deleted"
-    return _end_deletion(plan, state, reason, kind=kind, more=addition, item=item.name)
+    # The state, its reason and the kind of the line have one name.
+    return _end_deletion(plan, state, TombstoneReason(state), kind=str(state), more=addition, item=item.name)
 
 
 def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -181,7 +173,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     if is_restored:
         plan = plan.with_state(remote_state=ITEM_IS_BACK)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
-    choice = facts.resolution
+    choice = facts.choice
     if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
         return ask_about_item(plan, policy)
     if choice is None:
@@ -201,7 +193,7 @@ def ask_about_item(
 ) -> pass_plan.DeletedPlan:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
-    if facts.resolution is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
+    if facts.choice is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
@@ -265,21 +257,17 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
-    seen_values = facts.resolution.seen if facts.resolution else {}
-    edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
-    changes = change_events(board, facts.record, facts.editor_events) if edits else []
-    lines = {}
+    seen_values = facts.choice.seen if facts.choice else {}
     why = (
         "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
         "can be undone here."
     )
-    for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
-        _, seen_monday = seen_values.get(mapping.key, (None, None))
-        if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
-            continue
-        if line := line_about_edit_removed_with_item(board, replace(facts, item=item), mapping, changes, why):
-            lines[mapping.label] = line
-    return lines
+    unseen = []
+    for edit in edits_since_base(board, facts, item, _ALL_WAYS):
+        _, seen_monday = seen_values.get(edit.key, (None, None))
+        if edit.key not in seen_values or (seen_monday or None) != edit.monday:
+            unseen.append(edit.key)
+    return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.editor_events, why)
 
 
 def edits_since_base(
@@ -315,14 +303,16 @@ def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
-def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
+def approve_item_removals(
+    planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts
+) -> list[pass_plan.DeletedPlan]:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS)
     # A person's choice and an unlinking need no approval.
-    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.resolution is None]
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
+    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.choice is None]
+    verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:
         may_go, approval = verdicts.get((plan.id, ""), (True, None))
@@ -336,7 +326,7 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     return plans
 
 
-def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
+def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned removals: counted as done, or waiting."""
     return [
         ApprovalRequest(
@@ -354,19 +344,19 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> Write:
+def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
     """Return the write of a planned removal."""
-    return Write(
+    return pass_plan.Write(
         str(plan.id),
         plan.id,
         plan.item_id,
         columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
         removes=str(plan.item_removal),
-        approval=next(iter(new_removal_requests([plan])), None),
+        approval=next(iter(new_item_removal_requests([plan])), None),
     )
 
 
-def after_removal(
+def after_item_removal(
     board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer
 ) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""

@@ -25,7 +25,6 @@ from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import AnswerKind, Verdict, WriteAnswer
-from sync.reconcile.record_writes import Write
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -127,12 +126,6 @@ def _has_sent_value(
         return mapping.is_current(sent) and bool(current == convert.canonical_local(sent["local"]))
     except UnknownValue:
         return False
-
-
-def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
-    """Return the unit of the calls about a duplicate, without values."""
-    record_id = duplicate.original_record.pk
-    return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
 def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:

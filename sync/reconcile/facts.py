@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, REQUEST_KEYS
+from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -135,14 +135,8 @@ class HistoryLine:
 
 
 def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet, with plain values instead of database defaults."""
-    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
-    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
-    numbers: dict[str, Any] = dict.fromkeys(("error_count", "removed_passes"), 0)
-    status = choices.SyncStatus.PENDING
-    return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), sync_status=status, **empty, **texts, **numbers
-    )
+    """Return a sync state that is not stored yet."""
+    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")
@@ -199,9 +193,14 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_push_by_name(self) -> bool:
+    def is_asked_for_alone(self) -> bool:
         """Whether a person had this record alone sent, which is done even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
+
+    @property
+    def wants_new_item(self) -> bool:
+        """Whether a person said that none of the items that were found is the record's."""
+        return bool(self.claim.payload.get(NEW_ITEM))
 
     @property
     def is_asked_about_removal(self) -> bool:
@@ -218,9 +217,10 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
-    def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; the intent of a create has no item yet."""
-        return [intent for intent in self.intents if intent.item_id in ("", item_id)]
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
@@ -242,7 +242,7 @@ class DeletedFacts(RecordFacts):
     editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
 
     @property
-    def resolution(self) -> FieldSelection | None:
+    def choice(self) -> FieldSelection | None:
         """A person's choice about this deletion that is not applied yet.
 
         A choice made before the deletion is about something else.
@@ -253,7 +253,7 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovalFacts(RecordFacts):
+class RemovedItemFacts(RecordFacts):
     """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
@@ -390,7 +390,7 @@ class PassFacts:
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
+    removals: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of linked records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedRecords = field(default_factory=dict)

@@ -43,7 +43,7 @@ def base_with_intents(
     item_id = facts.item.id if facts.item else ""
     base = base_of(facts.sync_state, mapping, item_id)
     confirmed = []
-    for intent in facts.intents_about(item_id):
+    for intent in facts.intents_about_item:
         entry = intent.values.get(mapping.key)
         if (
             entry

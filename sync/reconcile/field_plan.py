@@ -23,7 +23,7 @@ from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.kernel.messages import NO_COLUMN
 from sync.models import FieldMapping, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_rejected
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_bases, field_values, resolutions
@@ -41,7 +41,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     if plan.item is not None and npd_id_column:
         reading = plan.item.reading(npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, plans=decide_fields(facts, plan), write_npd_id=write_npd_id)
+    plan = with_values(plan, fields=decide_fields(facts, plan), write_npd_id=write_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
@@ -433,31 +433,31 @@ def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     return "" if is_requested else str(entry["reason"])
 
 
-def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
-    """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
-    entry = facts.sync_state.blocked_fields.get(field_plan.key, {})
+def is_kept_different(entry: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
+    """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ.
+
+    `entry` is the field's in `blocked_fields`.
+    """
     return (
         KEPT_BY in entry
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
         and _is_same_value(entry, field_plan)
-        and _is_monday_unchanged(entry, facts.item, field_plan)
+        and _is_monday_unchanged(entry, item, field_plan)
     )
 
 
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that a pass found blocked; those that a person keeps in NPD only stay marked as in `before`."""
     for key, entry in blocked.items():
-        kept = before.get(key, {})
-        if KEPT_BY not in kept or not is_rejected(entry):
+        field_plan = plan.fields[key]
+        if not is_kept_different(before.get(key, {}), plan.item, field_plan):
             continue
-        field_plan = plan.plans[key]
-        if _is_same_value(kept, field_plan) and _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = dict(kept[KEPT_BY])
-            if plan.item:
-                mark.setdefault(KEPT_REMOTE, field_plan.remote_raw)
-            else:
-                mark.pop(KEPT_REMOTE, None)
-            entry[KEPT_BY] = mark
+        mark = dict(before[key][KEPT_BY])
+        if plan.item:
+            mark.setdefault(KEPT_REMOTE, field_plan.remote_raw)
+        else:
+            mark.pop(KEPT_REMOTE, None)
+        entry[KEPT_BY] = mark
     return blocked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -142,10 +142,6 @@ class BoardContext:
     model: type[SyncedModel]
     settings: PassSettings = field(default_factory=PassSettings)
     item_names: Mapping[str, str] = field(default_factory=dict)  # of related records, by item
-
-    def with_names(self, items: Mapping[str, str]) -> BoardContext:
-        """Return this context with the names of more related items."""
-        return replace(self, item_names={**self.item_names, **items})
 
     @property
     def columns(self) -> list[str]:

@@ -61,7 +61,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             identified.append(_linked(facts.board, record_plan, item))
             continue
         candidates = identity.question["candidates"] if identity.question else ()
-        item_ids = {*identity.excluded_items, *(str(candidate["id"]) for candidate in candidates)}
+        item_ids = {str(candidate["id"]) for candidate in candidates}
         if identity.item is not None:
             item_ids.add(identity.item.id)
         if not answered.isdisjoint(item_ids):
@@ -105,7 +105,7 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
         may_create = plan.creates and record_facts.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
             owners[plan.item.id] = record_facts.id
-        elif may_create and key and not wants_new_item(record_facts):
+        elif may_create and key and not record_facts.wants_new_item:
             first = first_by_key.setdefault(key, record_facts.record)
             if first is not record_facts.record:
                 reason = (
@@ -128,7 +128,7 @@ def identify(
     board = facts.board
     identity_facts = facts.identity
     record = record_facts.record
-    as_new = wants_new_item(record_facts)
+    as_new = record_facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = identity_facts.unlinked.get(record.pk)
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
@@ -142,34 +142,30 @@ def identify(
                 "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
                 "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
-    excluded: tuple[str, ...] = ()
     if as_new and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
-        excluded = tuple(item.id for item in hits if item.id not in owners)
         hits = []
     matching = matching_items(board, record, hits)
     if matching.reason:
-        return pass_plan.IdentityPlan(excluded_items=excluded, reason=matching.reason, is_left_out=matching.is_left_out)
+        return pass_plan.IdentityPlan(reason=matching.reason, is_left_out=matching.is_left_out)
     hits = list(matching.items)
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
-        plan = pass_plan.IdentityPlan(
+        return pass_plan.IdentityPlan(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
-    elif not hits and not as_new and unlinked is not None:
-        plan = _asking(relink_question(record, unlinked))
-    elif not hits and not as_new and board.link.creates_held:
-        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
-    elif not hits:
-        plan = pass_plan.IdentityPlan(creates=True)
-    elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
-        plan = pass_plan.IdentityPlan(item=hits[0])
-    else:
-        owner_ids = {owners[item.id] for item in hits if item.id in owners}
-        duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
-        question = record_question(board, record, hits, owners, duplicates)
-        plan = _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
-    return replace(plan, excluded_items=excluded)
+    if not hits and not as_new and unlinked is not None:
+        return _asking(relink_question(record, unlinked))
+    if not hits and not as_new and board.link.creates_held:
+        return pass_plan.IdentityPlan(reason=board.link.creates_held)
+    if not hits:
+        return pass_plan.IdentityPlan(creates=True)
+    if len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
+        return pass_plan.IdentityPlan(item=hits[0])
+    owner_ids = {owners[item.id] for item in hits if item.id in owners}
+    duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
+    question = record_question(board, record, hits, owners, duplicates)
+    return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
 def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
@@ -293,16 +289,20 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
     This pass only changes the links; the next pass syncs these records and items.
     """
-    stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    # Until the record's own pass has made the new item, its question stays.
-    answers = [answer for answer in stored if answer.kind is not AnswerKind.NEW_ITEM]
+    answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
         record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
-        changed[answer.asked_of] = _answered(record_plan, answer)
+        # An applied answer closes its question; a rejected answer leaves it open without the choice.
+        others = [conflict for conflict in record_plan.facts.conflicts if conflict is not answer.conflict]
+        still_open = [replace(answer.conflict, resolutions={})] if answer.outdated else []
+        record_plan = record_plan.with_facts(conflicts=(*others, *still_open))
+        if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
+            record_plan = record_plan.with_state(made_from_item=False)
+        changed[answer.asked_of] = replace(record_plan, ending=ANSWERED)
     for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
         if key not in changed:
             changed[key] = replace(plan.records[key], ending=ANSWERED)
@@ -310,22 +310,6 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
-
-
-def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    if not (answer.result or answer.outdated):
-        return plan
-    # An applied answer closes its question; a rejected answer leaves it open without the choice.
-    open_conflicts = [
-        conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict
-    ]
-    conflicts = [
-        replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in open_conflicts
-    ]
-    plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
-        plan = plan.with_state(made_from_item=False)
-    return replace(plan, ending=ANSWERED)
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
@@ -364,11 +348,6 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     return answers
 
 
-def wants_new_item(facts: RecordFacts) -> bool:
-    """Whether a person said that none of the items is the record's, so that it gets a new one."""
-    return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
-
-
 def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> list[pass_plan.IdentityAnswer]:
     """Decide whether these answers can still be applied, each after the ones before it."""
     decided: list[pass_plan.IdentityAnswer] = []
@@ -391,6 +370,8 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     elif answer.kind is AnswerKind.NEW_RECORD:
         problem = _owner_problem(owner)
         sentence = "The item becomes a record of its own."
+    elif answer.kind is AnswerKind.NEW_ITEM:
+        sentence = "None of them: it gets a new item."
     elif answer.kind is AnswerKind.TWO_RECORDS:
         sentence = "They are two; both stay."
     elif answer.kind is AnswerKind.COPY:

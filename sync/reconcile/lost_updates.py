@@ -13,7 +13,7 @@ Implements, of docs/reference/merge.md:
 - in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
-from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
@@ -80,7 +80,7 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
     """Whether the record's events have to be checked, because some are new and it is synced."""
-    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
+    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_asked_for_alone)
 
 
 def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
@@ -450,7 +450,7 @@ def _line_about_overwritten_edit(
 ) -> HistoryLine:
     """Return the line as the history keeps it, without what a person may do about the lost value."""
     convert = board.converter(mapping, plan.record)
-    field_plan = plan.plans.get(mapping.key)
+    field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.stored_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
@@ -488,36 +488,40 @@ def _restorable_values(
     return values
 
 
-def line_about_edit_removed_with_item(
-    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
-) -> HistoryLine | None:
-    """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
+def edits_removed_with_item(
+    board: BoardContext, facts: RecordFacts, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+) -> dict[str, HistoryLine]:
+    """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
-    `why` is the rest of the sentence.
+    `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
     """
-    if facts.item is None:
-        return None
-    convert = board.converter(mapping, facts.record)
-    local_raw = field_values.stored_values(facts.record, mapping)
-    try:
-        remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-        value = convert.canonical_remote(remote_raw)
-    except conversion.UnknownValue:
-        return None
-    lost_value = convert.display(value)
-    values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
-    users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
-    named = [user for user in users if user]
-    editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
-    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
-    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    changes = change_events(board, facts.record, events) if keys else []
+    lines = {}
+    for mapping in board.mappings:
+        if facts.item is None or mapping.key not in keys:
+            continue
+        convert = board.converter(mapping, facts.record)
+        local_raw = field_values.stored_values(facts.record, mapping)
+        try:
+            remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
+            value = convert.canonical_remote(remote_raw)
+        except conversion.UnknownValue:
+            continue
+        lost_value = convert.display(value)
+        values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
+        users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
+        named = [user for user in users if user]
+        editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
+        sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
+        lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    return lines
 
 
 def _edit_in_words(value: str, mapping: FieldMapping) -> str:
     return f"wrote “{value}” into {mapping.label}" if value else f"emptied {mapping.label}"
 
 
-def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
     """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
@@ -535,8 +539,8 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         for line in plan.lines_about_lost_values
         if line.kind == ASKED_LINE
     ]
-    fields += replaced
-    for key, field_plan in plan.plans.items():
+    fields += replaced_values(plan)
+    for key, field_plan in plan.fields.items():
         # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
         rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
@@ -548,7 +552,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     # Also choices whose value both sides had already.
     applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.plans.items()
+        for key, field_plan in plan.fields.items()
         if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         and field_plan.decision.action is merge.Action.AGREED
         and not field_plan.blocked_reason
@@ -563,7 +567,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         fields=fields,
         applied=applied,
         rejected=rejected,
-        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied if key in plan.fields},
         undo_results=undo_results,
         ended=unmapped,
     )
@@ -574,7 +578,7 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
     if _closing_reason(plan):
         return []
-    report = conflict_report_of(plan, replaced_values(plan))
+    report = conflict_report_of(plan)
     if report is None:
         return list(dict.fromkeys(waiting))
     still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
@@ -594,7 +598,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
     for conflict in conflicts:
         for key in conflict.fields:
-            field_plan = plan.plans.get(key)
+            field_plan = plan.fields.get(key)
             lost_value = conflict.monday.get(key)
             if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
                 continue
@@ -612,7 +616,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
-    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.plans and key not in plan.plans]
+    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.fields and key not in plan.fields]
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
@@ -635,7 +639,7 @@ def seen_after(
     """
     now = read_at.isoformat()
     rows = {key: _seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
-    for key, field_plan in ({} if plan.creates else plan.plans).items():
+    for key, field_plan in ({} if plan.creates else plan.fields).items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.
@@ -657,10 +661,10 @@ def seen_after(
     return rows_by_field
 
 
-def last_observed(sync_state: SyncMetadata, key: str) -> Any:
-    """Return the last raw value that differed from the base when a pass read it; UNREAD if there is none."""
+def last_seen(sync_state: SyncMetadata, key: str) -> SeenValue | None:
+    """Return the last value that differed from the base when a pass read it, if there is one."""
     values, _ = _seen_rows(sync_state, key)
-    return values[-1].value if values else field_bases.UNREAD
+    return values[-1] if values else None
 
 
 def _as_json(value: merge.Canonical) -> Any:

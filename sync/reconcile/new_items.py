@@ -318,7 +318,7 @@ class _ItemRule:
             if waiting := self._wait_for_original(owner):
                 return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._assign(owner, pass_plan.ItemAct.REPLACE, sentence)
+            return self._assign(owner, sentence)
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != owner.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
@@ -401,17 +401,18 @@ class _ItemRule:
         if chosen is None or problem:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
-        plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
+        plan = self._assign(chosen, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closes=closes)
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._assign(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
+        return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
 
-    def _assign(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
+    def _assign(self, record: SyncedModel, sentence: str) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         owner = field_values.with_item(record, self.item.id)
-        return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
+        plan = self._end(f"Linked with {record}.")
+        return replace(plan, act=pass_plan.ItemAct.LINK, record=owner, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
@@ -423,7 +424,7 @@ class _ItemRule:
         assert self.facts.new_record_id is not None
         record, problems = record_from_item(self.board, self.item, self.facts.new_record_id, self.pass_facts.related)
         if problems:
-            return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
+            return self._leave(UnmatchedReason.INVALID, problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)

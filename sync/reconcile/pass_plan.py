@@ -56,7 +56,7 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    is_processed: bool = False  # its events had nothing new, so they need no other pass
+    events_checked: bool = False  # its events had nothing new, so they need no other pass
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -84,6 +84,39 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
     wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
+
+
+@dataclass(frozen=True)
+class FieldWrite:
+    """A field's value as its column takes it."""
+
+    key: str
+    column_id: str
+    value: Any
+    entry: Mapping[str, Any]  # the intent's entry for it
+    creates_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write about one unit: a record, a deleted record, or a record's duplicate."""
+
+    unit: str
+    record_id: UUID
+    item_id: str = ""
+    fields: tuple[FieldWrite, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
+    # was deleted, or the item is its duplicate.
+    settings: tuple[bool, str, str | None] | None = None
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
+    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
+    approval: ApprovalRequest | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
 
 
 class Verdict(StrEnum):
@@ -117,8 +150,7 @@ class WriteAnswer:
     alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
-    is_bare: bool = False  # the item was to be created with its name alone
-    at_most: int = 0  # the largest number of records in a stopped unit's next document
+    is_name_only: bool = False  # the item was to be created with its name alone
     wait_seconds: float = 0  # how long a unit waits
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
 
@@ -126,9 +158,8 @@ class WriteAnswer:
     def ending(self) -> Ending:
         """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
         is_unsent = self.verdict is Verdict.STOPPED
-        wait = self.wait_seconds
         outcome = _OUTCOMES[self.verdict]
-        return Ending(outcome, self.detail, wait, self.at_most, is_unsent=is_unsent, waits_for=self.waits_for)
+        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""
@@ -262,7 +293,6 @@ class IdentityPlan:
     creates: bool = False  # the record gets a new item
     question: dict[str, Any] | None = None  # the question which of several items is the record's
     duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
-    excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves out every item that may be the record's
     wait_seconds: float = 0
@@ -300,7 +330,7 @@ class RecordPlan:
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each field
+    fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
@@ -343,7 +373,7 @@ class RecordPlan:
         """Whether settling would write more than the record's bookkeeping."""
         if not self.is_settled:
             return False
-        pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
+        pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
         act = self.removal.act if self.removal else None
         acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
         return pulls or acts
@@ -379,7 +409,7 @@ class RecordPlan:
     @property
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
-        confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        confirmed = {intent.pk for field_plan in self.fields.values() for intent in field_plan.confirmed}
         return confirmed | self.landed_by_event
 
     @property
@@ -397,12 +427,12 @@ class RecordPlan:
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
-        return {key: plan.applied[kind] for key, plan in self.plans.items() if kind in plan.applied}
+        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""
         reasons = {}
-        for key, field_plan in self.plans.items():
+        for key, field_plan in self.fields.items():
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
@@ -437,7 +467,7 @@ class RecordPlan:
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""
-        return replace(self, plans={}, write_npd_id=False)
+        return replace(self, fields={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -494,7 +524,7 @@ class DeletedPlan(RecordPlan):
     def is_carried_out(self) -> bool:
         """Whether a person's choice was applied."""
         removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.resolution is not None and (self.restores or self.reason_code in removals)
+        return self.facts.choice is not None and (self.restores or self.reason_code in removals)
 
     @property
     def item_id(self) -> str:
@@ -533,8 +563,8 @@ class IdentityAnswer:
     item_id: str
     record_id: UUID | None = None
     merged_id: UUID | None = None
-    result: str = ""  # what was done, as a sentence; empty if the record's own pass applies it
-    outdated: str = ""  # why the choice is rejected
+    result: str = ""  # what was done, as a sentence
+    outdated: str = ""  # why the choice is rejected instead
     moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property
@@ -547,8 +577,7 @@ class ItemAct(StrEnum):
 
     NOTHING = ""
     OWNED = "owned"  # a record has it by now
-    LINK = "link"
-    REPLACE = "replace"  # a record gets it instead of its removed item
+    LINK = "link"  # a record without an item gets it, or one whose item was removed
     CREATE = "create"  # it becomes a record
     ASK = "ask"
     DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
@@ -556,7 +585,7 @@ class ItemAct(StrEnum):
 
 
 # The acts that assign the item to a record.
-ASSIGNING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+ASSIGNING = (ItemAct.LINK, ItemAct.CREATE)
 
 # The acts that are calls to Monday.
 DUPLICATES = (ItemAct.DUPLICATE, ItemAct.COPY)
@@ -576,7 +605,6 @@ class ItemPlan:
     wakes: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
-    problems: str = ""  # why it can't become a record, to be stored
     closes: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
     # Only for duplicates:

@@ -24,10 +24,9 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovalFacts, change_events
+from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import line_about_edit_removed_with_item, will_ask
-from sync.reconcile.restraints import approval_verdicts
+from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 
@@ -67,14 +66,14 @@ BY_PERSON = "as a person chose"
 BY_POLICY = "as this board's setting says"
 
 
-def decide_removals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
     removals = []
     for record_plan in plan.open_records:
         if record_plan.removal:
             # With the record's facts as earlier rules left them.
             removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
-            removals.append(plan_removal(facts.board, record_plan, removal, facts.now))
+            removals.append(plan_removed_item(facts.board, record_plan, removal, facts.now))
     return plan.with_records(approve_deletions(removals, facts.approvals))
 
 
@@ -88,7 +87,7 @@ def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
     The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
     stores the item as ignored: it is neither matched nor made into a record until a person says so. The board's policy
-    for removed items may unlink too (`plan_removal`). The base stays in the sync state, in case a person
+    for removed items may unlink too (`plan_removed_item`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
     requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
@@ -104,8 +103,8 @@ def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str
     return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
-def plan_removal(
-    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovalFacts, now: datetime
+def plan_removed_item(
+    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
 ) -> pass_plan.RecordPlan:
     """Plan what happens to a record with a removed item: wait, act, or ask a person."""
     state = facts.state
@@ -157,7 +156,7 @@ def approve_deletions(removals: Sequence[pass_plan.RecordPlan], approvals: Appro
     deleting = [plan for plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
+    verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
     for plan in removals:
         assert plan.removal is not None
@@ -196,7 +195,7 @@ def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
     return ()
 
 
-def removal_sentence(facts: RemovalFacts) -> str:
+def removal_sentence(facts: RemovedItemFacts) -> str:
     item = facts.item
     state = facts.state
     name = item.name if item else field_values.record_name(facts.record)
@@ -209,7 +208,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
     return f"The item “{name}” was {state} {f'by {facts.actor}' if facts.actor else 'on Monday'}."
 
 
-def _is_recreation(facts: RemovalFacts) -> bool:
+def _is_recreation(facts: RemovedItemFacts) -> bool:
     """Whether a person asked for a new item and one may be created.
 
     Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
@@ -222,7 +221,7 @@ def _is_recreation(facts: RemovalFacts) -> bool:
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
+def _described(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
     fields = edits_since_agreed(board, facts)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
@@ -237,7 +236,7 @@ def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> pass_
     return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
-def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
+def removal_options(settings: field_values.PassSettings, facts: RemovedItemFacts) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
     record = facts.record
     state = facts.state
@@ -267,7 +266,7 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
 
 
 def _with_action(
-    board: BoardContext, facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
+    board: BoardContext, facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
     """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
 
@@ -278,13 +277,10 @@ def _with_action(
     if _is_recreation(facts):
         # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
         missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-        changes = change_events(board, facts.record, facts.history.events) if missed else []
         why = "the item left the board with that."
-        mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-        lines = [line_about_edit_removed_with_item(board, facts, mapping, changes, why) for mapping in mappings]
-        edits = tuple(line for line in lines if line)
+        lines = tuple(edits_removed_with_item(board, facts, missed, facts.history.events, why).values())
         return replace(
-            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
+            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
@@ -305,7 +301,7 @@ def _with_action(
 
 
 def _action_by_policy(
-    facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
+    facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> choices.RemovedItemPolicy | None:
     """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""
     is_surely_removed = facts.state in pass_plan.REPORTED_STATES and facts.item is not None

@@ -34,12 +34,11 @@ from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
-from sync.reconcile.act import Executor
+from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import is_refused
 from sync.records.tombstones import set_late_item
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.

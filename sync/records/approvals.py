@@ -30,6 +30,7 @@ from sync.outbox import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import link_of
 
+# Still to be decided, carried out (approved), or put back (rejected).
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
@@ -107,7 +108,7 @@ class ApprovalFacts:
 
         def is_about(request: ApprovalRequest) -> bool:
             began = begun.get((request.entity_id, request.key))
-            # A foreseen request isn't stored yet, so it has no time.
+            # A planned request isn't stored yet, so it has no time.
             if request.state != ApprovalState.DONE or began is None or request.pk is None:
                 return True
             return request.at >= began
@@ -130,6 +131,23 @@ class ApprovalFacts:
         assert self.limit is not None
         # A set, so that a record requested again after a crash counts once.
         return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
+
+    def verdicts(
+        self, kind: ApprovalKind, wanted: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], tuple[bool, ApprovalState | None]]:
+        """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
+
+        A deletion is named by its record and an empty text, and the emptying of a field by its record and the field.
+        Acts that were done or approved before may go, and new acts if they are within the limit. An act that is
+        repeated within the hour counts once. An act that goes without approval is stored before its intent, so that it
+        counts even after a crash.
+        """
+        states = self.states(kind)
+        new = set(wanted) - states.keys()
+        is_over_limit = bool(new) and self.is_over_limit(kind, {entity_id for entity_id, _ in new})
+        new_verdict = (False, ApprovalState.PENDING) if is_over_limit else (True, ApprovalState.DONE)
+        allowed = (ApprovalState.APPROVED, ApprovalState.DONE)
+        return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
 
 
 def read_approvals(
@@ -155,7 +173,10 @@ def read_approvals(
 
 
 def records_due_soon(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
-    """Return the records known to need the same soon, so that a mass deletion isn't carried out in part."""
+    """Return the records for which an act of this kind will be requested soon.
+
+    They count, so that a mass deletion isn't carried out in part.
+    """
     if kind == ApprovalKind.ITEMS:
         # Each of these deleted records will request its item's deletion.
         pending = Tombstone.objects.filter(
@@ -284,7 +305,7 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
 def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
     """End the open ones of these requests; return how many.
 
-    If it was carried out, approved ones are done. If not, rejected ones are kept. All others are released.
+    If it was carried out, approved ones become DONE. If not, rejected ones become KEPT. All others become RELEASED.
     """
     ids = list(requests.values_list("pk", flat=True))
     if not ids:

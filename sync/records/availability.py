@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from sync import attention, registry
 from sync.attention import Entry, Kind, Wording
 from sync.choices import QueueStatus, StopCode
 from sync.clock import SyncNow
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BoardAvailability, LimitFacts, credentials
 from sync.models import BoardLease, BoardLink, SyncQueue
@@ -143,7 +144,7 @@ class Overview(LimitFacts):
 
     @cached_property
     def displayed_boards(self) -> list[BoardAvailability]:
-        """The boards as pages show them."""
+        """The boards, still shown as stopped while a probe is due (`for_display`)."""
         return [self.for_display(board) for board in self.boards]
 
     @cached_property
@@ -156,25 +157,23 @@ class Overview(LimitFacts):
         return board.until if is_long else None
 
     @cached_property
-    def _all_jobs(self) -> Sequence[JobCount]:
-        return [JobCount(*row) for row in fetch_rows(_JOBS, {"now": self.now})]
-
-    def jobs(self, entity_type: str) -> list[JobCount]:
-        """Return the counts of a type's unfinished jobs; one query for all types."""
-        return [job for job in self._all_jobs if job.entity_type == entity_type]
+    def jobs(self) -> Mapping[str, Sequence[JobCount]]:
+        """The counts of unfinished jobs, by type."""
+        counts = [JobCount(*row) for row in fetch_rows(_JOBS, {"now": self.now})]
+        return defaultdict(list, grouped(counts, lambda job: job.entity_type))
 
     def number_due(self, board: BoardAvailability) -> int:
         """Return how many of its jobs can be synced now."""
-        return sum(job.number for job in self.jobs(board.entity_type) if job.is_due and board.is_available)
+        return sum(job.number for job in self.jobs[board.entity_type] if job.is_due and board.is_available)
 
     def due_since(self, board: BoardAvailability) -> datetime | None:
         """Return since when its oldest due job can be synced, not counting when the board was unavailable."""
-        due = [job.first for job in self.jobs(board.entity_type) if job.is_due and board.is_available]
+        due = [job.first for job in self.jobs[board.entity_type] if job.is_due and board.is_available]
         return _not_before(board, min(filter(None, due), default=None))
 
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
         """Return when its first job in progress was claimed."""
-        claimed = [job.first for job in self.jobs(board.entity_type) if job.status == QueueStatus.IN_PROGRESS]
+        claimed = [job.first for job in self.jobs[board.entity_type] if job.status == QueueStatus.IN_PROGRESS]
         return min(filter(None, claimed), default=None)
 
 

@@ -45,7 +45,7 @@ MAX_CHALLENGE_CHARACTERS = 1_000
 
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
 
-# The outcomes of a delivery, as the inbox and the answer have them.
+# What a delivery is answered. The inbox stores the last two; a delivery that waits for its pass has no outcome there.
 STORED = "stored"
 DUPLICATE = "again"
 NO_BOARD = "no board link: no record type is linked to this board"
@@ -212,20 +212,20 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "no_board": NO_BOARD,
         "name": event.item_name or "",
         # An item that leaves the board isn't listed.
-        "notes": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
+        "is_listed": event.kind not in (EventKind.ARCHIVED, EventKind.DELETED),
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
         "free": FREE_DELIVERIES,
         "longest": LONGEST_BURST_WAIT_SECONDS,
         "types": list(models),
-        "set": list(set_ids),
-        "named": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
+        "types_of_environment": list(set_ids),
+        "types_of_this_board": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
     }
     [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
     outcome, woken_type, wait_seconds, synced_id = row
     if woken_type is not None and synced_id is not None:
-        mark_pending(woken_type, [synced_id], waits=False)
+        mark_pending(woken_type, [synced_id], skips_locked=True)
     if woken_type is not None:
         wakeups.wake_on_commit(woken_type, wait_seconds)
     return DUPLICATE if outcome is None else outcome or STORED
@@ -235,8 +235,8 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
 _DELIVER = """
 WITH link AS MATERIALIZED (
     SELECT entity_type FROM sync_board_links
-    WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
-        THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
+    WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(types_of_environment)s::text[])
+        THEN entity_type = ANY (%(types_of_this_board)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
     ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
 ), stored AS (
     INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
@@ -261,25 +261,26 @@ WITH link AS MATERIALIZED (
     SELECT target.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => burst.seconds)
     FROM target CROSS JOIN record CROSS JOIN burst
-    {record_waits}
+    {record_upsert}
     RETURNING entity_type
 ), candidate AS (
     INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
     SELECT target.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => %(wait)s)
     FROM target WHERE NOT EXISTS (SELECT FROM record)
-    {item_waits}
+    {item_upsert}
 ), unmatched AS (
     INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
     SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
-    FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
+    FROM target WHERE %(is_listed)s AND NOT EXISTS (SELECT FROM record)
         AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
             WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.left_alone)
         AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = target.entity_type
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
--- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced
+-- the outcome, null if nothing was stored (a repetition, or an item whose person was erased); the type if a record has
+-- new work (the sweep finds an item's job), and its delay; the record if it still says synced
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
     (SELECT id FROM record WHERE sync_status = 'synced')
 """
@@ -297,4 +298,4 @@ def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
         _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
         for entity_type, model in models
     )
-    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)
+    return _DELIVER.format(records=records, record_upsert=RECORD_UPSERT, item_upsert=ITEM_UPSERT)

@@ -29,6 +29,7 @@ from sync.records.authors import person_line
 UNLINK_KEY = "unlink"  # the reason to unlink it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
 RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
+NEW_ITEM = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
 
 # Payload keys of an item's job.
 AS_NEW = "as_new"  # the item becomes a new record
@@ -261,12 +262,6 @@ def relist(entity_type: str, item_ids: Iterable[str]) -> None:
     """Show ignored items in the list again, in the caller's transaction; their IgnoredItem rows stay."""
     rows = UnmatchedItem.objects.filter(entity_type=entity_type, item_id__in=list(item_ids))
     _locked(rows).update(ignored_at=None)
-
-
-def reopen_item(link: BoardLink, item_id: str) -> None:
-    """Show an ignored item in the list again, also if it wasn't there; its IgnoredItem row stays."""
-    relist(link.entity_type, [item_id])
-    note_unmatched(link, [UnmatchedFinding(item_id)], from_pass=True)
 
 
 def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:

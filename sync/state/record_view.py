@@ -26,6 +26,7 @@ from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
+from sync.reconcile.lost_updates import last_seen
 from sync.records.availability import Overview
 from sync.registry import item_url
 
@@ -110,10 +111,6 @@ def _of_field(column: str, key: str) -> models.Func:
         models.OuterRef(column), models.F("field"), models.Value(key),
         function="jsonb_extract_path_text", output_field=models.TextField(),
     )  # fmt: skip
-
-
-# The length of an entry [value, when] of the sync state's `seen`, which a pass read; a lost edit's has a third part.
-_READING_PARTS = 2
 
 
 class FieldReason(StrEnum):
@@ -343,14 +340,13 @@ class RecordView:
         if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
             moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
-        readings = [reading for reading in self.sync_state.seen.get(key, ()) if len(reading) == _READING_PARTS]
-        raw, when = readings[-1] if readings else (None, "")
-        read_at = datetime.fromisoformat(when) if when else None
-        if read_at is None or (agreed_at is not None and agreed_at >= read_at):
+        seen = last_seen(self.sync_state, key)
+        read_at = datetime.fromisoformat(seen.at) if seen else None
+        if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at
         convert = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display_remote(raw), read_at
+            return convert.display_remote(seen.value), read_at
         except UnknownValue:
             return base_remote, agreed_at
 

@@ -24,7 +24,7 @@ from sync import attention, models
 from sync.clock import sync_now
 from sync.outbox import pauses
 from sync.records.authors import log_action
-from sync.tasks import make_missing_jobs
+from sync.tasks import make_missing_periodic_tasks
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, identity_report
@@ -54,7 +54,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     )
     states.intent(synced, item_id="5001")
     states.told_by_webhook("7001", "Somebody from the fair")
-    make_missing_jobs()
+    make_missing_periodic_tasks()
     models.ApiToken.objects.create(person)
     states.finished(sync_now() - timedelta(hours=3), rows=3)
     models.NotificationReceiver.objects.create(user=person, frequency="daily")

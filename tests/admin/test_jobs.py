@@ -114,7 +114,9 @@ def test_all_that_match_are_ended(browser: Client, world: dict[str, Any], act: s
 def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:
     states.boards()
     states.waiting("Held Row", "Monday answered 500.", seconds=-60)
-    assert "when sync goes on Monday answered 500." in row_of(browser.get(QUEUE).content.decode(), "Held Row")
+    assert "as soon as its board can be synced Monday answered 500." in row_of(
+        browser.get(QUEUE).content.decode(), "Held Row"
+    )
 
 
 # Pauses

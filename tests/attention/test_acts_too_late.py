@@ -207,7 +207,7 @@ def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question
     [
         ("unlink", "/admin/npd/contact/?sync_enabled__exact=1"),
         ("discard", "/admin/sync/syncqueue/?status__exact=failed"),
-        ("bring_back", "/admin/sync/tombstone/"),
+        ("restore_record", "/admin/sync/tombstone/"),
     ],
 )
 def test_all_of_a_list_are_those_that_the_question_named_not_as_many_others(

@@ -314,10 +314,13 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
     }
     for words, query in queries.items():
         yield from (f"{words}: {row}" for row in fetch_rows(query))
-    # What became of a call for a record that was switched off since, is found out when it is switched on.
-    off = {entity.record_id for entity in evidence.entities if entity.record and not entity.may_sync}
+    # What became of a call for a record that was switched off since, is found out when it is switched on; of one to a
+    # removed item, when a person has answered what happens to its record.
+    waits_for_people = {entity.record_id for entity in evidence.entities if entity.record and not entity.may_sync}
+    questions = SyncConflict.objects.filter(kind="delete", resolved_at=None)
+    waits_for_people |= {str(entity_id) for entity_id in questions.values_list("entity_id", flat=True)}
     for intent in Intent.objects.filter(state=IntentState.OPEN, deadline__lte=SyncNow()):
-        if str(intent.entity_id) not in off:
+        if str(intent.entity_id) not in waits_for_people:
             yield f"an open intent: {intent.entity_type} {intent.entity_id}"
 
 

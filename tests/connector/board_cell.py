@@ -65,7 +65,7 @@ class BoardCell:
     def event_value(self, convert: Converter) -> Canonical:
         """What a webhook about the cell, as it is now, says in canonical form."""
         payload = json.loads(json.dumps(self._kind.event_value(self._column, self.raw)))
-        return convert.from_event(payload, self._kind.old_type)
+        return convert.from_event(payload, self._kind.internal_type)
 
 
 def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCell, Converter]:

@@ -88,13 +88,13 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "greeting", Document(connection.ACCOUNT_INFO, {})
-    yield "short greeting", Document(connection.SHORT_ACCOUNT_INFO, {})
+    yield "account info", Document(connection.ACCOUNT_INFO, {})
+    yield "short account info", Document(connection.SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection.USERS, {})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
-    turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
-    yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
-    yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, turn, MOMENT)
+    page = 2 if form is board_events.NUMBERED_PAGES else "cursor"
+    yield "page of the log", board_events.log_page_query("7", MOMENT, form, page)
+    yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, page, MOMENT)
     yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
     yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
     yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})

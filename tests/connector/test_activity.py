@@ -160,5 +160,5 @@ def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     first = MondayConnector(account).board_activity("1", MOMENT)
     further = list(MondayConnector(account).log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
-    assert [variables.get("turn") for _, variables, _ in account.calls] == [None, "c1", "c2"]
+    assert [variables.get("page") for _, variables, _ in account.calls] == [None, "c1", "c2"]
     assert all("$from: String" in document and "logs {" in document for document, _, _ in account.calls)

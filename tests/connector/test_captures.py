@@ -16,7 +16,7 @@ from sync.monday.errors import ErrorKind, MondayError
 from sync.monday.items import parse_items_at
 
 URL = "https://monday.test/v2"
-QUERY, MUTATION = "query Look { items { id } }", "mutation Write { r0: x { id } }"
+QUERY, MUTATION = "query ReadItems { items { id } }", "mutation Write { r0: x { id } }"
 
 RUBY = "github.com/sanifhimani/monday_ruby, recorded "
 TOPIC = "community.monday.com topic "

@@ -30,7 +30,7 @@ from sync.models import (
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state
+from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, RecordPlan
@@ -382,7 +382,7 @@ def deletion(
 
 def removal(
     record: SyncedModel | None = None, *, role: str = "Boss", state: str = ARCHIVED, since: float = -700, **differs: Any
-) -> RemovalFacts:
+) -> RemovedItemFacts:
     """A contact whose item was seen archived for longer than the quiet time, and says what both sides agreed."""
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
@@ -390,7 +390,7 @@ def removal(
     shown = item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
     names = ("item", "conflicts", "intents", "claim")
     of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
-    return RemovalFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
+    return RemovedItemFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
 
 
 def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:

@@ -22,7 +22,7 @@ from sync.reconcile.facts import (
     ItemFacts,
     PassFacts,
     RecordFacts,
-    RemovalFacts,
+    RemovedItemFacts,
 )
 from sync.reconcile.field_values import BoardContext, Reference, is_active_on, npd_id_of
 from sync.reconcile.pass_plan import Plan
@@ -95,7 +95,7 @@ class World:
         shown = [replace(facts, item=self.items.get(facts.record.monday_id or "")) for facts in self.records]
         gone = {facts.id: facts for facts in shown if facts.record.monday_id and removed_state(self.context, facts)}
         removals = {
-            key: RemovalFacts(**vars(facts), state=removed_state(self.context, facts), **self.removals.get(key, {}))
+            key: RemovedItemFacts(**vars(facts), state=removed_state(self.context, facts), **self.removals.get(key, {}))
             for key, facts in gone.items()
         }
         deleted = [replace(facts, item=self.items.get(facts.tombstone.monday_id or "")) for facts in self.deleted]

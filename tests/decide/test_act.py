@@ -8,9 +8,9 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
+from sync.reconcile.changes import after_answer, write_of
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, WriteAnswer
-from sync.reconcile.record_writes import Write, after_answer, write_of
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, Write, WriteAnswer
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
@@ -29,7 +29,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     ann = facts(ANN, item=None if creates else item(ANN))
-    return RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=plans(**sends), write_npd_id=True)
+    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), write_npd_id=True)
 
 
 def write(**sends: bool) -> Write:
@@ -79,15 +79,15 @@ ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
-        WriteAnswer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_bare=True),
+        WriteAnswer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        WriteAnswer(Verdict.FAILED, "No.", is_bare=True),
+        WriteAnswer(Verdict.FAILED, "No.", is_name_only=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
-        WriteAnswer(Verdict.DONE, item=MADE, is_bare=True),
+        WriteAnswer(Verdict.DONE, item=MADE, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }
@@ -98,5 +98,5 @@ def test_a_new_item(row: str) -> None:
     answer, expected = ROWS[row]
     plan = after_answer(plan_of_ann(creates=True), answer)
     assert {name: getattr(plan.ending if name == "detail" else plan, name) for name in expected} == expected
-    if answer.is_bare:
-        assert [key for key, field in plan.plans.items() if field.send_raw is not None] == ["name"]
+    if answer.is_name_only:
+        assert [key for key, field in plan.fields.items() if field.send_raw is not None] == ["name"]

@@ -11,16 +11,16 @@ from sync.kernel.messages import TombstoneReason
 from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
-    after_removal,
+    after_item_removal,
     after_restoring,
-    approve_removals,
+    approve_item_removals,
     ask_about_item,
     decide_before_reading,
     decide_deleted,
     deleted_as_locked,
     item_npd_id,
+    item_removal_write,
     lost_edits,
-    removal_write,
     with_its_history,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
@@ -262,7 +262,7 @@ def test_an_item_that_is_being_linked_with_another_record_waits() -> None:
 
 
 def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]:
-    return approve_removals([decide(facts) for facts in many], approvals)
+    return approve_item_removals([decide(facts) for facts in many], approvals)
 
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
@@ -287,7 +287,7 @@ def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_fo
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = let_go(ApprovalKind.ITEMS, most=0)
-    plans = approve_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
+    plans = approve_item_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
     assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
@@ -314,7 +314,7 @@ def answered(item: Item) -> WriteAnswer:
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
-    sent = removal_write(board(), decide(chosen("custom", "unlink")))
+    sent = item_removal_write(board(), decide(chosen("custom", "unlink")))
     assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
@@ -325,7 +325,7 @@ def test_an_unlinking_empties_the_npd_id() -> None:
 )
 def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool) -> None:
     assert facts.item is not None
-    plan = after_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
+    plan = after_item_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", is_choice)
     assert [line.kind for line in plan.log] == ["archived"]
 
@@ -333,7 +333,7 @@ def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool)
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director", state="archived")
-    plan = after_removal(board(), decide(facts), answered(removed))
+    plan = after_item_removal(board(), decide(facts), answered(removed))
     lost, archived = plan.log
     expected = ("overridden", "role_title", "Director", "Boss")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
@@ -344,7 +344,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director")
-    plan = after_removal(board(), decide(facts, UNLINK), answered(removed))
+    plan = after_item_removal(board(), decide(facts, UNLINK), answered(removed))
     assert (plan.new_state, [line.kind for line in plan.log]) == ("unlinked", ["unlinked"])
 
 
@@ -359,13 +359,13 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.GONE, "It is not there."))
+    plan = after_item_removal(board(), decide(facts), WriteAnswer(Verdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.FAILED, "It can't be archived."))
+    plan = after_item_removal(board(), decide(facts), WriteAnswer(Verdict.FAILED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
@@ -373,10 +373,9 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), WriteAnswer(verdict, "Why.", at_most=2))
+    plan = after_item_removal(board(), decide(facts), WriteAnswer(verdict, "Why."))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
-    assert plan.ending.at_most == 2, "else the same document comes again for ever"
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:

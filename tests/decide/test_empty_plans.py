@@ -14,7 +14,7 @@ from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
-from sync.reconcile.settlement import changed_records, conflict_reports, sync_state_after
+from sync.reconcile.pass_results import changed_records, conflict_reports, sync_state_after
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 

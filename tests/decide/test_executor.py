@@ -27,8 +27,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.pass_plan import Verdict
-from sync.reconcile.record_writes import FieldWrite, Write
+from sync.reconcile.pass_plan import FieldWrite, Outcome, Verdict, Write
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -179,19 +178,19 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
 
 
 @pytest.mark.parametrize(
-    ("error", "number", "was_isolated", "verdict", "at_most"),
+    ("error", "number", "was_isolated", "outcome", "at_most"),
     [
-        (MondayError(TIMED_OUT, "late"), 1, True, Verdict.FAILED, 1),
-        (MondayError(TIMED_OUT, "late"), 1, False, Verdict.STOPPED, 1),
-        (MondayError(TIMED_OUT, "late"), 9, True, Verdict.STOPPED, 2),
-        (MondayError(NOT_AUTHENTICATED, "no"), 1, True, Verdict.STOPPED, 0),
+        (MondayError(TIMED_OUT, "late"), 1, True, Outcome.FAILED, 1),
+        (MondayError(TIMED_OUT, "late"), 1, False, Outcome.RELEASED, 1),
+        (MondayError(TIMED_OUT, "late"), 9, True, Outcome.RELEASED, 2),
+        (MondayError(NOT_AUTHENTICATED, "no"), 1, True, Outcome.RELEASED, 0),
     ],
 )
 def test_a_read_that_fails_alone_again_counts(
-    monday: Monday, error: MondayError, number: int, was_isolated: bool, verdict: Verdict, at_most: int
+    monday: Monday, error: MondayError, number: int, was_isolated: bool, outcome: Outcome, at_most: int
 ) -> None:
-    answer = executor(was_isolated=was_isolated).after_failed_read(error, number)
-    assert (answer.verdict, answer.at_most) == (verdict, at_most)
+    ending = executor(was_isolated=was_isolated).end_failed_read(error, number)
+    assert (ending.outcome, ending.at_most, ending.is_unsent) == (outcome, at_most, False)
     assert monday.stopped == [error.kind.code]
 
 
@@ -341,7 +340,12 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     monday.of_alias = lambda units, alias: refusal if len(monday.sent) == 1 else OK
     answer = executor().create([write])["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
-    assert (answer.verdict, answer.item, answer.is_bare, list(answer.rejected)) == (Verdict.DONE, OK, True, ["notes"])
+    assert (answer.verdict, answer.item, answer.is_name_only, list(answer.rejected)) == (
+        Verdict.DONE,
+        OK,
+        True,
+        ["notes"],
+    )
     assert monday.stopped == stopped
 
 
@@ -354,11 +358,11 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
     monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     answer = executor().create([write])["a"]
-    assert (len(monday.sent), answer.verdict, answer.item, answer.is_bare) == (1, verdict, item, True)
+    assert (len(monday.sent), answer.verdict, answer.item, answer.is_name_only) == (1, verdict, item, True)
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
     answer = executor().create([create("a")])["a"]
     assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], Verdict.FAILED)
-    assert (list(answer.rejected), answer.is_bare) == (["name"], False)
+    assert (list(answer.rejected), answer.is_name_only) == (["name"], False)

@@ -15,6 +15,7 @@ from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
+from sync.records.item_links import NEW_ITEM
 from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 
 EMAIL = "ann@example.com"
@@ -47,9 +48,9 @@ def identified(
 ) -> list[IdentityPlan]:
     """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
-    claimed = [
-        facts(record, item=None, conflicts=(question(AnswerKind.NEW_ITEM if as_new else None),)) for record in records
-    ]
+    claimed = [facts(record, item=None) for record in records]
+    for row in (row for record_facts in claimed for row in record_facts.claim.rows if as_new):
+        row.payload = {NEW_ITEM: True}
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 
@@ -177,9 +178,9 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
     assert plan.creates
 
 
-def test_none_of_them_makes_an_item_of_its_own_and_remembers_the_others() -> None:
+def test_none_of_them_makes_an_item_of_its_own() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8"), shown("9")], as_new=True, owners={"9": uuid4()})
-    assert plan == IdentityPlan(creates=True, excluded_items=("7", "8"))
+    assert plan == IdentityPlan(creates=True)
 
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:

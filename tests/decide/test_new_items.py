@@ -109,14 +109,14 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (ENDED, NOTHING, R.LEFT_OUT),
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
-    "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, ItemAct.REPLACE, None)),
+    "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, LINK, None)),
     "it was archived with an edit that was never synced: a person is asked about that first": (
         named(LINKED, duplicate_of=first(LINKED, replace(GONE, name="Ann, edited"))),
         (WAITS, NOTHING, R.DUPLICATE),
     ),
     "what was edited in NPD alone is merged with the one that takes its place": (
         named(LINKED, duplicate_of=first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
-        (ENDED, ItemAct.REPLACE, None),
+        (ENDED, LINK, None),
     ),
     "it was archived, but another key was typed here": (
         replace(named(LINKED, duplicate_of=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
@@ -293,7 +293,7 @@ def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_firs
     late = replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))
     copies = [named(LINKED, duplicate_of=first(LINKED, GONE)), late]
     copies[1] = replace(copies[1], npd_id_record=LINKED, duplicate_of=first(LINKED, GONE))
-    assert acts(copies) == [ItemAct.REPLACE, ItemAct.NOTHING]
+    assert acts(copies) == [LINK, ItemAct.NOTHING]
 
 
 def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:

@@ -9,10 +9,16 @@ import pytest
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item
-from sync.reconcile.facts import RemovalFacts
+from sync.reconcile.facts import RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removal, removed_state, return_lines
+from sync.reconcile.removed_items import (
+    approve_deletions,
+    plan_for_new_item,
+    plan_removed_item,
+    removed_state,
+    return_lines,
+)
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -41,12 +47,12 @@ NOTHING = None
 
 
 def decide(
-    facts: RemovalFacts, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
+    facts: RemovedItemFacts, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
     plan = RecordPlan(facts, removal=RemovedItem(facts.state), **differs)
     on = on or board()
     on.link.removed_item_policy = policy
-    return plan_removal(on, plan, facts, NOW)
+    return plan_removed_item(on, plan, facts, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -124,7 +130,7 @@ def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy:
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Boss", None)
 
 
-def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
+def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[RemovedItemFacts, BoardContext]:
     """The item doesn't show the column of its role."""
     facts = removal(contact(role_title=role), state=state)
     shown = item(facts.record, unknown=["role_title"], state="active" if state == "moved" else state)
@@ -295,7 +301,7 @@ def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str
     assert removed(plan).problem.startswith(problem)
 
 
-def with_payload(facts: RemovalFacts, **payload: Any) -> RemovalFacts:
+def with_payload(facts: RemovedItemFacts, **payload: Any) -> RemovedItemFacts:
     return replace(facts, claim=claim(facts.record, Cause.PERSON, **payload))
 
 
@@ -309,7 +315,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 
 
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
-def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovalFacts, lost: list[Any]) -> None:
+def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovedItemFacts, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
     lines = [line for line in plan_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
@@ -334,7 +340,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
 # What must wait: what a person didn't approve.
 
 
-def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
+def approved(approvals: ApprovalFacts, *many: RemovedItemFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
     return approve_deletions([decide(facts, policy) for facts in many], approvals)
 
 

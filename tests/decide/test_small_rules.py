@@ -8,7 +8,7 @@ import pytest
 from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.models import Intent
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.decide import end_unchanged, end_unmatchable
+from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import column_findings
@@ -55,7 +55,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
     ],
 )
 def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str | None) -> None:
-    plan = end_unchanged(PassFacts(ROLE, NOW), RecordPlan(record_facts))
+    plan = end_without_call(PassFacts(ROLE, NOW), RecordPlan(record_facts))
     assert (None if plan.is_open else plan.ending.detail) == detail, case
 
 

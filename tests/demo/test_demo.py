@@ -41,12 +41,12 @@ def test_every_record_is_linked_to_its_own_item_and_a_stranger_stands_beside_the
 
 
 def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that_wrote_nothing(played: Played) -> None:
-    things = {demo_people()["conflict"], demo_people()["held"], demo_people()["disabled"], demo_people()["failed"]}
+    things = {demo_people()["conflict"], demo_people()["rejected"], demo_people()["disabled"], demo_people()["failed"]}
     for model in (Contact, Organization):
         synced_records = model.objects.exclude(pk__in=things)
         assert set(synced_records.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
-    looks = [call for call in played.calls if call["operation"] == "Look"]
+    looks = [call for call in played.calls if call["operation"] == "ReadItems"]
     # A pass links a hundred, the next one compares them; and a few for the things to try.
     assert 12 <= len(looks) <= 12 + 20
 
@@ -95,9 +95,9 @@ def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
     failed = SyncQueue.objects.filter(status=QueueStatus.FAILED)
     assert set(failed.values_list("entity_id", flat=True)) == {demo_people()["failed"]}
     assert SyncConflict.objects.get(resolved_at=None).entity_id == demo_people()["conflict"]
-    assert set(record_view.describe_one(Contact.objects.get(pk=demo_people()["held"])).sync_state.blocked_fields) == {
-        "email"
-    }
+    assert set(
+        record_view.describe_one(Contact.objects.get(pk=demo_people()["rejected"])).sync_state.blocked_fields
+    ) == {"email"}
     assert Contact.objects.get(pk=demo_people()["disabled"]).sync_status == RecordSyncStatus.DISABLED
     assert not Contact.objects.filter(name=STRANGER).exists()
     assert "email" in strangers_row().reason

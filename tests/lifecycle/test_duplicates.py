@@ -197,3 +197,20 @@ def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: 
     assert world.values(second)["npd_id"] == str(second.pk)
     assert (Tombstone.objects.get(entity_id=first.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
+
+
+def test_a_record_that_none_of_the_items_is_gets_one_of_its_own_and_is_not_asked_about_them_again(
+    world: World, pat: Any
+) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
+    known = world.linked("Bea", email="ann@example.com")
+    others = [world.add(f"Ann {number}", email=mail("ann@example.com")) for number in (1, 2)]
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", AnswerKind.NEW_ITEM)
+    world.work()
+    contact.refresh_from_db()
+    assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
+    assert contact.monday_id not in (*others, known.monday_id)
+    assert {row.item_id: row.entity_id for row in IgnoredItem.objects.all()} == dict.fromkeys(others, contact.pk)
+    assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()

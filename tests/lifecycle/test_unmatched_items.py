@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link
 from sync.operations.setup.board_setup import switch_board
@@ -37,6 +37,7 @@ from sync.records.item_links import (
     undo_ignore,
 )
 from sync.registry import link_of
+from tests.lifecycle.conftest import newcomers
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World, mail
 
@@ -334,3 +335,13 @@ def test_a_listing_that_was_cut_short_takes_nothing_off_the_list(world: World, s
     assert row(stranger)
     compare_board(contact_link())
     assert not UnmatchedItem.objects.filter(item_id=stranger).exists()
+
+
+def test_an_item_that_lacked_a_required_value_becomes_a_record_once_that_is_mended(world: World) -> None:
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="x" * 300)
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(required=True)
+    newcomers(world)
+    assert rows() == [("Ann", Why.INVALID)]
+    world.sandbox.act("edit", item_id=item, column_id="role_title", text="Boss")
+    newcomers(world)
+    assert Contact.objects.get().monday_id == item

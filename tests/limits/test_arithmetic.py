@@ -135,6 +135,12 @@ def test_the_reserve_is_for_what_a_person_clicked() -> None:
     assert quota.required_wait(1, 20, urgent=True) is None
 
 
+@pytest.mark.parametrize(("calls", "is_told"), [(699, False), (700, True)])
+def test_people_are_told_what_is_left_once_seven_tenths_of_the_day_are_used(calls: int, is_told: bool) -> None:
+    late = NOON.replace(hour=22)
+    assert Quota(late, 1_000, day=api_quota.day_of(late), day_calls=calls - 50, others_calls=50).is_low is is_told
+
+
 def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
     quota = Quota(NOON)
     quota.spend(0)

@@ -11,7 +11,7 @@ from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.reconcile.changes import FieldSettlement, settled_field
+from sync.reconcile.changes import FieldResult, field_result
 from sync.reconcile.pass_plan import FieldPlan
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
@@ -22,17 +22,15 @@ def item(value: str | None, *, known: bool = True) -> Item:
     return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, known=known)})
 
 
-def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **field_plan: Any) -> FieldSettlement:
+def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **field_plan: Any) -> FieldResult:
     remote = TEXT.stored_value(item("Chair").reading("role"))
     plan = FieldPlan(MAPPING, TEXT, FieldDecision(action), {"role_title": "Boss"}, remote)
-    return settled_field(
-        replace(plan, **field_plan), Contact(role_title="Boss"), item("Chair"), answer, creates=creates
-    )
+    return field_result(replace(plan, **field_plan), Contact(role_title="Boss"), item("Chair"), answer, creates=creates)
 
 
-def pair(settlement: FieldSettlement) -> tuple[Any, Any]:
-    assert settlement.base is not None
-    return TEXT.canonical_local(settlement.base["local"]), TEXT.canonical_remote(settlement.base["remote"])
+def pair(result: FieldResult) -> tuple[Any, Any]:
+    assert result.base is not None
+    return TEXT.canonical_local(result.base["local"]), TEXT.canonical_remote(result.base["remote"])
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}
@@ -40,15 +38,15 @@ TAKEN = {"write_raw": {"role_title": "Chair"}}
 
 
 def test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered() -> None:
-    settlement = settled(Action.PUSH, answer=item("Boss"), **SENT)
-    assert (pair(settlement), settlement.altered, settlement.values) == (("Boss", "Boss"), {}, {})
+    result = settled(Action.PUSH, answer=item("Boss"), **SENT)
+    assert (pair(result), result.altered, result.values) == (("Boss", "Boss"), {}, {})
 
 
 def test_what_monday_made_of_a_value_is_said() -> None:
-    settlement = settled(Action.PUSH, answer=item("BOSS"), **SENT)
-    assert pair(settlement) == ("Boss", "BOSS")
-    assert settlement.altered
-    assert "Monday stored “Boss” as “BOSS”" in settlement.altered["reason"]
+    result = settled(Action.PUSH, answer=item("BOSS"), **SENT)
+    assert pair(result) == ("Boss", "BOSS")
+    assert result.altered
+    assert "Monday stored “Boss” as “BOSS”" in result.altered["reason"]
 
 
 @pytest.mark.parametrize("creates", [True, False])
@@ -59,30 +57,30 @@ def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_i
     plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
     shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
     answer = Item("7", "Ann", "active", values={"of": shown})
-    settlement = settled_field(plan, Contact(), None, answer, creates=creates)
-    assert (settlement.base is None, bool(settlement.recheck), settlement.keeps_intent) == (creates, creates, False)
+    result = field_result(plan, Contact(), None, answer, creates=creates)
+    assert (result.base is None, bool(result.recheck), result.keeps_intent) == (creates, creates, False)
 
 
 def test_what_monday_fills_into_a_new_item_is_read_again() -> None:
-    settlement = settled(Action.AGREED, item("Default"), creates=True)
-    assert (settlement.base, bool(settlement.recheck)) == (None, True)
+    result = settled(Action.AGREED, item("Default"), creates=True)
+    assert (result.base, bool(result.recheck)) == (None, True)
     assert pair(settled(Action.AGREED, item("Boss"), creates=True)) == ("Boss", "Boss")
 
 
 def test_a_push_without_an_answer_moves_nothing() -> None:
-    assert settled(Action.PUSH, **SENT) == FieldSettlement()
+    assert settled(Action.PUSH, **SENT) == FieldResult()
 
 
 def test_a_pull_writes_the_record_and_moves_the_base() -> None:
-    settlement = settled(Action.PULL, **TAKEN)
-    assert (settlement.values, pair(settlement)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
+    result = settled(Action.PULL, **TAKEN)
+    assert (result.values, pair(result)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
 
 
 @pytest.mark.parametrize("reason", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])
 def test_a_field_that_waits_keeps_the_base_that_its_intents_left(reason: dict[str, Any]) -> None:
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
-    settlement = settled(Action.PULL, base=base, **TAKEN, **reason)
-    assert settlement == FieldSettlement(base=base)
+    result = settled(Action.PULL, base=base, **TAKEN, **reason)
+    assert result == FieldResult(base=base)
 
 
 UNKNOWN = Unknown("It can't be read.")

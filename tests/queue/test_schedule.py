@@ -5,8 +5,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from config.beat import Scheduler
 from config.celery import app
+from sync.tasks import Scheduler
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
 

@@ -14,13 +14,13 @@ import pytest
 from celery import current_app
 from django.db import connection, connections
 
-from config.beat import Scheduler
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.kernel.db import fetch_rows
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import wakeups
 from sync.outbox.claim import MAX_LOST_HOLDERS, Lease, LeaseLost, acquire, claim, orphaned_boards
+from sync.tasks import Scheduler
 from tests.admin import states
 from tests.support.waiting import wait_for
 

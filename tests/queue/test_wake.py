@@ -13,7 +13,7 @@ from kombu import Connection
 
 from npd.models import Contact
 from sync.outbox import wakeups
-from sync.tasks import make_missing_jobs
+from sync.tasks import make_missing_periodic_tasks
 from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
 
@@ -73,7 +73,7 @@ def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a
 
 def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() -> None:
     purge_broker()
-    make_missing_jobs()
+    make_missing_periodic_tasks()
     current_app.loader.import_default_modules()
     entries = [ModelEntry(row) for row in PeriodicTask.objects.all()]
     for entry in entries:

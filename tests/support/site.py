@@ -255,7 +255,7 @@ def restore_schedule() -> None:
     """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
     from django_celery_beat.models import PeriodicTasks
 
-    from sync.tasks import make_missing_jobs
+    from sync.tasks import make_missing_periodic_tasks
 
-    make_missing_jobs()
+    make_missing_periodic_tasks()
     PeriodicTasks.update_changed()

@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -34,7 +34,9 @@ from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
 
 SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"
+UNMATCHED_NAME = "Somebody met at the fair"
 PROGRESS_SECONDS = 1.0  # between two lines about the linking
+Record = TypeVar("Record", bound=SyncedModel)
 
 
 def create_admin() -> None:
@@ -45,26 +47,15 @@ def create_admin() -> None:
         users.create_superuser("admin", "admin@example.com", password)
 
 
-def sample_organizations() -> list[Organization]:
-    return [Organization(**row) for row in _rows("organizations.jsonl", "billing_contact")]
-
-
-def sample_contacts() -> list[Contact]:
-    return [Contact(**row) for row in _rows("contacts.jsonl", "organization")]
-
-
-def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
-    """Yield the keyword arguments of each record in a file of data/, with ids as UUIDs."""
-    for line in (SAMPLE_FOLDER / name).read_text(encoding="utf-8").strip().split("\n"):
-        row = json.loads(line)
-        row["id"] = UUID(row["id"])
-        if reference in row:
-            row[f"{reference}_id"] = UUID(row.pop(reference))
-        yield row
+def sample(model: type[Record]) -> list[Record]:
+    """Return the records of this model's file in data/, unsaved."""
+    lines = (SAMPLE_FOLDER / f"{model._meta.db_table}.jsonl").read_text(encoding="utf-8").strip().split("\n")
+    rows = [json.loads(line) for line in lines]
+    return [model(**row | {"id": UUID(row["id"])}) for row in rows]
 
 
 def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
-    """Use a route that only the simulator has, behind Monday's back. Raises CommandError if it can't be reached."""
+    """Call a route that only the sandbox has, not Monday. Raises CommandError if there is no sandbox."""
     parts = urlsplit(settings.MONDAY_API_URL)
     if parts.hostname == "api.monday.com":
         raise CommandError(
@@ -83,56 +74,27 @@ def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
     return answer.json()
 
 
-def edit_on_board(item_id: str, column_id: str, text: str) -> None:
-    """Change a cell as a person does on the sandbox's page."""
-    ask_sandbox("actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text})
-
-
-def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return these records as items for the sandbox, with their NPD IDs.
-
-    A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
-    have no mapping until the board has their column.
-    """
-    mappings = list(link.mappings.all())
-    items = []
-    for record in records:
-        values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
-        for mapping in mappings:
-            value = make_converter(mapping.converter).to_remote(stored_values(record, mapping), None)
-            if value is not None:
-                values[mapping.column_id] = value
-        items.append({"name": values.pop("name"), "values": values})
-    return items
-
-
 def contact_columns() -> dict[str, str]:
     """Return the ids of the columns on the contacts' board, by the key of their mapping."""
     mappings = FieldMapping.objects.filter(link__entity_type="contact")
     return dict(mappings.values_list("key", "column_id"))
 
 
-UNMATCHED_NAME = "Somebody met at the fair"
-UNMATCHED_VALUES: dict[str, object] = {  # by the key of their mapping
-    "phone": {"phone": "+442079460999", "countryShortName": "GB"},
-    "notes": {"text": "Wrote no email down."},
-}
-
-
 def seed() -> int:
     """Create the sample records in NPD and on the boards, not yet linked; return how many."""
     columns = contact_columns()
-    unmatched_item: dict[str, object] = {
-        "name": UNMATCHED_NAME,
-        "values": {columns[key]: value for key, value in UNMATCHED_VALUES.items()},
+    unmatched_values = {
+        columns["phone"]: {"phone": "+442079460999", "countryShortName": "GB"},
+        columns["notes"]: {"text": "Wrote no email down."},
     }
+    unmatched_item = {"name": UNMATCHED_NAME, "values": unmatched_values}
     with pghistory.context(cause="import"), transaction.atomic():
         # The two refer to each other; the constraints are checked at the commit.
-        organizations = Organization.objects.bulk_create(sample_organizations())
-        contacts = Contact.objects.bulk_create(sample_contacts())
+        organizations = Organization.objects.bulk_create(sample(Organization))
+        contacts = Contact.objects.bulk_create(sample(Contact))
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
-        _add_to_board("organization", organizations)
-        item_ids = _add_to_board("contact", contacts, [unmatched_item])
+        add_to_board("organization", organizations)
+        item_ids = add_to_board("contact", contacts, unmatched_item)
     link = link_of("contact")
     assert link is not None
     unmatched_ids = item_ids[len(contacts) :]
@@ -142,55 +104,45 @@ def seed() -> int:
     return len(organizations) + len(contacts)
 
 
-def _add_to_board(
-    entity_type: str, records: Sequence[SyncedModel], other_items: Sequence[dict[str, object]] = ()
-) -> list[str]:
-    """Add items without webhooks or log entries, as if they had always been there; return their ids."""
+def add_to_board(entity_type: str, records: Sequence[SyncedModel], *others: dict[str, Any]) -> list[str]:
+    """Add items of records, with their NPD IDs, and others without webhooks or log entries; return their ids.
+
+    A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
+    have no mapping until the board has their column.
+    """
     link = link_of(entity_type)
     assert link is not None
     # A board with items was filled by a run that ended before its commit.
-    if any(board["items"] for board in ask_sandbox("boards") if str(board["id"]) == link.board_id):
+    if any(board["items"] for board in ask_sandbox("boards") if board["id"] == link.board_id):
         return []
-    items = [*items_of(link, records), *other_items]
-    ids: list[str] = ask_sandbox("items", {"board_id": link.board_id, "items": items})
+    mappings = list(link.mappings.all())
+    items = []
+    for record in records:
+        values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
+        for mapping in mappings:
+            value = make_converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            if value is not None:
+                values[mapping.column_id] = value
+        items.append({"name": values.pop("name"), "values": values})
+    ids: list[str] = ask_sandbox("items", {"board_id": link.board_id, "items": [*items, *others]})
     return ids
 
 
-def change_both_sides(contact: Contact, item_id: str) -> None:
-    """Change the role and the phone number differently on both sides."""
-    columns = contact_columns()
-    edit_on_board(item_id, columns["role_title"], "Head of Procurement")
-    edit_on_board(item_id, columns["phone"], "+12025550147 US")
-    contact.role_title = "Director of Purchasing"
-    contact.phone = "+1 202 555 0112"
-
-
-def enter_rejected_email(contact: Contact, item_id: str) -> None:
-    """Enter an address that the standards and Django allow, and Monday does not."""
-    local, _, domain = contact.email.rpartition("@")
-    contact.email = f"{local}/office@{domain}"
-
-
-def turn_sync_off(contact: Contact, item_id: str) -> None:
-    contact.sync_enabled = False
-
-
-def change_rejected_item(contact: Contact, item_id: str) -> None:
-    """Change the role while the sandbox rejects every change of the item, until its faults are cleared."""
-    message = "The item could not be saved: a fault that the demo planted"
-    partial = {"every": 1, "code": "RecordInvalidException", "message": message}
-    ask_sandbox("faults", {"partial": partial, "naming": item_id, "count": 1_000_000})
-    contact.role_title = f"{contact.role_title} (on leave)"
-
-
-Change = Callable[[Contact, str], None]  # changes the unsaved contact, and perhaps its item
-
-# Things to try, each made of one sample contact that a person changes; with their names in the output.
-EXAMPLES: dict[str, tuple[str, Change]] = {
-    "conflict": ("a conflict", change_both_sides),
-    "held": ("a rejected email", enter_rejected_email),
-    "disabled": ("a record without sync", turn_sync_off),
-    "failed": ("a change that failed", change_rejected_item),
+# Things to try, each made of one sample contact: what the output calls it, and the values that a person enters in NPD.
+EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "conflict": ("a conflict", {"role_title": "Director of Purchasing", "phone": "+1 202 555 0112"}),
+    # The standards and Django allow this address, and Monday does not.
+    "rejected": ("a rejected email", {"email": "front/office@mail.example.com"}),
+    "disabled": ("a record without sync", {"sync_enabled": False}),
+    "failed": ("a change that failed", {"role_title": "Buyer (on leave)"}),
+}
+# What somebody else has typed into the same cells of the conflict's item.
+CONFLICTING = {"role_title": "Head of Procurement", "phone": "+12025550147 US"}
+# Happens to every change of the failed one's item, until somebody clears the sandbox's faults.
+FAULT = {
+    "every": 1,
+    "code": "RecordInvalidException",
+    "message": "The item could not be saved: a fault that the demo planted",
 }
 
 
@@ -202,7 +154,7 @@ def demo_people() -> dict[str, UUID]:
     """
     filled = (
         contact.pk
-        for contact in sample_contacts()
+        for contact in sample(Contact)
         if contact.email and contact.phone and contact.role_title and contact.organization_id and contact.notes
     )
     return dict(zip(("first", *EXAMPLES), islice(filled, 1 + len(EXAMPLES)), strict=True))
@@ -211,8 +163,15 @@ def demo_people() -> dict[str, UUID]:
 def create_example(name: str) -> None:
     """Create an example as people would."""
     contact = Contact.objects.get(pk=demo_people()[name])
-    _, change = EXAMPLES[name]
-    change(contact, str(contact.monday_id))
+    if name == "conflict":
+        columns = contact_columns()
+        for key, text in CONFLICTING.items():
+            edit = {"item_id": contact.monday_id, "column_id": columns[key], "text": text}
+            ask_sandbox("actions", {"action": "edit"} | edit)
+    if name == "failed":
+        ask_sandbox("faults", {"partial": FAULT, "naming": contact.monday_id, "count": 1_000_000})
+    for field, value in EXAMPLES[name][1].items():
+        setattr(contact, field, value)
     admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
     with pghistory.context(user=admin.pk if admin else None):
         contact.save()
@@ -223,19 +182,8 @@ def create_example(name: str) -> None:
         drain("contact")
 
 
-def tour() -> Iterator[str]:
-    """Yield numbered lines of what to try with links, without examples that have been deleted since."""
-    link = link_of("contact")
-    if link is None or not Contact.objects.exists():
-        yield "There is no sample data. Run `manage.py demo`."
-        return
-    yield "Try:"
-    for number, (sentence, address) in enumerate(_steps(link), start=1):
-        yield f" {number}  {sentence}"
-        yield f"    {address}"
-
-
-def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
+def steps(link: BoardLink) -> Iterator[tuple[str, str]]:
+    """Yield what to try, each with its address, without examples that have been deleted since."""
     by_id = Contact.objects.in_bulk(demo_people().values())
     contacts = {name: by_id.get(pk) for name, pk in demo_people().items()}
     first = contacts["first"]
@@ -249,7 +197,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         conflict_id = conflicts[0].conflict_id
         address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
         yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
-    if contact := contacts["held"]:
+    if contact := contacts["rejected"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
     has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
     if has_failed and (contact := contacts["failed"]):
@@ -293,7 +241,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tour"]:
-            self._say("\n".join(tour()))
+            link = link_of("contact")
+            if link is None or not Contact.objects.exists():
+                self._say("There is no sample data. Run `manage.py demo`.")
+                return
+            self._say("Try:")
+            for number, (sentence, address) in enumerate(steps(link), start=1):
+                self._say(f" {number}  {sentence}\n    {address}")
             return
         create_admin()
         if options["admin"]:
@@ -313,7 +267,7 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        ask_sandbox("clock")  # before anything is made at Monday itself
+        ask_sandbox("clock")  # fails if it is no sandbox, before set-up makes boards in a real account
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))

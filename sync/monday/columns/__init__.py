@@ -5,8 +5,7 @@ from typing import Any
 
 from sync.monday.board_items import Reading
 from sync.monday.columns import addresses, labels, phones, values
-from sync.monday.columns.labels import by_label
-from sync.monday.conversion import Converter, ConverterOptions
+from sync.monday.conversion import Converter, ConverterOptions, ListConverter
 
 _CLASSES: tuple[type[Converter], ...] = (
     values.NameConverter,
@@ -34,11 +33,12 @@ _NO_OPTIONS = ConverterOptions()
 
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
-    """Return the converter with this name; raises KeyError."""
-    convert = CONVERTERS[name](options)
-    if not (options.choices and convert.shows_choices):
-        return convert
-    return by_label(convert, options.choices)
+    """Return the converter with this name, for a field with choices one that sends their labels; raises KeyError."""
+    converter = CONVERTERS[name](options)
+    if not (options.choices and converter.sends_choice_labels):
+        return converter
+    kind = labels.ChoiceListConverter if isinstance(converter, ListConverter) else labels.ChoiceConverter
+    return kind(converter, labels.ValueLabels(options.choices))
 
 
 def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:

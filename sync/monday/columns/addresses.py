@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sync.monday import texts
 from sync.monday.board_items import Reading
-from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
+from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import (
     AmbiguousSplit,
     Canonical,
@@ -62,7 +62,7 @@ class AddressWithLabel(OneText):
 
 class EmailConverter(AddressWithLabel):
     column_type = name = key = "email"
-    bare_text_reason = "it may be a label"
+    bare_text_doubt = "it may be a label"
     fragment = "... on EmailValue { email label }"
 
     def canonical(self, text: str | None) -> str | None:
@@ -77,12 +77,12 @@ class EmailConverter(AddressWithLabel):
         name, at_sign, domain = address.rpartition("@")
         return name + at_sign + (domain if domain.isascii() else texts.ascii_domain(domain.lower()))
 
+    # Only what a person types is checked here; a stored address is sent, because only Monday knows which it accepts.
     def problem(self, text: str) -> str | None:
         is_address = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text)
         return None if is_address else f"“{text}” is not an email address; it needs the form name@example.org"
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        # Only Monday knows which addresses it accepts.
         return None
 
 
@@ -111,7 +111,7 @@ class LinkConverter(AddressWithLabel):
 
     column_type = name = "link"
     key = "url"
-    bare_text_reason = "it may be the link's label"
+    bare_text_doubt = "it may be the link's label"
 
     def canonical(self, text: str | None) -> str | None:
         """Return the address with its scheme and its domain's own letters in lower case, without a usual port."""
@@ -123,7 +123,7 @@ class LinkConverter(AddressWithLabel):
             return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
         host = texts.readable_domain(texts.plain_letters(web.host).lower())
-        host = host.removesuffix(_USUAL_PORTS.get(scheme, ":"))
+        host = host.removesuffix(_USUAL_PORTS.get(scheme, ":"))  # of other schemes, an empty port
         path = "" if web.path == "/" else web.path
         return texts.canonical_text(f"{scheme}://{web.user}{host}{path}{web.rest}")
 
@@ -161,11 +161,11 @@ _SPACE = re.compile(r"\s+")
 # A field belongs to the part with which its name ends.
 _PARTS = ("street", "city", "state", "zip", "country")
 
-# A zip code has a digit, these have none unless they had one before; a street may be anything.
+# A zip code has a digit; parts of words have none unless they had one before; a street may be anything.
 _ZIP = "zip"
 _WORDS_ONLY = ("city", "state", "country")
 _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
-_Shares = Mapping[str, Sequence[str]]
+_Shares = Mapping[str, Sequence[str]]  # pieces of an address, by part
 
 
 class AddressConverter(TextColumn):
@@ -181,7 +181,7 @@ class AddressConverter(TextColumn):
         return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return _join_pieces(_split_pieces(plain_text(raw)))
+        return _join_pieces(_split_pieces(raw_text(raw)))
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         pieces = _split_pieces(remote_raw)
@@ -227,7 +227,7 @@ def _field_names(raw: Local) -> dict[str, str]:
 
 def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     """Give each filled field as many pieces as it has now; one to each field if all are empty."""
-    counts = {name: len(own) for name, own in before.items()}
+    counts = {part: len(own) for part, own in before.items()}
     if not any(counts.values()):
         counts = dict.fromkeys(before, 1)
     expected = sum(counts.values())
@@ -236,30 +236,30 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
             f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
         )
     rest = iter(pieces)
-    shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
-    for name, own in shares.items():
-        _check_shape(name, own, before[name])
+    shares = {part: [next(rest) for _ in range(count)] for part, count in counts.items()}
+    for part, own in shares.items():
+        _check_shape(part, own, before[part])
         # If a piece has moved from one field to another, positions can't be trusted.
-        remaining = _piece_counts(before[name])
-        for other in before:
-            if other == name:
+        remaining = _piece_counts(before[part])
+        for other_part in before:
+            if other_part == part:
                 continue
-            lost = _piece_counts(before[other]) - _piece_counts(shares[other])
+            lost = _piece_counts(before[other_part]) - _piece_counts(shares[other_part])
             for piece in own:
                 if lost[_comparable(piece)] and not remaining[_comparable(piece)]:
                     raise AmbiguousSplit(f"“{piece}” has moved to another place in Monday's address; {_SPLIT_HINT}")
     return shares
 
 
-def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
+def _check_shape(part: str, own: Sequence[str], before: Sequence[str]) -> None:
     """Raise AmbiguousSplit for a number where the field had only words, or a word instead of the zip code."""
     for piece in own:
         has_digits = any(character.isdigit() for character in piece)
         had_digits = any(character.isdigit() for old in before for character in old)
-        if name == _ZIP and not has_digits and (had_digits or not before):
+        if part == _ZIP and not has_digits and (had_digits or not before):
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
-        if name in _WORDS_ONLY and has_digits and not had_digits:
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
+        if part in _WORDS_ONLY and has_digits and not had_digits:
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {part}; {_SPLIT_HINT}")
 
 
 def _piece_counts(pieces: Sequence[str]) -> Counter[str]:

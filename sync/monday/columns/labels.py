@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.columns.values import TextColumn, plain_text, too_large_reason
+from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import (
     Canonical,
     Converter,
@@ -24,7 +24,7 @@ from sync.monday.conversion import (
     parse_ids,
     unreadable_value,
 )
-from sync.monday.texts import drop_invisible_from_label, fold_whitespace, label_key
+from sync.monday.texts import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
 class ValueLabels:
@@ -66,46 +66,48 @@ class ChoiceConverter(Converter):
         self.has_labels = inner.has_labels
 
     def canonical_local(self, raw: Local) -> Canonical:
-        return self._by_label(self.inner.canonical_local(self._labelled(raw)))
+        return self._with_labels(self.inner.canonical_local(self._as_labels(raw)))
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return self._by_label(self.inner.canonical_remote(raw))
+        return self._with_labels(self.inner.canonical_remote(raw))
 
     def stored_value(self, reading: Reading) -> Any:
         return self.inner.stored_value(reading)
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        return self.inner.to_remote(self._labelled(local_raw), current_remote)
+        return self.inner.to_remote(self._as_labels(local_raw), current_remote)
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         if self.canonical_local(current_local) == self.canonical_remote(remote_raw):
             return current_local
-        return self._valued(self.inner.to_local(remote_raw, self._labelled(current_local)))
+        return self._as_values(self.inner.to_local(remote_raw, self._as_labels(current_local)))
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        return self._valued(self.inner.from_text(text, self._labelled(current_local)))
+        return self._as_values(self.inner.from_text(text, self._as_labels(current_local)))
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        return self.inner.rejection_reason(self._labelled(local_raw))
+        return self.inner.rejection_reason(self._as_labels(local_raw))
 
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self._by_label(self.inner.from_event(payload_value, column_type))
+        return self._with_labels(self.inner.from_event(payload_value, column_type))
 
-    def _by_label(self, canonical: Canonical) -> Canonical:
-        return self._label(canonical) if isinstance(canonical, str) else canonical
+    def _with_labels(self, canonical: Canonical) -> Canonical:
+        return self._label_of(canonical) if isinstance(canonical, str) else canonical
 
-    def _label(self, text: str) -> str:
+    def _label_of(self, text: str) -> str:
         value = self.choices.value_of(text)
         return text if value is None else self.choices.label_of(value)
 
-    def _labelled(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.label_of)
+    def _as_labels(self, raw: Local) -> Local:
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.label_of)}
 
-    def _valued(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.checked)
+    def _as_values(self, raw: Local) -> Local:
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.checked)}
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
@@ -118,10 +120,10 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         self.takes_single_text = inner.takes_single_text
 
     def key(self, element: str) -> str:
-        return self._list.key(self._label(element))
+        return self._list.key(self._label_of(element))
 
     def elements(self, value: Any) -> list[str]:
-        return self._list.elements(only_field(self._labelled({"": value}))[1])
+        return self._list.elements(_each_text(value, self.choices.label_of))
 
     def remote_elements(self, raw: Any) -> list[str]:
         return self._list.remote_elements(raw)
@@ -132,22 +134,15 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
     def like_current(self, elements: list[str], current: Any) -> Any:
         return self._list.like_current([self.choices.checked(element) for element in elements], current)
 
-    def _by_label(self, canonical: Canonical) -> Canonical:
+    def _with_labels(self, canonical: Canonical) -> Canonical:
         return self.canonical(canonical or ())
 
 
-def by_label(convert: Converter, labels: Mapping[str, str]) -> Converter:
-    """Return the converter for a field with these choices."""
-    kind = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return kind(convert, ValueLabels(labels))
-
-
-def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
-    """Change the field's text, or each element of its list; an empty value stays."""
-    name, value = only_field(raw)
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Change a text, or each element of a list; an empty value stays."""
     if isinstance(value, list | tuple):
-        return {name: [change(str(element)) for element in value]}
-    return raw if value in (None, "") else {name: change(str(value))}
+        return [change(str(element)) for element in value]
+    return value if value in (None, "") else change(str(value))
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -167,7 +162,7 @@ def label_id(label: str, labels: Mapping[str, str]) -> str | None:
 
 
 def plain_label(text: str | None) -> str | None:
-    return fold_whitespace(drop_invisible_from_label(text or ""))
+    return fold_whitespace(drop_invisible_but_joiners(text or ""))
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
@@ -200,7 +195,7 @@ class StatusConverter(OneText):
     column_type = name = "status"
     fragment = "... on StatusValue { index label }"
     has_labels = True
-    shows_choices = True
+    sends_choice_labels = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.column_settings)
@@ -209,14 +204,18 @@ class StatusConverter(OneText):
         return plain_label(text)
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        label = object_or_empty(raw).get("label")
-        if label is None and raw is not None:
-            # The value may have only the index.
-            label = self._labels.get(str(raw.get("index")))
-        if raw is None or isinstance(label, str):
+        if raw is None:
+            return None
+        value = object_or_empty(raw)
+        index = str(value.get("index"))
+        label = value.get("label")
+        # The value may have only the index.
+        if label is None:
+            label = self._labels.get(index)
+        if isinstance(label, str):
             return plain_label(label)
         # Index 5 is the empty label unless the settings give it a text.
-        if str(raw.get("index")) == EMPTY_INDEX:
+        if index == EMPTY_INDEX:
             return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
@@ -266,6 +265,7 @@ class StatusConverter(OneText):
             return None
         if "label" not in value and "index" not in value:
             raise UnknownValue("the event's status names neither a label nor an index")
+        # The label is an object or a text; without one the value itself may have the index.
         label = value.get("label", value)
         if label is None:
             return None
@@ -278,14 +278,14 @@ class StatusConverter(OneText):
 class DropdownConverter(ListConverter):
     """A list, or one text, and the labels of a dropdown column. A base keeps `{"values": [{"id", "label"}]}`, or None.
 
-    NPD's field holds any number of labels in a list, or one label, which is not split, in a text.
+    In NPD a list holds any number of labels; a text is one label and is not split.
     """
 
     column_type = name = "dropdown"
     fragment = "... on DropdownValue { values { id label } }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
     has_labels = True
-    shows_choices = True
+    sends_choice_labels = True
     takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
@@ -297,18 +297,18 @@ class DropdownConverter(ListConverter):
 
     def elements(self, value: Any) -> list[str]:
         labels = parse_elements([value] if isinstance(value, str) else value)
-        return parse_elements([drop_invisible_from_label(label) for label in labels])
+        return parse_elements([drop_invisible_but_joiners(label) for label in labels])
 
     def remote_elements(self, raw: Any) -> list[str]:
-        return self.elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
+        return self.elements([entry["label"] for entry in _label_entries(list_under(raw, "values"), "label")])
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
         values = reading.extra.get("values")
         if not values:
             # The answer may lack the text of a chosen label.
-            values = self._entries_of_ids(list_under(value, "ids"))
-        return {"values": _entries(values, "label")} if values else None
+            values = self._entries_by_id(value)
+        return {"values": _label_entries(values, "label")} if values else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         labels = self.elements(only_field(local_raw)[1])
@@ -355,22 +355,22 @@ class DropdownConverter(ListConverter):
         if not value:
             return None
         if "chosenValues" in value:
-            entries = _entries(list_under(value, "chosenValues"), "name")
+            entries = _label_entries(list_under(value, "chosenValues"), "name")
         else:
-            entries = self._entries_of_ids(list_under(value, "ids"))
+            entries = self._entries_by_id(value)
         return self.canonical(self.elements([entry["label"] for entry in entries]))
 
-    def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
+    def _entries_by_id(self, value: Any) -> list[dict[str, str]]:
         entries = []
-        for key in parse_ids(ids):
+        for key in parse_ids(list_under(value, "ids")):
             if key not in self._labels:
                 raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
             entries.append({"id": key, "label": self._labels[key]})
         return entries
 
 
-def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
-    """Return labels with their ids; raises UnknownValue for any other form."""
+def _label_entries(values: Any, text_key: str) -> list[dict[str, str]]:
+    """Return labels with their ids, as a base keeps them; raises UnknownValue for any other form."""
     if not isinstance(values, list | tuple):
         raise unreadable_value(values)
     entries = []
@@ -490,7 +490,7 @@ class RelationNameConverter(_RelatedRecord, TextColumn):
         return "the related record has no name by which to write it"
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return fold_whitespace(plain_text(raw))
+        return fold_whitespace(raw_text(raw))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)

@@ -56,7 +56,7 @@ def country_name(code: str) -> str | None:
 
 @cache
 def _region_codes() -> dict[str, str]:
-    """Return codes by plain names; a name of two countries means the one that more languages call so."""
+    """Return codes by plain names; a name of several countries means the one that has it in more languages."""
     uses: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
         for name in (*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""):
@@ -117,7 +117,7 @@ class PhoneConverter(conversion.OneText):
     column_type = name = "phone"
     may_become_unknown = False
     fragment = "... on PhoneValue { phone country_short_name }"
-    bare_text_reason = "it has no country"
+    bare_text_doubt = "it has no country"
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = region_code(options.region) or options.region
@@ -127,10 +127,10 @@ class PhoneConverter(conversion.OneText):
 
     def canonical_remote(self, raw: Any) -> conversion.Canonical:
         number = self._number_in(raw)
-        return _plain_text(conversion.text_under(raw, "phone")) if number is None else _canonical_form(number)
+        return _plain_letters(conversion.text_under(raw, "phone")) if number is None else _canonical_form(number)
 
     def _number_in(self, cell: Any) -> phonenumbers.PhoneNumber | None:
-        text = _plain_text(conversion.text_under(cell, "phone"))
+        text = _plain_letters(conversion.text_under(cell, "phone"))
         country = _country_in(cell)
         if text is None:
             return None
@@ -145,7 +145,7 @@ class PhoneConverter(conversion.OneText):
         return {"phone": text, "countryShortName": _country_in(value) or ""}
 
     def to_remote(self, local_raw: conversion.Local, current_remote: Any) -> Any:
-        text = _plain_text(conversion.only_text(local_raw)[1])
+        text = _plain_letters(conversion.only_text(local_raw)[1])
         if text is None:
             return None
         number = _parse_phone(text, self.region)
@@ -170,30 +170,30 @@ class PhoneConverter(conversion.OneText):
         """
         value = conversion.event_value(payload_value, column_type, "phone")
         if isinstance(value, Mapping) and not _country_in(value):
-            text = _plain_text(conversion.text_under(value, "phone"))
+            text = _plain_letters(conversion.text_under(value, "phone"))
             if text and not text.startswith("+"):
                 raise conversion.UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any) -> Any:
         number = self._number_in(remote_raw)
-        spelling = _plain_text(conversion.text_under(remote_raw, "phone"))
+        spelling = _plain_letters(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
         # With its country, because without one it would be another number in another region.
         is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _canonical_form(number)
-        return spelling if is_same else _whole_form(number)
+        return spelling if is_same else _international_form(number)
 
     def tidied(self, text: str | None) -> str | None:
         """Add the country, because the assumed region may be changed later."""
-        plain = _plain_text(text)
+        plain = _plain_letters(text)
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
-        return plain if number is None else _whole_form(number)
+        return plain if number is None else _international_form(number)
 
     def completed(self, local_raw: conversion.Local) -> conversion.Local:
         name, text = conversion.only_text(local_raw)
-        whole = self.tidied(text)
-        return local_raw if whole == _plain_text(text) else {name: whole}
+        with_country = self.tidied(text)
+        return local_raw if with_country == _plain_letters(text) else {name: with_country}
 
     def problem(self, text: str) -> str | None:
         """Return why the text is no phone number, and what to write instead."""
@@ -206,7 +206,7 @@ class PhoneConverter(conversion.OneText):
     def display(self, canonical: conversion.Canonical) -> str:
         text = str(canonical or "")
         number = _parse_phone(text, self.region) if text.startswith("+") else None
-        return text if number is None else _whole_form(number)
+        return text if number is None else _international_form(number)
 
 
 @cache
@@ -221,16 +221,16 @@ def phone_example(region: str) -> tuple[str, str] | None:
     number = phonenumbers.example_number(region)
     if number is None:
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), _whole_form(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL), _international_form(number)
 
 
-def _plain_text(text: str | None) -> str | None:
+def _plain_letters(text: str | None) -> str | None:
     return texts.plain_letters(text or "") or None
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
     """Return the number as E.164, with ";ext=" before an extension; for any other text its plain form."""
-    plain = _plain_text(text)
+    plain = _plain_letters(text)
     number = _parse_phone(plain, region) if plain else None
     return plain if number is None else _canonical_form(number)
 
@@ -240,8 +240,8 @@ def _canonical_form(number: phonenumbers.PhoneNumber) -> str:
     return phonenumbers.format_number(number, _E164) + extension
 
 
-def _whole_form(number: phonenumbers.PhoneNumber) -> str:
-    """Return the number with its country as people write it, or as RFC 3966 if that would be parsed as another."""
+def _international_form(number: phonenumbers.PhoneNumber) -> str:
+    """Return the number as people write it, with its country; as RFC 3966 if that would be parsed as another number."""
     formatted = phonenumbers.format_number(number, _INTERNATIONAL)
     is_same = canonical_phone(formatted, "") == _canonical_form(number)
     return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
@@ -272,12 +272,12 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     if not _ONE_NUMBER.fullmatch(text):
         return None
     plain = text
+    # 00 means the plus in most countries; in one that the library knows, its own prefixes are tried first.
     if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
         plain = f"+{plain[2:].lstrip()}"
     try:
         number = phonenumbers.parse(plain, region, keep_raw_input=True)
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
-            # The 00 of most countries, which means the plus.
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
         number = _with_own_code(number, plain, region)
         # The extension may have digits of another script.

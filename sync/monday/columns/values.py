@@ -44,17 +44,17 @@ class TextColumn(Converter):
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, *self.readable_types)
-        return (reading.text if value is None else plain_text(value)) or None
+        return (reading.text if value is None else raw_text(value)) or None
 
 
 class TextConverter(TextColumn, OneText):
     """One field, one text column."""
 
     column_type = name = "text"
-    shows_choices = True
+    sends_choice_labels = True
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return self.canonical(plain_text(raw))
+        return self.canonical(raw_text(raw))
 
     def rejection_reason(self, local_raw: Local) -> str | None:
         name, text = only_text(local_raw)
@@ -94,7 +94,7 @@ class NameConverter(TextConverter):
         return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
 
 
-def plain_text(raw: Any) -> str | None:
+def raw_text(raw: Any) -> str | None:
     """Return the text of a text column's value, in any form of items and events."""
     return text_under(raw, "text", "value", "name")
 
@@ -117,10 +117,10 @@ class ListTextConverter(ListConverter, TextColumn):
     """
 
     name = "list_text"
-    shows_choices = True
+    sends_choice_labels = True
 
     def remote_elements(self, raw: Any) -> list[str]:
-        return parse_elements(plain_text(raw))
+        return parse_elements(raw_text(raw))
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         return ", ".join(self.elements(only_field(local_raw)[1])) or None
@@ -141,7 +141,7 @@ _MAX_NUMBER = Decimal("1e308")
 _ALL_DIGITS = Context(prec=2_000)  # more than `_NUMBER` takes, so that nothing is rounded
 
 # Webhooks have floating-point numbers where items have texts; more digits than these may be rounded.
-CERTAIN_DIGITS = 15
+_CERTAIN_DIGITS = 15
 
 
 class NumbersConverter(Converter):
@@ -186,7 +186,7 @@ class NumbersConverter(Converter):
             value = value["value"]
         if isinstance(value, int | float):
             digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
-            if len(digits) > CERTAIN_DIGITS:
+            if len(digits) > _CERTAIN_DIGITS:
                 raise UnknownValue("the event's number may have been rounded; the item has all its digits")
         return self.canonical_remote(value)
 
@@ -210,7 +210,7 @@ def number_text(value: Any) -> str | None:
     raise unreadable_value(value)
 
 
-YES = "yes"
+YES = "yes"  # the canonical form of a ticked box
 _YES = frozenset({"yes", "y", "true", "1", "x", "v", "on", "ticked"})
 _NO = frozenset({"no", "n", "false", "0", "off", "not ticked"})
 
@@ -230,13 +230,10 @@ class CheckboxConverter(Converter):
         return YES if _is_ticked(only_field(raw)[1]) else None
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        value = object_or_empty(raw)
-        return YES if value and _is_ticked(value.get("checked")) else None
+        return YES if _is_ticked(_checkbox_value(raw).get("checked")) else None
 
     def stored_value(self, reading: Reading) -> Any:
-        value = object_or_empty(known_value(reading, "checkbox"))
-        if value and "checked" not in value:
-            raise unreadable_value(value)
+        value = _checkbox_value(known_value(reading, "checkbox"))
         # The answer's field `checked` takes precedence over the raw value.
         checked = reading.extra.get("checked")
         ticked = value.get("checked") if checked is None else checked
@@ -254,11 +251,13 @@ class CheckboxConverter(Converter):
             raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
         return {only_field(current_local)[0]: typed in _YES}
 
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        value = object_or_empty(event_value(payload_value, column_type, "checkbox"))
-        if value and "checked" not in value:
-            raise unreadable_value(value)
-        return self.canonical_remote(value)
+
+def _checkbox_value(raw: Any) -> Mapping[str, Any]:
+    """Return a checkbox's JSON object, {} for null; raises UnknownValue for anything else."""
+    value = object_or_empty(raw)
+    if value and "checked" not in value:
+        raise unreadable_value(value)
+    return value
 
 
 def _is_ticked(value: Any) -> bool:
@@ -284,7 +283,7 @@ class DateConverter(OneText):
 
     column_type = name = "date"
     may_become_unknown = False
-    bare_text_reason = "it may be in a person's time zone"
+    bare_text_doubt = "it may be in a person's time zone"
 
     def __init__(self, options: ConverterOptions) -> None:
         self._zone: dt.tzinfo = dt.UTC
@@ -324,7 +323,8 @@ class DateConverter(OneText):
         return None if _is_day(text) else f"“{text}” is not a day; write it as year-month-day, such as 2026-01-31"
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        return super().rejection_reason(dict([_day_text(local_raw)]))
+        name, day = _day_text(local_raw)
+        return super().rejection_reason({name: day})
 
 
 def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:

@@ -6,7 +6,7 @@ The steps of a person, each a page with a form (`admin/setup_pages.py`):
 2. boards: `choose_boards` begins the `Choices` of each type, by what is stored or suggested
 3. fields, and the filter: change the choices
 4. plan: a worker compares everything as these choices would have it (`plan.py`)
-5. start: the choices are checked again and stored; a worker carries them out (`run.py`)
+5. start: the choices are checked again and stored; a worker carries them out (`__init__.py`)
 
 Until the start they are in the person's session; nothing here writes to a table. `monday_setup` begins in the same way,
 and takes what is suggested.

@@ -44,7 +44,7 @@ from sync.reconcile.facts import (
     ItemFacts,
     PassFacts,
     RecordFacts,
-    RemovalFacts,
+    RemovedItemFacts,
 )
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
@@ -55,7 +55,7 @@ from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_ite
 DAY = timedelta(days=1)
 
 
-def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
@@ -86,7 +86,7 @@ def removal_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record.record)
-        removals[record.id] = RemovalFacts(
+        removals[record.id] = RemovedItemFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_editor_name(user, people) if user else "",

@@ -301,7 +301,7 @@ def with_related(
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
     return replace(
         facts,
-        board=board.with_names(_item_names(board, related, records)),
+        board=replace(board, item_names={**board.item_names, **_item_names(board, related, records)}),
         related=related,
         related_boards=facts.related_boards | boards,
         removed_items=frozenset(off_board),

@@ -29,7 +29,7 @@ from sync.kernel import db, grouped
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan, settlement
+from sync.reconcile import pass_plan, pass_results
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
@@ -77,7 +77,7 @@ def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
     """Settle open plans; release records whose items have only their names, for the next pass to send the rest."""
     plans = []
     for record_plan in plan.records.values():
-        if record_plan.answer.is_bare and record_plan.answer.item is not None:
+        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
             detail = "Its item was created; the other fields follow."
             plans.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
         elif record_plan.is_open:
@@ -183,12 +183,10 @@ def _write_changes(
             run.wake([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
             item_links.ignore_item(run.entity_type, item_id, change.plan.id, reason)
-        for item_id, reason in change.excluded.items():
-            item_links.exclude_match(run.entity_type, item_id, change.plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
-    save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
+    save_reports([report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)])
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     new_states = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
@@ -228,7 +226,7 @@ def _store_sync_states(
     rows = []
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        values[record_plan.id] = settlement.sync_state_after(record_plan, before, facts.now) | of_pass
+        values[record_plan.id] = pass_results.sync_state_after(record_plan, before, facts.now) | of_pass
         rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
         db.update_many(rows, sorted(values[existing[0].id]))
@@ -244,7 +242,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 
     The other table's triggers enqueue the waiting records (sync/kernel/triggers.py).
     """
-    planned = {plan.id: plan.plans for plan in plans if plan.plans}
+    planned = {plan.id: plan.fields for plan in plans if plan.fields}
     if not run.board.relations or not planned:
         return
     # Each with the type and the item id or name of the record that it waits for.
@@ -280,16 +278,16 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
     answered = [change.plan for change in changes if not change.keeps_intent]
-    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
+    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.fields])
     checked = [
-        record_plan for record_plan in settled if record_plan.ending.is_processed or record_plan.item is not None
+        record_plan for record_plan in settled if record_plan.ending.events_checked or record_plan.item is not None
     ]
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     current_jobs = {
         record_plan.id: record_plan.facts.claim.rows[0].id
         for record_plan in settled
-        if record_plan.plans or record_plan.is_deleted or record_plan.unlink
+        if record_plan.fields or record_plan.is_deleted or record_plan.unlink
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]
@@ -327,7 +325,7 @@ def _write_statuses(
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = settlement.sync_status(run.board, record_plan, new_states[key], has_open_work=has_open_work)
+        statuses[key] = pass_results.sync_status(run.board, record_plan, new_states[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
@@ -340,6 +338,6 @@ def _write_statuses(
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, of_status)
-        stored.update(sync_status=settlement.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
+        stored.update(sync_status=pass_results.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
@@ -26,7 +26,7 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan, settlement
+from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -53,10 +53,13 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
             run.wake_items([item_id], choices.Priority.PERSON)
-        elif answer.result:
-            _carry_out_answer(run, record_plan, answer)
-            reports.append(settlement.identity_report(record_plan, answer.conflict, answer.result))
-            asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
+            continue
+        _carry_out_answer(run, record_plan, answer)
+        applied = {RECORD_KEY: answer.result}
+        reports.append(
+            record_plan.conflict_report(ConflictKind.IDENTITY, item_id, applied=applied, closing_reason=answer.result)
+        )
+        asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
@@ -85,13 +88,22 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
+    elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
+        asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
+        owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
+        for item_id in sorted(asked_items.difference(map(str, owned))):
+            reason = f"A person said that it is not the item of “{plan.record}”."
+            item_links.exclude_match(entity_type, item_id, plan.id, reason)
+        payload = {item_links.NEW_ITEM: True, "by": by}
+        run.wake([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
-        item_links.reopen_item(run.link, answer.item_id)
+        item_links.relist(entity_type, [answer.item_id])
+        item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
         payload = {item_links.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
@@ -171,9 +183,6 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.problems:
-        problems = {"reason": plan.problems}
-        IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
         run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
@@ -292,7 +301,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
     finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(finished))
+    ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)

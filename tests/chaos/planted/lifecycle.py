@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.monday.board_items import Item
 from sync.reconcile.facts import RecordFacts, new_sync_state
-from sync.reconcile.pass_plan import ItemAct, Outcome, RecordPlan
+from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -45,5 +45,5 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
         taken = replace(rule.item, id=hits[0].monday_id)
         first = RecordFacts(rule.facts.claim, hits[0], new_sync_state(hits[0].entity_type(), hits[0].pk), item=taken)
         rule.facts = replace(rule.facts, duplicate_of=first)
-        return rule._assign(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
+        return rule._assign(hits[0], f"Linked with {hits[0]}.")
     return right(rule)

@@ -75,6 +75,7 @@ def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any
 
 
 def _strip(key: str, name: str, url: str, progress: Progress) -> dict[str, Any]:
+    """Return the context of done_before.html: the line that says what became of a choice, with its Undo."""
     return {
         "name": name,
         "url": url,
@@ -154,7 +155,8 @@ MAX_WALKED = 2_000
 def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     """Return how many cases of its kind wait, 0 if this one doesn't, and the addresses of its neighbours.
 
-    Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
+    `source` is a conflict's id, or a rejected value's type, record and field. Whoever began with a kind ends it before
+    the others: all of it in a circle, then the other kinds.
     """
     rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
     key = f"{kind}:{source}"
@@ -180,7 +182,7 @@ def _still_asks(key: str) -> bool:
         return True
     entity_type, entity_id, field = names
     rejection = rejections.Rejection.of((entity_type, UUID(entity_id), field))
-    return rejection is not None and rejection.needs_answer
+    return rejection is not None and rejection.waits_for_choice
 
 
 def _case_url(key: str) -> str:
@@ -278,7 +280,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "before": before if before and before["url"] != self.url else None,
             "record_url": registry.record_url(entity_type, self.context.entity_id) if may_open else "",
             "may_choose": case_context["is_waiting"] and may_change,
-            "may_type": resolution.may_type(user, entity_type),
+            "may_change_record": resolution.may_change_record(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
             "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
@@ -288,7 +290,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         # Sentences from which conflict.js chooses while a person types.
-        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
+        effects = {name: Effect(None, *sides).what_changes for name, sides in changes.items()}
         walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         return self.render_to_response(context, status=status)
@@ -432,8 +434,7 @@ class RejectionView(CaseView):
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
         answer = rejections.last_answer(rejection.field_ref)
-        # A value that is sent once more is rejected until a pass has done so.
-        is_waiting = rejection.needs_answer and (answer is None or rejection.is_read_since(answer.at))
+        is_waiting = rejection.waits_for_choice
         kept_by = str(rejection.kept_by.get("who", ""))
         tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
         if is_waiting:
@@ -462,7 +463,7 @@ class RejectionView(CaseView):
         row.npd = rejection.sides[NPD]
         row.monday = rejection.sides[MONDAY]
         row.converter = rejection.field.converter
-        if rejection.would_empty and not resolution.may_type(self.request.user, self.context.entity_type):
+        if rejection.would_empty and not resolution.may_change_record(self.request.user, self.context.entity_type):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
         else:
             try:
