@@ -370,12 +370,9 @@ class RecordPlan:
     @property
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        if not self.is_settled:
-            return False
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        act = self.removal.act if self.removal else None
-        acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
-        return pulls or acts
+        deletes = self.removal is not None and self.removal.act is choices.RemovedItemPolicy.DELETE
+        return self.is_settled and (pulls or deletes or bool(self.unlink))
 
     @property
     def creates(self) -> bool:
