@@ -168,7 +168,7 @@ class RecordContext:
         if not registry.is_registered(self.entity_type):
             return {}
         model = registry.entity(self.entity_type).model
-        rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
+        rows = model.objects.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
 
     @cached_property

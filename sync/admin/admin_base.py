@@ -63,7 +63,7 @@ def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         model = registry.entity(entity_type).model
         relations = [relation.name for relation in registry.own_relations(model)]
         ids = {pk for _type, pk in pairs if pk is not None}
-        records = model._default_manager.select_related(*relations).in_bulk(ids)
+        records = model.objects.select_related(*relations).in_bulk(ids)
         stones = tombstones_of([entity_type], ids - records.keys())
         texts |= {pk: describe(record) for pk, record in (records | rebuild_records(model, stones)).items()}
     return texts
@@ -349,7 +349,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     for spec in registry.entities():
         if spec.name_field:
             condition = registry.searching(spec.model, [spec.name_field], term)
-            records = spec.model._default_manager.filter(condition).order_by()
+            records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 

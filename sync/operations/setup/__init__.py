@@ -66,7 +66,7 @@ def start(
                 sentences.append(f"Changed mappings: {', '.join(chosen.changed_labels)}.")
             for related_type, names in board_plan.missing.items() if entity_type in creating_related else ():
                 model = registry.entity(related_type).model
-                records = model._default_manager.bulk_create(named_records(model, names))
+                records = model.objects.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             _log_setup(user, chosen.spec, " ".join(sentences))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
