@@ -102,6 +102,7 @@ class BoardLink(models.Model):
     class Meta:
         db_table = "sync_board_links"
         default_permissions = ("change", "view")
+        verbose_name = "board"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 # With two models for a board, both would write to the same items.
@@ -138,7 +139,7 @@ class BoardLink(models.Model):
 
     @property
     def has_board(self) -> bool:
-        # Without the NPD ID column the set-up isn't complete: items can't be matched with records.
+        """Whether the board and its NPD ID column are set; without the column, items can't be matched with records."""
         return bool(self.board_id and self.npd_id_column)
 
 

@@ -334,7 +334,7 @@ def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedB
         passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / api_quota.FULL_BATCH)
         plan.calls += run.calls + passes * (1 + preview.run_cost(replace(run, calls=0)))
         for record_plan in run.plan.records.values():
-            for field_plan in record_plan.plans.values():
+            for field_plan in record_plan.fields.values():
                 awaits = field_plan.awaits
                 if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
                     missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)

@@ -80,7 +80,7 @@ class PassHistory:
 
     def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
         claim = plan.facts.claim
-        field_plan = plan.plans.get(line.key)
+        field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         received = [
@@ -363,7 +363,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             [intent.pk for intent, _ in applied],
             [plan.item_id for _, plan in applied],
             [intent.request_id for intent, _ in applied],
-            [json.dumps(answered_values(plan)) if plan.plans else None for _, plan in applied],
+            [json.dumps(answered_values(plan)) if plan.fields else None for _, plan in applied],
         ]
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
