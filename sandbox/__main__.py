@@ -22,12 +22,12 @@ from sandbox.webhooks import Deliveries, Sender
 
 @dataclass(frozen=True)
 class Settings:
-    token: str | None = None
-    signing_secret: str | None = None
-    data: str | None = None
+    token: str | None = None  # the only one that is accepted; None: any
+    signing_secret: str | None = None  # None: webhooks are not signed
+    data: str | None = None  # the file in which the boards are kept; None: in memory
     npd: web.NpdAddress | None = None
-    host: str = "127.0.0.1"
-    plan: Plan | None = None
+    host: str = "127.0.0.1"  # to listen on
+    plan: Plan | None = None  # None: nothing is limited
 
 
 def build(settings: Settings) -> web.Application:
@@ -51,7 +51,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 FROM_ENVIRONMENT = ""
 
 
-def arguments(words: list[str] | None = None) -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     """Parse the options; secrets can come from the environment, which `ps` doesn't show.
 
     Webhooks are signed only with the option --signing-secret: those of a personal token aren't.
@@ -70,7 +70,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--npd-via", help=via)
     plan = "refuse what is over this plan's published limits; without it nothing is limited"
     add("--plan", choices=list(PLANS), help=plan)
-    options = parser.parse_args(words)
+    options = parser.parse_args()
     if options.signing_secret == FROM_ENVIRONMENT:
         options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
         if not options.signing_secret:
@@ -81,7 +81,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    options = arguments()
+    options = parse_options()
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     # waitress logs a warning for every request that finds no free thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -103,7 +103,7 @@ def main() -> int:
             threads=THREADS,
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,  # select() fails above 1,024 file descriptors
-            # Makes waitress read while a request is worked, so that it notices a client that hangs up (`client_gone`).
+            # Makes waitress read during a request, so that it notices a client that hangs up (`client_gone`).
             channel_request_lookahead=1,
             ident="sandbox",
         )

@@ -61,7 +61,7 @@ class Idempotency:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
+        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests, so the oldest are in front
         self._lock = threading.Lock()
 
     def claim(self, key: str) -> web.Response | None:
@@ -71,7 +71,6 @@ class Idempotency:
         """
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            # In the order of their first requests, so the oldest are in front.
             while self._answers and next(iter(self._answers.values())).since <= oldest:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
@@ -89,7 +88,7 @@ class Idempotency:
                 stored.answer = answer
 
     def release(self, key: str) -> None:
-        """Free the key of a request that was not carried out, so that a retry under it is no replay of nothing."""
+        """Free a claimed key without a stored answer: its request was not carried out, so a retry must be."""
         with self._lock:
             stored = self._answers.get(key)
             if stored is not None and stored.answer is None:
@@ -190,7 +189,7 @@ class Api:
                 # Even if the answer is stored, because Monday fails like this before it looks for the key.
                 if fault.status is not None:
                     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                    body = fault.answer()
+                    body = fault.status_body()
                     if isinstance(body, dict):
                         return self._respond(body, call, fault.status, headers)
                     return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)

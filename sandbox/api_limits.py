@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, web
 from sandbox.api_errors import RequestError
 from sandbox.model import Clock
-from sandbox.web import BadRequestError, call, one_of
 
 # A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
@@ -50,7 +49,7 @@ DEFAULT_LAG = 300.0  # seconds, see Usage.lag
 
 
 class Usage:
-    """Calls in tenths of a call, as Monday counts them; its owner holds a lock.
+    """Calls in tenths of a call, as Monday counts them; whoever uses it holds the lock of `Limits`.
 
     `lag` is the age of `platform_api`'s figures in seconds. Its `last_updated` documents that they lag, but not by how
     much; five minutes are our guess.
@@ -93,12 +92,12 @@ class Usage:
     def restart(self, calls: int) -> None:
         """Count so many calls now, and none before."""
         self._tenths.clear()
-        self.add(calls * CALL)
+        self.add(calls * WHOLE_CALL)
 
 
 # In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
 # fails; one that a limit refuses counts a tenth. All tokens of the account share the counters.
-CALL = 10
+WHOLE_CALL = 10
 REJECTED_CALL = 1
 CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
 
@@ -161,8 +160,8 @@ class Limits:
         Raises BadRequestError.
         """
         if name is None and limits:
-            raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
-        plan = None if name is None else call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
+            raise web.BadRequestError(f"{', '.join(sorted(limits))}: nothing is limited without a plan; name one too")
+        plan = None if name is None else web.call(Plan, vars(PLANS[web.one_of(PLANS, name)]) | limits)
         with self._lock:
             self.plan = plan
             self._start_windows()
@@ -176,7 +175,7 @@ class Limits:
             if refusal := self._refusal(moment):
                 self.usage.add(REJECTED_CALL)
                 raise self._count_rejection(refusal)
-            self.usage.add(CALL)
+            self.usage.add(WHOLE_CALL)
             self._running += 1
         try:
             yield
@@ -187,7 +186,7 @@ class Limits:
     def reduce_call(self) -> None:
         """Count a tenth of a call for one that was counted whole, and refused later."""
         with self._lock:
-            self.usage.add(REJECTED_CALL - CALL)
+            self.usage.add(REJECTED_CALL - WHOLE_CALL)
 
     def _refusal(self, now: float) -> RequestError | None:
         """Return why a request is refused; None if it isn't."""
@@ -198,7 +197,7 @@ class Limits:
             return api_errors.minute_limit(self._minute.seconds_left(now))
         if self._running >= self.plan.concurrent:
             return api_errors.concurrency_limit(CONCURRENCY_WAIT)
-        if self.usage.today() + CALL > self.plan.day * CALL:
+        if self.usage.today() + WHOLE_CALL > self.plan.day * WHOLE_CALL:
             return api_errors.daily_limit(self.usage.seconds_left())
         return None
 
@@ -211,7 +210,7 @@ class Limits:
             now = self._clock.time()
             window = self._points.roll(now)
             # Without a plan more may be used than there is; answers never show less than nothing.
-            before = max(0, self.points_limit - window.used)
+            before = max(0, (self.plan.points if self.plan else DEFAULT_POINTS) - window.used)
             if self.plan is not None and cost > before:
                 raise self._count_rejection(api_errors.complexity_limit(window.seconds_left(now)))
             if cost:
@@ -222,12 +221,8 @@ class Limits:
         self.refused[refusal.errors[0]["extensions"]["code"]] += 1
         return refusal
 
-    @property
-    def points_limit(self) -> int:
-        return DEFAULT_POINTS if self.plan is None else self.plan.points
-
     @contextmanager
-    def figures(self) -> Iterator[Usage]:
+    def locked_usage(self) -> Iterator[Usage]:
         with self._lock:
             yield self.usage
 
@@ -240,7 +235,7 @@ class Limits:
                 "plan": limits.pop("name") if limits else None,
                 "limits": limits,
                 "used": {
-                    "day": self.usage.today() / CALL,
+                    "day": self.usage.today() / WHOLE_CALL,
                     "minute": self._minute.roll(now).used,
                     "concurrent": self._running,
                     "points": self._points.roll(now).used,

@@ -613,7 +613,7 @@ class BoardRelation(ColumnKind):
             if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
                 raise self.refusal("an id must be a number")
         ids = list(dict.fromkeys(int(item_id) for item_id in values))
-        boards = board_ids(column)
+        boards = connected_board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
             # An archived item may be linked, a deleted one not.
@@ -655,7 +655,7 @@ class BoardRelation(ColumnKind):
         return sorted(raw["item_ids"] if raw else ()) == sorted(other["item_ids"] if other else ())
 
 
-def board_ids(column: Column) -> list[int]:
+def connected_board_ids(column: Column) -> list[int]:
     return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sandbox import model, operations, web
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
-from sandbox.api_limits import CALL
+from sandbox.api_limits import WHOLE_CALL
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
 from sandbox.model import STATES, Snapshot, World
@@ -44,7 +44,7 @@ def _add(  # noqa: PLR0913, PLR0917 - the fields of a request
     return operations.create_item(world, user_id, board_id, row, create_labels=True)
 
 
-# Of `POST /_control/actions`.
+# What `POST /_control/actions` can do, by its `action`.
 ITEM_ACTIONS: dict[str, Callable[..., model.Item]] = {
     "edit": _edit,
     "rename": _rename,
@@ -63,7 +63,7 @@ class Control:
         self.world = world
         self.api = api
         self.deliveries = deliveries
-        self._snapshots: dict[str, tuple[float, Snapshot]] = {}
+        self._snapshots: dict[str, tuple[float, Snapshot]] = {}  # by name, with the time of `time.monotonic`
 
     def routes(self) -> list[web.Route]:
         handlers: dict[tuple[str, str], JsonHandler] = {
@@ -261,12 +261,12 @@ class Control:
         limits = self.api.limits
         if plan:
             limits.set_plan(plan.pop("plan", limits.plan.name if limits.plan else None), plan)
-        with limits.figures() as usage:
+        with limits.locked_usage() as usage:
             if lag is not None:
                 usage.lag = float(lag)
             if used is not None:
                 usage.restart(used)
-            usage.add(others * CALL)
+            usage.add(others * WHOLE_CALL)
         return self.plan()
 
     def webhooks(self, since: str = "0") -> dict[str, Any]:

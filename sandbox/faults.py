@@ -47,13 +47,14 @@ class Closed:
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Return whether a mutation with these arguments writes a closed item or column."""
         # A write of several columns is refused as a whole if one of them is closed.
-        column_ids = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
+        column_ids = {*_column_values(arguments), arguments.get("column_id")}
         if arguments.get("item_name"):
             column_ids.add("name")
         return str(arguments.get("item_id")) in self.items or not column_ids.isdisjoint(self.columns)
 
 
-def _json_object(text: Any) -> dict[str, Any]:
+def _column_values(arguments: dict[str, Any]) -> dict[str, Any]:
+    text = arguments.get("column_values")
     try:
         decoded = json.loads(text) if isinstance(text, str) else text
     except ValueError:
@@ -61,7 +62,7 @@ def _json_object(text: Any) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+ERROR_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 STATUS_BODIES: dict[int, dict[str, Any]] = {
     401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
@@ -113,22 +114,22 @@ class Fault:
         # Set when the faults are cleared, so that requests stop waiting. It is no field, because fields are JSON.
         self.cleared = threading.Event()
 
-    def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
+    def matches(self, operation: Operation, variables: dict[str, Any]) -> bool:
         """Return whether the fault can happen to this request."""
         # These happen to fields at any depth, others to root fields.
         is_nested = self.listing is not None or self.stale is not None or self.limit == "field"
-        names = request.names() if is_nested else {name for _, name in request.fields}
-        if self.on not in ("any", request.kind, *names) or not self.is_named_in(variables):
+        names = operation.names() if is_nested else {name for _, name in operation.fields}
+        if self.on not in ("any", operation.kind, *names) or not self.is_named_in(variables):
             return False
         if self.closed is not None or self.alters is not None:
-            return request.kind == "mutation"
+            return operation.is_mutation
         if self.cursor is not None:
-            return request.has_cursor(variables)
+            return operation.has_cursor(variables)
         if self.stale is not None:
-            return request.kind == "query" and not request.names().isdisjoint((*PAGE_FIELDS, "items"))
+            return not operation.is_mutation and not operation.names().isdisjoint((*PAGE_FIELDS, "items"))
         if self.listing is not None:
-            return self.on != "any" or not request.names().isdisjoint(PAGE_FIELDS)
-        return self.partial is None or bool(self.partial.failing_aliases(request.fields))
+            return self.on != "any" or not operation.names().isdisjoint(PAGE_FIELDS)
+        return self.partial is None or bool(self.partial.failing_aliases(operation.fields))
 
     def is_named_in(self, content: dict[str, Any]) -> bool:
         """Return whether these variables or arguments contain the text in `naming`."""
@@ -139,16 +140,16 @@ class Fault:
         name = next(name for name in KINDS if getattr(self, name) is not None)
         return KINDS[name].words.format(getattr(self, name))
 
-    def answer(self) -> Any:
+    def status_body(self) -> Any:
         """Return the body of a `status`: a JSON object, or a page."""
         if self.body is not None:
             return self.body
         if self.status in STATUS_PAGES:
-            return PAGE.format(STATUS_PAGES[self.status])
+            return ERROR_PAGE.format(STATUS_PAGES[self.status])
         if self.status == 500:
             return INTERNAL_ERROR
         error = STATUS_BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
-        # Only a limit that tells its wait tells it in the body too; one without any is the harder case for a client.
+        # A wait stands in the header and in the body; a limit without one is the harder case for a client.
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:
             extensions["retry_in_seconds"] = self.retry_after
@@ -240,11 +241,11 @@ class Faults:
             if fault.count != 0:
                 self._queue.append(fault)
 
-    def take(self, request: Operation, variables: dict[str, Any]) -> Fault | None:
-        """Return the first fault for this request, and count it."""
+    def take(self, operation: Operation, variables: dict[str, Any]) -> Fault | None:
+        """Return the first fault for a request with this operation, and count it."""
         with self._lock:
             for fault in self._queue:
-                if not fault.matches(request, variables):
+                if not fault.matches(operation, variables):
                     continue
                 # The next entry may happen to the request instead.
                 if fault.skip:
@@ -339,16 +340,16 @@ def failure(code: str, message: str = "") -> FieldError:
 def history_middleware(history: ItemHistory) -> Middleware:
     """Record the items that the document's mutations change."""
 
-    def record_before(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+    def record_before(next_: Any, root: Any, info: Any, **arguments: Any) -> Any:
         # graphql-core calls middleware for nested fields too; mutations are at the root.
         if info.path.prev is not None:
-            return following(root, info, **arguments)
+            return next_(root, info, **arguments)
         world = info.context.world
         with world.lock:
             item = world.items.get(parse_id(arguments.get("item_id")))
             if item is not None:
                 history.record(item.id, item)
-        result = following(root, info, **arguments)
+        result = next_(root, info, **arguments)
         # A new item: before now there was none, which a stale read has to show.
         if isinstance(result, Item) and (item is None or result.id != item.id):
             with world.lock:
@@ -359,7 +360,7 @@ def history_middleware(history: ItemHistory) -> Middleware:
 
 
 class FieldFault:
-    """A fault inside the document, as graphql-core's middleware: it is called for each field.
+    """A fault inside the document, as graphql-core's middleware: called for each field, it calls `next_` to resolve it.
 
     Faults outside the document, such as a status, change nothing here.
     """
@@ -373,7 +374,7 @@ class FieldFault:
         self._listed = PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,)
         self._latest_roots: set[Any] = set()  # root fields that asked for `latest`; their items are read in nested ones
 
-    def resolve(self, following: Any, root: Any, info: Any, **arguments: Any) -> Any:
+    def resolve(self, next_: Any, root: Any, info: Any, **arguments: Any) -> Any:
         fault = self._fault
         name = info.field_name
         is_root = info.path.prev is None
@@ -381,14 +382,14 @@ class FieldFault:
             if fault.partial is not None and info.path.key in self._failing:
                 # As where Monday writes the item and fails while it reads it back.
                 if fault.partial.applied:
-                    following(root, info, **arguments)
+                    next_(root, info, **arguments)
                 raise failure(fault.partial.code, fault.partial.message)
             arguments = self._arguments_of_root(info, arguments)
         if fault.limit == "field" and name == self._limited:
             raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
         if fault.cursor is not None and name in PAGE_FIELDS and arguments.get("cursor"):
             raise api_errors.cursor_expired()
-        result = following(root, info, **arguments)
+        result = next_(root, info, **arguments)
         if fault.listing is not None and name in self._listed:
             # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
             return _with_items(result, lambda items: items[: fault.listing], cut=True)
@@ -408,22 +409,22 @@ class FieldFault:
         if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
         if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
-            values = _json_object(arguments.get("column_values"))
+            values = _column_values(arguments)
             if not values:
                 return arguments
             columns = info.context.world.board(parse_id(arguments["board_id"])).columns
             dropped = {column.id for column in columns if column.type == fault.drops}
             return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
-        return self._altered(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
+        return self._with_altered_texts(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
 
-    def _altered(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:
-        def alters(column_id: str) -> bool:
+    def _with_altered_texts(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:
+        def is_altered(column_id: str) -> bool:
             return self._fault.columns is None or column_id in self._fault.columns
 
-        if arguments.get("item_name") and alters("name"):
+        if arguments.get("item_name") and is_altered("name"):
             arguments = arguments | {"item_name": alter(arguments["item_name"])}
-        if values := _json_object(arguments.get("column_values")):
-            new_values = {key: _altered(value, alter) if alters(key) else value for key, value in values.items()}
+        if values := _column_values(arguments):
+            new_values = {key: _altered(value, alter) if is_altered(key) else value for key, value in values.items()}
             arguments = arguments | {"column_values": json.dumps(new_values)}
         return arguments
 

@@ -216,7 +216,7 @@ class WorldEvent:
 
 
 TABLES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity"}
-# Apart from each other, and an item's as long as Monday's, which don't fit 32 bits.
+# Far apart, so that no id passes for one of another kind; an item's is as long as Monday's, which don't fit 32 bits.
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 STATES = ("active", "archived", "deleted")
 
@@ -281,7 +281,7 @@ class World:
         self.activity: dict[int, list[Activity]] = {}
         self._on_board: dict[int, dict[int, Item]] = {}  # by board and id, in board order
         self._events: list[WorldEvent] = []
-        self._changed: dict[tuple[str, Any], Any] = {}  # rows to write, by table and id
+        self._changed: dict[tuple[str, Any], Any] = {}  # rows, and counters of ids, to write: by table and id
         self._depth = 0
         self._store = store
         self._next_ids = FIRST_IDS | {name: json.loads(number) for name, number in store.load("counters")}

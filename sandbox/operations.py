@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import Writing, board_ids, kind_of
+from sandbox.columns import Writing, connected_board_ids, kind_of
 from sandbox.model import World
 
 
@@ -45,7 +45,7 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
         column_type = kind_of(column.type).internal_type
         _check_title("A column's title", column.title)
         # A relation to a board that isn't there is refused before the column exists.
-        for target_id in board_ids(column) if column.type == "board_relation" else ():
+        for target_id in connected_board_ids(column) if column.type == "board_relation" else ():
             world.active_board(target_id)
         # Deleted columns too: Monday's undo brings them back under their ids.
         if any(existing.id == column.id for existing in board.columns):
@@ -262,7 +262,7 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, raws)
-        # An event for each cell that changed, and none for a write of what was there already.
+        # Only a cell that changes causes an event.
         changes = [write_cell(world, user_id, item, key, raw) for key, raw in raws.items()]
         changes.append(rename(world, user_id, item, name))
         if any(changes):
@@ -275,11 +275,10 @@ STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": 
 
 
 def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
-    """Archive, delete or restore ("active") an item; no effect if it has that state already."""
+    """Archive, delete or restore ("active") an item; no event and no row if it has that state already."""
     with world.transaction():
         item = world.item(item_id)
         previous = item.state
-        # No row in the log and no event for what is so already.
         if previous == state:
             return item
         if previous == "deleted" and state == "archived":

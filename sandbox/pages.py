@@ -17,7 +17,7 @@ from sandbox import model, operations, web
 from sandbox.api import Call
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import PLANS
-from sandbox.columns import board_ids, kind_of
+from sandbox.columns import connected_board_ids, kind_of
 from sandbox.control import Control
 from sandbox.faults import Fault
 from sandbox.model import World
@@ -25,14 +25,14 @@ from sandbox.operations import column_of
 from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Delivery
 
 PAGE_SIZE = 50
-STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
+STATE_TABS = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
 NPD_ID_TITLE = "NPD ID"
 NAME = model.Column("name", "Name", "name")
 
 
 @dataclass(frozen=True)
 class CellForm:
-    """The form of one cell, as a person sent it."""
+    """A form of a board's page, as a person sent it: for a cell, an item, or a new item."""
 
     item_id: int | None
     column_id: str
@@ -57,11 +57,11 @@ class BoardPage:
         self._refused = refused
         query = request.query
         self._words = query.get("q", "").strip()
-        at = query.get("at", "")
+        at = query.get("at", "")  # the cell with the focus: item id, “-”, column id
         self._focused = f"{refused.item_id}-{refused.column_id}" if refused else at
         focused_item = world.items.get(web.parse_int(at.partition("-")[0]) or 0)
         state = query.get("state", focused_item.state if focused_item else "active")
-        self._state = state if state in STATES else "active"
+        self._state = state if state in STATE_TABS else "active"
         self._columns = [column for column in board.active_columns() if column.type != "name"]
         # The items with the searched words in their name or a cell, or as their id.
         words = self._words.casefold()
@@ -76,7 +76,7 @@ class BoardPage:
         if focused_item in items:
             self._page = items.index(focused_item) // PAGE_SIZE + 1
         else:
-            last = max(1, -(-len(items) // PAGE_SIZE))
+            last = max(0, len(items) - 1) // PAGE_SIZE + 1
             self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
         self._total = len(items)
         self._items = items[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
@@ -96,7 +96,7 @@ class BoardPage:
 <input type="hidden" name="state" value="{self._state}"><button>Show</button></form>
 {add_form}</div>"""
         tabs = ""
-        for state, words in STATES.items():
+        for state, words in STATE_TABS.items():
             count = len(self._world.items_of(self._board.id, (state,)))
             current = ' aria-current="page"' if state == self._state else ""
             tabs += f'<a href="{self._address(state=state, page=1)}"{current}>{words} {count:,}</a>'
@@ -216,7 +216,7 @@ def value_of(world: World, column: model.Column, text: str) -> Any:
     if column.type == "dropdown":
         return {"labels": [label.strip() for label in text.split(",") if label.strip()]}
     if column.type == "board_relation":
-        ids = {item.name: item.id for board_id in board_ids(column) for item in world.items_of(board_id)}
+        ids = {item.name: item.id for board_id in connected_board_ids(column) for item in world.items_of(board_id)}
         # A name may have a comma itself.
         names = [text] if text in ids else [name.strip() for name in text.split(",")]
         if unknown := [name for name in names if name not in ids]:

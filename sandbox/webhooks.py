@@ -38,7 +38,7 @@ EVENTS = {
     "item_restored": "restore_pulse",
     "item_moved_to_any_group": "move_pulse_into_group",
 }
-STATES = {"active": 1, "archived": 2, "deleted": 3}
+STATE_NUMBERS = {"active": 1, "archived": 2, "deleted": 3}
 # No query returns this number, which isn't the webhook's id (published captures, 2025-02).
 SUBSCRIPTION_OFFSET = 50_000
 URL_LIMIT = 255  # developer.monday.com/api-reference/reference/webhooks
@@ -80,8 +80,8 @@ def event_details(event: WorldEvent) -> dict[str, Any]:
         case "change_name":
             return {"groupId": group.id, "pulseId": event.item.id} | value
         case "item_restored":
-            before = {"state": STATES[event.previous]}
-            return item | {"value": {"state": STATES["active"], "is_undo": True}, "previousValue": before}
+            before = {"state": STATE_NUMBERS[event.previous]}
+            return item | {"value": {"state": STATE_NUMBERS["active"], "is_undo": True}, "previousValue": before}
         case "item_moved_to_any_group":
             target = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
             ids = {"sourceGroupId": event.source_group_id, "destGroupId": group.id}
@@ -263,7 +263,7 @@ RETRIES = 30
 WORKERS = 16  # at once, so that deliveries arrive in no certain order, as Monday's do
 LOG_LENGTH = 2_000  # deliveries
 CLEARING_SECONDS = 2  # how long a reset waits for deliveries that are being sent; their address may hang
-DELETED = "the webhook was deleted"
+WEBHOOK_DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")
 
 
@@ -280,7 +280,7 @@ class Deliveries:
         self._due: list[tuple[float, int, list[Delivery]]] = []
         self._held: list[Delivery] = []
         self._last_cleared = 0  # deliveries up to this id have been cleared
-        self._sending = 0
+        self._sending = 0  # how many deliveries are being sent
         self._tiebreak = itertools.count()
         self._condition = threading.Condition()
         self._numbers = itertools.count(1)
@@ -428,7 +428,7 @@ class Deliveries:
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None
-            error = DELETED
+            error = WEBHOOK_DELETED
             seconds = 0.0
         else:
             # A retry has the `triggerUuid` of the first try, by which a receiver knows it again.

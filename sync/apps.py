@@ -5,7 +5,10 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
+
+from sync.clock import CREATE_SYNC_NOW
 
 
 class SyncConfig(AppConfig):
@@ -26,8 +29,6 @@ class SyncConfig(AppConfig):
 
 def check_encoding(using: str, **kwargs: Any) -> None:
     """Refuse a database in which no record could be saved, as a server makes it that was installed without a locale."""
-    from django.db import connections
-
     with connections[using].cursor() as cursor:
         cursor.execute("SHOW server_encoding")
         [encoding] = cursor.fetchone()
@@ -40,10 +41,6 @@ def check_encoding(using: str, **kwargs: Any) -> None:
 
 def create_clock(using: str, **kwargs: Any) -> None:
     """Create `sync_now()` before the first table with columns that default to it, in any app."""
-    from django.db import connections
-
-    from sync.clock import CREATE_SYNC_NOW
-
     with connections[using].cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 

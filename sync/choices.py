@@ -25,10 +25,6 @@ class SyncDirection(models.TextChoices):
     def sends(self) -> bool:
         return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
-    @property
-    def receives(self) -> bool:
-        return self in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
-
 
 @cache  # asked for each field of each record
 def common_direction(record: str, field: str) -> SyncDirection:

@@ -20,10 +20,10 @@ from sync.choices import Rule
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
+from sync.monday import texts
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
-from sync.monday.texts import match_key
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
 
@@ -91,7 +91,7 @@ class UnknownEntity(LookupError):
 
 _entities: dict[str, EntitySpec] = {}
 
-# Converters of addresses, numbers and labels, in which invisible characters are dropped.
+# Converters of addresses, numbers and labels; their fields become the model's `tidied_fields`.
 _TIDIED = frozenset({"email", "phone", "link", "status", "dropdown"})
 
 
@@ -213,7 +213,7 @@ def default_ordering(model: type[SyncedModel]) -> tuple[Any, ...]:
 
 
 def sort_expression(model: type[SyncedModel], name: str) -> Any:
-    """Return by what a list is ordered that is asked for the order of this field, or of “-” and the field."""
+    """Return what orders a list by this field, or descending by “-” and the field: texts by their sort key."""
     field = name.removeprefix("-")
     if field not in own_texts(model):
         return name
@@ -230,10 +230,9 @@ def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping])
 def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
-    is_list = isinstance(converter, ListConverter)
-    if isinstance(converter, ListConverter) and converter.takes_single_text:
-        # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    # If its values may be single texts, NPD's side is a list only if every mapped field is an array.
+    are_arrays = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    is_list = isinstance(converter, ListConverter) and (are_arrays or not converter.takes_single_text)
     return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 
@@ -281,7 +280,7 @@ def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> m
         else:
             condition |= contains_unmarked(name, text)
             labels = choices_of(model, [name]).items()
-            if values := [value for value, label in labels if match_key(text) in match_key(label)]:
+            if values := [value for value, label in labels if texts.match_key(text) in texts.match_key(label)]:
                 is_list = isinstance(model._meta.get_field(name), ArrayField)
                 condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
     return condition
@@ -325,7 +324,7 @@ def board_url(link: BoardLink) -> str:
 
 
 def item_url(link: BoardLink, item_id: str) -> str:
-    """Return the address of an item on Monday, or of its board in the sandbox."""
+    """Return the address of an item on Monday or in the sandbox."""
     return f"{board_url(link)}/pulses/{item_id}"
 
 
@@ -371,10 +370,10 @@ def record_url(entity_type: str, entity_id: UUID | str) -> str:
     return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
 
 
-def page_url(name: str, *args: Any, query: str = "") -> str:
+def page_url(name: str, *args: Any, query: Mapping[str, str] | None = None) -> str:
     """Return the address of an admin page; empty if it doesn't exist, because its application isn't installed."""
     try:
-        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+        return reverse(f"admin:{name}", args=args, query=query)
     except NoReverseMatch:
         return ""
 

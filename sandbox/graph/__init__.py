@@ -55,7 +55,7 @@ def schema() -> GraphQLSchema:
     return built
 
 
-FREE = ("complexity", "__typename")
+FREE_FIELDS = ("complexity", "__typename")
 MUTATION_POINTS = 10_000  # of a mutation that nobody has measured
 
 # Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
@@ -108,7 +108,7 @@ class Operation:
 
     def points(self, variables: dict[str, Any]) -> int:
         if self.is_mutation:
-            names = [name for _, name in self.fields if name not in FREE]
+            names = [name for _, name in self.fields if name not in FREE_FIELDS]
             return sum(ITEM_MUTATION_POINTS if name in ITEM_MUTATIONS else MUTATION_POINTS for name in names)
         root_points = _selection_points(self.node.selection_set, self.fragments, variables, 1)
         # Nothing but `complexity` costs nothing, so that a client can ask what is left.
@@ -178,7 +178,7 @@ def _invalid(errors: list[GraphQLError]) -> api_errors.RequestError:
 
 
 COLUMN_VALUES_POINTS = 12  # of all values of an item: our guess
-LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
+LIST_FIELDS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
 DEFAULT_LIMIT = 25  # of a page where a query names none
 
 
@@ -187,11 +187,11 @@ def _selection_points(selections: SelectionSetNode, fragments: Fragments, variab
     total = 0
     for field in _expanded_fields(selections, fragments):
         name = field.name.value
-        if field.selection_set is None or name in FREE:
+        if field.selection_set is None or name in FREE_FIELDS:
             continue
-        # The items of a page were counted with the page.
-        is_counted = name == "items" and times > 1
-        rows = times if is_counted or name not in LISTS else times * _row_limit(field, variables)
+        # The items of a page were counted with the page; only those asked for by ids are a list of their own.
+        is_counted = name == "items" and "ids" not in arguments_of(field, variables)
+        rows = times if is_counted or name not in LIST_FIELDS else times * _row_limit(field, variables)
         if name == "column_values":
             total += rows * COLUMN_VALUES_POINTS
         else:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from sandbox import api_errors, model, operations
-from sandbox import webhooks as subscriptions
+from sandbox import api_errors, model, operations, webhooks
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.columns import initial_settings, kind_of, settings_json
@@ -54,7 +53,7 @@ def served_version(header: str | None) -> Version:
         return by_value[CURRENT]
     if not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
-    # The answer to a version that has ended is no error, so only its `API-Version` tells.
+    # A version that has ended causes no error; only the `API-Version` of the answer shows it.
     is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
     served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
@@ -94,7 +93,7 @@ class OpenCursors:
 
     def first(self, items: list[model.Item], limit: int) -> Page:
         expires_at = self._world.clock.time() + CURSOR_SECONDS
-        # An item that moves to another board later is no more part of the listing.
+        # An item that moves to another board later no longer belongs to the listing.
         board_id = items[0].board_id if items else 0
         return self._page(CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
@@ -140,7 +139,7 @@ def parse_id(value: Any) -> int:
 
 def page_of(rows: list[Row], limit: int | None, page: int | None) -> list[Row]:
     """Return the rows of a page; raises FieldError."""
-    # A null in the variables is no default, so it is replaced here.
+    # An argument that is null doesn't get the schema's default.
     limit = 25 if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
@@ -175,7 +174,7 @@ class Root:
 
     def platform_api(self, info: Any) -> dict[str, Any]:
         """Return the day's limit, and the calls until `last_updated`."""
-        with self.limits.figures() as usage:
+        with self.limits.locked_usage() as usage:
             last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
         # Null: Monday names no limit for the account.
@@ -423,7 +422,7 @@ def change_multiple_column_values(
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> model.Item:
-    values = _values(column_values)
+    values = _decode_values(column_values)
     board = root.world.board(board_id)
     item = root.world.item(item_id)
     if item.board_id != board.id:
@@ -431,7 +430,7 @@ def change_multiple_column_values(
     return operations.change_values(root.world, root.me.id, item, values, create_labels=bool(create_labels_if_missing))
 
 
-def json_in(text: Any) -> Any:
+def decode_argument(text: Any) -> Any:
     """Return an argument of type JSON, which may be JSON in a string; raises FieldError."""
     if not isinstance(text, str):
         return text
@@ -441,9 +440,9 @@ def json_in(text: Any) -> Any:
         raise api_errors.not_json(text) from None
 
 
-def _values(text: Any) -> dict[str, Any]:
+def _decode_values(text: Any) -> dict[str, Any]:
     """Decode `column_values`, an object as JSON in a string."""
-    decoded = json_in(text)
+    decoded = decode_argument(text)
     if not isinstance(text, str) or not isinstance(decoded, dict):
         raise api_errors.not_json(text if isinstance(text, str) else json.dumps(text))
     return decoded
@@ -452,7 +451,7 @@ def _values(text: Any) -> dict[str, Any]:
 def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
     if arguments.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
-    values = {} if column_values is None else _values(column_values)
+    values = {} if column_values is None else _decode_values(column_values)
     row = {"name": item_name, "values": values, "group_id": arguments.get("group_id")}
     create_labels = bool(arguments.get("create_labels_if_missing"))
     return operations.create_item(root.world, root.me.id, board_id, row, create_labels=create_labels)
@@ -463,11 +462,11 @@ def create_webhook(root: Root, board_id: int, url: str, event: str, config: Any 
     if config is not None:
         raise api_errors.invalid_argument("The sandbox's webhooks report a whole board")
     hook = model.Hook(0, board_id, url, event, root.me.id)
-    return subscriptions.subscribe(root.world, hook, root.handshake)
+    return webhooks.subscribe(root.world, hook, root.handshake)
 
 
 def delete_webhook(root: Root, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
-    return subscriptions.unsubscribe(root.world, parse_id(id))
+    return webhooks.unsubscribe(root.world, parse_id(id))
 
 
 def create_board(root: Root, board_name: str, **arguments: Any) -> model.Board:
@@ -492,7 +491,7 @@ def create_column(root: Root, board_id: int, title: str, column_type: str, **arg
     elif not COLUMN_ID.fullmatch(column_id):
         message = "A column id has 1 to 20 characters of a-z and _"
         raise api_errors.invalid_argument(message, column_id=column_id, board_id=board_id)
-    settings = initial_settings(column_type, json_in(arguments.get("defaults")))
+    settings = initial_settings(column_type, decode_argument(arguments.get("defaults")))
     column = model.Column(column_id, title, column_type, settings)
     return operations.create_column(root.world, root.me.id, board_id, column)
 

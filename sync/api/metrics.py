@@ -58,7 +58,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
-# By gauge: the values, by the labels' values.
+# For each gauge, its numbers by the values of its labels.
 Samples = dict[str, Mapping[Any, float]]
 
 

@@ -128,7 +128,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
     sync = serializers.SerializerMethodField()
     etag = serializers.SerializerMethodField(help_text="For If-Match: a hash of what people edit.")
 
-    OWN_FIELDS: ClassVar[tuple[str, ...]] = (
+    SYNC_FIELDS: ClassVar[tuple[str, ...]] = (
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
         *("created_at", "updated_at", "sync", "etag"),
     )
@@ -151,10 +151,9 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         record = model() if self.instance is None else copy(self.instance)
         for name, value in attrs.items():
             setattr(record, name, value)
-        own = {field.name for field in model._meta.concrete_fields if not field.is_relation}
-        changed = {
-            name for name in own & set(attrs) if self.instance is None or getattr(self.instance, name) != attrs[name]
-        }
+        # DRF has validated the relations.
+        names = {field.name for field in model._meta.concrete_fields if not field.is_relation} & set(attrs)
+        changed = {name for name in names if self.instance is None or getattr(self.instance, name) != attrs[name]}
         try:
             record.clean_fields(exclude={field.name for field in model._meta.concrete_fields} - changed)
         except ValidationError as error:
@@ -222,7 +221,7 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         """Delete a record."""
         return super().destroy(request, *args, **kwargs)
 
-    # Committed before the answer is made, because a worker begins with it.
+    # A transaction of its own, because a worker begins at the commit, and the answer takes as long to make.
     @transaction.atomic
     def perform_create(self, serializer: serializers.BaseSerializer[Any]) -> None:
         record = serializer.save()
@@ -292,7 +291,7 @@ def record_paths() -> list[URLPattern | URLResolver]:
 def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     """Return the view of a model's records, built from the model and its registration."""
     name = model.__name__
-    fields = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.OWN_FIELDS]
+    fields = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.SYNC_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
     serializer_attributes = {"Meta": meta, "__doc__": model.__doc__}
     serializer = type(f"{name}Serializer", (RecordSerializer,), serializer_attributes)

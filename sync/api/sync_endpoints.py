@@ -205,7 +205,7 @@ class SyncStatsView(views.ApiView):
 def sync_stats() -> dict[str, Any]:
     """Return the figures for SyncStatsSerializer."""
     overview = availability.Overview()
-    records = dict[str, dict[str, Any]]()
+    records: dict[str, dict[str, Any]] = {}
     for spec in registry.entities():
         by_status = spec.model._default_manager.order_by().values_list("sync_status")
         rows = list(by_status.annotate(models.Count("pk"), models.Max("monday_last_synced")))

@@ -486,36 +486,31 @@ _IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
 def _record_functions() -> Iterator[str]:
     """Yield the functions that read the tables of the registered models."""
-    tables = {spec.entity_type: spec.model._meta.db_table for spec in registry.entities()}
-    off_cases = "".join(
-        f"""
-        IF its_type = '{entity_type}' THEN
-            RETURN EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'));
-        END IF;"""
-        for entity_type, table in tables.items()
-    )
+
+    def by_type(value: str) -> str:
+        """Return the statements that return a value read from the table of the type."""
+        return "\n".join(
+            f"IF its_type = '{spec.entity_type}' THEN RETURN ({value.format(table=spec.model._meta.db_table)}); END IF;"
+            for spec in registry.entities()
+        )
+
+    is_off = "EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'))"
     # Whether a person has turned the record's sync off; not for one that the filter leaves out, or that was deleted.
     yield f"""
         CREATE OR REPLACE FUNCTION sync_is_off(its_type text, its_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
         BEGIN
-            {off_cases}
+            {by_type(is_off)}
             RETURN false;
         END $$
     """
-    direction_cases = "".join(
-        f"""
-        IF its_type = '{entity_type}' THEN
-            RETURN (SELECT sync_direction FROM {table} WHERE id = its_id::uuid AND sync_status <> 'disabled');
-        END IF;"""
-        for entity_type, table in tables.items()
-    )
+    direction = "SELECT sync_direction FROM {table} WHERE id = its_id::uuid AND sync_status <> 'disabled'"
     # NULL if the record is deleted, its sync is off, or the filter leaves it out.
     yield f"""
         CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text
         LANGUAGE plpgsql STABLE AS $$
         BEGIN
             IF NOT its_id {_IS_UUID} THEN RETURN NULL; END IF;
-            {direction_cases}
+            {by_type(direction)}
             RETURN NULL;
         END $$
     """

@@ -14,8 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import connection, models, transaction
 
-from sync import limits, registry
-from sync.choices import BlockedCode, ColumnProblem, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
+from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
@@ -89,24 +88,24 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
     return board
 
 
-def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
+def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[choices.ColumnProblem | None, str]:
     """Return the problem of a mapping's column on this board, as a code and a sentence; calls nothing."""
     # Nothing depends on the column of a field that isn't synced.
-    if mapping.column_id in ("", NAME_COLUMN) or mapping.direction == SyncDirection.NONE:
+    if mapping.column_id in ("", NAME_COLUMN) or mapping.direction == choices.SyncDirection.NONE:
         return None, ""
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)
     if column is None:
         sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
-        return ColumnProblem.MISSING, sentence
+        return choices.ColumnProblem.MISSING, sentence
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
         sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
-        return ColumnProblem.RETYPED, sentence
+        return choices.ColumnProblem.RETYPED, sentence
     # The board lists hidden columns too. Only an item's values show that it is visible again: in a pass, or at night.
-    if mapping.problem_code == ColumnProblem.HIDDEN:
-        return ColumnProblem.HIDDEN, mapping.problem
+    if mapping.problem_code == choices.ColumnProblem.HIDDEN:
+        return choices.ColumnProblem.HIDDEN, mapping.problem
     return None, ""
 
 
@@ -133,7 +132,7 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
     for key in columns.hidden:
         if mapping := mappings.get(key):
             # Only the pass's records are blocked, because Monday may show the column on other items.
-            _store_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping))
+            _store_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping))
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
@@ -193,7 +192,7 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     )
 
 
-def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
+def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: str = "") -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
     had_problem = bool(mapping.problem)
     blocked = blocked_sync_states(link, mapping)
@@ -209,11 +208,11 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | N
                 "entity_type": link.entity_type,
                 "key": mapping.key,
                 "reason": mapping.problem,
-                "code": BlockedCode.COLUMN.value,
+                "code": choices.BlockedCode.COLUMN.value,
                 "column": mapping.column_id,
                 "version": mapping.version,
-                "status": SyncStatus.PENDING.value,
-                "pending": RecordSyncStatus.PENDING.value,
+                "status": choices.SyncStatus.PENDING.value,
+                "pending": choices.RecordSyncStatus.PENDING.value,
             }
             number = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif had_problem:
@@ -228,7 +227,7 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | N
         log_event("column", f"{board}: {sentence}: {mapping.label}, {records}.", entity_type=link.entity_type)
 
 
-def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str) -> None:
+def _store_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: str) -> None:
     log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
     mapping.problem = problem
     mapping.problem_code = code or ""
@@ -260,5 +259,5 @@ def _enqueue_without_item(link: BoardLink) -> None:
     without_item = model._default_manager.filter(monday_id=None).exclude(unsynced())
     enqueue_comparison(link.entity_type, without_item.values_list("pk", flat=True))
     SyncQueue.objects.filter(
-        entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
+        entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())

@@ -16,7 +16,6 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
-from sync.monday.board_events import LOG_PREFIX, url_fingerprint
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
 from sync.registry import EntitySpec
@@ -65,7 +64,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
 
 def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
     """Return the events for which no webhook of ours is on the board; one to a former address of ours doesn't count."""
-    fingerprint = url_fingerprint(webhook_url())
+    fingerprint = board_events.url_fingerprint(webhook_url())
     current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
     registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
     return [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
@@ -123,11 +122,12 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
     """
     reason = ""
     if link.webhooks:
-        arrived = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+        deliveries = WebhookEvent.objects.filter(board_id=link.board_id)
+        arrived = deliveries.exclude(trigger_id__startswith=board_events.LOG_PREFIX)
         last = arrived.aggregate(last=Max("received_at"))["last"]
         params: dict[str, Any] = {
             "board": link.board_id,
-            "log": f"{LOG_PREFIX}%",
+            "log": f"{board_events.LOG_PREFIX}%",
             "own": own_user_id,
             "last": last,
             "time_path": list(board_events.HAPPENED_AT_PATH),

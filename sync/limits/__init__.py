@@ -101,7 +101,10 @@ def probed_availability(entity_type: str) -> BoardAvailability:
     facts = LimitFacts()
     # The stop is only of writes, so the board may be read meanwhile.
     if facts.account.are_only_writes_stopped:
-        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=facts.writes_wait_seconds)
+        # Until writes are tried again; one that succeeds earlier makes the jobs due.
+        until = facts.account.stopped_until or facts.now
+        seconds = max(float(stops.WRITE_WAITS[0]), (until - facts.now).total_seconds())
+        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=seconds)
     board = facts.of(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
@@ -130,10 +133,7 @@ class LimitFacts:
 
     @cached_property
     def account(self) -> MondayAccount:
-        if account := MondayAccount.objects.filter(id=1).first():
-            return account
-        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-        return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)
+        return MondayAccount.objects.filter(id=1).first() or MondayAccount(id=1)
 
     @cached_property
     def no_token_reason(self) -> str:
@@ -156,12 +156,6 @@ class LimitFacts:
         # Of a whole day, because on a small quota a board may wait for more than an hour.
         active = BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
         return api_quota.seconds_between_passes(self.quota, active)
-
-    @property
-    def writes_wait_seconds(self) -> float:
-        """The seconds until writes are tried again; a write that succeeds earlier makes the jobs due."""
-        until = self.account.stopped_until or self.now
-        return max(float(stops.WRITE_WAITS[0]), (until - self.now).total_seconds())
 
     def for_display(self, board: BoardAvailability) -> BoardAvailability:
         """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""

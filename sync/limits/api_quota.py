@@ -18,8 +18,8 @@ from django.db import transaction
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.models import ApiQuota, BoardLink
+from sync.monday import errors
 from sync.monday.connection import AccountInfo
-from sync.monday.errors import COMPLEXITY_EXHAUSTED, UNREACHABLE, MondayError, Scope
 from sync.monday.graphql import Answer
 from sync.monday.items import ITEMS_PER_READ
 
@@ -223,9 +223,9 @@ class Quota:
         is_later = ends - timedelta(seconds=answer.seconds) > own_end + MARGIN
         self.points_end = ends if is_later else min(own_end, ends)
 
-    def after_error(self, error: MondayError, estimate: int) -> None:
+    def after_error(self, error: errors.MondayError, estimate: int) -> None:
         """Correct the usage after a failed call for which `estimate` points were counted."""
-        if error.kind is UNREACHABLE:  # it was certainly not sent
+        if error.kind is errors.UNREACHABLE:  # it was certainly not sent
             self._give_back(estimate)
             self.day_calls = max(0, self.day_calls - 1)
             return
@@ -233,9 +233,9 @@ class Quota:
         ends = self.now + MINUTE + MARGIN
         self.points = max(self.points, estimate)
         self.points_end = max(self.points_end or ends, ends)
-        if error.scope is Scope.LIMIT:
+        if error.scope is errors.Scope.LIMIT:
             self.points = max(0, self.points - estimate)
-            if error.kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
+            if error.kind is errors.COMPLEXITY_EXHAUSTED and self.points_limit is not None:
                 self.points = self.points_limit
                 # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
                 wait = timedelta(seconds=error.wait_seconds or MINUTE_SECONDS)

@@ -137,7 +137,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_board_links", "default_permissions": ("change", "view")},
+            options={
+                "db_table": "sync_board_links",
+                "default_permissions": ("change", "view"),
+                "verbose_name": "board",
+            },
         ),
         migrations.CreateModel(
             name="CacheEntry",
@@ -154,16 +158,19 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
                 ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
-                ("remote_id", models.CharField(blank=True, db_default="", max_length=50, verbose_name="Monday item")),
-                ("key", models.CharField(blank=True, db_default="", max_length=100, verbose_name="field")),
+                (
+                    "remote_id",
+                    models.CharField(blank=True, default="", db_default="", max_length=50, verbose_name="Monday item"),
+                ),
+                ("key", models.CharField(blank=True, default="", db_default="", max_length=100, verbose_name="field")),
                 ("kind", models.CharField(max_length=30)),
                 ("sentence", models.TextField()),
-                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("actor", models.CharField(blank=True, db_default="", max_length=200)),
+                ("values", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
+                ("actor", models.CharField(blank=True, default="", db_default="", max_length=200)),
                 ("batch_id", models.UUIDField(blank=True, null=True)),
-                ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
+                ("request_id", models.CharField(blank=True, default="", db_default="", max_length=100)),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("cause", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+                ("cause", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
                 ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="entry that this one undoes")),
                 (
                     "folded",
@@ -235,11 +242,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
-                ("version", models.IntegerField(db_default=1)),
+                ("version", models.IntegerField(default=1, db_default=1)),
                 ("position", models.SmallIntegerField(db_default=0)),
-                ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("problem", models.TextField(blank=True, db_default="", verbose_name="what is wrong with its column")),
-                ("problem_code", models.CharField(blank=True, db_default="", max_length=30)),
+                (
+                    "options",
+                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                ),
+                (
+                    "problem",
+                    models.TextField(
+                        blank=True, default="", db_default="", verbose_name="what is wrong with its column"
+                    ),
+                ),
+                ("problem_code", models.CharField(blank=True, default="", db_default="", max_length=30)),
             ],
             options={
                 "db_table": "sync_field_mappings",
@@ -343,6 +358,7 @@ class Migration(migrations.Migration):
                             ("outage", "Monday doesn't answer"),
                             ("writes", "Monday doesn't store what is sent"),
                         ],
+                        default="",
                         db_default="",
                         max_length=20,
                         verbose_name="why",
@@ -366,7 +382,10 @@ class Migration(migrations.Migration):
                         verbose_name="mark of the token that Monday answered last",
                     ),
                 ),
-                ("needs_probe", models.BooleanField(db_default=False, verbose_name="tested before the next call")),
+                (
+                    "needs_probe",
+                    models.BooleanField(default=False, db_default=False, verbose_name="tested before the next call"),
+                ),
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 (
                     "write_failures",
@@ -376,7 +395,9 @@ class Migration(migrations.Migration):
                 ("failed_record", models.CharField(blank=True, db_default="", max_length=50)),
                 (
                     "user_id",
-                    models.CharField(blank=True, db_default="", max_length=50, verbose_name="the token's user"),
+                    models.CharField(
+                        blank=True, default="", db_default="", max_length=50, verbose_name="the token's user"
+                    ),
                 ),
                 (
                     "version_answered",
@@ -387,6 +408,7 @@ class Migration(migrations.Migration):
                     "users",
                     models.JSONField(
                         blank=True,
+                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
                         verbose_name="users by id: name and email",
                     ),
@@ -394,13 +416,21 @@ class Migration(migrations.Migration):
                 (
                     "time_zone",
                     models.CharField(
-                        blank=True, db_default="", max_length=64, verbose_name="time zone of the token's user"
+                        blank=True,
+                        default="",
+                        db_default="",
+                        max_length=64,
+                        verbose_name="time zone of the token's user",
                     ),
                 ),
                 (
                     "phone_region",
                     models.CharField(
-                        blank=True, db_default="", max_length=2, verbose_name="country of phone numbers without one"
+                        blank=True,
+                        default="",
+                        db_default="",
+                        max_length=2,
+                        verbose_name="country of phone numbers without one",
                     ),
                 ),
             ],
@@ -424,7 +454,7 @@ class Migration(migrations.Migration):
                 (
                     "frequency",
                     models.CharField(
-                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day")],
+                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day, at 08:00 UTC")],
                         db_default="off",
                         max_length=10,
                     ),
@@ -472,14 +502,15 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("skipped", "Sync off"),
                         ],
+                        default="pending",
                         db_default="pending",
                         max_length=20,
                     ),
                 ),
                 ("last_sync_attempt", models.DateTimeField(blank=True, null=True)),
                 ("last_successful_sync", models.DateTimeField(blank=True, null=True)),
-                ("error_count", models.IntegerField(db_default=0)),
-                ("last_error", models.TextField(blank=True, db_default="")),
+                ("error_count", models.IntegerField(default=0, db_default=0)),
+                ("last_error", models.TextField(blank=True, default="", db_default="")),
                 (
                     "sync_direction",
                     models.CharField(
@@ -494,7 +525,10 @@ class Migration(migrations.Migration):
                 ),
                 ("sync_batch_id", models.UUIDField(blank=True, null=True)),
                 ("content_hash", models.CharField(blank=True, db_default="", max_length=64)),
-                ("conflicts", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+                (
+                    "conflicts",
+                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                ),
                 (
                     "resolution_strategy",
                     models.CharField(
@@ -519,23 +553,30 @@ class Migration(migrations.Migration):
                 (
                     "base",
                     models.JSONField(
-                        blank=True, db_default=models.Value({}, models.JSONField()), verbose_name="last synced values"
+                        blank=True,
+                        default=dict,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="last synced values",
                     ),
                 ),
-                ("blocked_fields", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
+                (
+                    "blocked_fields",
+                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                ),
                 (
                     "altered",
                     models.JSONField(
                         blank=True,
+                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
                         verbose_name="values that Monday stored differently",
                     ),
                 ),
-                ("note", models.TextField(blank=True, db_default="", verbose_name="reason")),
+                ("note", models.TextField(blank=True, default="", db_default="", verbose_name="reason")),
                 (
                     "remote_state",
                     models.CharField(
-                        blank=True, db_default="", max_length=20, verbose_name="last answer about the item"
+                        blank=True, default="", db_default="", max_length=20, verbose_name="last answer about the item"
                     ),
                 ),
                 (
@@ -544,12 +585,15 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "removed_passes",
-                    models.SmallIntegerField(db_default=0, verbose_name="checks in a row that found it deleted"),
+                    models.SmallIntegerField(
+                        default=0, db_default=0, verbose_name="checks in a row that found it deleted"
+                    ),
                 ),
                 (
                     "seen",
                     models.JSONField(
                         blank=True,
+                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
                         verbose_name="values last seen on Monday",
                     ),
@@ -561,7 +605,11 @@ class Migration(migrations.Migration):
                 (
                     "left_out",
                     models.CharField(
-                        blank=True, db_default="", max_length=10, verbose_name="side whose filter leaves it out"
+                        blank=True,
+                        default="",
+                        db_default="",
+                        max_length=10,
+                        verbose_name="side whose filter leaves it out",
                     ),
                 ),
                 (

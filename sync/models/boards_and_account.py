@@ -99,6 +99,7 @@ class BoardLink(models.Model):
     class Meta:
         db_table = "sync_board_links"
         default_permissions = ("change", "view")
+        verbose_name = "board"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 # With two models for a board, both would write to the same items.
@@ -135,7 +136,7 @@ class BoardLink(models.Model):
 
     @property
     def has_board(self) -> bool:
-        # Without the NPD ID column the set-up isn't complete: items can't be matched with records.
+        """Whether the board and its NPD ID column are set; without the column, items can't be matched with records."""
         return bool(self.board_id and self.npd_id_column)
 
 
@@ -158,13 +159,13 @@ class FieldMapping(models.Model):
     first_match = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
-    version = models.IntegerField(db_default=1)
+    version = models.IntegerField(default=1, db_default=1)
     position = models.SmallIntegerField(db_default=0)
     # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
-    options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    problem = models.TextField("what is wrong with its column", blank=True, db_default="")
+    options: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    problem = models.TextField("what is wrong with its column", blank=True, default="", db_default="")
     # A ColumnProblem.
-    problem_code = models.CharField(max_length=30, blank=True, db_default="")
+    problem_code = models.CharField(max_length=30, blank=True, default="", db_default="")
 
     class Meta:
         db_table = "sync_field_mappings"
@@ -216,7 +217,9 @@ class MondayAccount(models.Model):
     # The next attempt, or the end of the wait that Monday asks for.
     stopped_until = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True, db_default="")
-    stop_code = models.CharField("why", max_length=20, choices=choices.StopCode.choices, blank=True, db_default="")
+    stop_code = models.CharField(
+        "why", max_length=20, choices=choices.StopCode.choices, blank=True, default="", db_default=""
+    )
     stopped_since = models.DateTimeField(null=True, blank=True)
     # When a stop or a pause last ended: jobs count as overdue from then on.
     free_since = models.DateTimeField("end of the last stop or pause", null=True, blank=True)
@@ -224,20 +227,22 @@ class MondayAccount(models.Model):
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
     )
-    needs_probe = models.BooleanField("tested before the next call", db_default=False)
+    needs_probe = models.BooleanField("tested before the next call", default=False, db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
     write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
     write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
     # The only record whose writes failed so far: it may be the cause, so only it waits.
     failed_record = models.CharField(max_length=50, blank=True, db_default="")
-    user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
+    user_id = models.CharField("the token's user", max_length=50, blank=True, default="", db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField(
-        "users by id: name and email", db_default=EMPTY_OBJECT, blank=True
+        "users by id: name and email", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
-    time_zone = models.CharField("time zone of the token's user", max_length=64, blank=True, db_default="")
-    phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
+    time_zone = models.CharField("time zone of the token's user", max_length=64, blank=True, default="", db_default="")
+    phone_region = models.CharField(
+        "country of phone numbers without one", max_length=2, blank=True, default="", db_default=""
+    )
 
     class Meta:
         db_table = "sync_monday_account"

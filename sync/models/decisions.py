@@ -47,23 +47,23 @@ class Decision(models.Model):
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID", null=True, blank=True)
-    remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
-    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    remote_id = models.CharField("Monday item", max_length=50, blank=True, default="", db_default="")
+    key = models.CharField("field", max_length=100, blank=True, default="", db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
     # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
     # item: its `reason`, and `at`, the time of the removal.
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
+    values: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, default="", db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
-    request_id = models.CharField(max_length=100, blank=True, db_default="")
+    request_id = models.CharField(max_length=100, blank=True, default="", db_default="")
     at = models.DateTimeField(db_default=SyncNow())
     # What is known of these: `rows` and `causes`, the jobs' ids and what caused them; `by`, who asked for it; `events`,
     # the ids of webhooks; `npd` and `monday`, the last edit on that side ({who, at, way}); `rule` and `action`, the
     # merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs to
     # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id; `file`, the
     # name of an import's.
-    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    cause: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
     # Entries with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). An entry that
     # is folded without an id repeats another entry of its record, such as a choice that was applied.
@@ -110,12 +110,12 @@ class Decision(models.Model):
     @property
     def is_of_new_item(self) -> bool:
         """Whether it is about the creation of an item for a record, or about a value sent with it."""
-        return "made" in _as_dict(self.cause)
+        return "made" in self.cause
 
     @property
     def is_refill(self) -> bool:
         """Whether it says that a newly mapped column got the field's existing value."""
-        return REFILLS in _as_dict(self.values)
+        return REFILLS in self.values
 
     @property
     def fold_key(self) -> tuple[str, ...]:
@@ -126,30 +126,24 @@ class Decision(models.Model):
         elif self.is_refill:
             kind = REFILLS
         # A pass settles a conflict, and the entry's values say who chose.
-        chosen_by = str(_as_dict(self.values).get("by", "")) if kind in REQUEST_KINDS else ""
+        chosen_by = str(self.values.get("by", "")) if kind in REQUEST_KINDS else ""
         key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
         return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act)
 
     @property
     def act(self) -> str:
         """What distinguishes an act from similar ones; empty if that is unknown, or for the sync's own acts."""
-        cause = _as_dict(self.cause)
         if self.actor and self.kind in BATCH_KINDS:
             return str(self.batch_id or "")
         if self.actor and self.kind == "pull":
             # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
-            return f"{self.key}={_as_dict(self.values).get('after', '')}"
-        return str(cause.get("act") or cause.get("deletion", ""))
+            return f"{self.key}={self.values.get('after', '')}"
+        return str(self.cause.get("act") or self.cause.get("deletion", ""))
 
     @property
     def reason(self) -> str:
         """The code of the reason, for kinds with several: how an item was removed."""
-        return str(_as_dict(self.values).get("reason", ""))
-
-
-def _as_dict(value: Any) -> dict[str, Any]:
-    # An unsaved entry has the expression of db_default as its cause or values.
-    return value if isinstance(value, dict) else {}
+        return str(self.values.get("reason", ""))
 
 
 _CAUSE_WORDS = {

@@ -42,12 +42,15 @@ class SyncMetadata(models.Model):
     system = models.CharField(max_length=20, db_default="monday")
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
     sync_status = models.CharField(
-        max_length=20, choices=choices.SyncStatus.choices, db_default=choices.SyncStatus.PENDING
+        max_length=20,
+        choices=choices.SyncStatus.choices,
+        default=choices.SyncStatus.PENDING,
+        db_default=choices.SyncStatus.PENDING,
     )
     last_sync_attempt = models.DateTimeField(null=True, blank=True)
     last_successful_sync = models.DateTimeField(null=True, blank=True)
-    error_count = models.IntegerField(db_default=0)
-    last_error = models.TextField(blank=True, db_default="")
+    error_count = models.IntegerField(default=0, db_default=0)
+    last_error = models.TextField(blank=True, default="", db_default="")
     # The way in which the last pass moved values; the record's own `sync_direction` is the setting.
     sync_direction = models.CharField(
         max_length=20, choices=choices.SyncStateDirection.choices, db_default=choices.SyncStateDirection.BIDIRECTIONAL
@@ -56,7 +59,7 @@ class SyncMetadata(models.Model):
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
     # The fields of open conflicts, by kind: {“fields”: [key, …], “identity”: [what], …}. Other code's rows also have
     # the “values” of both sides, by key.
-    conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    conflicts: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
     )
@@ -65,23 +68,25 @@ class SyncMetadata(models.Model):
     local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
     # The last agreed pair, and what it belongs to: {local, remote, item, column, version, at}.
-    base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY_OBJECT, blank=True)
-    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
-    blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    altered: models.JSONField[Any, Any] = models.JSONField(
-        "values that Monday stored differently", db_default=EMPTY_OBJECT, blank=True
+    base: models.JSONField[Any, Any] = models.JSONField(
+        "last synced values", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
-    note = models.TextField("reason", blank=True, db_default="")
-    remote_state = models.CharField("last answer about the item", max_length=20, blank=True, db_default="")
+    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
+    blocked_fields: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    altered: models.JSONField[Any, Any] = models.JSONField(
+        "values that Monday stored differently", default=dict, db_default=EMPTY_OBJECT, blank=True
+    )
+    note = models.TextField("reason", blank=True, default="", db_default="")
+    remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
     removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
-    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", db_default=0)
+    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", default=0, db_default=0)
     # The values on Monday that differed from the base when a pass of the last days read them: [[value, when], …],
     # newest last. They distinguish an event that a pass saw from a lost edit. Lost edits: [value, when, our write].
     seen: models.JSONField[Any, Any] = models.JSONField(
-        "values last seen on Monday", db_default=EMPTY_OBJECT, blank=True
+        "values last seen on Monday", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
-    left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, db_default="")
+    left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, default="", db_default="")
     # The items of open identity conflicts.
     asked_items = ArrayField(
         models.CharField(max_length=50), default=list, blank=True, db_default=[], verbose_name="items in question"
@@ -179,6 +184,30 @@ class SyncMetadata(models.Model):
 
 # The name under which code of other systems knows the table.
 SyncState = SyncMetadata
+
+
+# The key in an entry of `blocked_fields` that a person kept different: nobody is asked until the value or its column
+# changes, or the field is blocked for another reason.
+KEPT_BY = "kept_by"
+
+# In KEPT_BY's value: Monday's stored value at that time; missing until a pass has read it.
+KEPT_REMOTE = "remote"
+
+# The type and id of a record, and the key of its field.
+FieldRef = tuple[str, uuid.UUID, str]
+
+
+def is_rejected(entry: Mapping[str, Any] | None) -> bool:
+    """Whether an entry of `blocked_fields` is a value that Monday rejects, or that exceeds its column's limit."""
+    return entry is not None and entry.get("code") in (choices.BlockedCode.REJECTED, choices.BlockedCode.LIMIT)
+
+
+def is_blocking(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of `blocked_fields` keeps its record out of sync.
+
+    Kept-different ones don't, nor do relations to records that will have no item.
+    """
+    return KEPT_BY not in entry and entry.get("code") != choices.BlockedCode.RELATION_SKIPPED
 
 
 def approval_payload_key(key: str) -> str:
@@ -280,40 +309,6 @@ class AwaitedRelation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} waits for the {self.target_type} of {self.target}"
-
-
-# The key in an entry that a person kept different: nobody is asked until the value or column changes, or the field is
-# blocked for another reason.
-KEPT_BY = "kept_by"
-
-# In KEPT_BY's value: Monday's stored value at that time; missing until a pass has read it.
-KEPT_REMOTE = "remote"
-
-# The type and id of a record, and the key of its field.
-FieldRef = tuple[str, uuid.UUID, str]
-
-
-def is_rejected(entry: Mapping[str, Any] | None) -> bool:
-    """Whether an entry of `blocked_fields` is a value that Monday rejects, or that exceeds its column's limit."""
-    return entry is not None and entry.get("code") in (choices.BlockedCode.REJECTED, choices.BlockedCode.LIMIT)
-
-
-def is_blocking(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of `blocked_fields` keeps its record out of sync.
-
-    Kept-different ones don't, nor do relations to records that will have no item.
-    """
-    return KEPT_BY not in entry and entry.get("code") != choices.BlockedCode.RELATION_SKIPPED
-
-
-def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
-    """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
-    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
-    sync_state.blocked_fields = {
-        **sync_state.blocked_fields,
-        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
-    }
-    sync_state.save(update_fields=["blocked_fields"])
 
 
 class Tombstone(models.Model):

@@ -402,7 +402,7 @@ def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
 def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
-    compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.sync_state.blocked_fields]
+    compared = [field_plan for key, field_plan in plan.fields.items() if key not in plan.sync_state.blocked_fields]
     if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
     differing = []

@@ -115,9 +115,9 @@ def _read_item(
     if record is None:
         return {}, changes, ""
     if record.item is None:
-        return {}, changes, "" if record.plans or changes else record.ending.detail or record.reason
+        return {}, changes, "" if record.fields or changes else record.ending.detail or record.reason
     values = {}
-    read_plans = record.plans if planned.calls else {}
+    read_plans = record.fields if planned.calls else {}
     for key, plan in read_plans.items():
         if not plan.mapping.column_id:
             continue

@@ -340,7 +340,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
-    for field_plan in plan.plans.values() if plan.is_open else ():
+    for field_plan in plan.fields.values() if plan.is_open else ():
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
         if field_plan.send_raw is not None and not plan.creates:
@@ -353,7 +353,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
-        for field_plan in plan.plans.values()
+        for field_plan in plan.fields.values()
         if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
@@ -406,7 +406,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
             continue
         for values in report.fields:
-            field_plan = plan.plans.get(values.key)
+            field_plan = plan.fields.get(values.key)
             if field_plan is None or not field_plan.choice:
                 sides = {"before": values.npd or "", "after": values.monday or ""}
                 change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)

@@ -32,13 +32,13 @@ ITEM_UPSERT = f"""
 
 _ENQUEUE = """
     INSERT INTO sync_queue (entity_type, {column}, direction, operation, payload, priority, causes, next_retry)
-    SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s,
+    SELECT %(entity_type)s, id, {job}, %(payload)s::jsonb, %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => %(seconds)s)
     FROM unnest(%(ids)s::{type}[]) AS id ORDER BY id
     {upsert}
 """
-_ENQUEUE_RECORDS = _ENQUEUE.format(column="entity_id", type="uuid", upsert=RECORD_UPSERT)
-_ENQUEUE_ITEMS = _ENQUEUE.format(column="remote_id", type="text", upsert=ITEM_UPSERT)
+_ENQUEUE_RECORDS = _ENQUEUE.format(column="entity_id", job="%(direction)s, 'update'", type="uuid", upsert=RECORD_UPSERT)
+_ENQUEUE_ITEMS = _ENQUEUE.format(column="remote_id", job="'to_npd', 'create'", type="text", upsert=ITEM_UPSERT)
 
 
 def enqueue(  # noqa: PLR0913 - the columns of a job
@@ -48,7 +48,6 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     cause: choices.Cause,
     priority: choices.Priority,
     direction: choices.QueueDirection = choices.QueueDirection.TO_MONDAY,
-    operation: choices.Operation = choices.Operation.UPDATE,
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
@@ -58,11 +57,13 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
     """
     if not (ids := list(records)):
         return
-    job = {"direction": direction, "operation": operation, "cause": int(cause), "priority": int(priority)}
+    job = {"entity_type": entity_type, "ids": ids, "direction": direction, "cause": cause, "priority": priority}
+    job |= {"payload": json.dumps(payload or {}), "seconds": due_in_seconds}
     is_of_person = cause is choices.Cause.PERSON
     # A pass that took the job before its record is pending would leave the record pending without a job.
     with transaction.atomic(savepoint=False):
-        _insert(_ENQUEUE_RECORDS, entity_type, ids, job | {"payload": payload, "seconds": due_in_seconds})
+        run_sql(_ENQUEUE_RECORDS, job)
+        wakeups.wake_on_commit(entity_type, due_in_seconds)
         if is_of_person or direction == choices.QueueDirection.TO_NPD:
             mark_pending(entity_type, ids, skips_locked=not is_of_person)
 
@@ -79,15 +80,9 @@ def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
     """Enqueue items that no record has, as `enqueue` does records."""
     if not (ids := list(dict.fromkeys(items))):
         return
-    job = {"direction": choices.QueueDirection.TO_NPD, "operation": choices.Operation.CREATE}
-    values = {"cause": int(cause), "priority": int(priority), "payload": payload, "seconds": due_in_seconds}
-    _insert(_ENQUEUE_ITEMS, entity_type, ids, job | values)
-
-
-def _insert(sql: str, entity_type: str, ids: Sequence[UUID] | Sequence[str], job: Mapping[str, Any]) -> None:
-    payload = json.dumps(dict(job["payload"] or {}))
-    run_sql(sql, {**job, "entity_type": entity_type, "ids": ids, "payload": payload})
-    wakeups.wake_on_commit(entity_type, job["seconds"])
+    job = {"entity_type": entity_type, "ids": ids, "cause": cause, "priority": priority}
+    run_sql(_ENQUEUE_ITEMS, job | {"payload": json.dumps(payload or {}), "seconds": due_in_seconds})
+    wakeups.wake_on_commit(entity_type, due_in_seconds)
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:

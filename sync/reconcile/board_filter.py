@@ -92,20 +92,20 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
     """If the pair is left out after this pass, plan nothing for its fields but pulls."""
     if not is_left_out_after_pass(facts, plan):
         return plan
-    plans = dict(plan.plans)
-    for key, field_plan in plan.plans.items():
+    fields = dict(plan.fields)
+    for key, field_plan in plan.fields.items():
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
         if field_plan.resolves is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
             is_kept = not plan.left_out_after_pass
         if not is_kept:
-            plans[key] = leave_field_out(field_plan)
-    return replace(plan, plans=plans, write_npd_id=False)
+            fields[key] = leave_field_out(field_plan)
+    return replace(plan, fields=fields, write_npd_id=False)
 
 
 def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
     """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
-    field_plans = plan.plans.values()
+    field_plans = plan.fields.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
         return plan
     # A pull that waits for approval would never happen once the pair is left out.
@@ -120,7 +120,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    emptied = {key for key, field_plan in plan.plans.items() if field_plan.blocked_code is BlockedCode.RELATION}
+    emptied = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
     if written and (verdict := item_verdict(board, written, plan.record, emptied)).holds is False:
         return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan
@@ -167,7 +167,9 @@ def is_left_out_after_pass(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool
     if plan.left_out_after_pass:
         return True
     board = facts.board
-    filtered = [plan.plans[condition.field] for condition in board.sync_filter.records if condition.field in plan.plans]
+    filtered = [
+        plan.fields[condition.field] for condition in board.sync_filter.records if condition.field in plan.fields
+    ]
     approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
     pulled = {}
     for field_plan in filtered:

@@ -59,7 +59,7 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     fields = []
-    for field_plan in plan.plans.values():
+    for field_plan in plan.fields.values():
         if field_plan.send_raw is None:
             continue
         mapping = field_plan.mapping
@@ -90,26 +90,26 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
     """
-    plans = dict(plan.plans)
+    fields = dict(plan.fields)
     lines = []
     for key, error in answer.rejected.items():
-        field_plan = plans[key]
+        field_plan = fields[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
         advice = "Choose another value." if field_plan.choice else error.advice
         problem = error.message.rstrip(" .")
         reason = f"Monday rejected “{value}”: {problem}. {advice}"
-        plans[key] = field_plan.block(BlockedCode.REJECTED, reason)
+        fields[key] = field_plan.block(BlockedCode.REJECTED, reason)
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
         lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
-    for key, field_plan in plans.items():
+    for key, field_plan in fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
-            plans[key] = replace(field_plan, send_raw=None)
-    plan = replace(plan, plans=plans, answer=answer).logged(*lines)
+            fields[key] = replace(field_plan, send_raw=None)
+    plan = replace(plan, fields=fields, answer=answer).logged(*lines)
     if answer.item is not None and plan.creates:
         plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         plan = plan.with_state(remote_state=answer.item.state)
         plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
-    if plan.creates and any(plans[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+    if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         return plan.end_settled(f"It can't be put on the board: {answer.detail}")
     if answer.verdict is pass_plan.Verdict.GONE:
@@ -198,7 +198,7 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     act = removal.act if removal else None
     if board_now is not None:
         is_by_policy = removal is not None and act is not None and not removal.is_chosen
-        taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
+        taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
         if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
@@ -271,9 +271,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     altered = dict(plan.sync_state.altered)
     values: dict[str, Any] = {}
     lines = []
-    plans = dict(plan.plans)
+    fields = dict(plan.fields)
     results = []
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
@@ -295,10 +295,10 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             lines.append(_transfer_line(plan, field_plan, result.transfer))
         if result.chosen is not None and field_plan.resolves:
             applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
-            plans[key] = replace(field_plan, applied=applied)
+            fields[key] = replace(field_plan, applied=applied)
     if not results:
         return RecordChanges(plan)
-    plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)
+    plan = replace(plan.with_state(base=base, altered=altered), fields=fields).logged(*lines)
     rechecks = [result.recheck for result in results if result.recheck]
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
@@ -436,7 +436,7 @@ def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
 def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return the raw values of the sent fields in Monday's answer."""
     answered = {}
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):

@@ -144,7 +144,7 @@ def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan
 
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Settle a record that can't have an item because its name is missing or blocked."""
-    name = next((entry for entry in plan.plans.values() if entry.mapping.column_id == NAME_COLUMN), None)
+    name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
     return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
 

@@ -28,7 +28,6 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -313,7 +312,7 @@ def approve_item_removals(
     states = approvals.states(choices.ApprovalKind.ITEMS)
     # A person's choice and an unlinking need no approval.
     acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.choice is None]
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.ITEMS, acts)
+    verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
     plans = []
     for plan in planned:
         may_go, approval = verdicts.get((plan.id, ""), (True, None))

@@ -135,14 +135,8 @@ class HistoryLine:
 
 
 def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet, with plain values instead of database defaults."""
-    empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
-    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
-    numbers: dict[str, Any] = dict.fromkeys(("error_count", "removed_passes"), 0)
-    status = choices.SyncStatus.PENDING
-    return SyncMetadata(
-        entity_type=entity_type, entity_id=str(entity_id), sync_status=status, **empty, **texts, **numbers
-    )
+    """Return a sync state that is not stored yet."""
+    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")

@@ -41,7 +41,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     if plan.item is not None and npd_id_column:
         reading = plan.item.reading(npd_id_column)
         write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, plans=decide_fields(facts, plan), write_npd_id=write_npd_id)
+    plan = with_values(plan, fields=decide_fields(facts, plan), write_npd_id=write_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
@@ -449,7 +449,7 @@ def is_kept_different(entry: Mapping[str, Any], item: Item | None, field_plan: F
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that a pass found blocked; those that a person keeps in NPD only stay marked as in `before`."""
     for key, entry in blocked.items():
-        field_plan = plan.plans[key]
+        field_plan = plan.fields[key]
         if not is_kept_different(before.get(key, {}), plan.item, field_plan):
             continue
         mark = dict(before[key][KEPT_BY])

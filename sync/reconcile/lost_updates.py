@@ -450,7 +450,7 @@ def _line_about_overwritten_edit(
 ) -> HistoryLine:
     """Return the line as the history keeps it, without what a person may do about the lost value."""
     convert = board.converter(mapping, plan.record)
-    field_plan = plan.plans.get(mapping.key)
+    field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.stored_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
@@ -540,7 +540,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
         if line.kind == ASKED_LINE
     ]
     fields += replaced_values(plan)
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
         rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
@@ -552,7 +552,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
     # Also choices whose value both sides had already.
     applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.plans.items()
+        for key, field_plan in plan.fields.items()
         if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         and field_plan.decision.action is merge.Action.AGREED
         and not field_plan.blocked_reason
@@ -567,7 +567,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
         fields=fields,
         applied=applied,
         rejected=rejected,
-        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied if key in plan.fields},
         undo_results=undo_results,
         ended=unmapped,
     )
@@ -598,7 +598,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
     for conflict in conflicts:
         for key in conflict.fields:
-            field_plan = plan.plans.get(key)
+            field_plan = plan.fields.get(key)
             lost_value = conflict.monday.get(key)
             if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
                 continue
@@ -616,7 +616,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
-    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.plans and key not in plan.plans]
+    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.fields and key not in plan.fields]
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
@@ -639,7 +639,7 @@ def seen_after(
     """
     now = read_at.isoformat()
     rows = {key: _seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
-    for key, field_plan in ({} if plan.creates else plan.plans).items():
+    for key, field_plan in ({} if plan.creates else plan.fields).items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.

@@ -330,7 +330,7 @@ class RecordPlan:
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each field
+    fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     write_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
@@ -373,7 +373,7 @@ class RecordPlan:
         """Whether settling would write more than the record's bookkeeping."""
         if not self.is_settled:
             return False
-        pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
+        pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
         act = self.removal.act if self.removal else None
         acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
         return pulls or acts
@@ -409,7 +409,7 @@ class RecordPlan:
     @property
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
-        confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        confirmed = {intent.pk for field_plan in self.fields.values() for intent in field_plan.confirmed}
         return confirmed | self.landed_by_event
 
     @property
@@ -427,12 +427,12 @@ class RecordPlan:
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
-        return {key: plan.applied[kind] for key, plan in self.plans.items() if kind in plan.applied}
+        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""
         reasons = {}
-        for key, field_plan in self.plans.items():
+        for key, field_plan in self.fields.items():
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
@@ -467,7 +467,7 @@ class RecordPlan:
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""
-        return replace(self, plans={}, write_npd_id=False)
+        return replace(self, fields={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))

@@ -36,7 +36,7 @@ def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: date
         asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
     blocked = before.blocked_fields
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
-    if plan.plans:
+    if plan.fields:
         blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
     error_count = before.error_count
     last_error = before.last_error
@@ -46,8 +46,8 @@ def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: date
     elif plan.outcome is pass_plan.Outcome.SETTLED:
         error_count = 0
         last_error = ""
-    is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
-    is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
+    is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
+    is_taken = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
     direction = SyncStateDirection.BIDIRECTIONAL
     if is_sent is not is_taken:
         direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
@@ -73,7 +73,7 @@ def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: date
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the fields that this pass found blocked, each with its reason, and since when for this reason."""
     blocked = {}
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         if field_plan.blocked_code is None:
             continue
         entry = {
@@ -106,7 +106,7 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         if plan.removal.needs_answer:
             conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
     else:
-        if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
+        if plan.fields or plan.identity.question is not None or plan.identity.wait_seconds:
             conflicts = {}  # this pass compared the fields, or searched for the item
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
@@ -140,7 +140,7 @@ def sync_status(
     # out, and values that a person keeps in NPD only, may differ.
     has_diverged = plan.item is not None and any(
         field_plan.decision.action is not Action.NOTHING and key not in sync_state["base"]
-        for key, field_plan in plan.plans.items()
+        for key, field_plan in plan.fields.items()
         if field_plan.mapping.column_id and not field_plan.is_relation_skipped
         if KEPT_BY not in sync_state["blocked_fields"].get(key, {})
     )
@@ -173,7 +173,7 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
 def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
     facts = plan.facts
-    ends_rows = (plan.item and facts.events) or (plan.plans and (facts.intents or facts.has_failed_job))
+    ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
         or plan.identity.duplicate
@@ -193,7 +193,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetada
     settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not settled.is_settled or _has_work(plan, has_job=has_job):
         return False
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
         if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
             return False
@@ -265,7 +265,7 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
     applied = plan.applied_choices(ConflictKind.FIELDS)
     undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)
     open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
-    if not (conflicts or undo_results or (open_keys and (plan.plans or not plan.is_synced))):
+    if not (conflicts or undo_results or (open_keys and (plan.fields or not plan.is_synced))):
         return
     if not plan.is_synced:
         closing_reason = plan.off_reason
@@ -274,7 +274,7 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
     else:
         # It is about fields whose conflict ended without a person.
         ended_keys = [key for key in open_keys if key not in applied] or open_keys
-        decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
+        decisions = [plan.fields[key].decision for key in ended_keys if key in plan.fields]
         synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
         unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
         sentences = [f"It was resolved: {'; '.join(dict.fromkeys(synced))}."] if synced else []
@@ -287,7 +287,7 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
         applied=applied,
         rejected=plan.rejected_choices(ConflictKind.FIELDS),
         closing_reason=closing_reason,
-        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
+        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied},
         undo_results=undo_results,
     )
 
@@ -295,7 +295,7 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
 def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
     """Return the fields in conflict now, also those whose choice could not be applied yet."""
     conflicts = []
-    for field_plan in plan.plans.values():
+    for field_plan in plan.fields.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
         elif field_plan.resolved_kind == ConflictKind.FIELDS and ConflictKind.FIELDS not in field_plan.applied:
@@ -309,7 +309,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
     decided = {conflict.key for conflict in fields_in_conflict(plan)} if open_keys else set()
     undecided = []
     for key in open_keys:
-        field_plan = plan.plans.get(key)
+        field_plan = plan.fields.get(key)
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue

@@ -27,7 +27,6 @@ from sync.reconcile import field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
-from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 
@@ -157,7 +156,7 @@ def approve_deletions(removals: Sequence[pass_plan.RecordPlan], approvals: Appro
     deleting = [plan for plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
+    verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
     for plan in removals:
         assert plan.removal is not None

@@ -164,7 +164,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
     for plan in plans:
         columns = [
             field_values.field_of(plan.record, name).attname
-            for field_plan in plan.plans.values()
+            for field_plan in plan.fields.values()
             if field_plan.resolved_kind == reports.KIND_UNDO and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
@@ -176,7 +176,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
 def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
     """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         request = field_plan.resolves
         if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
@@ -325,12 +325,12 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     """
     results: dict[str, str] = {}
     rejections = plan.rejected_choices(reports.KIND_UNDO)
-    is_planned = bool(plan.plans) and plan.is_settled
+    is_planned = bool(plan.fields) and plan.is_settled
     for conflict in plan.facts.conflicts:
         if conflict.kind != reports.KIND_UNDO or conflict.resolved_kind != kind:
             continue
         for key in conflict.resolutions:
-            field_plan = plan.plans.get(key)
+            field_plan = plan.fields.get(key)
             if field_plan and reports.KIND_UNDO in field_plan.applied:
                 results[key] = ""
             elif is_planned and key in rejections:
@@ -345,7 +345,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         request = undo_request_of(plan.facts.conflicts, key)
         is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
         if not is_rejected or request is None or not field_plan.is_agreed:

@@ -5,10 +5,10 @@ Implements two parts of docs/reference/merge.md:
 - in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
   and for twice as long after each further rewrite
 - in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
-  The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
+  Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
-from sync.records.approvals import CLEARS, ApprovalFacts
+from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
 
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
@@ -38,9 +38,9 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
         return plan
     loops = {}
-    plans = dict(plan.plans)
+    fields = dict(plan.fields)
     lines = []
-    for key, field_plan in plan.plans.items():
+    for key, field_plan in plan.fields.items():
         stored = history.loops.get(key)
         loop = _loop_after_pass(plan.facts, field_plan, facts.now, facts.board.settings)
         if loop is None:
@@ -52,10 +52,10 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
             lines.append(HistoryLine("loop", reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             loops[key] = loop
-            plans[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
+            fields[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
     if not loops:
         return plan
-    return replace(plan, loops=loops, plans=plans).logged(*lines)
+    return replace(plan, loops=loops, fields=fields).logged(*lines)
 
 
 def _loop_after_pass(
@@ -135,12 +135,12 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
 def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     records = plan.open_records
-    clears = [clear for record in records for clear in find_clears(record.facts, record.plans.values())]
+    clears = [clear for record in records for clear in find_clears(record.facts, record.fields.values())]
     ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
         return plan
     # A clear that was done before the present base is another one: the field was filled in again since.
-    bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].plans[clear.key].base for clear in clears}
+    bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].fields[clear.key].base for clear in clears}
     began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
     approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
     # A person approves or rejects emptying one value, so another value needs a new request.
@@ -152,7 +152,7 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        for act, (may_go, new_state) in approval_verdicts(approvals, kind, acts).items():
+        for act, (may_go, new_state) in approvals.verdicts(kind, acts).items():
             clear = acts[act]
             if new_state is not None:
                 clear.state = new_state
@@ -217,7 +217,7 @@ def _without_clear(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, request: ApprovalRequest | None
 ) -> pass_plan.RecordPlan:
     """Return the plan with a field that waits for approval to be emptied, or gets its value back after a rejection."""
-    field_plan = plan.plans[clear.key]
+    field_plan = plan.fields[clear.key]
     value = clear.values["value"]
     emptied, filled = _sides_of_clear(clear)
     lines: tuple[HistoryLine, ...] = ()
@@ -237,7 +237,7 @@ def _without_clear(
         field_plan = board_filter.leave_field_out(field_plan)
     else:
         field_plan = _written_back(facts, plan, clear, field_plan)
-    return replace(plan, plans={**plan.plans, clear.key: field_plan}).logged(*lines)
+    return replace(plan, fields={**plan.fields, clear.key: field_plan}).logged(*lines)
 
 
 def _written_back(
@@ -277,9 +277,9 @@ def ended_requests(
     """Yield the open requests that this pass carried out, or that have lost their cause."""
     for request in plan.open_requests:
         record_plan = plan.records.get(request.entity_id)
-        if record_plan is None or not record_plan.plans:
+        if record_plan is None or not record_plan.fields:
             continue
-        field_plan = record_plan.plans.get(request.key)
+        field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:
             yield request, choices.ApprovalState.RELEASED, record_plan
             continue
@@ -304,24 +304,6 @@ def ended_requests(
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
         yield request, state, record_plan
-
-
-def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[tuple[UUID, str]]
-) -> dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]]:
-    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
-
-    A deletion is named by its record and an empty text, and the emptying of a field by its record and the field.
-    Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
-    within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
-    after a crash.
-    """
-    states = facts.states(kind)
-    new = set(wanted) - states.keys()
-    is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
-    allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
-    return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
 
 
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:

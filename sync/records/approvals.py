@@ -132,6 +132,23 @@ class ApprovalFacts:
         # A set, so that a record requested again after a crash counts once.
         return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
 
+    def verdicts(
+        self, kind: ApprovalKind, wanted: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], tuple[bool, ApprovalState | None]]:
+        """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
+
+        A deletion is named by its record and an empty text, and the emptying of a field by its record and the field.
+        Acts that were done or approved before may go, and new acts if they are within the limit. An act that is
+        repeated within the hour counts once. An act that goes without approval is stored before its intent, so that it
+        counts even after a crash.
+        """
+        states = self.states(kind)
+        new = set(wanted) - states.keys()
+        is_over_limit = bool(new) and self.is_over_limit(kind, {entity_id for entity_id, _ in new})
+        new_verdict = (False, ApprovalState.PENDING) if is_over_limit else (True, ApprovalState.DONE)
+        allowed = (ApprovalState.APPROVED, ApprovalState.DONE)
+        return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
+
 
 def read_approvals(
     link: BoardLink,

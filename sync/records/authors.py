@@ -145,7 +145,7 @@ def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEd
         return {}
     history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
     account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
-    account = account or MondayAccount(users={}, user_id="")
+    account = account or MondayAccount()
     people = account.users
     edits: dict[str, LastEdit] = {}
     for event in history.order_by("-received_at")[:MAX_WEBHOOK_EVENTS]:

@@ -29,7 +29,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     ann = facts(ANN, item=None if creates else item(ANN))
-    return RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=plans(**sends), write_npd_id=True)
+    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), write_npd_id=True)
 
 
 def write(**sends: bool) -> Write:
@@ -99,4 +99,4 @@ def test_a_new_item(row: str) -> None:
     plan = after_answer(plan_of_ann(creates=True), answer)
     assert {name: getattr(plan.ending if name == "detail" else plan, name) for name in expected} == expected
     if answer.is_name_only:
-        assert [key for key, field in plan.plans.items() if field.send_raw is not None] == ["name"]
+        assert [key for key, field in plan.fields.items() if field.send_raw is not None] == ["name"]

@@ -62,7 +62,7 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
     answer = WriteAnswer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
-    assert (changes.values, changes.plan.outcome, changes.plan.plans) == ({}, outcome, {}), row
+    assert (changes.values, changes.plan.outcome, changes.plan.fields) == ({}, outcome, {}), row
     assert changes.plan.answer.intent is None, "what was sent is found out by the next pass"
 
 

@@ -132,7 +132,7 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     acme = {"organization": organization(item="70")}
     extra = {"removed_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
-    plan = replace(facts.plan, plans=decide_fields(*facts)).end(Outcome.SETTLED)
+    plan = replace(facts.plan, fields=decide_fields(*facts)).end(Outcome.SETTLED)
     assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
 
 
@@ -153,16 +153,16 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, field in plan.plans.items() if field.decision.is_left_out}
+    return {key for key, field in plan.fields.items() if field.decision.is_left_out}
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(fields.facts, plans=decide_fields(*fields), write_npd_id=True)
+    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), write_npd_id=True)
     assert keep_only_pulls(fields.of_pass, plan) is plan
     pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
-    assert pulls.plans["phone"].write_raw == {"phone": "+442079460019"}
-    left_out = [pulls.plans[key] for key in ("role_title", "notes")]
+    assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
+    left_out = [pulls.fields[key] for key in ("role_title", "notes")]
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
     ] * 2
@@ -171,10 +171,10 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     fields = field_facts({"notes": "mine"}, {"role_title": "Chair"}, on=RECORDS)
-    pulls = keep_only_pulls(of_pass(RECORDS), RecordPlan(fields.facts, plans=decide_fields(*fields)))
-    assert pulls.plans["role_title"].write_raw == {"role_title": "Chair"}
+    pulls = keep_only_pulls(of_pass(RECORDS), RecordPlan(fields.facts, fields=decide_fields(*fields)))
+    assert pulls.fields["role_title"].write_raw == {"role_title": "Chair"}
     assert left_out_fields(pulls) == {"notes"}
-    written = RecordPlan(record_facts({"role_title": "Chair"}), plans=pulls.plans).end(Outcome.SETTLED)
+    written = RecordPlan(record_facts({"role_title": "Chair"}), fields=pulls.fields).end(Outcome.SETTLED)
     assert left_out_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 
 
@@ -236,6 +236,6 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
     blocked = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
-    plan = RecordPlan(record_facts(shown=CHAIR), plans=blocked, left_out_after_pass="It leaves.").end(Outcome.SETTLED)
+    plan = RecordPlan(record_facts(shown=CHAIR), fields=blocked, left_out_after_pass="It leaves.").end(Outcome.SETTLED)
     assert not left_out_after_write(ITEMS, plan, None).left_out
-    assert left_out_after_write(ITEMS, replace(plan, plans=plans), None).left_out
+    assert left_out_after_write(ITEMS, replace(plan, fields=plans), None).left_out

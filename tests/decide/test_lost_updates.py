@@ -278,7 +278,7 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = ended(facts(record), reports=[lost_update("Mine")], plans=plans)
+    plan = ended(facts(record), reports=[lost_update("Mine")], fields=plans)
     [report] = with_history_lines(builders.board(), plan).lines_about_lost_values
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role on Monday while “Later”")
 
@@ -315,7 +315,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
     """A pass that went through; `reports` are what it says of lost values besides."""
     record_facts = replace(record_facts, record=record or record_facts.record)
     lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(record_facts, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
+    return replace(RecordPlan(record_facts, Ending(Outcome.SETTLED), lost_updates=lost, fields=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
@@ -347,10 +347,10 @@ REPORT = with_history_lines(builders.board(), OVERWRITTEN).lost_updates
         pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
         pytest.param(facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a failed pass says nothing"),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"plans": chosen(applied="Boss")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"fields": chosen(applied="Boss")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),
         pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
-        pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
+        pytest.param(WAITS, {"fields": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
     ],
 )
 def test_what_waits_for_a_person_after_the_pass(record_facts: RecordFacts, differs: Any, still_open: list[str]) -> None:
@@ -386,7 +386,7 @@ def in_conflict(monday: str | None) -> dict[str, Any]:
 def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, action: Action, stands: str | None) -> None:
     record = contact(role_title=npd)
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
-    report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))
+    report = report_of(ended(facts(record, **ASKED, **before), fields=in_new_column(record, read, action, **more)))
     assert report
     assert [(field.key, field.npd, field.monday) for field in report.fields] == [("role_title", stands, "Theirs")]
 
@@ -412,7 +412,7 @@ def test_nothing_is_asked_where_it_is_not_lost(
 ) -> None:
     record = contact(role_title=npd)
     plans = in_new_column(record, read, action, **more)
-    assert report_of(ended(facts(record, **ASKED | before), plans=plans)) is None
+    assert report_of(ended(facts(record, **ASKED | before), fields=plans)) is None
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
@@ -421,7 +421,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     )
     stale = chosen(rejected=RejectedChoice(STALE_RESOLUTION, is_stale=True))["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
-    report = report_of(ended(waits, plans=rejections))
+    report = report_of(ended(waits, fields=rejections))
     assert report
     assert [(field.npd, field.monday) for field in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": STALE_RESOLUTION}

@@ -36,11 +36,11 @@ REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.write_npd_id or any(field.send_raw is not None for field in plan.plans.values())
+    return plan.write_npd_id or any(field.send_raw is not None for field in plan.fields.values())
 
 
 def writes(plan: RecordPlan) -> bool:
-    return any(field.write_raw is not None for field in plan.plans.values())
+    return any(field.write_raw is not None for field in plan.fields.values())
 
 
 def deletes(plan: RecordPlan) -> bool:
@@ -55,7 +55,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
     makes_nothing_that_is_there_already(world, plan)
     asks_each_question_once(plan)
     for entry in plan.records.values():
-        for p in entry.plans.values():
+        for p in entry.fields.values():
             planned = [p.send_raw is not None, p.write_raw is not None, p.conflict is not None]
             is_both = p.decision.action is Action.BOTH
             assert planned in ([True, True, False], [False] * 3) if is_both else sum(planned) <= 1
@@ -105,8 +105,8 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
     """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
     changed = changed_records(facts, plan)
     for key, entry in plan.records.items():
-        to_monday = {p.mapping.direction for p in entry.plans.values() if p.send_raw is not None}
-        to_npd = {p.mapping.direction for p in entry.plans.values() if p.write_raw is not None}
+        to_monday = {p.mapping.direction for p in entry.fields.values() if p.send_raw is not None}
+        to_npd = {p.mapping.direction for p in entry.fields.values() if p.write_raw is not None}
         if to_monday and not entry.creates:  # an item's name is sent whatever its direction says
             assert {entry.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
         if to_npd:
@@ -114,7 +114,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
         if not entry.record.may_sync and not entry.facts.is_asked_for_alone:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.identity.question or entry.removal or entry.reason or entry.log
-        blocks = any(p.conflict or p.blocked_code for p in entry.plans.values())
+        blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
         if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink:
             assert key in changed
     assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
@@ -204,7 +204,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
 def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
     """Values that the plan writes over, and that stand nowhere after it."""
     for side, mapping, value in typed(on, plan.facts, item):
-        p = plan.plans.get(mapping.key)
+        p = plan.fields.get(mapping.key)
         if p is None or p.decision.overrides:
             continue
         local, remote = sides(on, plan.record, mapping, item)
@@ -274,7 +274,7 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
     changed = changed_records(facts, again)
     for key, keys in resting.items():
         entry = again.records[key]
-        moved = [k for k, p in entry.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
+        moved = [k for k, p in entry.fields.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
         assert not keys & set(moved)
         if keys == {mapping.key for mapping in world.context.mappings} and not world.context.sync_filter:
             assert not entry.log
@@ -293,7 +293,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
             items[item_id] = item = item_after(world, entry, item_id)
             records.append(record_after(world, entry, item))
             resting[key] = {
-                mapping.key for mapping in world.context.mappings if is_settled(entry.plans.get(mapping.key))
+                mapping.key for mapping in world.context.mappings if is_settled(entry.fields.get(mapping.key))
             }
     return World(world.context, records, items, related=world.related, edits=world.edits, heard=world.heard), resting
 
@@ -311,7 +311,7 @@ def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
 def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
     """What the record says once this is written to one side, `send_raw` or `write_raw`."""
     here = {name: getattr(plan.record, name) for name in builders.PLAIN}
-    for p in plan.plans.values():
+    for p in plan.fields.values():
         here |= as_said(world, getattr(p, which) or {})
     return here
 
@@ -319,7 +319,7 @@ def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
 def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
     before = plan.item or builders.item(**dict.fromkeys(builders.PLAIN, ""))
     after = builders.item(**said_after(world, plan, "send_raw"))
-    sent = [p.mapping.column_id for p in plan.plans.values() if p.send_raw is not None]
+    sent = [p.mapping.column_id for p in plan.fields.values() if p.send_raw is not None]
     cells = {**before.values, **{key: after.values[key] for key in sent if key in after.values}}
     cells["npd_id"] = Reading("npd_id", "text", text=str(plan.id), value=str(plan.id))
     return replace(before, id=item_id, name=after.name if "name" in sent else before.name, values=cells)
@@ -330,7 +330,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     causes = [[Cause.SAVE, Cause.PERSON][plan.id.int % 2]]
     after = record_facts(said_after(world, plan, "write_raw"), on=world.context, causes=causes, record=own)
     base = dict(plan.sync_state.base)
-    for p in plan.plans.values():
+    for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
             cell = p.convert.stored_value(item.reading(p.mapping.column_id))
             base[p.mapping.key] = new_base(p.mapping, item.id, stored_values(after.record, p.mapping), cell)

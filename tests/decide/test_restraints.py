@@ -12,7 +12,7 @@ from sync.models import ApprovalRequest
 from sync.reconcile import board_filter
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
-from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
+from sync.reconcile.restraints import find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, filtered, mapping, roles
 from tests.decide.plan_builders import NOTHING_COUNTED
@@ -37,7 +37,7 @@ EMPTIED_ON_MONDAY = roles(there="")
 
 
 def decided(facts: ApprovalFacts, fields: FieldFacts = EMPTIED_IN_NPD) -> Plan:
-    plan = Plan({ANN: replace(fields.plan, plans=decide_fields(*fields))})
+    plan = Plan({ANN: replace(fields.plan, fields=decide_fields(*fields))})
     return request_approvals(replace(fields.of_pass, approvals=facts), plan)
 
 
@@ -47,7 +47,7 @@ def new(plan: Plan) -> list[tuple[ApprovalState, str]]:
 
 def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
     plan = decided(approval_facts())
-    assert plan.records[ANN].plans["role_title"].send_raw == {"role_title": ""}
+    assert plan.records[ANN].fields["role_title"].send_raw == {"role_title": ""}
     assert new(plan) == [(ApprovalState.DONE, "Boss")]
 
 
@@ -57,7 +57,7 @@ def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
 )
 def test_one_too_many_waits_and_is_said_once(fields: FieldFacts, emptied: str, stands: str) -> None:
     decision = decided(approval_facts(most=0), fields)
-    plan = decision.records[ANN].plans["role_title"]
+    plan = decision.records[ANN].fields["role_title"]
     assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode.APPROVAL, None, None)
     assert f"It was emptied {emptied}" in plan.blocked_reason
     assert f"It still says “Boss” {stands}" in plan.blocked_reason
@@ -65,13 +65,13 @@ def test_one_too_many_waits_and_is_said_once(fields: FieldFacts, emptied: str, s
     kind = MONDAY if fields is EMPTIED_IN_NPD else NPD
     again = decided(approval_facts(request(ApprovalState.PENDING, kind=kind), most=0), fields)
     assert (new(again), again.records[ANN].log, len(again.open_requests)) == ([], (), 1)
-    assert again.records[ANN].plans["role_title"].blocked_code is BlockedCode.APPROVAL
+    assert again.records[ANN].fields["role_title"].blocked_code is BlockedCode.APPROVAL
 
 
 @pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DONE])
 def test_what_was_approved_or_let_through_within_the_hour_goes_without_counting(state: ApprovalState) -> None:
     plan = decided(approval_facts(request(state), most=0))
-    assert plan.records[ANN].plans["role_title"].send_raw is not None
+    assert plan.records[ANN].fields["role_title"].send_raw is not None
     assert new(plan) == []
 
 
@@ -87,31 +87,31 @@ def test_a_clear_counts_anew_where_the_field_was_filled_in_since_another_went(
 
 
 def test_what_a_person_rejected_gets_its_value_back() -> None:
-    plan = decided(approval_facts(request(ApprovalState.REJECTED))).records[ANN].plans["role_title"]
+    plan = decided(approval_facts(request(ApprovalState.REJECTED))).records[ANN].fields["role_title"]
     assert (plan.decision.action, plan.write_raw) == (Action.PULL, {"role_title": "Boss"})
     rejected = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
-    plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].plans["role_title"]
+    plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].fields["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
     one_way = roles("", on=board(mapping(direction=SyncDirection.NPD_TO_MONDAY)))
-    plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
+    plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].fields["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
 
 
 def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
     fields = EMPTIED_ON_MONDAY
-    plan = replace(fields.plan, plans=decide_fields(*fields), left_out_after_pass="It leaves.")
+    plan = replace(fields.plan, fields=decide_fields(*fields), left_out_after_pass="It leaves.")
     approvals = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = request_approvals(replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
-    assert plan.plans["role_title"].send_raw is None
-    assert plan.plans["role_title"].decision.action is Action.NOTHING
+    assert plan.fields["role_title"].send_raw is None
+    assert plan.fields["role_title"].decision.action is Action.NOTHING
 
 
 def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
     """Monday gets the value back, and NPD's other edits are sent."""
     fields = field_facts({"notes": "New"}, {"role_title": ""}, on=filtered("records", op="is_filled"))
     facts = replace(fields.of_pass, approvals=approval_facts(request(ApprovalState.REJECTED, kind=NPD)))
-    plan = board_filter.keep_only_pulls(facts, replace(fields.plan, plans=decide_fields(*fields)))
-    plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].plans
+    plan = board_filter.keep_only_pulls(facts, replace(fields.plan, fields=decide_fields(*fields)))
+    plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].fields
     assert plans["role_title"].send_raw == {"role_title": "Boss"}
     assert plans["notes"].send_raw == {"notes": "New"}
 
@@ -125,7 +125,7 @@ def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
     """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
-    return list(approval_verdicts(approval_facts(most=1, before=before), kind, [(ANN, key) for key in keys]).values())
+    return list(approval_facts(most=1, before=before).verdicts(kind, [(ANN, key) for key in keys]).values())
 
 
 def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:

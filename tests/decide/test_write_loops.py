@@ -39,7 +39,7 @@ def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = L
     """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
     on = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(replace(record_facts, item=item(contact())), plans=plans)
+    plan = RecordPlan(replace(record_facts, item=item(contact())), fields=plans)
     return throttle_write_loops(PassFacts(on, NOW), plan)
 
 
@@ -48,7 +48,7 @@ def planned(*arguments: Any, **differs: Any) -> WriteLoop | None:
 
 
 def is_blocked(plan: RecordPlan) -> bool:
-    return plan.plans["role_title"].blocked_code is BlockedCode.THROTTLED
+    return plan.fields["role_title"].blocked_code is BlockedCode.THROTTLED
 
 
 def words(plan: RecordPlan) -> list[str]:

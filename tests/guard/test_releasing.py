@@ -15,7 +15,6 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
-from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import approve, read_approvals, reject, release_obsolete
 from tests.guard.test_fields import states
 from tests.support.clock import move_clock, reset_clock
@@ -37,7 +36,7 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
 def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID]:
     """Decide as a pass does, store what it counts or holds, and return the records with which it may be done."""
     facts = read_approvals(link, [kind], wanted)
-    verdicts = approval_verdicts(facts, kind, [(key, "") for key in wanted])
+    verdicts = facts.verdicts(kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
         ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=new_state)
         for (key, _), (_, new_state) in verdicts.items()

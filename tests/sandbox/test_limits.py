@@ -20,3 +20,10 @@ def test_a_refused_mutation_did_nothing_and_its_key_is_free(
     carried_out = simulator.post(CREATE, {"b": board, "n": "Bo"}, Idempotency_Key="k2")
     assert "Idempotency-Replayed" not in carried_out.headers
     assert [item["name"] for item in simulator.items()] == ["Ada", "Bo"]
+
+
+def test_a_page_costs_no_less_than_a_shorter_one(simulator: Simulator, board: str) -> None:
+    field = "boards(ids: $b) { items_page(limit: $n) { items { id } } }"
+    page = f"query ($b: [ID!], $n: Int!) {{ complexity {{ query }} {field} }}"
+    costs = [simulator.data(page, b=[board], n=rows)["complexity"]["query"] for rows in (1, 2, 50)]
+    assert costs == sorted(costs)

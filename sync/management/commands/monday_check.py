@@ -41,7 +41,7 @@ NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
-# The subjects of Monday's errors by their scope, and of what waits about a board (Kind.BOARD) by its code.
+# The subject of a result about one of Monday's errors, by its scope, and about what sweeps found, by its cause code.
 _SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_SUBJECTS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         "leaves open on boards of its own, which it deletes again; exits 1 when an answer isn't what NPD Sync assumes."
     )
 
-    # For tests, which play Monday within one process and don't sleep until webhooks arrive.
+    # For tests, whose sandbox runs in this process: instead of sleeping, they have it deliver the webhooks.
     stealth_options = ("wait",)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         levels = [result.level for result in results]
         if number := levels.count("problem"):
             raise CommandError(f"{count_with_noun(number, 'problem')} found; each says how to fix it.")
-        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is well.")
+        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is fine.")
 
     def _probe(self, wait: Any) -> None:
         def deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
@@ -200,7 +200,7 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     ours = link.webhooks.keys() & existing
     if superfluous := len(ours) - (len(WEBHOOK_EVENTS) - len(missing)):
         message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
-        fix = f"They are taken away by the set-up. {_RUN_SETUP}"
+        fix = f"The set-up removes them. {_RUN_SETUP}"
         yield CheckResult("warning", "webhooks", message, fix)
     others = {event for hook_id, event in existing.items() if hook_id not in link.webhooks}
     if others >= set(WEBHOOK_EVENTS):

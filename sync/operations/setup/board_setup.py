@@ -350,10 +350,6 @@ def mappings_after(
                 required=spec.required,
                 position=position,
                 column_id=NAME_COLUMN if spec.is_name else "",
-                options={},
-                version=1,
-                problem="",
-                problem_code="",
             )
         # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
         mapping.direction = SyncDirection.NONE

@@ -31,7 +31,7 @@ from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.texts import match_key
-from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, plan_changes, plan_pass, run_cost
+from sync.operations import preview
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
@@ -67,26 +67,26 @@ WAITING = "waiting"
 # The rows of a plan by its parts, in the order of its page.
 ROWS: dict[str, dict[str, str]] = {
     "changes": {
-        ChangeKind.CREATE: "items to create on Monday",
-        ChangeKind.LINK: "records to link with their items",
-        ChangeKind.PUSH: "items to update on Monday",
-        ChangeKind.PULL: "records to update in NPD",
-        ChangeKind.NEW_RECORD: "records to create from items",
-        ChangeKind.UNLINK: "records to unlink",
-        ChangeKind.DELETE_RECORD: "records to delete in NPD",
+        preview.ChangeKind.CREATE: "items to create on Monday",
+        preview.ChangeKind.LINK: "records to link with their items",
+        preview.ChangeKind.PUSH: "items to update on Monday",
+        preview.ChangeKind.PULL: "records to update in NPD",
+        preview.ChangeKind.NEW_RECORD: "records to create from items",
+        preview.ChangeKind.UNLINK: "records to unlink",
+        preview.ChangeKind.DELETE_RECORD: "records to delete in NPD",
     },
     "asked": {
-        ChangeKind.CONFLICT: "records with a conflict to resolve",
-        ChangeKind.ASK: "records or items that need your choice",
-        ChangeKind.BLOCKED: "records that sync without their blocked fields",
-        ChangeKind.FAILED: "records that can't be synced",
+        preview.ChangeKind.CONFLICT: "records with a conflict to resolve",
+        preview.ChangeKind.ASK: "records or items that need your choice",
+        preview.ChangeKind.BLOCKED: "records that sync without their blocked fields",
+        preview.ChangeKind.FAILED: "records that can't be synced",
         SAME_NAME: "records with a new item, although an unmatched item has their name",
     },
     "waiting": {WAITING: "items to check again later"},
     "left": {
         FILTERED: "records that the filter leaves out",
         SYNC_OFF: "records with sync off",
-        ChangeKind.LEFT: "other records or items",
+        preview.ChangeKind.LEFT: "other records or items",
     },
 }
 
@@ -293,7 +293,7 @@ def plan_board(
         taken_items.add(record.monday_id or "")
     # The second run compares the values of what the first one links or creates.
     ids = all_records.exclude(unsynced()).values_list("pk", flat=True)
-    runs = plan_pass(board, [Claim(key, None, []) for key in ids], listing)
+    runs = preview.plan_pass(board, [Claim(key, None, []) for key in ids], listing)
     for record_plan in runs[0].plan.records.values():
         taken_items |= {record_plan.record.monday_id or "", record_plan.item_id}
         if record_plan.identity.question:
@@ -305,7 +305,7 @@ def plan_board(
             record.monday_id = f"{NEW_ITEM}{record.pk}"
             created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_runs = plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
+    item_runs = preview.plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):
@@ -324,7 +324,7 @@ def plan_board(
     return plan, [*listing.linked.values(), *created]
 
 
-def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) -> None:
+def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedBoard) -> None:
     """Count each record and item once in each of its rows."""
     counted = set[tuple[str, object]]()
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
@@ -332,13 +332,13 @@ def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) ->
     for run in runs:
         # So many real passes, each with a call that reads.
         passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / api_quota.FULL_BATCH)
-        plan.calls += run.calls + passes * (1 + run_cost(replace(run, calls=0)))
+        plan.calls += run.calls + passes * (1 + preview.run_cost(replace(run, calls=0)))
         for record_plan in run.plan.records.values():
-            for field_plan in record_plan.plans.values():
+            for field_plan in record_plan.fields.values():
                 awaits = field_plan.awaits
                 if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
                     missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)
-        for change in plan_changes(run):
+        for change in preview.plan_changes(run):
             row, reason = _row_of(plan, run, change)
             key = (row, change.entity_id or change.item_id)
             if key not in counted:
@@ -350,15 +350,15 @@ def _count(plan: BoardPlan, runs: Sequence[PlannedRun], listing: ListedBoard) ->
             plan.missing[model.entity_type()] = [record_name(record) for record in records]
 
 
-def _row_of(plan: BoardPlan, run: PlannedRun, change: PlannedChange) -> tuple[str, str]:
+def _row_of(plan: BoardPlan, run: preview.PlannedRun, change: preview.PlannedChange) -> tuple[str, str]:
     """Return the row that counts a change, and the reason that a person reads."""
     record_plan = run.plan.records.get(change.entity_id) if change.entity_id else None
     row: str = change.kind
     if record_plan is not None and record_plan.identity.wait_seconds:
-        row = ChangeKind.ASK  # the first of several records with one key gets an item, which the others find
+        row = preview.ChangeKind.ASK  # the first of several records with one key gets an item, which the others find
     elif record_plan is not None and (record_plan.left_out or record_plan.left_out_after_pass):
         row = FILTERED
-    elif row == ChangeKind.LEFT and plan.chosen.choices.creates_records:
+    elif row == preview.ChangeKind.LEFT and plan.chosen.choices.creates_records:
         # Without new records such an item mostly stays as it is.
         deferred = {item.facts.item_id for item in run.plan.items if item.outcome is pass_plan.Outcome.DEFERRED}
         row = WAITING if change.item_id in deferred else row

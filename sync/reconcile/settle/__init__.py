@@ -242,7 +242,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 
     The other table's triggers enqueue the waiting records (sync/kernel/triggers.py).
     """
-    planned = {plan.id: plan.plans for plan in plans if plan.plans}
+    planned = {plan.id: plan.fields for plan in plans if plan.fields}
     if not run.board.relations or not planned:
         return
     # Each with the type and the item id or name of the record that it waits for.
@@ -278,7 +278,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
     answered = [change.plan for change in changes if not change.keeps_intent]
-    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.plans])
+    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.fields])
     checked = [
         record_plan for record_plan in settled if record_plan.ending.events_checked or record_plan.item is not None
     ]
@@ -287,7 +287,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     current_jobs = {
         record_plan.id: record_plan.facts.claim.rows[0].id
         for record_plan in settled
-        if record_plan.plans or record_plan.is_deleted or record_plan.unlink
+        if record_plan.fields or record_plan.is_deleted or record_plan.unlink
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]

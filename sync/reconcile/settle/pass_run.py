@@ -80,7 +80,7 @@ class PassHistory:
 
     def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
         claim = plan.facts.claim
-        field_plan = plan.plans.get(line.key)
+        field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
         received = [
@@ -207,8 +207,6 @@ class PassRun:
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        # Plain values, because fold_alike compares them, and no expression of a db_default equals another.
-        texts = {"key": "", "actor": ""} | columns
         entry = Decision(
             entity_type=self.entity_type,
             entity_id=entity_id,
@@ -217,7 +215,7 @@ class PassRun:
             sentence=sentence,
             batch_id=self.batch_id,
             cause=cause,
-            **texts,
+            **columns,
         )
         Decision.objects.bulk_create(fold_alike([entry]))
 
@@ -365,7 +363,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             [intent.pk for intent, _ in applied],
             [plan.item_id for _, plan in applied],
             [intent.request_id for intent, _ in applied],
-            [json.dumps(answered_values(plan)) if plan.plans else None for _, plan in applied],
+            [json.dumps(answered_values(plan)) if plan.fields else None for _, plan in applied],
         ]
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
