@@ -142,9 +142,9 @@ class _Run:
             _wake_others(entity_type)
 
     def _wake_after_wait(self, board: BoardAvailability) -> None:
-        """Have the board continue when the minute's quota is new, or when it has gathered changes.
+        """Wake a worker for the board after a short wait, for the next minute's quota or to batch changes.
 
-        A run that has checked no record of any board leaves it to the sweep.
+        If this run has checked no record of any board, the sweep does it.
         """
         if self.summary.checked and board.is_temporary and board.until:
             wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
@@ -175,7 +175,7 @@ class _Run:
                 may_probe = is_stopped and not reads_saves
                 probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
-                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=is_stopped, skip_saves=may_probe
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_waiting=is_stopped, skip_saves=may_probe
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)

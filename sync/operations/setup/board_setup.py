@@ -164,7 +164,7 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The second are read on a board new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
+    The items only if the board is new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
     finds items whose texts are written differently.
     """
     link = chosen.choices.link
