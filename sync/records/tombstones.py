@@ -136,12 +136,12 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
     # Also the record's own relations to records that were deleted before it and restored.
     history = history_of(type(record))
     for field in registry.own_relations(type(record)) if history else ():
-        named = history.objects.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
-        last = named.order_by("-pgh_id").values(field.attname)[:1]
+        pointing = history.objects.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+        last = pointing.order_by("-pgh_id").values(field.attname)[:1]
         target = registry.target_of(field).entity_type()
         restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
-        for before in restored:
-            _refill(field, before)
+        for restored_target in restored:
+            _refill(field, restored_target)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
