@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
-from conflicts.case import RecordContext
+from conflicts.case import RecordContext, records_of
 from conflicts.history import quote_value
 from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
@@ -158,18 +157,17 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     """
     rejections = []
     for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
-        # For the facts that all records of the type share, so it has no record's id.
-        shared = RecordContext(entity_type, UUID(int=0))
-        shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
-        if not shared.mappings:
+        own = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not own:
             continue
-        records = shared.records(entity_id for _, entity_id, _ in refs)
+        keys = {mapping.key for mapping in own}
+        records = records_of(entity_type, [entity_id for _, entity_id, _ in refs], own)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.mappings[0].link, shared.mappings, list(records.values()))
+        display = FieldDisplay(own[0].link, own, list(records.values()))
         for _, entity_id, key in refs:
-            if entity_id in records and key in shared.mapped:
+            if entity_id in records and key in keys:
                 context = RecordContext(entity_type, entity_id)
-                context.mappings = shared.mappings
+                context.mappings = own
                 context.record = records[entity_id]
                 context.sync_state = sync_states.get(str(entity_id))
                 context.display = display

@@ -370,10 +370,10 @@ def record_url(entity_type: str, entity_id: UUID | str) -> str:
     return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
 
 
-def page_url(name: str, *args: Any, query: str = "") -> str:
+def page_url(name: str, *args: Any, query: Mapping[str, str] | None = None) -> str:
     """Return the address of an admin page; empty if it doesn't exist, because its application isn't installed."""
     try:
-        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+        return reverse(f"admin:{name}", args=args, query=query)
     except NoReverseMatch:
         return ""
 

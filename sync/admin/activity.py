@@ -113,7 +113,7 @@ NOTHING_TO_UNDO = UndoOffer()
 
 def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
     """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
-    query = {"next": back_url} if back_url else None
+    query = {"back": back_url} if back_url else None
     return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
 
 
@@ -134,7 +134,7 @@ class _UndoOffers:
 
     def __init__(self, rows: Sequence[Decision], request: HttpRequest) -> None:
         self._reader = request.user
-        self._next = {"next": request.get_full_path()}
+        self._back = {"back": request.get_full_path()}
         self._sees_conflicts = registry.may_view(request.user, "conflicts.syncconflict")
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
@@ -166,7 +166,7 @@ class _UndoOffers:
         if not keys:
             return NOTHING_TO_UNDO
         act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), act.button)
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._back), act.button)
 
 
 def _conflict_of(row: Decision) -> str:

@@ -99,6 +99,7 @@ class BoardLink(models.Model):
     class Meta:
         db_table = "sync_board_links"
         default_permissions = ("change", "view")
+        verbose_name = "board"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 # With two models for a board, both would write to the same items.

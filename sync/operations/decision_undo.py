@@ -1,4 +1,4 @@
-"""Undo of changes by sync: under the records' locks, and only of values that nobody has changed since."""
+"""Undo of lines of activity, also of an import's: under the records' locks, and only if nobody changed it since."""
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -45,8 +45,8 @@ class UndoStep:
     restored_text: str = ""  # the value that the undo restores, as displayed
     refusal: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
-    raw_current: Mapping[str, Any] = field(default_factory=dict)
-    write: Mapping[str, Any] = field(default_factory=dict)
+    raw_current: Mapping[str, Any] = field(default_factory=dict)  # the field's current raw values
+    write: Mapping[str, Any] = field(default_factory=dict)  # the raw values that the undo writes
 
     @property
     def deletes(self) -> bool:

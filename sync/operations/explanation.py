@@ -117,7 +117,7 @@ def _read_item(
     if record.item is None:
         return {}, changes, "" if record.fields or changes else record.ending.detail or record.reason
     values = {}
-    read_plans = record.fields if planned.calls else {}
+    read_plans = record.fields if planned.calls else {}  # without a call, Monday's values weren't read
     for key, plan in read_plans.items():
         if not plan.mapping.column_id:
             continue

@@ -24,14 +24,11 @@ from sync.kernel.mails import NotSent, send_email
 from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
-from sync.models.attention import Frequency
+from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
 from sync.records import availability
 
 log = structlog.get_logger(__name__)
-
-# When daily messages are sent, in UTC.
-DAILY_HOUR = 8
 
 # “At once” sends the first thing at once, and all things within this time after it in one message.
 TIME_BETWEEN_MESSAGES = timedelta(minutes=5)

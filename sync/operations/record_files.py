@@ -343,7 +343,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             place = next((place for place in places if place not in labels and place not in parts), None)
             if place is not None:
                 labels[place] = self._label(name)
-        # A column of another name, so that no title is taken for a label.
+        # No other title may look like a label, so each has its column's number.
         columns = [labels.get(place, f"{title} (column {place + 1})") for place, title in enumerate(titles)]
         dataset.headers = [*columns, ROW_NUMBER, SURPLUS]
         name_label = self._label(self.spec.name_field) if self.spec.name_field else ""
@@ -422,7 +422,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         name = self.spec.name_field or ""
         key = self.key_names[0]
         found_by = "id" if self._cell(row, "id") else key if self._cell(row, key) else name
-        if found_by == name != key:
+        if found_by == name and name != key:
             value = self.fields[key].export(self.original)
             has = f"has the {self._label(key).lower()} {value}" if value else f"has no {self._label(key).lower()}"
             self.warnings.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")

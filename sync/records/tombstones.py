@@ -12,7 +12,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
-from sync.kernel import process
+from sync.kernel import grouped, process
 from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
@@ -136,12 +136,12 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
     # Also the record's own relations to records that were deleted before it and restored.
     history = history_of(type(record))
     for field in registry.own_relations(type(record)) if history else ():
-        named = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
-        last = named.order_by("-pgh_id").values(field.attname)[:1]
+        pointing = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+        last = pointing.order_by("-pgh_id").values(field.attname)[:1]
         target = registry.target_of(field).entity_type()
         restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
-        for before in restored:
-            _refill(field, before)
+        for restored_target in restored:
+            _refill(field, restored_target)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
@@ -283,24 +283,24 @@ def _items_of(number: int, entity_type: str) -> str:
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
-    rows = tombstones_of([entity_type], ids)
-    return {row.entity_id: f"{name} (deleted)" for row in rows if (name := registry.tombstone_name(row))}
+    stones = tombstones_of((entity_type, entity_id) for entity_id in ids).values()
+    return {stone.entity_id: f"{name} (deleted)" for stone in stones if (name := registry.tombstone_name(stone))}
 
 
-def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
+def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey, Tombstone]:
     """Return the tombstones of deleted records; for a pruned one an unsaved one with the name in its history."""
-    if not ids:
-        return []
-    tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
-    unknown = set(ids) - {tombstone.entity_id for tombstone in tombstones}
-    for spec in (registry.entity(entity_type) for entity_type in types if registry.is_registered(entity_type)):
-        history = history_of(spec.model)
+    stones: dict[registry.RecordKey, Tombstone] = {}
+    for entity_type, group in grouped(set(keys), lambda key: key[0]).items():
+        ids = {entity_id for _type, entity_id in group}
+        for stone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids):
+            stones[entity_type, stone.entity_id] = stone
+            ids.remove(stone.entity_id)
+        spec = registry.entity(entity_type) if registry.is_registered(entity_type) else None
+        history = history_of(spec.model) if spec else None
         # As far as the history goes (sync/operations/retention.py).
-        if unknown and history is not None and spec.name_field:
-            newest = history._default_manager.filter(pgh_obj_id__in=unknown).order_by("pgh_obj_id", "-pgh_id")
-            names = newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field)
-            tombstones += [
-                Tombstone(entity_type=spec.entity_type, entity_id=entity_id, data={spec.name_field: name})
-                for entity_id, name in names
-            ]
-    return tombstones
+        if ids and spec and spec.name_field and history is not None:
+            newest = history._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
+            for entity_id, name in newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field):
+                data = {spec.name_field: name}
+                stones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)
+    return stones

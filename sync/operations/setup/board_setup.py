@@ -164,7 +164,7 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The second are read on a board new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
+    The items only if the board is new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
     finds items whose texts are written differently.
     """
     link = chosen.choices.link
@@ -221,7 +221,7 @@ def reason_to_hold(
 def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
-    if reason := availability.of(link.entity_type, urgent=True, unblocked=True).detail:
+    if reason := availability.of(link.entity_type, urgent=True, ignore_stop=True).detail:
         raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
