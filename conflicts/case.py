@@ -35,11 +35,11 @@ from sync.records import authors, availability
 from sync.records.tombstones import deleted_names, tombstones_of
 
 OPEN = "open"
-APPLYING = "applying"
-HANDED_BACK = "handed_back"
-PARTLY = "partly"
+APPLYING = "applying"  # the next pass applies what was chosen
+HANDED_BACK = "handed_back"  # a pass didn't apply it, and says why
+PARTLY = "partly"  # some fields are resolved
 SETTLED = "settled"
-UNDOING = "undoing"
+UNDOING = "undoing"  # the next pass undoes a resolution
 
 STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 
@@ -48,7 +48,7 @@ STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 class Progress:
     state: str  # one of STATES
     sentence: str
-    delay_reason: str = ""  # why it takes longer
+    delay_reason: str = ""  # why no pass can apply or undo it now
     is_undoable: bool = False
 
     @property
@@ -90,7 +90,6 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
                 for key in conflict.in_order(chosen)
             ]
             sentence = f"Saving: {'; '.join(values)}."
-        # Why no pass can apply the choice now.
         reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         return Progress(state, sentence, reason)
     has_parts = bool(resolved_parts(conflict))
@@ -161,15 +160,7 @@ class RecordContext:
     @cached_property
     def record(self) -> SyncedModel | None:
         """The record with its related records, or None if it was deleted or its type is not synced."""
-        return self.records([self.entity_id]).get(self.entity_id)
-
-    def records(self, ids: Iterable[UUID]) -> dict[UUID, SyncedModel]:
-        """Return records of this type by their ids, with their related records, by one query."""
-        if not registry.is_registered(self.entity_type):
-            return {}
-        model = registry.entity(self.entity_type).model
-        rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
-        return {row.pk: row for row in rows.filter(pk__in=list(ids))}
+        return records_of(self.entity_type, [self.entity_id], self.mappings).get(self.entity_id)
 
     @cached_property
     def display(self) -> FieldDisplay:
@@ -195,15 +186,22 @@ class RecordContext:
         return registry.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
 
 
+def records_of(entity_type: str, ids: Iterable[UUID], mappings: Sequence[FieldMapping]) -> dict[UUID, SyncedModel]:
+    """Return records by their ids, with the related records of their mapped fields, by one query."""
+    if not registry.is_registered(entity_type):
+        return {}
+    model = registry.entity(entity_type).model
+    rows = model.objects.select_related(*registry.joined_relations(model, mappings))
+    return {row.pk: row for row in rows.filter(pk__in=list(ids))}
+
+
 def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    deleted = set(keys.values()) - set(names)
-    for row in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted]):
-        if name := registry.tombstone_name(row):
-            names[row.entity_type, row.entity_id] = name
-    return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
+    stones = tombstones_of(set(keys.values()) - names.keys())
+    names |= {key: registry.tombstone_name(stone) for key, stone in stones.items()}
+    return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 
 # The kind of a field that is in no conflict: Monday rejected its value.
@@ -232,7 +230,7 @@ class CaseField:
     base: str | None = None  # None also if there is none
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
-    note: str = ""
+    note: str = ""  # why it is in conflict, unless both sides just changed it
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
@@ -362,7 +360,7 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
         base=conflict.base_data.get(key),
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
-        # That both sides changed it goes without saying.
+        # Nobody has to be told that both sides changed it.
         note="" if note == BOTH_CHANGED else note,
     )
 
@@ -428,7 +426,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     item = conflict.about.get("item")
     # Only the id of a record is a UUID.
     ids = [as_uuid(candidate["id"]) for candidate in candidates]
-    records = context.records({conflict.entity_id, *filter(None, ids)})
+    records = records_of(conflict.entity_type, {conflict.entity_id, *filter(None, ids)}, context.mappings)
     display = FieldDisplay(context.link, context.mappings, list(records.values()))
 
     def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:

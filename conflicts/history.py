@@ -17,7 +17,7 @@ MAX_QUOTED_LENGTH = 60
 TEMPLATES = {
     "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
     "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
-    "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
+    "chosen": ("conflict_chosen", "Chose {result} for {label}: {changes}."),
     "record_chosen": ("conflict_chosen", "Chose “{option}”. The question was: {question}"),
     "applied": (
         "conflict_settled",

@@ -18,7 +18,7 @@ from sync.monday.texts import unix_lines
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
 
-# By whether NPD and Monday change: what changes, where a value is removed, where one is written.
+# For whether NPD and whether Monday changes: what changes, where a value is removed, where one is written.
 _TEXTS = {
     (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
     (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
@@ -34,7 +34,7 @@ class Effect:
     monday_changes: bool
 
     @property
-    def where(self) -> str:
+    def what_changes(self) -> str:
         return _TEXTS[self.npd_changes, self.monday_changes][0]
 
     @property
@@ -120,7 +120,7 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
+def add_to_entry(conflict: SyncConflict, key: str, **details: Any) -> None:
     entry = {**conflict.merge_selections[key], **details}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
 
@@ -203,9 +203,9 @@ def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
 
 
 def has_conflict(report: reports.ConflictReport) -> bool:
-    """Whether the report contains a conflict.
+    """Whether the report contains a conflict; without one, an open conflict is over.
 
-    An open conflict over overwritten edits needs none to stay open until a person resolves it (`_remaining_fields`).
+    But one over overwritten edits stays open until a person resolves it (`_remaining_fields`).
     """
     return bool(report.data or report.fields or report.undecided)
 
@@ -246,13 +246,13 @@ def update_conflict(
     if not waiting:
         close(conflict, report.closing_reason, now)
         return
-    for field in report.fields if conflict.kind == ConflictKind.OVERWRITTEN else ():
-        # The conflict shows the latest overwritten edit; the history keeps the one before.
-        first = field_conflict(conflict, field.key)
-        if field.key in conflict.conflict_fields and field.monday != first.monday:
-            values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
-            history.log("overwritten_again", conflict, field.key, values)
     before = set(conflict.conflict_fields)
+    for field in report.fields:
+        # The conflict shows the latest overwritten edit; the history keeps the one before.
+        stored = field_conflict(conflict, field.key)
+        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in before and field.monday != stored.monday:
+            values = {"npd": stored.npd, "monday": stored.monday, "second": field.monday}
+            history.log("overwritten_again", conflict, field.key, values)
     set_values(conflict, report, list(fields.values()))
     if not conflict.is_about_record:
         history.log_new(conflict, [key for key in fields if key not in before])
@@ -268,7 +268,7 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
         return
     option = chosen_option(conflict, reports.FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
-    annotate(conflict, key, label=label)
+    add_to_entry(conflict, key, label=label)
     outcome = str(values["result"] or "")
     history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
 
@@ -330,7 +330,7 @@ def apply_undo_results(
     for conflict in requests:
         undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
         for key in [key for key in results if key in conflict.stored_resolution.fields]:
-            _log_result(conflict, key, results[key], history)
+            _log_undo_result(conflict, key, results[key], history)
         conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
             # Its other fields stay resolved.
@@ -340,19 +340,19 @@ def apply_undo_results(
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
-                annotate(conflict, key, undo=JOINED_ANOTHER)
+                add_to_entry(conflict, key, undo=JOINED_ANOTHER)
     return open_conflict
 
 
 def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
     for key in conflict.stored_resolution.fields:
-        _log_result(conflict, key, reason, history)
+        _log_undo_result(conflict, key, reason, history)
     conflict.resolution = None
 
 
-def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
+def _log_undo_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
-        annotate(conflict, key, undo=reason)
+        add_to_entry(conflict, key, undo=reason)
     resolution = conflict.stored_resolution
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}

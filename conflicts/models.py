@@ -23,7 +23,7 @@ MONDAY = "monday"
 CUSTOM = "custom"
 SELECTABLE = (NPD, BASE, MONDAY, CUSTOM)
 
-# Replaces a side for a field that left its conflict without a resolution.
+# What stands instead of a choice for a field that left its conflict without a resolution.
 CLOSED_ITSELF = "auto"
 
 # resolution_type of a stored request to undo already resolved fields (not a ResolutionType).

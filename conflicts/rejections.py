@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
-from conflicts.case import RecordContext
+from conflicts.case import RecordContext, records_of
 from conflicts.history import quote_value
 from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
@@ -28,7 +27,7 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
-from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
@@ -93,7 +92,7 @@ class Rejection:
 
     @property
     def waits_for_choice(self) -> bool:
-        """Whether it needs an answer and has none; a value that is sent once more is rejected until a pass did so."""
+        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
         answer = last_answer(self.field_ref) if self.needs_answer else None
         return self.needs_answer and (answer is None or self.is_read_since(answer.at))
 
@@ -158,18 +157,17 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     """
     rejections = []
     for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
-        # The nil UUID, because this context is only for the facts that all records of the type share.
-        shared = RecordContext(entity_type, UUID(int=0))
-        shared.mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
-        if not shared.mappings:
+        own = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not own:
             continue
-        records = shared.records(entity_id for _, entity_id, _ in refs)
+        keys = {mapping.key for mapping in own}
+        records = records_of(entity_type, [entity_id for _, entity_id, _ in refs], own)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.mappings[0].link, shared.mappings, list(records.values()))
+        display = FieldDisplay(own[0].link, own, list(records.values()))
         for _, entity_id, key in refs:
-            if entity_id in records and key in shared.mapped:
+            if entity_id in records and key in keys:
                 context = RecordContext(entity_type, entity_id)
-                context.mappings = shared.mappings
+                context.mappings = own
                 context.record = records[entity_id]
                 context.sync_state = sync_states.get(str(entity_id))
                 context.display = display
@@ -234,7 +232,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             raise resolution.InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
-        mark_kept_different(rejection.sync_state, rejection.key, None)
+        _mark_kept_different(rejection.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -252,7 +250,7 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     entity_type, entity_id, _key = field_ref
     model = registry.entity(entity_type).model
     # The same order as in settling, to avoid deadlocks. Read after both locks, because a pass may change the field.
-    list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
+    list(model.objects.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
     if rejection is None:
@@ -260,12 +258,22 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     return rejection
 
 
+def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
+    """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
+    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
+    sync_state.blocked_fields = {
+        **sync_state.blocked_fields,
+        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
+    }
+    sync_state.save(update_fields=["blocked_fields"])
+
+
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     seen = last_seen(rejection.sync_state, rejection.key)
     cell = {KEPT_REMOTE: seen.value} if seen else {}
-    mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
+    _mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
@@ -291,7 +299,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
     try:
         with transaction.atomic():
-            model._default_manager.filter(pk=record.pk).update(**field_values.update_values(model, raw))
+            model.objects.filter(pk=record.pk).update(**field_values.update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD's database rejected it: {why}"

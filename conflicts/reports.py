@@ -38,7 +38,7 @@ DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
 MERGE_RECORDS = "merge_records"
 
-# The acts of `sync.kernel.messages` that an option may do, to several conflicts at once.
+# The acts of options (of `sync.kernel.messages`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
 
 

@@ -265,7 +265,7 @@ def resolve(
             for key, selection in chosen.items():
                 effect = lifecycle.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
-                history.log("chosen", conflict, key, values, actor=authors.full_name(by), where=effect.where)
+                history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict

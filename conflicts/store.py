@@ -17,7 +17,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import KIND_UNDO, ConflictKind, ConflictReport, OpenConflict
 from sync.clock import sync_now
 
-ConflictKey = tuple[str, UUID, str, str]
+ConflictKey = tuple[str, UUID, str, str]  # type, record, kind, and of an identity the item
 
 # Open, or resolved with an undo request: closing a conflict clears any other resolution.
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)

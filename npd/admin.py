@@ -3,15 +3,11 @@
 The last administrator can't be removed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
-from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
-from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
-from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -115,7 +111,8 @@ IN_AUDIT_LOG = (
 
 admin.site.unregister([User, Group])
 # People manage these on their own account pages. An administrator can remove them on the user's page, not view them.
-admin.site.unregister([EmailAddress, SocialAccount, SocialApp, SocialToken, Authenticator, UserSession])
+ALLAUTH_APPS = ("account", "mfa", "socialaccount", "usersessions")
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label in ALLAUTH_APPS])
 
 
 def includes_every_administrator(keys: Iterable[Any]) -> bool:
@@ -140,17 +137,23 @@ class UniqueEmailMixin:
         return email
 
 
-class GroupsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """Boxes for groups, each with what its members may do."""
+class BoxesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A box for each row of a query."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
-    def __init__(self, **kwargs: Any) -> None:
-        groups = Group.objects.prefetch_related("permissions__content_type").order_by("name")
-        super().__init__(groups, required=False, **kwargs)
+    def __init__(self, rows: QuerySet[Any], label: Callable[[Any], str], **kwargs: Any) -> None:
+        super().__init__(rows, required=False, **kwargs)
+        self.label_of = label
 
-    def label_from_instance(self, group: Any) -> SafeString:
-        return format_html("<b>{}</b> {}", group.name, meaning_of(group))
+    def label_from_instance(self, row: Any) -> str:
+        return self.label_of(row)
+
+
+def groups_field() -> BoxesField:
+    """Return boxes for groups, each with what its members may do."""
+    groups = Group.objects.prefetch_related("permissions__content_type").order_by("name")
+    return BoxesField(groups, lambda group: format_html("<b>{}</b> {}", group.name, meaning_of(group)))
 
 
 def offered_permissions() -> Q:
@@ -160,19 +163,6 @@ def offered_permissions() -> Q:
     for page in admin.site._registry.values():
         models += [inline.model._meta.model_name for inline in page.inlines]
     return Q(content_type__model__in=models) | Q(group__isnull=False)
-
-
-class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """Boxes for permissions."""
-
-    widget = UnfoldAdminCheckboxSelectMultipleWidget
-
-    def __init__(self, **kwargs: Any) -> None:
-        permissions = Permission.objects.select_related("content_type").order_by("content_type__model", "codename")
-        super().__init__(permissions, required=False, limit_choices_to=offered_permissions, **kwargs)
-
-    def label_from_instance(self, permission: Any) -> str:
-        return permission_text(permission)
 
 
 class UserFormMeta:
@@ -190,7 +180,7 @@ class UserFormMeta:
 class NewUserForm(UniqueEmailMixin, UserCreationForm):
     """Adds a user without a password; they set it by a link."""
 
-    groups = GroupsField()
+    groups = groups_field()
     Meta = UserFormMeta
 
     def clean_usable_password(self) -> str:
@@ -198,7 +188,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 
 
 class UserForm(UniqueEmailMixin, UserChangeForm):
-    groups = GroupsField()
+    groups = groups_field()
     Meta = UserFormMeta
 
     def clean(self) -> dict[str, Any]:
@@ -210,7 +200,11 @@ class UserForm(UniqueEmailMixin, UserChangeForm):
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]
-    permissions = PermissionsField()
+    permissions = BoxesField(
+        Permission.objects.select_related("content_type").order_by("content_type__model", "codename"),
+        permission_text,
+        limit_choices_to=offered_permissions,
+    )
 
 
 class AdministratorsMixin:

@@ -51,7 +51,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 FROM_ENVIRONMENT = ""
 
 
-def parse_options(words: list[str] | None = None) -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     """Parse the options; secrets can come from the environment, which `ps` doesn't show.
 
     Webhooks are signed only with the option --signing-secret: those of a personal token aren't.
@@ -70,7 +70,7 @@ def parse_options(words: list[str] | None = None) -> argparse.Namespace:
     add("--npd-via", help=via)
     plan = "refuse what is over this plan's published limits; without it nothing is limited"
     add("--plan", choices=list(PLANS), help=plan)
-    options = parser.parse_args(words)
+    options = parser.parse_args()
     if options.signing_secret == FROM_ENVIRONMENT:
         options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
         if not options.signing_secret:

@@ -47,13 +47,14 @@ class Closed:
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Return whether a mutation with these arguments writes a closed item or column."""
         # A write of several columns is refused as a whole if one of them is closed.
-        column_ids = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
+        column_ids = {*_column_values(arguments), arguments.get("column_id")}
         if arguments.get("item_name"):
             column_ids.add("name")
         return str(arguments.get("item_id")) in self.items or not column_ids.isdisjoint(self.columns)
 
 
-def _json_object(text: Any) -> dict[str, Any]:
+def _column_values(arguments: dict[str, Any]) -> dict[str, Any]:
+    text = arguments.get("column_values")
     try:
         decoded = json.loads(text) if isinstance(text, str) else text
     except ValueError:
@@ -148,7 +149,7 @@ class Fault:
         if self.status == 500:
             return INTERNAL_ERROR
         error = STATUS_BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
-        # Only a limit that tells its wait tells it in the body too; one without any is the harder case for a client.
+        # A wait stands in the header and in the body; a limit without one is the harder case for a client.
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:
             extensions["retry_in_seconds"] = self.retry_after
@@ -408,7 +409,7 @@ class FieldFault:
         if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
         if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
-            values = _json_object(arguments.get("column_values"))
+            values = _column_values(arguments)
             if not values:
                 return arguments
             columns = info.context.world.board(parse_id(arguments["board_id"])).columns
@@ -422,7 +423,7 @@ class FieldFault:
 
         if arguments.get("item_name") and is_altered("name"):
             arguments = arguments | {"item_name": alter(arguments["item_name"])}
-        if values := _json_object(arguments.get("column_values")):
+        if values := _column_values(arguments):
             new_values = {key: _altered(value, alter) if is_altered(key) else value for key, value in values.items()}
             arguments = arguments | {"column_values": json.dumps(new_values)}
         return arguments

@@ -216,7 +216,7 @@ class WorldEvent:
 
 
 TABLES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity"}
-# Apart from each other, and an item's as long as Monday's, which don't fit 32 bits.
+# Far apart, so that no id passes for one of another kind; an item's is as long as Monday's, which don't fit 32 bits.
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 STATES = ("active", "archived", "deleted")
 

@@ -262,7 +262,7 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, raws)
-        # An event for each cell that changed, and none for a write of what was there already.
+        # Only a cell that changes causes an event.
         changes = [write_cell(world, user_id, item, key, raw) for key, raw in raws.items()]
         changes.append(rename(world, user_id, item, name))
         if any(changes):
@@ -275,11 +275,10 @@ STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": 
 
 
 def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
-    """Archive, delete or restore ("active") an item; no effect if it has that state already."""
+    """Archive, delete or restore ("active") an item; no event and no row if it has that state already."""
     with world.transaction():
         item = world.item(item_id)
         previous = item.state
-        # No row in the log and no event for what is so already.
         if previous == state:
             return item
         if previous == "deleted" and state == "archived":

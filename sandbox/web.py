@@ -64,10 +64,10 @@ class Request:
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
 
-    def body(self, largest: int = LARGEST_BODY) -> bytes:
-        """Return the whole body; raises BadRequestError above `largest` bytes."""
+    def body(self) -> bytes:
+        """Return the whole body; raises BadRequestError above LARGEST_BODY."""
         length = int(self._environ.get("CONTENT_LENGTH") or 0)
-        if length > largest:
+        if length > LARGEST_BODY:
             raise BadRequestError("the body is too large")
         content: bytes = self._environ["wsgi.input"].read(length)
         return content

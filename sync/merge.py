@@ -4,8 +4,8 @@ The base is the pair of values when both sides last agreed. NPD's value is compa
 with its Monday half. All values here are canonical: monday/columns decides which ones count as equal. The merge gets no
 unknown value; FieldSides also serves callers that have some.
 
-reconcile/field_plan.py has the first and the last word: before, on fields that nothing changed and on unknown values;
-after, on relations that name the same record, and on values that a side can't take.
+reconcile/field_plan.py calls it. Before, it has decided fields that nothing changed and unknown values; afterwards it
+looks at relations that name the same record, and at values that a side can't take.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _decide_one_way(field: Field) -> FieldDecision:
     # With a new column or a new link, an empty source is one that nobody emptied, so it clears nothing.
     if source is None and field.base is None and not was_emptied:
         return FieldDecision(Action.AGREED, "the source never had a value")
-    # The target's edit is reported as overwritten; nothing is lost of a target that was emptied.
+    # The target's edit is reported as overwritten, unless it emptied the target: then no value is lost.
     overrides = target is not None and target != target_before
     return FieldDecision(action, "mirrored one way", overrides=overrides)
 

@@ -16,13 +16,14 @@ from sync.models import SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
+from sync.reconcile.pass_plan import OFF_BOARD_STATES
 from sync.records import availability
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")
 
-# States of an item, in the sync state, in which nothing can be written to it.
-UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
+# States of an item, in the sync state, in which nothing can be written to it; “inactive” is what a failed call shows.
+UNWRITABLE_STATES = (*OFF_BOARD_STATES, "inactive")
 
 
 class SyncQueueService:

@@ -20,10 +20,10 @@ from sync.choices import Rule
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
+from sync.monday import texts
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
-from sync.monday.texts import match_key
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
 
@@ -91,7 +91,7 @@ class UnknownEntity(LookupError):
 
 _entities: dict[str, EntitySpec] = {}
 
-# Converters of addresses, numbers and labels, in which invisible characters are dropped.
+# Converters of addresses, numbers and labels; their fields become the model's `tidied_fields`.
 _TIDIED = frozenset({"email", "phone", "link", "status", "dropdown"})
 
 
@@ -213,7 +213,7 @@ def default_ordering(model: type[SyncedModel]) -> tuple[Any, ...]:
 
 
 def sort_expression(model: type[SyncedModel], name: str) -> Any:
-    """Return by what a list is ordered that is asked for the order of this field, or of “-” and the field."""
+    """Return what orders a list by this field, or descending by “-” and the field: texts by their sort key."""
     field = name.removeprefix("-")
     if field not in own_texts(model):
         return name
@@ -274,13 +274,13 @@ def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> m
         relation, _, related_name = name.partition("__")
         if related_name:
             field: Any = model._meta.get_field(relation)
-            targets = target_of(field)._default_manager.order_by()
+            targets = target_of(field).objects.order_by()
             matching = targets.filter(contains_unmarked(related_name, text)).values("pk")
             condition |= models.Q(**{f"{relation}__in": matching})
         else:
             condition |= contains_unmarked(name, text)
             labels = choices_of(model, [name]).items()
-            if values := [value for value, label in labels if match_key(text) in match_key(label)]:
+            if values := [value for value, label in labels if texts.match_key(text) in texts.match_key(label)]:
                 is_list = isinstance(model._meta.get_field(name), ArrayField)
                 condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
     return condition
@@ -312,7 +312,7 @@ def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
 
 def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
     """Return the records that have an item."""
-    records: models.QuerySet[SyncedModel] = entity(entity_type).model._default_manager.exclude(monday_id=None)
+    records: models.QuerySet[SyncedModel] = entity(entity_type).model.objects.exclude(monday_id=None)
     return records
 
 
@@ -324,7 +324,7 @@ def board_url(link: BoardLink) -> str:
 
 
 def item_url(link: BoardLink, item_id: str) -> str:
-    """Return the address of an item on Monday, or of its board in the sandbox."""
+    """Return the address of an item on Monday or in the sandbox."""
     return f"{board_url(link)}/pulses/{item_id}"
 
 
@@ -357,7 +357,7 @@ def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str
     names: dict[RecordKey, str] = {}
     for spec in entities():
         if ids[spec.entity_type]:
-            records = spec.model._default_manager.in_bulk(list(ids[spec.entity_type]))
+            records = spec.model.objects.in_bulk(list(ids[spec.entity_type]))
             names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
     return names
 
@@ -370,10 +370,10 @@ def record_url(entity_type: str, entity_id: UUID | str) -> str:
     return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
 
 
-def page_url(name: str, *args: Any, query: str = "") -> str:
+def page_url(name: str, *args: Any, query: Mapping[str, str] | None = None) -> str:
     """Return the address of an admin page; empty if it doesn't exist, because its application isn't installed."""
     try:
-        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+        return reverse(f"admin:{name}", args=args, query=query)
     except NoReverseMatch:
         return ""
 

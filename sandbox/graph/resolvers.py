@@ -53,7 +53,7 @@ def served_version(header: str | None) -> Version:
         return by_value[CURRENT]
     if not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
-    # The answer to a version that has ended is no error, so only its `API-Version` tells.
+    # A version that has ended causes no error; only the `API-Version` of the answer shows it.
     is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
     served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
@@ -93,7 +93,7 @@ class OpenCursors:
 
     def first(self, items: list[model.Item], limit: int) -> Page:
         expires_at = self._world.clock.time() + CURSOR_SECONDS
-        # An item that moves to another board later is no more part of the listing.
+        # An item that moves to another board later no longer belongs to the listing.
         board_id = items[0].board_id if items else 0
         return self._page(CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
@@ -139,7 +139,7 @@ def parse_id(value: Any) -> int:
 
 def page_of(rows: list[Row], limit: int | None, page: int | None) -> list[Row]:
     """Return the rows of a page; raises FieldError."""
-    # A null in the variables is no default, so it is replaced here.
+    # An argument that is null doesn't get the schema's default.
     limit = 25 if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
@@ -334,20 +334,19 @@ def queried_items(board: model.Board, matching: list[model.Item], query: dict[st
     """Filter items by an `ItemsQuery` (developer.monday.com/api-reference/reference/items-page)."""
     if query.get("ids") is not None or query.get("groups") or query.get("order_by"):
         raise api_errors.invalid_argument("The sandbox filters by rules, and doesn't sort")
-    tests = [_rule_test(board, rule) for rule in query.get("rules") or []]
-    # Without rules everything matches, which `any` of no tests would not.
-    combine = any if query.get("operator") == "or" and tests else all
-    return [item for item in matching if combine(test(item) for test in tests)]
-
-
-def _rule_test(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bool]:
-    column = _filter_column(board, rule["column_id"])
-    compared = rule["compare_value"]
-    kind = kind_of(column.type)
-    if rule.get("operator") != "contains_text":
-        raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
-    terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
-    return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
+    hits: list[set[int]] = []  # of each rule
+    for rule in query.get("rules") or ():
+        column = _filter_column(board, rule["column_id"])
+        if rule.get("operator") != "contains_text":
+            raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
+        compared = rule["compare_value"]
+        terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
+        texts = {item.id: kind_of(column.type).text(column, item.raw(column.id)).casefold() for item in matching}
+        hits.append({item_id for item_id, text in texts.items() if any(term in text for term in terms)})
+    if not hits:
+        return matching
+    ids = set.union(*hits) if query.get("operator") == "or" else set.intersection(*hits)
+    return [item for item in matching if item.id in ids]
 
 
 def board_columns(

@@ -113,7 +113,7 @@ NOTHING_TO_UNDO = UndoOffer()
 
 def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
     """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
-    query = {"next": back_url} if back_url else None
+    query = {"back": back_url} if back_url else None
     return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
 
 
@@ -134,7 +134,7 @@ class _UndoOffers:
 
     def __init__(self, rows: Sequence[Decision], request: HttpRequest) -> None:
         self._reader = request.user
-        self._next = {"next": request.get_full_path()}
+        self._back = {"back": request.get_full_path()}
         self._sees_conflicts = registry.may_view(request.user, "conflicts.syncconflict")
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
@@ -166,7 +166,7 @@ class _UndoOffers:
         if not keys:
             return NOTHING_TO_UNDO
         act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), act.button)
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._back), act.button)
 
 
 def _conflict_of(row: Decision) -> str:
@@ -395,7 +395,7 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
         model: Any = field.related_model
         changes = [edit for edit in edits if field in edit.fields]
         ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
-        targets = model._default_manager.in_bulk(ids)
+        targets = model.objects.in_bulk(ids)
         names |= deleted_names(model.entity_type(), ids - targets.keys())
         names |= {key: str(target) for key, target in targets.items()}
     entries = []

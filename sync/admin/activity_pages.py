@@ -25,7 +25,7 @@ from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, NotPossible, TombstoneReason
+from sync.kernel.messages import ACTS, Act, NotPossible, TombstoneReason
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -217,9 +217,9 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
         if missing := pks - {row.pk for row in rows}:
             raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
-        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        page_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
         title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
-        return self._undo_page(request, rows, title, back_url)
+        return self._undo_page(request, rows, title, page_url or reverse(ACTIVITY))
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what undoing a batch would write; on POST, undo it."""
@@ -228,12 +228,11 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             raise Http404("That sync changed nothing that can be undone, or it is too old.")
         file_name = rows[0].cause.get("file")
         title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
-        return self._undo_page(request, rows, title, "")
+        return self._undo_page(request, rows, title, reverse(ACTIVITY))
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         if not decision_undo.may_undo_decisions(request.user, rows):
             raise PermissionDenied
-        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
 
         def run() -> confirmed_action.Report:
             result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
@@ -252,7 +251,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return confirmed_action.Report(sentence, problems)
 
         question = partial(_undo_question, rows, title)
-        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request, back_url), question)
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
@@ -296,7 +295,7 @@ def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url
     pks = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)[: MAX_UNDONE + 1]]
     if not pks or len(pks) > MAX_UNDONE:
         return ""
-    return reverse("admin:sync_tombstone_restore", args=[",".join(pks)], query={"next": back_url})
+    return reverse("admin:sync_tombstone_restore", args=[",".join(pks)], query={"back": back_url})
 
 
 def item_after_restore(row: Tombstone) -> str:
@@ -326,7 +325,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-deleted_at",)
-    actions = ("bring_back",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "This list shows the records that somebody deleted in NPD. You can restore them for 30 days."
@@ -397,18 +395,18 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 lines.append((str(field.verbose_name).capitalize(), text))
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
-    @admin.action(description=RESTORE.button)
-    def bring_back(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> HttpResponse:
-        """Restore records after a question."""
-        return self._ask_and_restore(request, queryset, request.get_full_path())
+    def acts(self, request: HttpRequest) -> list[Act]:
+        return [RESTORE]
+
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Tombstone], act: Act) -> HttpResponse:
+        return self._ask_and_restore(request, rows, request.get_full_path())
 
     def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
         """Restore the records of this address after a question."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = self.get_queryset(request).filter(pk__in=keys.split(","))
-        back_url = admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED)
-        return self._ask_and_restore(request, rows, back_url)
+        return self._ask_and_restore(request, rows, admin_base.back_url(request, reverse(DELETED)))
 
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
@@ -419,7 +417,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             raise PermissionDenied
 
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, "bring_back", queryset)
+            hidden = confirmed_action.selection(request, RESTORE.code, queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), registry.type_label(row.entity_type), item_after_restore(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())

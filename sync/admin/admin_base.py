@@ -1,13 +1,13 @@
 """The base of the admin's lists and pages, with shared columns, filters, badges and links."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -25,14 +25,13 @@ from unfold.views import ChangeList
 
 from sync import attention, registry
 from sync.clock import SyncNow
-from sync.kernel import grouped, humanize
+from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon
 from sync.kernel.messages import Act
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
-from sync.records.tombstones import rebuild_records, tombstones_of
-from sync.state import record_view
+from sync.records.tombstones import tombstones_of
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -53,20 +52,6 @@ def describe(record: SyncedModel) -> str:
     names = [name for name in names if name != registry.name_field(type(record))]
     values = [str(getattr(record, name) or "") for name in names[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
-
-
-def descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
-    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
-    texts: dict[Any, str] = {}
-    registered = (key for key in keys if registry.is_registered(key[0]))
-    for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
-        model = registry.entity(entity_type).model
-        relations = [relation.name for relation in registry.own_relations(model)]
-        ids = {pk for _type, pk in pairs if pk is not None}
-        records = model._default_manager.select_related(*relations).in_bulk(ids)
-        stones = tombstones_of([entity_type], ids - records.keys())
-        texts |= {pk: describe(record) for pk, record in (records | rebuild_records(model, stones)).items()}
-    return texts
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
@@ -127,6 +112,13 @@ def own_address(request: HttpRequest, *addresses: str | None) -> str:
             if url_has_allowed_host_and_scheme(inner, None):
                 return inner
     return ""
+
+
+def back_url(request: HttpRequest, otherwise: str = "") -> str:
+    """Return the page of this site to which an act leads back, as its form or its address says; by default Home."""
+    return (
+        own_address(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
+    )
 
 
 def parse_json(text: str) -> Any:
@@ -247,8 +239,6 @@ class PageAdmin(ModelAdmin):
     # Of an empty list (templates/unfold/helpers/empty_results.html).
     empty_title: str = ""
     empty_words: str = ""
-    # Singular and plural for templates/unfold/helpers, if they don't use the model's name.
-    row_names: tuple[str, str] | None = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return self.changelist
@@ -349,7 +339,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     for spec in registry.entities():
         if spec.name_field:
             condition = registry.searching(spec.model, [spec.name_field], term)
-            records = spec.model._default_manager.filter(condition).order_by()
+            records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 
@@ -370,11 +360,7 @@ class RecordLinkMixin(PageAdmin):
         super().prepare_page(request, rows)
         keys = {_record_key(row) for row in rows}
         names = registry.record_names(keys)
-        deleted = [(entity_type, pk) for entity_type, pk in keys if pk is not None and (entity_type, pk) not in names]
-        tombstones = {
-            (stone.entity_type, stone.entity_id): stone
-            for stone in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted])
-        }
+        tombstones = tombstones_of(key for key in keys - names.keys() if key[1] is not None)
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
             key = _record_key(row)
@@ -427,19 +413,6 @@ class EntityFilter(RadioFilter):
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
 
 
-class HealthFilter(RadioFilter):
-    """Filters records by the states of a list's tabs, which set the parameter `health`."""
-
-    title = "sync state"
-    parameter_name = "health"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, str(state.label)) for state in record_view.RecordState]
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_state(queryset, self.value()) if self.value() else queryset
-
-
 def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.is_chosen:
@@ -457,5 +430,5 @@ def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) 
 def records_url(spec: registry.EntitySpec, health: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
-    query = urlencode({"health": health}) if health else ""
+    query = {"health": health} if health else None
     return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

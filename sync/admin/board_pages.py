@@ -81,7 +81,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     inlines = (FieldMappingInline,)
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = ("filter_text", "verified")
-    row_names = ("board", "boards")
     empty_title = "No boards yet"
     empty_words = "Once the sync is set up, its boards are listed here."
 
@@ -113,30 +112,21 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         # What waits about the board itself, also because of its columns.
         waiting = attention.waiting(kinds=(attention.Kind.BOARD, attention.Kind.BLOCKED))
         rows = waiting.filter(entity_type=link.entity_type, entity_id=None).order_by(*attention.IN_ORDER)
+        problems = []
+        for entry in attention.as_entries(list(rows)):
+            buttons = record_panel.act_buttons(entry, request.user, _board_url(link))
+            if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
+                buttons = [*filter(None, [queue_pages.act_button(request, "try_again")])]
+            problems.append((entry, attention.cause_of(entry.kind, entry.cause_code).sentence, buttons))
         return super().row_context(request, link) | {
             "page_name": self.name(link),
             # The banner above says who paused it, and why.
             "board_state": admin_base.board_badge(board) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_button": queue_pages.pause_button(request, link.entity_type) if may_pause else None,
-            "problems": [
-                (
-                    entry,
-                    attention.cause_of(entry.kind, entry.cause_code).sentence,
-                    self._buttons_of(request, link, entry),
-                )
-                for entry in attention.as_entries(list(rows))
-            ],
+            "problems": problems,
             "may_map": record_panel.may_change_mapping(request.user),
         }
-
-    @staticmethod
-    def _buttons_of(request: HttpRequest, link: BoardLink, entry: attention.Entry) -> list[admin_base.Button]:
-        """Return what this person may do about one of the board's problems."""
-        if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
-            button = queue_pages.try_again_button(request)
-            return [button] if button else []
-        return record_panel.act_buttons(entry, request.user, _board_url(link))
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

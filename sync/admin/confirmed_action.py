@@ -9,10 +9,11 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
 
-from sync.admin.admin_base import render_admin_page
+from sync.admin.admin_base import Button, render_admin_page
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, CountChanged, NotAllowed
+from sync.kernel.messages import ACTS, ActionError, CountChanged, NotAllowed
 
 # A question lists this many rows at most and counts the rest.
 MAX_ROWS_SHOWN = 200
@@ -142,9 +143,11 @@ def selection(
     return fields
 
 
-def selection_of(row: Model, action: str, back_url: str = "") -> dict[str, object]:
-    """Return the fields of a form that posts a list's action for one row, and then leads to `back_url`."""
-    return {"action": action, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
+def list_button(row: Model, code: str, back_url: str = "") -> Button:
+    """Return the button that does an act of the rows' list to this one, and then leads to `back_url`."""
+    hidden = {"action": code, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
+    list_url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist")
+    return Button(ACTS[code].button, code, post_to=list_url, hidden=hidden)
 
 
 def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str) -> QuerySet[Any]:

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
@@ -71,8 +71,7 @@ class LogEntryAdmin(DiagnosticsAdmin):
 
 
 # The admins below replace django-celery-beat's, for unfold's look; clocked and solar schedules have none.
-for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
-    admin.site.unregister(model)
+admin.site.unregister([model for model in admin.site._registry if model._meta.app_label == "django_celery_beat"])
 
 
 class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):

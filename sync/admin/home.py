@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, home_acts, queue_pages, record_panel, setup_pages, waiting_pages
+from sync.admin import admin_base, home_acts, queue_pages, record_panel, waiting_pages
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
@@ -25,6 +24,7 @@ from sync.kernel.messages import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
+from sync.operations.setup import connection
 from sync.operations.setup.selection import is_running, may_set_up
 from sync.records import authors, availability, item_links
 from sync.state import record_view
@@ -64,10 +64,8 @@ class StateLine:
     icon: str
     words: str
     detail: str = ""
-    url: str = ""
-    button: str = ""
+    button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
     on_server: str = ""  # for administrators
-    try_again: Button | None = None  # asks Monday for its limit again
 
 
 def _state_line(
@@ -75,13 +73,13 @@ def _state_line(
 ) -> StateLine:
     """Return the state; `things` is the number of causes that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
-        step = "boards" if setup_pages.has_answered(overview) else "connect"
+        step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_running(link) for link in overview.links.values()):
             step = "run"
-        detail, button = SETUP_STEPS[step]
-        url = reverse(f"admin:sync_wizard_{step}") if may_set_up(request.user) else ""
-        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, url, button)
-    if stalled := _stalled(overview):
+        detail, label = SETUP_STEPS[step]
+        next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
+        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, next_step)
+    if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
         on_server = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
@@ -92,35 +90,16 @@ def _state_line(
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, try_again=queue_pages.try_again_button(request))
+        return StateLine("warn", "hourglass", words, detail, queue_pages.act_button(request, "try_again"))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")
-    return _calm_line(request, boards)
-
-
-def _calm_line(request: HttpRequest, boards: Sequence[BoardLine]) -> StateLine:
-    """Return the state if nothing waits for this person."""
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Syncing; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
-
-
-def _stalled(overview: availability.Overview) -> list[availability.Overdue]:
-    """Return the boards whose due jobs don't move; none if every board with due jobs had a pass just now."""
-    recently = overview.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
-    without_pass = [
-        board
-        for board in overview.displayed_boards
-        if board.link and not (board.link.last_pass_at and board.link.last_pass_at > recently)
-    ]
-    # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(overview.due_since(board) or overview.claimed_since(board) for board in without_pass):
-        return []
-    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
 
 
 class FirstLoad(NamedTuple):
@@ -177,7 +156,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.state_counts(*(spec.model._default_manager.all() for spec, _board in boards))
+    counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
     for (spec, board), by_state in zip(boards, counts, strict=True):
         lines.append(
@@ -208,7 +187,7 @@ def _first_load(
     if now - started > LONGEST_FIRST_LOAD:
         return None
     # Later edits and records that were added later are no part of the load.
-    never_synced = spec.model._default_manager.filter(monday_last_synced=None, created_at__lte=started)
+    never_synced = spec.model.objects.filter(monday_last_synced=None, created_at__lte=started)
     pending = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None
@@ -262,7 +241,7 @@ class GroupBox:
 
 
 def rows_url(cause: str, page: int) -> str:
-    return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
+    return reverse("npd-home-rows", query={"cause": cause, "p": page})
 
 
 def _boxes(
@@ -353,12 +332,26 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     entries = [row.entry for row in open_rows]
     codes = [{act.code for act in row.acts} for row in open_rows]
     buttons = [
-        home_acts.group_button(act.code, group, entries)
+        _group_button(act.code, group, entries)
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
+
+
+def _group_button(code: str, group: attention.Group, entries: Sequence[attention.Entry]) -> Button:
+    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
+    act = entries[0].act(code)
+    button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
+    if group.number == 1:
+        return button
+    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    if home_acts.needs_question(code, entries, is_all=True):
+        label = f"{label}…"
+    words = "the selected"
+    selected = act.many.format(number=words, records=words, items=words, fields=words)
+    return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:

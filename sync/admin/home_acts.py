@@ -1,18 +1,18 @@
 """The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
 
-The engine's acts are at the end, those on conflicts and rejected values in `conflicts.admin.conflict_acts`.
+What does them stands with the lists of what they are done to: jobs in queue_pages.py, unmatched items and approvals in
+waiting_pages.py, conflicts and rejected values in conflicts/admin.py. What has no list is at the end.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
@@ -22,24 +22,24 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, queue_pages
+from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import Button, own_address, parse_json, see_other
+from sync.admin.admin_base import parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards.board_columns import set_create_obstacle
-from sync.choices import Cause, DeletedRecordPolicy, Priority, RecordSyncStatus
+from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
-from sync.records import approvals, authors, item_links, tombstones
+from sync.records import authors, item_links, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
@@ -55,26 +55,16 @@ UNDO_OFFERED = timedelta(minutes=1)
 # The values that each row showed, by the entry's key.
 Shown = Mapping[str, Any]
 
-# By the entries' kind and the act's code: the function that does it.
-RUNS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry], Shown], Report]] = {}
-# The function that returns its question, if that isn't `question_about`.
-QUESTIONS: dict[tuple[Kind, str], Callable[[HttpRequest, Act, Sequence[Entry]], Question]] = {}
+Run = Callable[[HttpRequest, Act, Sequence[Entry], Shown], Report]
+Ask = Callable[[HttpRequest, Act, Sequence[Entry]], Question]
+
+# By the entries' kind and the act's code: the function that does it, and the one that returns its question.
+RUNS: dict[tuple[Kind, str], Run] = {}
+QUESTIONS: dict[tuple[Kind, str], Ask] = {}
 # By the entries' kind: the function that undoes an act by the `undo` of its report.
 UNDOS: dict[Kind, Callable[[HttpRequest, Sequence[str]], Report]] = {}
 # By the entries' kind: the function that puts both sides' values into entries, and their acts into words about these.
 LOADERS: dict[Kind, Callable[[Sequence[Entry], Sequence[FieldMapping]], Sequence[Entry]]] = {}
-
-
-def title_of(act: Act, entries: Sequence[Entry]) -> str:
-    """Return the act with the number of entries."""
-    number = humanize.count_with_noun(len(entries), "entry", "entries")
-    label = act.many or f"{act.label}: {{number}}"
-    return attention.counted(label, len(entries), attention.common_type(entries), number=number)
-
-
-def is_offered(user: Any, entry: Entry, code: str) -> bool:
-    """Whether this is an act on the entry that this person may do."""
-    return code in [act.code for act in attention.offered_acts(user, entry)]
 
 
 def needs_question(code: str, entries: Sequence[Entry], *, is_all: bool) -> bool:
@@ -83,28 +73,16 @@ def needs_question(code: str, entries: Sequence[Entry], *, is_all: bool) -> bool
     return any(act.asks or (is_all and len(acts) > 1 and act.asks_about_several) for act in acts)
 
 
-def group_button(code: str, group: attention.Group, entries: Sequence[Entry]) -> Button:
-    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
-    act = entries[0].act(code)
-    button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
-    if group.number == 1:
-        return button
-    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
-    if needs_question(code, entries, is_all=True):
-        label = f"{label}…"
-    words = "the selected"
-    selected = act.many.format(number=words, records=words, items=words, fields=words)
-    return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
-
-
 def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
     acts = [entry.act(act.code) for entry in entries]
-    title = title_of(act, entries)
+    number = humanize.count_with_noun(len(entries), "entry", "entries")
+    label = act.many or f"{act.label}: {{number}}"
+    title = attention.counted(label, len(entries), attention.common_type(entries), number=number)
     effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     # They tell a record from its namesakes.
-    details = admin_base.descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    details = _descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
@@ -115,6 +93,33 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     heads = ("Record", "Board", "Details", "Values", "What happened")
     table = confirmed_action.RecordTable(heads, rows, len(entries), entries[0].title).without_empty_columns()
     return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
+
+
+def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
+    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
+    texts: dict[Any, str] = {}
+    registered = (key for key in keys if registry.is_registered(key[0]))
+    for entity_type, pairs in grouped(registered, lambda key: key[0]).items():
+        model = registry.entity(entity_type).model
+        relations = [relation.name for relation in registry.own_relations(model)]
+        ids = {pk for _type, pk in pairs if pk is not None}
+        records = model.objects.select_related(*relations).in_bulk(ids)
+        stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
+        deleted = tombstones.rebuild_records(model, list(stones.values()))
+        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+    return texts
+
+
+def does(kind: Kind, *codes: str, question: Ask = question_about) -> Callable[[Run], Run]:
+    """Make a function the one that does these acts on entries of a kind, after the question if they ask."""
+
+    def register(run: Run) -> Run:
+        for code in codes:
+            RUNS[kind, code] = run
+            QUESTIONS[kind, code] = question
+        return run
+
+    return register
 
 
 def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
@@ -147,10 +152,11 @@ MAX_ENDED = 10
 
 def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Say how a record stands, where something of it doesn't wait any more."""
-    record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
+    record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
-        stones = tombstones.tombstones_of([entity_type], [entity_id])
-        if not (name := next(map(registry.tombstone_name, stones), "")):
+        stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
+        name = registry.tombstone_name(stone) if stone else ""
+        if not name:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
@@ -185,7 +191,7 @@ def _ended_sentence(user: Any, key: str) -> str:
     entity_type, _, rest = source.partition(":")
     entity_id = as_uuid(rest.partition(":")[0])
     model = apps.get_model(attention.KINDS[Kind(kind)].model)
-    row = model._default_manager.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
+    row = model.objects.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
     if row is not None:
         entity_type = getattr(row, "entity_type", "")
         entity_id = getattr(row, "entity_id", None)
@@ -209,7 +215,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     # PostgreSQL stores no NUL, so no key has one.
     ticked = request.POST.getlist("key")[:MAX_TICKED] or request.POST.getlist("only")
     keys = [text for text in ([key] if key else ticked) if "\0" not in text]
-    back_url = _back_url(request)
+    back_url = admin_base.back_url(request)
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
         return see_other(back_url)
@@ -251,8 +257,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     asks = needs_question(code, fitting, is_all=not keys)
 
     def question() -> Question:
-        ask = QUESTIONS.get((fitting[0].kind, code), question_about)
-        page = ask(request, fitting[0].act(code), fitting)
+        page = QUESTIONS[fitting[0].kind, code](request, fitting[0].act(code), fitting)
         effects = [*page.effects, *humanize.first_few(left_alone)]
         if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
@@ -281,7 +286,7 @@ def _fitting(user: Any, code: str, entries: Sequence[Entry]) -> tuple[list[Entry
     fitting: list[Entry] = []
     left_alone = []
     for entry in entries:
-        if not is_offered(user, entry, code):
+        if code not in [act.code for act in attention.offered_acts(user, entry)]:
             left_alone.append(f"“{ACTS[code].button}” is not possible for “{entry.name}”: {entry.sentence}")
         elif fitting and (entry.kind, entry.act(code).many) != (fitting[0].kind, fitting[0].act(code).many):
             # One button never does both deletions and emptied fields.
@@ -297,12 +302,6 @@ def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, An
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
     shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
     return {key: values for key, values in values_now.items() if values} | shown
-
-
-def _back_url(request: HttpRequest) -> str:
-    """Return the page of the admin that sent the act, or Home."""
-    back = own_address(request, str(request.POST.get("back", "")))
-    return back if back.startswith(reverse("admin:index")) else reverse("admin:index")
 
 
 def last_act(request: HttpRequest) -> dict[str, Any]:
@@ -333,7 +332,7 @@ def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: st
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
     last = request.session.pop(LAST_ACT, None)
-    back_url = _back_url(request)
+    back_url = admin_base.back_url(request)
     if "dismiss" in request.POST:
         return see_other(back_url)
     if not last:
@@ -348,7 +347,7 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
         try:
             return UNDOS[kind](request, last["tokens"])
         except ActionError as error:
-            return Report(problems=[f"Nothing was undone. {error}"])
+            raise ActionError(f"Nothing was undone. {error}") from error
 
     return confirmed_action.run_action(_page_admin(), request, run, back_url)
 
@@ -358,14 +357,11 @@ def _page_admin() -> Any:
     return admin.site.get_model_admin(ApprovalRequest)
 
 
-# The engine's acts.
+# The acts on fields, columns and removed items.
 
 
-def _act_on_jobs(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    jobs = SyncQueue.objects.filter(pk__in=[entry.job for entry in entries])
-    return queue_pages.act_on_jobs(request, act.code, jobs)
-
-
+@does(Kind.BLOCKED, "retry_field")
+@does(Kind.REJECTED, "retry_field")
 def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Try blocked fields and rejected values again."""
     tried = 0
@@ -376,7 +372,7 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
         ids = [entry.entity_id for entry in field_entries if entry.entity_id]
         if not ids:
             continue
-        records = registry.entity(mapping.link.entity_type).model._default_manager
+        records = registry.entity(mapping.link.entity_type).model.objects
         synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
         ids = list(synced.order_by("pk").values_list("pk", flat=True))
         if not ids:
@@ -390,6 +386,8 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
     return report_of(act, entries, tried, problems)
 
 
+@does(Kind.BLOCKED, "check_column")
+@does(Kind.BOARD, "check_column")
 def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Ask Monday whether the boards' columns are back."""
     answers = []
@@ -408,65 +406,13 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
     return Report(" ".join(answers), problems)
 
 
+@does(Kind.BOARD, "create_anyway")
 @transaction.atomic
 def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
         set_create_obstacle(link, "creates_held", "")
         authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
     return Report("New items and records are created now.")
-
-
-def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
-    decide = approvals.approve if act.code == "approve" else approvals.reject
-    return report_of(act, entries, decide(requests, cast("User", request.user)))
-
-
-def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
-    """Ask, and say what the boards' setting does with the items."""
-    question = question_about(request, act, entries)
-    boards = BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries})
-    policies = set(boards.values_list("deleted_record_policy", flat=True))
-    if len(policies) != 1:
-        return question
-    verb = "archived" if policies == {DeletedRecordPolicy.ARCHIVE} else "deleted"
-    return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
-
-
-def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
-    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
-
-
-def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
-    authors.log_action_many(request.user, items, "Asked to create a record from it.")
-    return report_of(act, entries, len(items))
-
-
-def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
-    listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
-    jobs = item_links.open_jobs(item.item_id for item in listed)
-    items = []
-    problems = []
-    for item in listed:
-        job = jobs.get((item.entity_type, item.item_id))
-        if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
-            problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
-        else:
-            items.append(item)
-    keys = [str(item.pk) for item in items]
-    number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
-    authors.log_action_many(request.user, items, "Ignored.")
-    return Report(done_sentence(act, entries, number) if number else "", problems, undo=keys)
-
-
-def _list_again(request: HttpRequest, tokens: Sequence[str]) -> Report:
-    items = list(_items_of(tokens).exclude(ignored_at=None))
-    number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
-    authors.log_action_many(request.user, items, "Listed again.")
-    sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
-    return Report(sentence if number else "")
 
 
 # Removed items are answered as on their records' pages, so it doesn't matter whether a conflict was stored yet.
@@ -478,17 +424,8 @@ def _ids_by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
-    records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+    records = registry.entity(entity_type).model.objects.filter(pk__in=ids)
     authors.log_action_many(request.user, records, sentence)
-
-
-def _create_items(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
-    problems: list[str] = []
-    for entity_type, ids in _ids_by_type(entries).items():
-        _log_on_records(request, entity_type, ids, "Asked to create its item again.")
-        problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
-    # Each problem is about one record.
-    return report_of(act, entries, len(entries) - len(problems), problems)
 
 
 def _question_before_creates(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
@@ -500,6 +437,17 @@ def _question_before_creates(request: HttpRequest, act: Act, entries: Sequence[E
     return replace(question, effects=[*question.effects, cost]) if cost else question
 
 
+@does(Kind.REMOVED, "create_item", question=_question_before_creates)
+def _create_items(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    problems: list[str] = []
+    for entity_type, ids in _ids_by_type(entries).items():
+        _log_on_records(request, entity_type, ids, "Asked to create its item again.")
+        problems += item_links.request_recreation(entity_type, ids, request.user.get_username())
+    # Each problem is about one record.
+    return report_of(act, entries, len(entries) - len(problems), problems)
+
+
+@does(Kind.REMOVED, "unlink")
 def _unlink(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for entity_type, ids in _ids_by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Asked to unlink it from Monday.")
@@ -516,13 +464,14 @@ def _question_before_deletions(request: HttpRequest, act: Act, entries: Sequence
     return replace(question_about(request, act, entries), hidden=[(_ASKED_AT, sync_now().isoformat())])
 
 
+@does(Kind.REMOVED, "delete_record", question=_question_before_deletions)
 def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     """Delete the records that nobody has edited since the question."""
     asked_at = parse_moment(request.POST.get(_ASKED_AT))
     deleted = 0
     problems = []
     for entity_type, ids in _ids_by_type(entries).items():
-        manager = registry.entity(entity_type).model._default_manager
+        manager = registry.entity(entity_type).model.objects
         rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
         if edited := len(ids) - rows.count():
             records = registry.count_of_type(edited, entity_type)
@@ -541,31 +490,3 @@ def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], sh
     # No undo: a restored record gets a new item on Monday, which is asked about there.
     link = deleted_records_link(request.user, "Restore under Deleted records")
     return Report(format_html("{} {}", done_sentence(act, entries, deleted), link), problems)
-
-
-RUNS.update(
-    {
-        (Kind.FAILED, "retry"): _act_on_jobs,
-        (Kind.FAILED, "discard"): _act_on_jobs,
-        (Kind.BLOCKED, "retry_field"): _retry_fields,
-        (Kind.REJECTED, "retry_field"): _retry_fields,
-        (Kind.BLOCKED, "check_column"): _check_columns,
-        (Kind.BOARD, "check_column"): _check_columns,
-        (Kind.BOARD, "create_anyway"): _create_anyway,
-        (Kind.APPROVAL, "approve"): _decide_approvals,
-        (Kind.APPROVAL, "reject"): _decide_approvals,
-        (Kind.UNMATCHED, "create_record"): _create_records,
-        (Kind.UNMATCHED, "ignore"): _ignore,
-        (Kind.REMOVED, "create_item"): _create_items,
-        (Kind.REMOVED, "unlink"): _unlink,
-        (Kind.REMOVED, "delete_record"): _delete_records,
-    }
-)
-QUESTIONS.update(
-    {
-        (Kind.APPROVAL, "approve"): _question_about_approvals,
-        (Kind.REMOVED, "create_item"): _question_before_creates,
-        (Kind.REMOVED, "delete_record"): _question_before_deletions,
-    }
-)
-UNDOS[Kind.UNMATCHED] = _list_again

@@ -1,5 +1,6 @@
-"""The list of jobs with its actions, pauses, stops, and the banner that shows both above every page."""
+"""The list of jobs with its acts, pauses, stops, and the banner that shows both above every page."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +18,11 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import queue, registry
-from sync.admin import admin_base, confirmed_action
-from sync.attention import Kind
+from sync.admin import admin_base, confirmed_action, home_acts
+from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act
+from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
@@ -73,6 +74,13 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     return confirmed_action.Report(f"{ACTS[code].done.format(number=number)} {wait}".rstrip(), problems)
 
 
+@home_acts.does(Kind.FAILED, "retry", "discard")
+def _act_on_failed_jobs(
+    request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown
+) -> confirmed_action.Report:
+    return act_on_jobs(request, act.code, SyncQueue.objects.filter(pk__in=[entry.job for entry in entries]))
+
+
 def next_attempt(job: SyncQueue, now: datetime) -> str:
     """Return the time of the job's next attempt in words; empty if it isn't pending."""
     if job.status != QueueStatus.PENDING:
@@ -91,32 +99,17 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out what only the engine reads."""
-        fields = [
-            "state",
-            "about",
-            "direction",
-            "operation",
-            "attempts",
-            "next_try",
-            "why_in_full",
-            "queued",
-            "last_try",
-        ]
-        return [*fields, "payload"] if obj and obj.payload else fields
+    # Without what only the engine reads.
+    fields = ("state", "about", "direction", "operation", "attempts", "next_try", "why_in_full", "queued", "last_try")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        return (*self.fields, "payload") if obj and obj.payload else self.fields
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the list's actions that fit this job and that this person may press."""
         fitting = {QueueStatus.FAILED.value: ("retry", "discard"), QueueStatus.PENDING.value: ("retry", "cancel")}
-        list_url = reverse("admin:sync_syncqueue_changelist")
-        return [
-            admin_base.Button(
-                ACTS[code].button, code, post_to=list_url, hidden=confirmed_action.selection_of(row, code)
-            )
-            for code in fitting.get(row.status, ())
-            if ACTS[code].is_allowed(request.user)
-        ]
+        codes = [code for code in fitting.get(row.status, ()) if ACTS[code].is_allowed(request.user)]
+        return [confirmed_action.list_button(row, code) for code in codes]
 
     def get_urls(self) -> list[URLPattern]:
         pause = self.admin_site.admin_view(self.pause_view)
@@ -199,13 +192,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         label = pauses.pause_label(entity_type)
 
         @transaction.atomic
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
             pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
-                return confirmed_action.Report(problems=[f"{label}: already paused."])
+                raise NotPossible(f"{label}: already paused.")
             authors.log_model_action(request.user, SyncQueue, f"Paused: {label}. {pause.why}".strip())
-            return confirmed_action.Report()  # the banner of every page says it
+            return ""  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
             act = ACTS["pause"]
@@ -213,31 +206,29 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 f"{act.label} {label.lower()}?", [act.effect], act.label, text=("why", "Why? Shown to others.")
             )
 
-        return confirmed_action.run_action(self, request, run, _back_url(request), question)
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request), question)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End a pause."""
         if not ACTS["pause"].is_allowed(request.user):
             raise PermissionDenied
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             entity_type = request.POST.get("entity_type", "")
             label = pauses.pause_label(entity_type)
             if not queue.resume(request.user.get_username(), entity_type=entity_type):
-                return confirmed_action.Report(
-                    problems=[f"{label}: not paused any more. Somebody else has resumed it."]
-                )
+                raise NotPossible(f"{label}: not paused any more. Somebody else has resumed it.")
             authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
-            return confirmed_action.Report(f"{label}: resumed. {availability.resume_sentence(entity_type)}")
+            return f"{label}: resumed. {availability.resume_sentence(entity_type)}"
 
-        return confirmed_action.run_action(self, request, run, _back_url(request))
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 
     def try_again(self, request: HttpRequest) -> HttpResponse:
         """Ask Monday once whether the stop is over, and go back to the page with the button."""
         if not ACTS["try_again"].is_allowed(request.user):
             raise PermissionDenied
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
             result = breaker.ask_again(is_slowed=was_slowed)
@@ -245,14 +236,11 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            is_over = result in (breaker.RESUMED, breaker.NOT_STOPPED)
-            return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
+            if result not in (breaker.RESUMED, breaker.NOT_STOPPED):
+                raise NotPossible(sentence)
+            return sentence
 
-        return confirmed_action.run_action(self, request, run, _back_url(request))
-
-
-def _back_url(request: HttpRequest) -> str:
-    return admin_base.own_address(request, request.POST.get("back"), request.GET.get("back")) or reverse("admin:index")
+        return confirmed_action.run_action(self, request, run, admin_base.back_url(request))
 
 
 def pause_button(request: HttpRequest, entity_type: str = "", back: str = "") -> admin_base.Button | None:
@@ -286,28 +274,34 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
         is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
         explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
-    # The page that the button opens: "token", or "connection" if the environment sets the token.
-    button = ""
+    buttons: list[admin_base.Button | None] = []  # the main one first
+    is_in_environment = bool(settings.MONDAY_API_KEY)
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
-        button = "connection" if settings.MONDAY_API_KEY else "token"
+        url = reverse("admin:sync_wizard_connect")
+        token = admin_base.Button("Enter a new token", "token", f"{url}#npd-token")
+        if is_in_environment:
+            token = admin_base.Button("See where the token is set", "token", f"{url}#npd-wizard-token")
+        buttons.append(token)
     # Entering a new token asks Monday anyway.
-    may_try = bool(stops) and has_token and button != "token"
+    if stops and has_token and (is_in_environment or not buttons):
+        buttons.append(act_button(request, "try_again"))
     active = overview.pauses if overview else pauses.active_pauses()
     return {
         "stops": list(zip(stops, explanations, strict=True)),
-        "pauses": [(pauses.pause_label(pause.entity_type), pause) for pause in active],
-        "button": button,
-        "try_again": try_again_button(request) if may_try else None,
-        "resume": ACTS["resume"] if ACTS["resume"].is_allowed(user) else None,
+        "buttons": [*filter(None, buttons)],
+        "pauses": [
+            (pauses.pause_label(pause.entity_type), pause, act_button(request, "resume", entity_type=pause.entity_type))
+            for pause in active
+        ],
         # Home then shows no state line.
         "stops_everything": bool(stops) or any(not pause.entity_type for pause in active),
     }
 
 
-def try_again_button(request: HttpRequest) -> admin_base.Button | None:
-    """Return the button that asks Monday whether sync can go on; None for users who may not."""
-    act = ACTS["try_again"]
+def act_button(request: HttpRequest, code: str, **hidden: object) -> admin_base.Button | None:
+    """Return the button “try_again” or “resume”, which leads back to this page; None for users who may not."""
+    act = ACTS[code]
     if not act.is_allowed(request.user):
         return None
     back = request.get_full_path() if request.method == "GET" else ""
-    return admin_base.Button(act.label, act.code, post_to=reverse("admin:sync_try_again"), hidden={"back": back})
+    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden | {"back": back})

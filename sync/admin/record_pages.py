@@ -1,7 +1,7 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
 from unfold.dataclasses import SearchResult
 from unfold.widgets import (
     DATETIME_CLASSES,
@@ -38,20 +38,31 @@ from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 
-
-def _page_before(request: HttpRequest) -> str:
-    """Return the record's page that posted an action of the list, or the list."""
-    return admin_base.own_address(request, request.POST.get("back")) or request.get_full_path()
-
-
 # Results of a list in unfold's command search, which has no limit of its own.
 COMMAND_RESULTS = 20
 
+
+class HealthFilter(RadioFilter):
+    """Filters records by the states of a list's tabs, which set the parameter `health`."""
+
+    title = "sync state"
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in record_view.RecordState]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return record_view.filter_by_state(queryset, self.value()) if self.value() else queryset
+
+
 SYNC_FILTERS: list[Any] = [
-    admin_base.HealthFilter,
+    HealthFilter,
     ("sync_direction", ChoicesCheckboxFilter),
     ("updated_at", admin_base.DateFilter),
 ]
+
+# The acts on selected records.
+LIST_ACTS = ("turn_sync_on", "turn_sync_off", "unlink")
 
 # A list has this many mapped fields beside the name.
 MAX_FIELD_COLUMNS = 5
@@ -66,11 +77,11 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
         self.boards = admin_base.overview_of(request)
-        self._state = request.GET.get(admin_base.HealthFilter.parameter_name, "")
+        self._state = request.GET.get(HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
-            records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
+            records = self.get_queryset(request, [HealthFilter.parameter_name])
         [self._counts] = record_view.state_counts(records)
         # The paginator would count the same rows again.
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
@@ -87,7 +98,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def tabs(self) -> list[admin_base.ListTab]:
         """All records, then each state that is current or that any record has; all of them while one searches."""
         counts = self._counts
-        name = admin_base.HealthFilter.parameter_name
+        name = HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
         for state in [state for state in TABS if counts[state] or state == self._state or self.query]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
@@ -102,7 +113,6 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     changelist = RecordChangeList
-    actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
     empty_words = "Set up the sync with a board on Monday, import a file, or add them here."
     list_before_template = "sync/list_tabs.html"
     form = concurrent_edits.ConcurrentForm
@@ -254,7 +264,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             if chosen not in SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
-            rows = self.model._default_manager.filter(pk=record.pk)
+            rows = self.model.objects.filter(pk=record.pk)
             # NO KEY: a contact saved meanwhile may still point at this organization.
             before = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
             if before != request.POST.get("shown", "") or before == direction:
@@ -307,7 +317,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             return record
         bound_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
-        locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
+        locked = self.model.objects.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
@@ -349,7 +359,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
             "sync_reason": record_panel.reason_of(view),
-            "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][0],
+            "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.removal_of(record, view),
             "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
@@ -367,77 +377,61 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
-    @admin.action(description=ACTS["turn_sync_on"].button, permissions=[ACTS["turn_sync_on"].record_right])
-    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        def run() -> str:
-            number = self._set_sync(request, queryset, on=True)
-            return f"Sync turned on for {self._count_text(number)}. {ACTS['turn_sync_on'].effect}"
+    def acts(self, request: HttpRequest) -> list[Act]:
+        return [ACTS[code] for code in LIST_ACTS] if self.has_change_permission(request) else []
 
-        return confirmed_action.run_action(self, request, run, _page_before(request))
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
+        """Turn sync on or off, or unlink records from Monday."""
+        shown_fields = ("monday_id",) if act.code == "unlink" else ()  # as in `selection`
 
-    @admin.action(description=ACTS["turn_sync_off"].button, permissions=[ACTS["turn_sync_off"].record_right])
-    def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        question = partial(self._question, request, ACTS["turn_sync_off"], queryset)
-
-        def run() -> str:
-            number = self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False)
-            return f"Sync turned off for {self._count_text(number)}."
-
-        return confirmed_action.run_action(self, request, run, _page_before(request), question)
-
-    @admin.action(description=ACTS["unlink"].button, permissions=["change"])
-    def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        question = partial(self._question, request, ACTS["unlink"], queryset, "monday_id")
+        def question() -> confirmed_action.Question:
+            hidden = confirmed_action.selection(request, act.code, rows, *shown_fields)
+            listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
+            cells = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in listed]
+            table = confirmed_action.RecordTable(("Record", "On Monday"), cells, rows.count())
+            subject = self._subject(rows)
+            label = act.many.format(records=subject)
+            page_name = subject if request.POST.get("back") else ""
+            effects = [act.effect, act.way_back]
+            return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
 
         def run() -> str:
-            records = confirmed_action.confirmed_rows(request, queryset, "monday_id").exclude(monday_id=None)
-            ids = list(records.values_list("pk", flat=True))
+            records = confirmed_action.confirmed_rows(request, rows, *shown_fields) if act.asks else rows
+            if act.code != "unlink":
+                return self._turn_sync(request, records, on=act.code == "turn_sync_on")
+            linked = records.exclude(monday_id=None)
+            ids = list(linked.values_list("pk", flat=True))
             if not ids:
                 raise NotPossible("Nothing was changed: none of them has an item on Monday.")
-            authors.log_action_many(request.user, records, "Asked to unlink it from Monday.")
+            authors.log_action_many(request.user, linked, "Asked to unlink it from Monday.")
             item_links.request_unlink(self.model.entity_type(), ids, request.user.get_username())
-            return f"{self._subject(records)} will be unlinked now."
+            return f"{self._subject(linked)} will be unlinked now."
 
-        return confirmed_action.run_action(self, request, run, _page_before(request), question)
+        page_before = admin_base.back_url(request, request.get_full_path())
+        return confirmed_action.run_action(self, request, run, page_before, question if act.asks else None)
 
-    def _question(
-        self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any], *shown_fields: str
-    ) -> confirmed_action.Question:
-        """Ask about the selected records; `shown_fields` is as in `selection`."""
-        hidden = confirmed_action.selection(request, act.code, queryset, *shown_fields)
-        records = queryset[: confirmed_action.MAX_ROWS_SHOWN]
-        rows = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in records]
-        table = confirmed_action.RecordTable(("Record", "On Monday"), rows, queryset.count())
-        subject = self._subject(queryset)
-        label = act.many.format(records=subject)
-        page_name = subject if request.POST.get("back") else ""
-        effects = [act.effect, act.way_back]
-        return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
-
-    def _subject(self, records: models.QuerySet[Any]) -> str:
-        """Return the name of the only record, or the number of records."""
-        number = records.count()
-        return str(records.get()) if number == 1 else self._count_text(number)
-
-    def _count_text(self, number: int) -> str:
-        return registry.count_of_type(number, self.model.entity_type())
-
-    def _set_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> int:
-        """Turn sync on or off for these records and log each change; return the number of changed records."""
+    def _turn_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> str:
+        """Turn sync on or off for these records, log each change, and report it."""
+        state = "on" if on else "off"
         with transaction.atomic():
             bound_lock_waits()
             # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
             others = queryset.filter(sync_enabled=not on)
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
             if not records:
-                state = "on" if on else "off"
                 raise NotPossible(f"Nothing was changed: sync was {state} already, or somebody deleted them meanwhile.")
-            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
+            self.model.objects.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
             for record in records:
                 self.log_change(request, record, message)
         wakeups.wake_board(self.model.entity_type())
-        return len(records)
+        then = f" {ACTS['turn_sync_on'].effect}" if on else ""
+        return f"Sync turned {state} for {registry.count_of_type(len(records), self.model.entity_type())}.{then}"
+
+    def _subject(self, records: models.QuerySet[Any]) -> str:
+        """Return the name of the only record, or the number of records."""
+        number = records.count()
+        return str(records.get()) if number == 1 else registry.count_of_type(number, self.model.entity_type())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Find also what becomes of the records' items, for the question and the message."""

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import Button
-from sync.admin.confirmed_action import RecordTable, selection_of
+from sync.admin.confirmed_action import RecordTable, list_button
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
@@ -32,9 +32,12 @@ STATE_BADGES = {
 }
 
 
+def colour_of(view: record_view.RecordView) -> str:
+    return "bad" if view.has_failed else STATE_BADGES[view.state][0]
+
+
 def state_badge(view: record_view.RecordView) -> SafeString:
-    colour, icon = STATE_BADGES[view.state]
-    return admin_base.badge("bad" if view.has_failed else colour, icon, str(view.state.label))
+    return admin_base.badge(colour_of(view), STATE_BADGES[view.state][1], str(view.state.label))
 
 
 def reason_of(view: record_view.RecordView) -> str:
@@ -50,9 +53,8 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     if view.state is record_view.RecordState.SYNCED:
         # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
-        colour, icon = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
-        return admin_base.badge(colour, icon, words, title=str(view.state.label))
+        return admin_base.badge(*STATE_BADGES[view.state], words, title=str(view.state.label))
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
     reason = " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
     state = state_badge(view)
@@ -60,8 +62,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
-        colour = "bad" if view.has_failed else "warn"
-        state = admin_base.badge(colour, kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+        state = admin_base.badge(colour_of(view), kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 
@@ -166,11 +167,12 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
             # Before “Turn sync on”, which may link another item.
             buttons.append(_act_button(record, "link_again"))
         if not record.sync_enabled:
-            buttons.append(_list_button(record, "turn_sync_on"))
+            buttons.append(list_button(record, "turn_sync_on", page_url))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            url = _act_url(record, "direction")
-            buttons.append(Button(ACTS["turn_sync_on"].button, "turn_sync_on", post_to=url, hidden=hidden))
+            direction = _act_button(record, "direction")
+            act = ACTS["turn_sync_on"]
+            buttons.append(replace(direction, label=act.button, code=act.code, hidden=hidden))
     if may_change and not view.stop_reason:
         buttons.append(_act_button(record, "sync_now"))
     return buttons
@@ -178,27 +180,18 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
 
 def menu_acts(record: SyncedModel) -> list[Button]:
     """Return the acts that ask first and that the record's menu always offers."""
+    page_url = registry.record_url(record.entity_type(), record.pk)
     buttons = [_act_button(record, "direction")]
     if record.may_sync:
-        buttons.append(_list_button(record, "turn_sync_off"))
+        buttons.append(list_button(record, "turn_sync_off", page_url))
     if record.monday_id:
-        buttons.append(_list_button(record, "unlink"))
+        buttons.append(list_button(record, "unlink", page_url))
     return buttons
 
 
-def _act_url(record: SyncedModel, name: str) -> str:
-    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{name}", args=[record.pk])
-
-
 def _act_button(record: SyncedModel, code: str) -> Button:
-    return Button(ACTS[code].button, code, post_to=_act_url(record, code))
-
-
-def _list_button(record: SyncedModel, code: str) -> Button:
-    """Return the button of an act that is an action of the records' list."""
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    list_url = admin_base.records_url(registry.entity(record.entity_type()))
-    return Button(ACTS[code].button, code, post_to=list_url, hidden=selection_of(record, code, page_url))
+    url = reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{code}", args=[record.pk])
+    return Button(ACTS[code].button, code, post_to=url)
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:

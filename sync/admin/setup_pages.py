@@ -1,12 +1,10 @@
 """The connection to Monday, and the set-up wizard: token, boards, fields, plan, run.
 
-The wizard also changes the mapping of a board that is set up. A person's choices stay in
-their session until the set-up starts.
+The wizard also changes the mapping of a board that is set up. A person's choices stay in their session until the
+set-up starts; a token is never in it, nor on a page.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any, cast
 
@@ -15,9 +13,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
@@ -25,7 +21,7 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, records_url
+from sync.admin.admin_base import PageAdmin, records_url, render_admin_page
 from sync.admin.queue_pages import MAY_CONNECT
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
@@ -33,15 +29,14 @@ from sync.choices import SetupState
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import RESTORE_KEY, ActionError, NotPossible
-from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
+from sync.limits import api_quota, connector, credentials, monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
-from sync.monday.connection import AccountInfo, CheckResult, check_account
-from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
+from sync.monday.errors import MondayError
 from sync.operations import setup
-from sync.operations.setup import board_setup, plan, selection
+from sync.operations.setup import connection, plan, selection
 from sync.reconcile.lookups import phone_region
-from sync.records import authors, availability
+from sync.records import authors
 
 View = Callable[..., HttpResponse]
 
@@ -52,120 +47,8 @@ SESSION_KEY = "npd_set_up"
 REGION = "phone_region"
 
 
-# The connection to Monday. No page, message, log line or session repeats a token.
-
-
 def _may_see_connection(user: Any) -> bool:
     return registry.may_view(user, "sync.mondayaccount")
-
-
-def has_answered(overview: availability.Overview) -> bool:
-    """Whether Monday has ever answered, with the current token or in an earlier pass."""
-    if overview.no_token_reason:
-        return False
-    return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
-
-
-def is_token_answered(account: MondayAccount) -> bool:
-    return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
-
-
-@dataclass(frozen=True)
-class ConnectionTest:
-    """The result of a test of the token."""
-
-    message: str
-    checks: Sequence[CheckResult] = ()  # empty if Monday gave no answer
-    account: AccountInfo | None = None
-    error: MondayError | None = None
-
-    @property
-    def is_ok(self) -> bool:
-        return bool(self.checks) and all(check.level != "problem" for check in self.checks)
-
-
-def test_stored_token(user: User) -> ConnectionTest:
-    """Test the stored token, update the stops by the result, and log it."""
-    if not credentials.has_token():
-        result = ConnectionTest(credentials.no_token_reason())
-    else:
-        # It stores the limits at once: the next call may need one that was raised.
-        result = run_test(breaker.refresh_account_info)
-        apply_test(result)
-    authors.log_model_action(user, MondayAccount, result.message, name="Monday")
-    return result
-
-
-def apply_test(result: ConnectionTest) -> None:
-    """Stop what the test's error stops; store the account and its users, and end the stops that are over."""
-    if result.error is not None:
-        breaker.stop_if_shared(result.error)
-    if result.account is not None:
-        breaker.store_account_info(result.account)
-        with suppress(MondayError):
-            board_setup.refresh_users(connector(urgent=True))
-    if result.is_ok:
-        breaker.ask_again()  # a former token may not have seen all boards
-
-
-def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
-    """Test the token by reading the account and its boards."""
-    try:
-        info = read_account()
-        boards, complete = connector(urgent=True).list_boards()
-    except MondayError as error:
-        return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
-    checks = check_account(info, settings.MONDAY_API_VERSION)
-    if boards:
-        number = humanize.count_with_noun(len(boards), "board")
-        checks.append(CheckResult("ok", "board", f"It can see {'' if complete else 'at least '}{number}."))
-    else:
-        normal = "That is normal for a new account: the set-up creates boards."
-        checks.append(CheckResult("warning", "board", "It can't see any board.", normal))
-    name = info.user_name or info.user_id
-    message = f"The token works: NPD Sync writes on Monday as {name}." if name else "The token belongs to no user."
-    return ConnectionTest(message, checks, info)
-
-
-def test_and_store_token(user: User, text: str) -> ConnectionTest:
-    """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
-    token = credentials.check_secret(text, "API token")
-    with urgent_calls(token):
-        # Nothing is stored, so a rejected token doesn't affect the current one.
-        result = run_test(breaker.read_account_info)
-    error = result.error
-    # Another token couldn't change the version, nor end an outage.
-    if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:
-        is_unknown = error.kind is NOT_AUTHENTICATED
-        why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
-        raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
-    credentials.store_token(token, user)
-    apply_test(result)
-    tested = f"Connected. {result.message} " if result.is_ok else ""
-    authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
-    return result
-
-
-@transaction.atomic
-def remove_token(user: User) -> str:
-    """Remove the stored token; return a sentence about it."""
-    credentials.remove_token()
-    nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-    sentence = f"The stored token was removed.{nothing}"
-    authors.log_model_action(user, MondayAccount, sentence, name="Monday")
-    return sentence
-
-
-def removal_question() -> confirmed_action.Question:
-    effect = (
-        "Sync goes on with the token that is set on the server."
-        if settings.MONDAY_API_KEY
-        else "Nothing is synced until you enter another token."
-    )
-    return confirmed_action.Question("Remove the stored token?", [effect], "Remove token", hidden=[("remove", "1")])
-
-
-# The steps of the wizard.
 
 
 def _step_url(step: str, *args: str) -> str:
@@ -261,17 +144,16 @@ class SetupWizardMixin(PageAdmin):
             {"label": label, "url": url if is_open and name != step else "", "here": name == here}
             for name, label, url, is_open in rows
         ]
-        common = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": "Set up the sync",
-            "page_name": "Set up",
+        is_connection = step == "connect"
+        frame = {
+            "page_name": CONNECTION_TITLE if is_connection else "Set up",
             # Other users see only the connection, which is a page of the settings once a board is set up.
-            "steps": steps if selection.may_set_up(request.user) and not (step == "connect" and _has_boards()) else [],
+            "steps": steps if selection.may_set_up(request.user) and not (is_connection and _has_boards()) else [],
             "is_set_up_page": True,
-            **context,
         }
-        return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
+        title = CONNECTION_TITLE if is_connection else "Set up the sync"
+        template = f"sync/wizard_{step}.html"
+        return render_admin_page(self, request, template, title, status=status, **frame, **context)
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
@@ -288,23 +170,23 @@ class SetupWizardMixin(PageAdmin):
                 authors.log_action(request.user, account, sentence)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
-        result = test_stored_token(cast("User", request.user)) if request.method == "POST" else None
+        result = connection.test_stored_token(cast("User", request.user)) if request.method == "POST" else None
         return self._connect_page(request, result)
 
-    def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
+    def _connect_page(
+        self, request: HttpRequest, tested: connection.ConnectionTest | None, wrong: str = ""
+    ) -> HttpResponse:
         account = monday_account()
         region = phone_region()
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_connected = token.is_usable and is_token_answered(account) and not is_stopped
+        is_connected = token.is_usable and connection.is_token_answered(account) and not is_stopped
         on_server = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
             on_server.append(tested.error.kind.for_administrator)
         if token.is_unreadable:
             on_server.append(RESTORE_KEY)
         context = {
-            "title": CONNECTION_TITLE,
-            "page_name": CONNECTION_TITLE,
             "tested": tested,
             "wrong": wrong,
             "may_set_up": selection.may_set_up(request.user),
@@ -327,10 +209,15 @@ class SetupWizardMixin(PageAdmin):
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-            remove = partial(remove_token, user)
-            return confirmed_action.run_action(self, request, remove, _step_url("connect"), removal_question)
+            effect = "Nothing is synced until you enter another token."
+            if settings.MONDAY_API_KEY:
+                effect = "Sync goes on with the token that is set on the server."
+            title = "Remove the stored token?"
+            question = confirmed_action.Question(title, [effect], "Remove token", hidden=[("remove", "1")])
+            remove = partial(connection.remove_token, user)
+            return confirmed_action.run_action(self, request, remove, _step_url("connect"), lambda: question)
         try:
-            result = test_and_store_token(user, request.POST.get("token", ""))
+            result = connection.test_and_store_token(user, request.POST.get("token", ""))
         except ActionError as refusal:
             return self._connect_page(request, None, str(refusal))
         if result.is_ok:
@@ -426,7 +313,7 @@ class SetupWizardMixin(PageAdmin):
         if not kinds:
             return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
-        empty = [spec for spec in registry.entities() if not spec.model._default_manager.exists()]
+        empty = [spec for spec in registry.entities() if not spec.model.objects.exists()]
         context = {
             "kinds": kinds,
             "busy": SetupState.RUNNING in states,

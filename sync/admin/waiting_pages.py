@@ -1,9 +1,12 @@
-"""The lists of unmatched items, ignored items and approvals, and the page that links an item with a record."""
+"""The lists of unmatched items, ignored items and approvals with their acts, and the page that links an item."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.models import DELETION
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -15,16 +18,17 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, home_acts
+from sync.admin.confirmed_action import Question, RecordTable, Report
+from sync.admin.home_acts import Shown
 from sync.admin.record_panel import act_buttons
 from sync.api import monday_throttle_reason
-from sync.choices import ApprovalState
+from sync.attention import Entry, Kind
+from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, ActionError, NotPossible
-from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
-from sync.records import availability, item_links
-from sync.records.authors import log_action, log_action_many
-from sync.registry import item_url, link_of, record_url
+from sync.records import approvals, authors, availability, item_links
 
 MAX_NAME = 80
 
@@ -44,7 +48,7 @@ _SIDES = {
 class EntriesMixin(admin_base.PageAdmin):
     """A list of the rows behind a kind of Home's entries: its actions are the acts that Home offers on them."""
 
-    kind: attention.Kind
+    kind: Kind
 
     def acts(self, request: HttpRequest) -> list[Act]:
         types = [spec.entity_type for spec in registry.entities()]
@@ -63,7 +67,7 @@ class EntriesMixin(admin_base.PageAdmin):
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
-    kind = attention.Kind.UNMATCHED
+    kind = Kind.UNMATCHED
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
     search_fields = ("name", "item_id")
@@ -99,7 +103,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         jobs = item_links.open_jobs(row.item_id for row in rows)
-        links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:
             row.page_link = links[row.entity_type]
             row.page_job = jobs.get((row.entity_type, row.item_id))
@@ -119,22 +123,22 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
-        record = model._default_manager.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
+        record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
         if record is None:
             return self._search_page(request, row)
         if "confirmed" not in request.POST:
             return confirmed_action.question_page(self, request, _link_question(request, row, record), request.path)
 
-        def run() -> confirmed_action.Report:
+        def run() -> str:
             try:
                 with transaction.atomic():
                     item_links.request_link(row, record, request.user.get_username())
-                    log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
+                    authors.log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
             except ActionError as error:
-                return confirmed_action.Report(problems=[f"Nothing was linked. {error}"])
+                raise NotPossible(f"Nothing was linked. {error}") from error
             wait = availability.of(row.entity_type, urgent=True).detail
             then = f". It waits: {wait}" if wait else " now."
-            return confirmed_action.Report(f"“{row}” is linked with “{record}”{then}")
+            return f"“{row}” is linked with “{record}”{then}"
 
         return confirmed_action.run_action(self, request, run, reverse("admin:index"))
 
@@ -147,10 +151,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         condition = Q()
         for text in terms:
             condition |= registry.searching(free.model, registry.searched_fields(free.model), text)
-        limit = MAX_RECORDS if term else MAX_NEAR
-        ordered = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))[
-            :limit
-        ]
+        records = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))
         return admin_base.render_admin_page(
             self,
             request,
@@ -162,7 +163,8 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
             records=[
-                (record, record_url(row.entity_type, record.pk), admin_base.describe(record)) for record in ordered
+                (record, registry.record_url(row.entity_type, record.pk), admin_base.describe(record))
+                for record in records[: MAX_RECORDS if term else MAX_NEAR]
             ],
             type=registry.type_label(row.entity_type).lower(),
             back=reverse("admin:index"),
@@ -173,13 +175,13 @@ def _item_link(row: Any, text: str) -> SafeString | str:
     if row.page_link is None:
         return text
     label = f"{humanize.shorten(str(row), MAX_NAME)}, on Monday, in a new tab"
-    return admin_base.external_link(item_url(row.page_link, row.item_id), text, label)
+    return admin_base.external_link(registry.item_url(row.page_link, row.item_id), text, label)
 
 
 def link_buttons(user: Any, entity_type: str, pk: int | str) -> list[admin_base.Button]:
     """Return the button to the page that links an item with a record, if this person may."""
     url = reverse("admin:sync_unmatcheditem_link", args=[pk])
-    may_link = attention.may_do(user, ACTS["link"], attention.Kind.UNMATCHED, entity_type)
+    may_link = attention.may_do(user, ACTS["link"], Kind.UNMATCHED, entity_type)
     return [admin_base.Button(ACTS["link"].button, url=url)] if may_link else []
 
 
@@ -190,7 +192,7 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     return admin_base.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
 
 
-def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> confirmed_action.Question:
+def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
     try:
         item_links.check_linkable(row, record)
@@ -200,7 +202,7 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
     if not problem:
         planned, problem = plan_link(record, row.item_id)
     if problem:
-        return confirmed_action.Question(title, warning=problem)
+        return Question(title, warning=problem)
     changes = []
     for change in planned:
         before = change.before or "(empty)"
@@ -214,10 +216,51 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
         changes.append((_SIDES.get(change.kind, ""), change.field, before, after))
     if not changes:
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
-        return confirmed_action.Question(title, effects, "Link them", hidden=[("record", record.pk)])
+        return Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
-    table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "After"), changes, len(changes))
-    return confirmed_action.Question(title, effects, "Link them", [table], [("record", record.pk)])
+    table = RecordTable(("Changes in", "Field", "Now", "After"), changes, len(changes))
+    return Question(title, effects, "Link them", [table], [("record", record.pk)])
+
+
+def _items_of(keys: Iterable[str]) -> QuerySet[UnmatchedItem]:
+    return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
+
+
+@home_acts.does(Kind.UNMATCHED, "create_record")
+def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
+    authors.log_action_many(request.user, items, "Asked to create a record from it.")
+    return home_acts.report_of(act, entries, len(items))
+
+
+@home_acts.does(Kind.UNMATCHED, "ignore")
+def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
+    listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
+    jobs = item_links.open_jobs(item.item_id for item in listed)
+    items = []
+    problems = []
+    for item in listed:
+        job = jobs.get((item.entity_type, item.item_id))
+        if job and any(key in job.payload for key in item_links.REQUEST_KEYS):
+            problems.append(f"“{item}” was not ignored: {job.payload['by']} asked to create or link its record.")
+        else:
+            items.append(item)
+    keys = [str(item.pk) for item in items]
+    number = item_links.ignore_unmatched(_items_of(keys), request.user.get_username())
+    authors.log_action_many(request.user, items, "Ignored.")
+    return Report(home_acts.done_sentence(act, entries, number) if number else "", problems, undo=keys)
+
+
+def _list_again(request: HttpRequest, tokens: Sequence[str]) -> Report:
+    items = list(_items_of(tokens).exclude(ignored_at=None))
+    number = item_links.undo_ignore(_items_of(tokens), request.user.get_username())
+    authors.log_action_many(request.user, items, "Listed again.")
+    sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
+    return Report(sentence if number else "")
+
+
+home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 
 
 @admin.register(IgnoredItem)
@@ -238,18 +281,18 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
         return [act] if act.is_allowed(request.user) else []
 
     def act_on_rows(self, request: HttpRequest, rows: QuerySet[IgnoredItem], act: Act) -> HttpResponse:
-        def question() -> confirmed_action.Question:
+        def question() -> Question:
             hidden = confirmed_action.selection(request, act.code, rows)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
-            table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
+            table = RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
             title = attention.counted(act.many, table.total, "")
-            return confirmed_action.Question(f"{title}?", [act.effect], title, [table], hidden)
+            return Question(f"{title}?", [act.effect], title, [table], hidden)
 
         @transaction.atomic
         def run() -> str:
             chosen = confirmed_action.confirmed_rows(request, rows)
-            log_action_many(request.user, chosen, "To be considered again.", flag=DELETION)
+            authors.log_action_many(request.user, chosen, "To be considered again.", flag=DELETION)
             number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=chosen.values("pk")))
             return attention.counted(act.done, number, "")
 
@@ -280,7 +323,7 @@ _BADGES = {
 class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Deletions and emptied fields that need, or needed, an approval because they were too many."""
 
-    kind = attention.Kind.APPROVAL
+    kind = Kind.APPROVAL
     list_display = ("state_badge", "about", "change", "since", "decided")
     list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)
@@ -306,3 +349,22 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
     about = admin_base.plain_column(
         "What would be lost", lambda row: admin_base.link_to(row.page_record_url, row.label), "label"
     )
+
+
+def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    """Ask, and say what the boards' setting does with the items."""
+    question = home_acts.question_about(request, act, entries)
+    boards = BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries})
+    policies = set(boards.values_list("deleted_record_policy", flat=True))
+    if len(policies) != 1:
+        return question
+    verb = "archived" if policies == {DeletedRecordPolicy.ARCHIVE} else "deleted"
+    return replace(question, effects=[text.replace("archived or deleted", verb) for text in question.effects])
+
+
+@home_acts.does(Kind.APPROVAL, "approve", question=_question_about_approvals)
+@home_acts.does(Kind.APPROVAL, "reject")
+def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+    requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
+    decide = approvals.approve if act.code == "approve" else approvals.reject
+    return home_acts.report_of(act, entries, decide(requests, cast("User", request.user)))

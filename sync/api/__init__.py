@@ -1,4 +1,4 @@
-"""The HTTP API: records, activity, queue and figures, and the endpoints for machines. Here: who calls it, how often.
+"""The HTTP API: records, activity, queue and figures, and the endpoints for machines. Here: tokens and throttles.
 
 Nothing here may import DRF's views, which import this for their authentication.
 """

@@ -47,7 +47,7 @@ class ApiExceptionHandler(ExceptionHandler):
             return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, "too_large")
         if isinstance(exc, DataError):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
-        # Of the parser, or of Django's queries, which recurse into a value.
+        # Raised by the parser, or by Django's queries, which recurse into a value.
         if isinstance(exc, RecursionError):
             return exceptions.ParseError("The JSON is nested too deeply to be read.")
         # A constraint that breaks after validation means a write at the same moment; so does a deadlock.

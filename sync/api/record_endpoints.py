@@ -128,7 +128,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
     sync = serializers.SerializerMethodField()
     etag = serializers.SerializerMethodField(help_text="For If-Match: a hash of what people edit.")
 
-    OWN_FIELDS: ClassVar[tuple[str, ...]] = (
+    SYNC_FIELDS: ClassVar[tuple[str, ...]] = (
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
         *("created_at", "updated_at", "sync", "etag"),
     )
@@ -151,10 +151,9 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         record = model() if self.instance is None else copy(self.instance)
         for name, value in attrs.items():
             setattr(record, name, value)
-        own = {field.name for field in model._meta.concrete_fields if not field.is_relation}
-        changed = {
-            name for name in own & set(attrs) if self.instance is None or getattr(self.instance, name) != attrs[name]
-        }
+        # DRF has validated the relations.
+        names = {field.name for field in model._meta.concrete_fields if not field.is_relation} & set(attrs)
+        changed = {name for name in names if self.instance is None or getattr(self.instance, name) != attrs[name]}
         try:
             record.clean_fields(exclude={field.name for field in model._meta.concrete_fields} - changed)
         except ValidationError as error:
@@ -222,7 +221,7 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         """Delete a record."""
         return super().destroy(request, *args, **kwargs)
 
-    # Committed before the answer is made, because a worker begins with it.
+    # A transaction of its own, because a worker begins at the commit, and the answer takes as long to make.
     @transaction.atomic
     def perform_create(self, serializer: serializers.BaseSerializer[Any]) -> None:
         record = serializer.save()
@@ -292,7 +291,7 @@ def record_paths() -> list[URLPattern | URLResolver]:
 def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     """Return the view of a model's records, built from the model and its registration."""
     name = model.__name__
-    fields = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.OWN_FIELDS]
+    fields = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.SYNC_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
     serializer_attributes = {"Meta": meta, "__doc__": model.__doc__}
     serializer = type(f"{name}Serializer", (RecordSerializer,), serializer_attributes)
@@ -309,7 +308,7 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     }
     attributes = {
         "__doc__": RecordViewSet.__doc__,
-        "queryset": model._default_manager.all(),
+        "queryset": model.objects.all(),
         "serializer_class": serializer,
         "filterset_class": type(f"{name}Filter", (RecordFilter,), filters_of_model),
         "search_fields": registry.searched_fields(model),
@@ -326,6 +325,6 @@ def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse:
     for spec in registry.entities():
         options = spec.model._meta
         may_view = registry.may_view(request.user, options.label_lower)
-        if may_view and spec.model._default_manager.filter(pk=record_id).exists():
+        if may_view and spec.model.objects.filter(pk=record_id).exists():
             return redirect(f"admin:{options.app_label}_{options.model_name}_change", record_id)
     raise Http404(f"No record has the id {record_id}; it may have been deleted.")

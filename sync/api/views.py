@@ -143,9 +143,9 @@ class Pages(PageNumberPagination):
         return answer
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        by_cursor = {"type": "string", "enum": ["page", "cursor"]}
+        kinds = {"type": "string", "enum": ["page", "cursor"]}
         more = [
-            _query_parameter("pagination", by_cursor, "`cursor` for pages by cursor; follow `next`."),
+            _query_parameter("pagination", kinds, "`cursor` for pages by cursor; follow `next`."),
             _query_parameter("cursor", {"type": "string"}, "The start of such a page, from `next`."),
         ]
         return [*super().get_schema_operation_parameters(view), *more]

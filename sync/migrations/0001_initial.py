@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 (
                     "batch_limit",
                     models.SmallIntegerField(
-                        blank=True, null=True, verbose_name="records a document, by the time calls took"
+                        default=100, db_default=100, verbose_name="records a document, by the time calls took"
                     ),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
@@ -137,7 +137,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_board_links", "default_permissions": ("change", "view")},
+            options={
+                "db_table": "sync_board_links",
+                "default_permissions": ("change", "view"),
+                "verbose_name": "board",
+            },
         ),
         migrations.CreateModel(
             name="CacheEntry",
@@ -450,7 +454,7 @@ class Migration(migrations.Migration):
                 (
                     "frequency",
                     models.CharField(
-                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day")],
+                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day, at 08:00 UTC")],
                         db_default="off",
                         max_length=10,
                     ),

@@ -78,10 +78,14 @@ class Attention(models.Model):
         return f"{self.kind}:{self.source}"
 
 
+# When daily messages are sent, in UTC.
+DAILY_HOUR = 8
+
+
 class Frequency(models.TextChoices):
     OFF = "off", "Off"
     AT_ONCE = "at_once", "At once"
-    DAILY = "daily", "Once a day"
+    DAILY = "daily", f"Once a day, at {DAILY_HOUR:02d}:00 UTC"
 
 
 class NotificationReceiver(models.Model):

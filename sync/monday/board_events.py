@@ -111,7 +111,7 @@ EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
 }
 REMOVAL_TYPES = EVENT_TYPES[EventKind.ARCHIVED] | EVENT_TYPES[EventKind.DELETED]
 
-# Keys in stored deliveries, from outside in, for queries.
+# Paths of keys in stored deliveries, for queries.
 USER_ID_PATH = ("event", "userId")
 HAPPENED_AT_PATH = ("event", "triggerTime")
 # The item's name is at the first of these that exists.

@@ -189,7 +189,7 @@ _SEPARATORS = re.compile(r"[,\n\r]")
 
 
 def unlistable_reason(element: str, place: str) -> str | None:
-    """Return why a list in a text can't hold this element, which would be read back as two, or None."""
+    """Return why a text can't hold this element of a list: it would be read back as two; None if it can."""
     if not _SEPARATORS.search(element):
         return None
     return f"“{element}” holds a comma or a line break, which separate the elements {place}"

@@ -198,13 +198,13 @@ class Probe:
         """Return the column types whose values differ from those that the item was created with."""
         differing = []
         for kind, value in VALUES.items():
-            convert = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
+            converter = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
             try:
-                remote = convert.canonical_remote(convert.stored_value(item.reading(self.column_id(kind))))
+                remote = converter.canonical_remote(converter.stored_value(item.reading(self.column_id(kind))))
             except UnknownValue:
                 differing.append(kind)
                 continue
-            if remote != convert.canonical_local({"field": value}):
+            if remote != converter.canonical_local({"field": value}):
                 differing.append(kind)
         return differing
 

@@ -24,14 +24,11 @@ from sync.kernel.mails import NotSent, send_email
 from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
-from sync.models.attention import Frequency
+from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
 from sync.records import availability
 
 log = structlog.get_logger(__name__)
-
-# When daily messages are sent, in UTC.
-DAILY_HOUR = 8
 
 # “At once” sends the first thing at once, and all things within this time after it in one message.
 TIME_BETWEEN_MESSAGES = timedelta(minutes=5)
@@ -48,9 +45,6 @@ BRIEF = timedelta(minutes=2)
 # A failing receiver is left out, because its messages don't arrive, and so are a board's problems: its page shows them.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
-# No company has so many records.
-MAX_THINGS = 100_000
-
 # The most that one message lists.
 MAX_CAUSES = 8
 MAX_NAMES = 4  # below each cause
@@ -60,7 +54,7 @@ MAX_LINE_LENGTH = 110
 def things_to_notify_of() -> list[Entry]:
     """Return the things that need attention now, the gravest first."""
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    return availability.stops() + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
+    return availability.stops() + attention.entries(attention.without_notices(waiting), limit=None)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:

@@ -94,7 +94,7 @@ def test_what_a_group_may_do_is_said_as_an_administrator_left_it(db: None) -> No
     guests.permissions.set(Permission.objects.filter(codename__in=["view_contact", "retry_syncqueue"]))
     assert meaning_of(guests) == "“Contact: view” and “Job: retry jobs”."
     edit.permissions.add(Permission.objects.get(codename="view_boardlink"))
-    assert meaning_of(edit).endswith("conflicts. Also: “Board link: view”.")
+    assert meaning_of(edit).endswith("conflicts. Also: “Board: view”.")
     resolve.permissions.remove(Permission.objects.get(codename="change_syncconflict"))
     assert "resolves conflicts" not in meaning_of(resolve)
 

@@ -137,7 +137,7 @@ def loop_retried(world: World) -> Knock:
 
 def brought_back(world: World) -> Knock:
     world["dead"].delete()
-    return ticked("/admin/sync/tombstone/", "bring_back", Tombstone.objects.get())
+    return ticked("/admin/sync/tombstone/", "restore_record", Tombstone.objects.get())
 
 
 def decision(**more: Any) -> Decision:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts.admin import conflict_acts
+from conflicts import admin as conflicts_admin
 from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from npd.models import Contact, Organization
@@ -132,7 +132,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
 
 
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conflict_acts, "UNDO_WAIT_SECONDS", 0)
+    monkeypatch.setattr(conflicts_admin, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from conflicts.admin import conflict_acts
+from conflicts import admin as conflicts_admin
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
@@ -112,7 +112,7 @@ def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Cl
 
 
 def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conflict_acts, "MAX_PER_REQUEST", 3)
+    monkeypatch.setattr(conflicts_admin, "MAX_PER_REQUEST", 3)
     question = ask(browser, "keep_npd", contacts[4], select_across="1")
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(question)
     confirm(browser, question)

@@ -135,14 +135,14 @@ def test_a_deletion_leads_to_the_deleted_record_which_offers_its_restore_until_i
     contact = Contact.objects.create(name="Ann Lind")
     deleted = away.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [message, _what_was_deleted] = deleted.context["messages"]
-    assert f"/restore/?next={quote(CONTACTS, safe='')}" in str(message)
+    assert f"/restore/?back={quote(CONTACTS, safe='')}" in str(message)
     assert str(message).startswith("Deleted by mistake? <a ")
     [lost] = away.get(f"{CONTACTS}{contact.pk}/change/", follow=True).context["messages"]
     assert f'<a class="npd-link" href="{DELETED}">Look under Deleted records</a>' in str(lost)
     page = away.get(DELETED).content.decode()
     assert f'href="{DELETED}{Tombstone.objects.get().pk}/restore/" aria-label="Restore Ann Lind"' in page
     assert "ada" in page[page.index("result_list") :]
-    act(away, DELETED, "bring_back", Tombstone.objects.get().pk)
+    act(away, DELETED, "restore_record", Tombstone.objects.get().pk)
     assert 'aria-label="Restore Ann Lind"' not in away.get(DELETED).content.decode()
 
 
@@ -157,7 +157,7 @@ def test_every_type_of_a_selection_needs_permission(client: Client, monkeypatch:
     )
     client.force_login(clerk)
     keys = list(Tombstone.objects.values_list("pk", flat=True))
-    sent = {"action": "bring_back", "_selected_action": keys, "confirmed": "yes"}
+    sent = {"action": "restore_record", "_selected_action": keys, "confirmed": "yes"}
     assert client.post(DELETED, sent).status_code == 403
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 

@@ -177,7 +177,7 @@ def test_restoring_offers_neither_an_erased_person_nor_their_item(world: World, 
     models.Tombstone.objects.filter(entity_id=before_id).update(monday_id=erased.monday_id, state="kept")
     erase(person_of(erased), delete_items=False)
     tombstones = {row.entity_id: row for row in models.Tombstone.objects.all()}
-    ticked = {"action": "bring_back", "_selected_action": [str(row.pk) for row in tombstones.values()]}
+    ticked = {"action": "restore_record", "_selected_action": [str(row.pk) for row in tombstones.values()]}
     question = world.browser(dora).post("/admin/sync/tombstone/", ticked).context["question"]
     (table,) = question.tables
     assert [tuple(map(str, row)) for row in table.rows] == [("Before", "Contact", "New item")]

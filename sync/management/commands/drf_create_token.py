@@ -20,8 +20,8 @@ class Command(BaseCommand):
         """Make and print the token; exit 1 if there is no such user."""
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
-            raise CommandError(f"There is no user “{options['username']}”. Make one by “manage.py createsuperuser”.")
+            raise CommandError(f"There is no user “{options['username']}”. Make one with “manage.py createsuperuser”.")
         if options["days"] < 1:
-            raise CommandError("--days is 1 at least.")
+            raise CommandError("--days must be at least 1.")
         _token, text = ApiToken.objects.create(user, timedelta(days=options["days"]))
         self.stdout.write(f"Generated token {text} for user {user.username}")

@@ -14,12 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
 from sync.boards import board_columns, webhooks
-from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, connector, credentials
-from sync.models import ApprovalRequest, BoardLink, WebhookEvent
+from sync.models import BoardLink, WebhookEvent
 from sync.monday import connection
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
@@ -27,7 +26,6 @@ from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Probe
-from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
@@ -41,7 +39,7 @@ NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
-# The subjects of Monday's errors by their scope, and of what waits about a board (Kind.BOARD) by its code.
+# The subject of a result about one of Monday's errors, by its scope, and about what sweeps found, by its cause code.
 _SUBJECTS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_SUBJECTS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
@@ -55,7 +53,7 @@ class Command(BaseCommand):
         "leaves open on boards of its own, which it deletes again; exits 1 when an answer isn't what NPD Sync assumes."
     )
 
-    # For tests, which play Monday within one process and don't sleep until webhooks arrive.
+    # For tests, whose sandbox runs in this process: instead of sleeping, they have it deliver the webhooks.
     stealth_options = ("wait",)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,7 +72,7 @@ class Command(BaseCommand):
         levels = [result.level for result in results]
         if number := levels.count("problem"):
             raise CommandError(f"{count_with_noun(number, 'problem')} found; each says how to fix it.")
-        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is well.")
+        self.stdout.write("No problems; see the warnings above." if "warning" in levels else "Everything is fine.")
 
     def _probe(self, wait: Any) -> None:
         def deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
@@ -122,7 +120,7 @@ def run_checks() -> list[CheckResult]:
         *_secret_results(),
         *_address_results(),
         *_sweep_results(links),
-        *_waiting_results(overview),
+        *_pause_results(overview),
         *_queue_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
@@ -200,7 +198,7 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     ours = link.webhooks.keys() & existing
     if superfluous := len(ours) - (len(WEBHOOK_EVENTS) - len(missing)):
         message = f"{title}: {count_with_noun(superfluous, 'webhook')} of ours too many, or to a former address."
-        fix = f"They are taken away by the set-up. {_RUN_SETUP}"
+        fix = f"The set-up removes them. {_RUN_SETUP}"
         yield CheckResult("warning", "webhooks", message, fix)
     others = {event for hook_id, event in existing.items() if hook_id not in link.webhooks}
     if others >= set(WEBHOOK_EVENTS):
@@ -225,8 +223,7 @@ def _quota_results() -> Iterator[CheckResult]:
         yield CheckResult("ok", "quota", sentence)
 
 
-def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
-    """Yield what waits for people: pauses, stops, approvals, and what the nightly comparison found."""
+def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
     for board in overview.boards:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
@@ -235,20 +232,6 @@ def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
         headline = availability.stop_headline([stop.board], stop.title_sentence)
         # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
-    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
-        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
-        fix = "Approve or reject them in the admin, on Home."
-        yield CheckResult("warning", "approvals", message, fix)
-    links = overview.links.values()
-    sentence = verification_sentence(links)
-    if any(link.differed_records for link in links):
-        fix = (
-            "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
-            "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
-        )
-        yield CheckResult("problem", "comparison", sentence, fix)
-    else:
-        yield CheckResult("ok", "comparison", sentence)
 
 
 def _secret_results() -> Iterator[CheckResult]:

@@ -59,6 +59,6 @@ class Command(BaseCommand):
         without_column = [f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.key not in labels]
         if without_column:
             self.stdout.write(
-                f"{board}: not synced for want of a column: {', '.join(without_column)}. Make the column on the board "
+                f"{board}: not synced without a column: {', '.join(without_column)}. Make the column on the board "
                 f"and run this again, or have it made: `manage.py monday_setup --with {without_column[0]}`."
             )

@@ -34,11 +34,11 @@ _NO_OPTIONS = ConverterOptions()
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
     """Return the converter with this name, for a field with choices one that sends their labels; raises KeyError."""
-    convert = CONVERTERS[name](options)
-    if not (options.choices and convert.sends_choice_labels):
-        return convert
-    kind = labels.ChoiceListConverter if isinstance(convert, ListConverter) else labels.ChoiceConverter
-    return kind(convert, labels.ValueLabels(options.choices))
+    converter = CONVERTERS[name](options)
+    if not (options.choices and converter.sends_choice_labels):
+        return converter
+    kind = labels.ChoiceListConverter if isinstance(converter, ListConverter) else labels.ChoiceConverter
+    return kind(converter, labels.ValueLabels(options.choices))
 
 
 def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:

@@ -102,10 +102,12 @@ class ChoiceConverter(Converter):
         return text if value is None else self.choices.label_of(value)
 
     def _as_labels(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.label_of)
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.label_of)}
 
     def _as_values(self, raw: Local) -> Local:
-        return _each_text(raw, self.choices.checked)
+        name, value = only_field(raw)
+        return {name: _each_text(value, self.choices.checked)}
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
@@ -121,7 +123,7 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self._list.key(self._label_of(element))
 
     def elements(self, value: Any) -> list[str]:
-        return self._list.elements(only_field(self._as_labels({"": value}))[1])
+        return self._list.elements(_each_text(value, self.choices.label_of))
 
     def remote_elements(self, raw: Any) -> list[str]:
         return self._list.remote_elements(raw)
@@ -136,12 +138,11 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.canonical(canonical or ())
 
 
-def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
-    """Change the field's text, or each element of its list; an empty value stays."""
-    name, value = only_field(raw)
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Change a text, or each element of a list; an empty value stays."""
     if isinstance(value, list | tuple):
-        return {name: [change(str(element)) for element in value]}
-    return raw if value in (None, "") else {name: change(str(value))}
+        return [change(str(element)) for element in value]
+    return value if value in (None, "") else change(str(value))
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -203,14 +204,18 @@ class StatusConverter(OneText):
         return plain_label(text)
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        label = object_or_empty(raw).get("label")
-        if label is None and raw is not None:
-            # The value may have only the index.
-            label = self._labels.get(str(raw.get("index")))
-        if raw is None or isinstance(label, str):
+        if raw is None:
+            return None
+        value = object_or_empty(raw)
+        index = str(value.get("index"))
+        label = value.get("label")
+        # The value may have only the index.
+        if label is None:
+            label = self._labels.get(index)
+        if isinstance(label, str):
             return plain_label(label)
         # Index 5 is the empty label unless the settings give it a text.
-        if str(raw.get("index")) == EMPTY_INDEX:
+        if index == EMPTY_INDEX:
             return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
@@ -273,7 +278,7 @@ class StatusConverter(OneText):
 class DropdownConverter(ListConverter):
     """A list, or one text, and the labels of a dropdown column. A base keeps `{"values": [{"id", "label"}]}`, or None.
 
-    NPD's field holds any number of labels in a list, or one label, which is not split, in a text.
+    In NPD a list holds any number of labels; a text is one label and is not split.
     """
 
     column_type = name = "dropdown"
@@ -302,7 +307,7 @@ class DropdownConverter(ListConverter):
         values = reading.extra.get("values")
         if not values:
             # The answer may lack the text of a chosen label.
-            values = self._entries_of_ids(list_under(value, "ids"))
+            values = self._entries_by_id(value)
         return {"values": _label_entries(values, "label")} if values else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -352,12 +357,12 @@ class DropdownConverter(ListConverter):
         if "chosenValues" in value:
             entries = _label_entries(list_under(value, "chosenValues"), "name")
         else:
-            entries = self._entries_of_ids(list_under(value, "ids"))
+            entries = self._entries_by_id(value)
         return self.canonical(self.elements([entry["label"] for entry in entries]))
 
-    def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
+    def _entries_by_id(self, value: Any) -> list[dict[str, str]]:
         entries = []
-        for key in parse_ids(ids):
+        for key in parse_ids(list_under(value, "ids")):
             if key not in self._labels:
                 raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
             entries.append({"id": key, "label": self._labels[key]})

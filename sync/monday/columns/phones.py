@@ -56,7 +56,7 @@ def country_name(code: str) -> str | None:
 
 @cache
 def _region_codes() -> dict[str, str]:
-    """Return codes by plain names; a name of two countries means the one that more languages call so."""
+    """Return codes by plain names; a name of several countries means the one that has it in more languages."""
     uses: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
         for name in (*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""):

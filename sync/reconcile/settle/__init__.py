@@ -146,7 +146,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
             if changes.deletes:
                 copy(record).delete()
             else:
-                type(record)._default_manager.filter(pk=record.pk).update(**changes.values)
+                type(record).objects.filter(pk=record.pk).update(**changes.values)
     except OperationalError:
         raise
     except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:

@@ -1,6 +1,7 @@
-"""The acts on conflicts and rejected values: one side for some of them, an option, and the undo of both.
+"""The admin of conflicts: their list, the addresses of their pages, and the acts on conflicts and rejected values.
 
-Home offers them all, and the list of conflicts the two that use a side.
+The acts use one side or choose an option, for several at once, and are undone together. Home offers them all, the list
+of conflicts the two that use a side.
 """
 
 import json
@@ -9,26 +10,171 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts import rejections, resolution
-from conflicts.admin.case_screen import screen_url, sides_seen, undo_choice
-from conflicts.case import names_of
-from conflicts.lifecycle import Sides, act_option, effect_of, side_option
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts import case, case_screen, lifecycle, rejections, resolution
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
-from sync.admin import home_acts
-from sync.admin.admin_base import link_to, parse_json
-from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, digest_of_rows
-from sync.attention import Entry, Kind, SideValues, common_type, counted
+from sync import attention
+from sync.admin import admin_base, confirmed_action, home_acts
+from sync.admin.confirmed_action import Question, RecordTable, Report
+from sync.attention import Entry, Kind
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, Act, ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
+
+LONGEST_VALUE = 80
+
+# The states of the list, which `case.state_of` divides further.
+BADGES = {
+    case.OPEN: ("warn", "call_split", "Open"),
+    case.APPLYING: ("go", "sync", "Saving"),
+    case.SETTLED: ("ok", "check_circle", "Resolved"),
+}
+CONDITIONS = {
+    case.OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
+    case.APPLYING: BEING_APPLIED,
+    case.SETTLED: Q(resolved_at__isnull=False),
+}
+
+
+class StateFilter(RadioFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, label) for state, (_colour, _icon, label) in BADGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(CONDITIONS.get(self.value() or "", Q()))
+
+
+@admin.register(SyncConflict)
+class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+    list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
+    list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
+    search_fields = ("=monday_item_id",)
+    search_help_text = "A record's name, or the number of its item on Monday"
+    ordering = OPEN_FIRST
+
+    @admin.display(description="Record")
+    def name(self, conflict: Any) -> SafeString:
+        return _wrapped(self.record_name(conflict))
+
+    fields_in_conflict = admin_base.plain_column(
+        "In conflict", lambda conflict: conflict.labels(conflict.conflict_fields) or conflict.get_kind_display()
+    )
+    npd = admin_base.plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
+    monday = admin_base.plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
+    found_at = admin_base.time_column("detected_at", "Found")
+
+    @admin.display(description="State")
+    def state(self, conflict: Any) -> SafeString:
+        state = case.SETTLED
+        if conflict.is_open:
+            state = case.APPLYING if conflict.is_being_applied else case.OPEN
+        return admin_base.badge(*BADGES[state])
+
+    def acts(self, request: HttpRequest) -> list[Act]:
+        return [ACTS["keep_npd"], ACTS["keep_monday"]] if self.has_change_permission(request) else []
+
+    def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncConflict], act: Act) -> HttpResponse:
+        """Use one side for the selected conflicts, after a question."""
+        by = cast("User", request.user)
+        list_url = request.get_full_path()
+
+        def question() -> Question:
+            hidden = confirmed_action.selection(request, act.code)
+            return question_about_conflicts(rows, act, by=by, hidden=hidden)
+
+        def run() -> Report:
+            report = resolve_all(shown_digests(request), act, by=by)
+            return home_acts.keep_for_undo(request, Kind.CONFLICT, report, list_url)
+
+        return confirmed_action.run_action(self, request, run, list_url, question)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """ReadOnlyAdmin denies this; the bulk actions need it."""
+        return request.user.has_perm("conflicts.change_syncconflict")
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Redirect to the side-by-side screen, which replaces the form."""
+        conflict = self.get_object(request, object_id)
+        if conflict is not None:
+            return HttpResponseRedirect(case_screen.screen_url(conflict.pk))
+        missing: HttpResponse = super().change_view(request, object_id, *args, **kwargs)
+        return missing
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        name = "conflicts_syncconflict"
+        field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
+        return [
+            path("<uuid:pk>/screen/", view(case_screen.ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
+            path(field, view(case_screen.RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
+            path("chosen/<str:key>/", view(self.choice_status), name=f"{name}_status"),
+            path("chosen/<str:key>/undo/", view(require_POST(self.choice_undo)), name=f"{name}_undo"),
+            *super().get_urls(),
+        ]
+
+    def choice_status(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Render a choice's strip, which htmx polls until it is final; then the page of the same case is reloaded."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        strip = _strip_or_404(key)
+        reloads = "reload" in request.GET
+        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
+        answer = render(request, "conflicts/done_before.html", context)
+        answer.headers["Cache-Control"] = "no-store"
+        if reloads and strip["progress"].is_final:
+            answer.headers["HX-Refresh"] = "true"
+        return answer
+
+    def choice_undo(self, request: HttpRequest, key: str) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        strip = _strip_or_404(key)
+        try:
+            case_screen.undo_choice(key, by=cast("User", request.user))
+        except (ActionError, ObjectDoesNotExist) as error:
+            messages.error(request, f"Nothing was undone. {error}")
+        return admin_base.see_other(strip["url"])
+
+
+def _strip_or_404(key: str) -> dict[str, Any]:
+    strip = case_screen.strip_of(key)
+    if strip is None:
+        raise Http404("There is no such choice.")
+    return strip
+
+
+def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:
+    """Return the first field's value and the number of other fields."""
+    if not conflict.conflict_fields:
+        return humanize.DASH
+    value = humanize.shorten(conflict.sides(conflict.conflict_fields[0])[side] or "(empty)", LONGEST_VALUE)
+    more = len(conflict.conflict_fields) - 1
+    return _wrapped(f"{value} and {more} more" if more else value)
+
+
+def _wrapped(text: str) -> SafeString:
+    """Let a long text wrap, so that the list fits its page."""
+    return format_html('<span class="npd-list-value">{}</span>', text)
+
+
+# The acts.
 
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
@@ -55,20 +201,20 @@ def question_about_conflicts(
     """
     total = conflicts.count()
     # Undecided ones first, so that the others, which are listed as left out, take no place from them.
-    is_undecided = ExpressionWrapper(Q(resolved_at=None) & ~BEING_APPLIED, BooleanField())
+    is_undecided = ExpressionWrapper(CONDITIONS[case.OPEN], BooleanField())
     batch = list(conflicts.order_by(is_undecided.desc(), "detected_at", "id")[:MAX_PER_REQUEST])
-    names = names_of(batch)
+    names = case.names_of(batch)
     effects: dict[BulkEffect, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []
     digests: dict[str, str] = {}
     ways_back: list[str] = []
     for conflict in batch:
-        name = link_to(screen_url(conflict.pk), names[conflict.pk])
+        name = admin_base.link_to(case_screen.screen_url(conflict.pk), names[conflict.pk])
         option = _option(conflict, act)
         if problem := _problem(conflict, act, option, by=by):
             left_out.append((name, problem))
             continue
-        digests[str(conflict.pk)] = digest_of_rows(resolution.current_values(conflict).items())
+        digests[str(conflict.pk)] = confirmed_action.digest_of_rows(resolution.current_values(conflict).items())
         if option is not None:
             does = ACTS[option.does]
             cells = (name, "", conflict.question, f"{option.label}: {option.effect}")
@@ -78,16 +224,18 @@ def question_about_conflicts(
         for effect, values in _value_effects(conflict, act):
             effects.setdefault(effect, []).append((name, *values))
         ways_back.append("Undo on a conflict's own page puts its values back.")
-    entity_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
+    entity_type = attention.common_type(conflict for conflict in batch if str(conflict.pk) in digests)
     number = humanize.count_with_noun(len(digests), "conflict")
-    title = counted(act.many, len(digests), entity_type, number=number)
+    title = attention.counted(act.many, len(digests), entity_type, number=number)
     button = title
     tables = []
     # First what takes something away, which the button names, too.
     for takes_nothing, label in sorted(effects):
         rows = effects[takes_nothing, label]
-        summary = counted(label, len(rows), entity_type, number=humanize.count_with_noun(len(rows), "value"))
-        table = RecordTable(("Record", "Field", "Now", "After"), rows[:MAX_ROWS_SHOWN], len(rows), summary)
+        summary = attention.counted(label, len(rows), entity_type, number=humanize.count_with_noun(len(rows), "value"))
+        table = RecordTable(
+            ("Record", "Field", "Now", "After"), rows[: confirmed_action.MAX_ROWS_SHOWN], len(rows), summary
+        )
         tables.append(table.without_empty_columns())
         if not takes_nothing and summary != title:
             button = f"{button}; {humanize.within_sentence(summary)}"
@@ -111,8 +259,8 @@ def question_about_conflicts(
 def _option(conflict: SyncConflict, act: Act) -> Option | None:
     """Return the option of a conflict about a whole record that an act chooses; None if it has none."""
     if side := resolution.SIDE_OF_TYPE.get(CHOICES.get(act.code, "")):
-        return side_option(conflict, side)
-    return act_option(conflict, act.code)
+        return lifecycle.side_option(conflict, side)
+    return lifecycle.act_option(conflict, act.code)
 
 
 def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: User) -> str:
@@ -130,7 +278,7 @@ def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffec
     """Yield the effect on each changed value, with its field, old value and new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = effect_of(resolution.SIDE_OF_TYPE[CHOICES[act.code]], sides, kind=conflict.kind)
+        effect = lifecycle.effect_of(resolution.SIDE_OF_TYPE[CHOICES[act.code]], sides, kind=conflict.kind)
         # After an overwritten edit both sides hold NPD's value.
         on_monday = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[MONDAY]
         changes = ((effect.npd_changes, "in NPD", sides[NPD]), (effect.monday_changes, "on Monday", on_monday))
@@ -144,7 +292,7 @@ def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffec
 def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     """Resolve each conflict that is still as it was shown, in a transaction of its own."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
-    names = names_of(conflicts)
+    names = case.names_of(conflicts)
     resolved = []
     names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
@@ -152,7 +300,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
         option = _option(conflict, act)
         selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)} if option else {}
         try:
-            if digest_of_rows(values.items()) != digests[str(conflict.pk)]:
+            if confirmed_action.digest_of_rows(values.items()) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution("It has changed since you saw it. Look at it again.")
             resolution.resolve(
                 conflict.pk,
@@ -168,7 +316,9 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     if not resolved:
         return Report(problems=problems)
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
-    sentence = counted(act.done or f"{act.many}.", len(resolved), common_type(resolved), number=number)
+    sentence = attention.counted(
+        act.done or f"{act.many}.", len(resolved), attention.common_type(resolved), number=number
+    )
     then = wait_sentence(len(resolved), {conflict.entity_type for conflict in resolved})
     undo = [f"conflict:{conflict.pk}" for conflict in resolved if not conflict.is_about_record]
     return Report(f"{sentence} {then or 'It takes effect within seconds.'}", problems, undo)
@@ -176,7 +326,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
 
 def shown_digests(request: HttpRequest) -> dict[str, str]:
     """Return the digests of the conflicts that the question showed, by id, without malformed ones."""
-    posted = parse_json(request.POST.get("seen", ""))
+    posted = admin_base.parse_json(request.POST.get("seen", ""))
     pairs = list(posted.items())[:MAX_PER_REQUEST] if isinstance(posted, dict) else []
     return {key: str(shown) for key, shown in pairs if as_uuid(key)}
 
@@ -186,44 +336,44 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     by_field = {(entry.entity_type, entry.entity_id, entry.field): entry for entry in entries if entry.entity_id}
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
-        values = SideValues(rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY])
+        values = attention.SideValues(
+            rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY]
+        )
         entry = by_field[rejection.field_ref]
         loaded[entry.key] = replace(entry, values=(values,))
-    return [_in_words_of_values(entry) for entry in loaded.values()]
+    return _in_words_of_values([*loaded.values()], mappings)
 
 
-def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> list[Entry]:
-    return [_in_words_of_values(entry) for entry in entries]
+def _in_words_of_values(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> list[Entry]:
+    """Return the entries with acts that use a side only if both are known, and that say where they empty the other."""
+    worded = []
+    for entry in entries:
+        acts = [_naming_what_it_empties(act, entry) for act in entry.acts if entry.values or act.code not in CHOICES]
+        worded.append(replace(entry, acts=tuple(acts)))
+    return worded
 
 
-def _in_words_of_values(entry: Entry) -> Entry:
-    """Return the entry with acts that use a side only if both are known, and that say where they empty the other."""
-    acts = []
-    for act in entry.acts:
-        if act.code in CHOICES and not entry.values:
-            continue
-        emptied = _emptied(act, entry)
-        if emptied:
-            label = f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}"
-            effect = "Where the chosen side is empty, the other side's value is removed."
-            # Emptying a rejected value's field in NPD changes the record.
-            right = "change" if entry.kind is Kind.REJECTED else act.record_right
-            acts.append(replace(act, label=label, effect=effect, asks=True, deletes=True, record_right=right))
-        else:
-            acts.append(act)
-    return replace(entry, acts=tuple(acts))
-
-
-def _emptied(act: Act, entry: Entry) -> dict[str, str]:
-    """Return where an act would remove values, such as “in NPD”, by the fields' labels."""
+def _naming_what_it_empties(act: Act, entry: Entry) -> Act:
+    """Return an act that uses a side with a label such as “Empty Phone in NPD” if that removes a value."""
     if act.code not in CHOICES or act.code == "leave_both":
-        return {}
+        return act
     side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
     effects = {
-        value.label: effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
+        value.label: lifecycle.effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
         for value in entry.values
     }
-    return {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
+    emptied = {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
+    if not emptied:
+        return act
+    return replace(
+        act,
+        label=f"Empty {humanize.join_first(list(emptied))} {next(iter(emptied.values()))}",
+        effect="Where the chosen side is empty, the other side's value is removed.",
+        asks=True,
+        deletes=True,
+        # Emptying a rejected value's field in NPD changes the record.
+        record_right="change" if entry.kind is Kind.REJECTED else act.record_right,
+    )
 
 
 def _question(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
@@ -231,26 +381,29 @@ def _question(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Quest
     return question_about_conflicts(conflicts, act, by=cast("User", request.user))
 
 
-def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
+def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> lifecycle.Sides:
     """Return a field's values as the entry's row showed them."""
     values = shown.get(entry.key)
-    return sides_seen(values.get(field) if isinstance(values, dict) else None)
+    return case_screen.sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
+@home_acts.does(Kind.CONFLICT, *OPTION_ACTS, question=_question)
 def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
     # The act always asks, and the form of its question has the conflicts as it showed them.
     return resolve_all(shown_digests(request), act, by=cast("User", request.user))
 
 
+@home_acts.does(Kind.CONFLICT, *CHOICES, question=_question)
 def _use_side(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     digests = {}
     for entry in entries:
         sides = {value.key: _sides_shown(shown, entry, value.key) for value in entry.values}
-        digests[entry.source] = digest_of_rows(sides.items())
+        digests[entry.source] = confirmed_action.digest_of_rows(sides.items())
     return resolve_all(digests, act, by=cast("User", request.user))
 
 
+@home_acts.does(Kind.REJECTED, *CHOICES)
 def _answer_rejections(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
     answered = []
@@ -285,7 +438,7 @@ def undo(request: HttpRequest, tokens: Sequence[str]) -> Report:
         time.sleep(0.1)
     for key in tokens:
         try:
-            undo_choice(key, by=by)
+            case_screen.undo_choice(key, by=by)
             undone += 1
         except (ActionError, ObjectDoesNotExist) as error:
             problems.append(f"Not undone: {error}")
@@ -295,9 +448,5 @@ def undo(request: HttpRequest, tokens: Sequence[str]) -> Report:
     return Report(f"Undone. {then}" if undone else "", problems)
 
 
-home_acts.LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
+home_acts.LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _in_words_of_values})
 home_acts.UNDOS.update({Kind.REJECTED: undo, Kind.CONFLICT: undo})
-home_acts.RUNS.update({(Kind.REJECTED, code): _answer_rejections for code in CHOICES})
-home_acts.RUNS.update({(Kind.CONFLICT, code): _use_side for code in CHOICES})
-home_acts.RUNS.update({(Kind.CONFLICT, code): _choose_option for code in OPTION_ACTS})
-home_acts.QUESTIONS.update({(Kind.CONFLICT, code): _question for code in (*CHOICES, *OPTION_ACTS)})

@@ -290,7 +290,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         # Sentences from which conflict.js chooses while a person types.
-        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
+        effects = {name: Effect(None, *sides).what_changes for name, sides in changes.items()}
         walk = walk_from(self.source, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         return self.render_to_response(context, status=status)

@@ -1,6 +1,6 @@
-"""The notifications page: a person's emails and, for superusers, the chats."""
+"""What each person has for themselves: notifications and API tokens. Superusers also have the chats and all tokens."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django import forms
@@ -8,23 +8,28 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
+from knox.models import AuthToken
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from sync.admin.admin_base import badge, see_other
+from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.mails import EMAILS_ARE_FILES, NO_EMAIL_SERVER, are_emails_files, is_email_configured
-from sync.models import NotificationReceiver
+from sync.models import ApiToken, NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
 from sync.records import authors
 
-DAILY = f"Once a day, at {notifications.DAILY_HOUR:02d}:00 UTC"
+# The notifications.
 
 
 def _email_problem(user: User) -> str:
@@ -36,10 +41,7 @@ def _email_problem(user: User) -> str:
 
 class MailForm(forms.Form):
     frequency = forms.TypedChoiceField(
-        label="How often",
-        choices=[*Frequency.choices[:-1], (Frequency.DAILY.value, DAILY)],
-        coerce=Frequency,
-        initial=Frequency.OFF,
+        label="How often", choices=Frequency.choices, coerce=Frequency, initial=Frequency.OFF
     )
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
@@ -63,11 +65,9 @@ class ChatForm(forms.Form):
         help_text="Of Slack, Microsoft Teams, Discord or Google Chat; of Telegram tgram://bot token/chat ID. Stored "
         "encrypted and never shown again.",
     )
+    # A chat that gets nothing is removed.
     frequency = forms.TypedChoiceField(
-        label="How often",
-        choices=[Frequency.choices[1], (Frequency.DAILY.value, DAILY)],
-        coerce=Frequency,
-        initial=Frequency.AT_ONCE,
+        label="How often", choices=Frequency.choices[1:], coerce=Frequency, initial=Frequency.AT_ONCE
     )
 
     def clean_address(self) -> str:
@@ -84,15 +84,14 @@ class ChatForm(forms.Form):
 
 def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
     is_off = receiver.frequency == Frequency.OFF
+    last = receiver.last_sent
+    sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
+    look = ("off", "notifications_off") if is_off else ("ok", "notifications_active")
+    state_badge = admin_base.badge(*look, receiver.get_frequency_display())
     if receiver.failed_since:
-        state_badge = badge("warn", "error", "Failing")
         next_attempt = humanize.relative_time(max(receiver.due_at, now), now)
         sentence = receiver.problem if is_off else f"{receiver.problem} Next attempt {next_attempt}."
-    else:
-        words = DAILY if receiver.frequency == Frequency.DAILY else receiver.get_frequency_display()
-        state_badge = badge("off", "notifications_off", "Off") if is_off else badge("ok", "notifications_active", words)
-        last = receiver.last_sent
-        sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
+        state_badge = admin_base.badge("warn", "error", "Failing")
     return {"receiver": receiver, "badge": state_badge, "sentence": sentence}
 
 
@@ -151,7 +150,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
 
 def _redirect(request: HttpRequest, sentence: str) -> HttpResponse:
     messages.success(request, sentence)
-    return see_other(reverse("npd-notifications"))
+    return admin_base.see_other(reverse("npd-notifications"))
 
 
 def _chat(request: HttpRequest) -> NotificationReceiver:
@@ -172,5 +171,115 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
         where = "written into var/mail" if are_emails_files() else f"sent to {user.email}"
     if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
-        return see_other(reverse("npd-notifications"))
+        return admin_base.see_other(reverse("npd-notifications"))
     return _redirect(request, f"The test was {where}.")
+
+
+# The API tokens.
+
+LIFETIMES = ((30, "30 days"), (90, "90 days"), (365, "A year"))
+
+admin.site.unregister(AuthToken)
+
+
+def owner_name(user: User) -> str:
+    """Return a token's owner, who is a person or a program: a program's user can't sign in."""
+    name = authors.full_name(user)
+    return name if user.is_staff else f"{name} (program)"
+
+
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """Expiry (and, for superusers, owner) of a new token."""
+
+    days = forms.TypedChoiceField(
+        label="Ends after", choices=LIFETIMES, coerce=int, initial=365, widget=UnfoldAdminSelectWidget()
+    )
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
+    form = TokenForm
+    list_display = ("owner", "begins_with", "created_at", "ends")
+    search_fields = ("token_key", "user__username", "user__first_name", "user__last_name")
+    search_help_text = "How a token begins, or its owner"
+    ordering = ("-created",)
+
+    begins_with = admin_base.plain_column("Begins with", str, "token_key")  # ApiToken.__str__
+    owner = admin_base.plain_column("Owner", lambda token: owner_name(token.user), "user__username")
+    created_at = admin_base.time_column("created", "Made")
+    ends = admin_base.plain_column(
+        "Ends", lambda token: date_format(localtime(token.expiry), "j M Y") if token.expiry else humanize.DASH, "expiry"
+    )
+    empty_title = "No API tokens yet"
+    empty_words = "With a token, another program reads and writes records through the API, by the rights of its owner."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
+        return tokens if request.user.is_superuser else tokens.filter(user=cast("User", request.user))
+
+    # Every user may have tokens, which expire or are deleted, but never change.
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or obj.user_id == request.user.pk or request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request, obj)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        if obj is not None:
+            return list(self.list_display)
+        return ["user", "days"] if request.user.is_superuser else ["days"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if obj is None else list(self.list_display)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"user": request.user.pk}
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer only active users."""
+        kwargs |= {"queryset": User.objects.filter(is_active=True).order_by("username")}
+        field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field.label = "Owner"
+        field.label_from_instance = owner_name
+        field.help_text = (
+            "The program may do what the token's owner may, and nothing else. To know later which program has which "
+            "token, add a user named after the program, without “May sign in here”."
+        )
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Create the token; its text goes to `response_add` only."""
+        owner = form.cleaned_data.get("user", request.user)
+        token, text = ApiToken.objects.create(owner, timedelta(days=form.cleaned_data["days"]))
+        obj.user = owner
+        obj.digest = token.digest
+        obj.token_key = token.token_key
+        obj.text = text
+
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the text in the response itself, so that no message, cookie or cache keeps it."""
+        context: dict[str, Any] = {
+            "before": "Copy the token now: it can't be shown again.",
+            "text": obj.text,
+            "after": (
+                "The program sends it with each call, in the header “Authorization: Bearer” followed by the token."
+            ),
+            "back": reverse("admin:sync_apitoken_changelist"),
+            "back_label": "Back to the API tokens",
+        }
+        title = f"A token of {owner_name(obj.user)}"
+        answer = admin_base.render_admin_page(self, request, "npd/shown_once.html", title, **context)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Go back to the list; Django would send users without the change permission to the index."""
+        super().response_delete(request, obj_display, obj_id)  # shows the message
+        return admin_base.see_other(reverse("admin:sync_apitoken_changelist"))
