@@ -414,7 +414,7 @@ def on_records(
 ) -> dict[UUID, list[Entry]]:
     """Return the entries of these records, the gravest first; one query.
 
-    `without_column` has the fields of each record whose column can't be used, or none: their one entry is the board's.
+    `without_column` has each record's fields whose column can't be used; records share the one entry about a column.
     """
     is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
     rows = waiting().filter(models.Q(entity_id__in=without_column) | is_column, entity_type=entity_type)
@@ -437,9 +437,9 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
-    for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        if deleted_name := registry.tombstone_name(stone):
-            deleted[stone.entity_id] = f"{deleted_name} (deleted)"
+    for tombstone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
+        if deleted_name := registry.tombstone_name(tombstone):
+            deleted[tombstone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
     entries = []
