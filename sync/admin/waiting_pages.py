@@ -123,7 +123,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
-        record = model._default_manager.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
+        record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
         if record is None:
             return self._search_page(request, row)
         if "confirmed" not in request.POST:

@@ -209,17 +209,16 @@ class LimitFacts:
         Without a known limit, the size is the board's batch size.
         """
         link = self.links[entity_type]
-        size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
-            return PassGrant(size)
+            return PassGrant(link.batch_limit)
         # Of a full batch only, because more make no difference.
         due = (
             _due_jobs([entity_type])
-            .order_by("priority", "next_retry")[:size]
+            .order_by("priority", "next_retry")[: link.batch_limit]
             .aggregate(number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry"))
         )
         is_urgent = urgent or due["priority"] == Priority.PERSON
-        wanted = min(size, max(1, due["number"]))
+        wanted = min(link.batch_limit, max(1, due["number"]))
         # A person's click uses the reserve only when nothing else is left.
         room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
@@ -275,7 +274,7 @@ class LimitFacts:
     def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
         # A full batch doesn't wait, because waiting for more changes would save no call.
         most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
-        full = min(link.batch_limit or api_quota.FULL_BATCH, most_in_a_minute)
+        full = min(link.batch_limit, most_in_a_minute)
         if oldest is None or number_due >= full:
             return None
         until = self._end_of_batching(link)

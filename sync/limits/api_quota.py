@@ -413,7 +413,7 @@ def cost_sentence(records_by_link: Mapping[int, int]) -> str:
 
 def batch_size(link_id: int) -> int:
     """Return how many records one request about the board may have, read from the database."""
-    return BoardLink.objects.get(pk=link_id).batch_limit or FULL_BATCH
+    return BoardLink.objects.get(pk=link_id).batch_limit
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:
@@ -421,10 +421,9 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
         return
-    size = row.batch_limit or FULL_BATCH
-    learned = next_batch_size(size, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
-    if learned != size:
-        row.batch_limit = None if learned >= FULL_BATCH else learned
+    learned = next_batch_size(row.batch_limit, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
+    if learned != row.batch_limit:
+        row.batch_limit = learned
         row.save(update_fields=["batch_limit"])
 
 

@@ -40,7 +40,7 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
     matches: Sequence[SyncedModel | Tombstone] = []
     if text:
         tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)
-        matches = list(spec.model._default_manager.filter(named)[: MAX_MATCHES + 1])
+        matches = list(spec.model.objects.filter(named)[: MAX_MATCHES + 1])
         matches = matches or list(tombstones[: MAX_MATCHES + 1])
     if len(matches) == 1:
         return matches[0]

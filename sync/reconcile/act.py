@@ -81,7 +81,7 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
     if _settings_of_board(board_now) != _settings_of_board(board):
         return {write.unit: SETTINGS_CHANGED for write in writes}
-    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+    records = board.model.objects.in_bulk([write.record_id for write in writes])
     owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
     outdated = {}
     for write in writes:

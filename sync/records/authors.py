@@ -68,7 +68,7 @@ def latest_events(
     if history is None or not record_ids:
         return {}
     place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
-    events = history._default_manager.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
+    events = history.objects.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
     for event in events.annotate(place=place).filter(place__lte=limit).order_by("-pgh_id"):
         if without_batch and context_of(event).get("batch") == without_batch:

@@ -322,7 +322,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         if ids:
             outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
     if by or not column_before:
-        without_item = spec.model._default_manager.exclude(unsynced()).filter(monday_id=None)
+        without_item = spec.model.objects.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome

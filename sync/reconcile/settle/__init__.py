@@ -142,7 +142,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
         return changes
     try:
         with transaction.atomic():
-            type(record)._default_manager.filter(pk=record.pk).update(**changes.values)
+            type(record).objects.filter(pk=record.pk).update(**changes.values)
     except OperationalError:
         raise
     except DatabaseError as error:
