@@ -78,7 +78,7 @@ class Person:
 
     @property
     def record(self) -> QuerySet[models.SyncedModel]:  # empty if it was deleted
-        return self.model._default_manager.filter(pk=self.id)
+        return self.model.objects.filter(pk=self.id)
 
     @property
     def tombstones(self) -> QuerySet[models.Tombstone]:
@@ -102,7 +102,7 @@ class Person:
             *self.tombstones.values_list("monday_id", flat=True),
             *models.SyncMetadata.objects.of(self.entity_type, [self.id]).values_list("remote_id", flat=True),
         }
-        others = self.model._default_manager.exclude(pk=self.id).filter(monday_id__in=ids)
+        others = self.model.objects.exclude(pk=self.id).filter(monday_id__in=ids)
         return sorted(item_id for item_id in ids - set(others.values_list("monday_id", flat=True)) if item_id)
 
     def rows(self) -> Iterator[QuerySet[Any]]:

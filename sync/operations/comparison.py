@@ -167,7 +167,7 @@ class BoardListing:
     def unmatched(self) -> list[str]:
         """The listed items that have no record and aren't left alone."""
         ids = list(dict.fromkeys(self._without_record))
-        owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
+        owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
         left_alone = IgnoredItem.objects.filter(
             entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
         )
@@ -188,14 +188,14 @@ def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]
 
 def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
     """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
-    return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+    return model.objects.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
 
 
 def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     """Return the records that should get an item and don't wait for a job, a person or another direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
     busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
-    without_item = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
+    without_item = spec.model.objects.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
     without_item = without_item.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 

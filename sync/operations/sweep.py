@@ -239,7 +239,7 @@ def enqueue_items(
     if not ids:
         return
     model = registry.entity(link.entity_type).model
-    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    owners = dict(model.objects.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
     records = sorted(owners.values())
     enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids, left_alone=True)

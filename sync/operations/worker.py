@@ -180,7 +180,7 @@ class _Run:
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            reads_saves = bool(probe) and stops.release_unused_probe()
+            reads_saves = bool(probe) and stops.release_unused_write_probe()
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
@@ -230,13 +230,13 @@ def _wake_others(entity_type: str) -> None:
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not stops.is_probe_due():
+    if not stops.is_write_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
     stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = stops.next_probe(only_urgent=only_urgent)
+    job = stops.next_write_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -244,9 +244,9 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not stops.begin_probe():
+    if not stops.begin_write_probe():
         return []
-    board_lease.was_isolated = job.claim_at_most > 0
+    board_lease.was_isolated = job.claim_at_most > 0  # which `claim` would have set
     return claim_job(board_lease, job)
 
 

@@ -67,7 +67,7 @@ def start(
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model._default_manager.bulk_create(named_records(model, names))
+                records = model.objects.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             _log_setup(user, chosen.spec, " ".join(sentences))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)

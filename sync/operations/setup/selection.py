@@ -390,7 +390,7 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
     """
     spec = registry.entity(entity_type)
     # A board with more items than NPD has records is where the records are to come from.
-    has_more_items = board is not None and (board.items_count or 0) > spec.model._default_manager.count()
+    has_more_items = board is not None and (board.items_count or 0) > spec.model.objects.count()
     choices = Choices(
         entity_type=entity_type,
         board_id=board.id if board is not None else "",
