@@ -246,7 +246,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     if not stops.begin_write_probe():
         return []
-    board_lease.was_isolated = job.claim_at_most > 0
+    board_lease.was_isolated = job.claim_at_most > 0  # which `claim` would have set
     return claim_job(board_lease, job)
 
 

@@ -230,7 +230,12 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record in changed}
-    edited = {record.id: record.record for record in changed if field_bases.needs_edit_times(board, record)}
+    newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
+    edited = {
+        record.id: record.record
+        for record in changed
+        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+    }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {
         record.id: record.item.id for record in without_base if record.item and field_bases.may_be_ours(board, record)
