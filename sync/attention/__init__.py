@@ -36,7 +36,7 @@ from sync.monday.board_items import ARCHIVED, DELETED
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
-    "counted", "counts", "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
+    "counts", "entries", "filled_label", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
     "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
     "without_notices",
 ]  # fmt: skip
@@ -258,7 +258,7 @@ def common_type(rows: Iterable[Any]) -> str:
     return types.pop() if len(types) == 1 else ""
 
 
-def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
+def filled_label(label: str, count: int, entity_type: str, *, number: str = "") -> str:
     """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
     return label.format(
         number=number or f"{count:,}",
@@ -511,7 +511,7 @@ def _acts(row: Attention) -> tuple[Act, ...]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
     elif row.kind == Kind.APPROVAL:
-        acts = [replace(act, label=counted(act.many, 1, row.entity_type)) for act in acts]
+        acts = [replace(act, label=filled_label(act.many, 1, row.entity_type)) for act in acts]
     elif row.kind == Kind.UNMATCHED:
         create = f"Create {registry.type_name(row.entity_type)}"
         acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]

@@ -54,7 +54,7 @@ MAX_LINE_LENGTH = 110
 def entries_to_notify_of() -> list[Entry]:
     """Return what needs attention now, the gravest first."""
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    return availability.stops() + attention.entries(attention.without_notices(waiting), limit=None)
+    return availability.stop_entries() + attention.entries(attention.without_notices(waiting), limit=None)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -206,7 +206,7 @@ def _headline(group: Sequence[Entry]) -> str:
         return _short(availability.stop_headline([entry.board for entry in group], first.title_sentence))
     if first.kind is Kind.APPROVAL:
         approve = first.act("approve")
-        label = attention.counted(approve.many, len(group), attention.common_type(group))
+        label = attention.filled_label(approve.many, len(group), attention.common_type(group))
         return _short(f"Approve: {within_sentence(label)}")
     if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.name}: {first.title}")

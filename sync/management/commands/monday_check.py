@@ -228,7 +228,7 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult("problem", "pause", message, "Resume it under Boards.")
-    for stop in availability.stops():
+    for stop in availability.stop_entries():
         headline = availability.stop_headline([stop.board], stop.title_sentence)
         # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
