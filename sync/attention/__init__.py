@@ -216,7 +216,7 @@ class Group:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether anybody should do something about it: not if it is as somebody has chosen."""
+        """Whether anybody should act: not if it follows from somebody's choice."""
         return self.severity is not Severity.NOTICE
 
     @property
@@ -286,7 +286,7 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
 
 
 def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
-    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    """Leave out what follows from somebody's choice, so that nobody has to act."""
     return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
 
 
