@@ -65,7 +65,7 @@ _SEVERITY = models.Case(
     output_field=models.IntegerField(),
 )
 
-# Of the groups on Home, and of the cases behind “next”.
+# The order of the groups on Home, and of the conflicts that “next” goes through.
 _ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
 
 
