@@ -155,8 +155,7 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
-        # While writes are stopped, saved records wait for their turn as the probe. Once a probe's record has needed no
-        # write, others may not either: the next pass reads them all.
+        # While writes are stopped, jobs of saves are left to be probes, except after a probe that needed no write.
         claims_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` does this.
@@ -180,6 +179,7 @@ class _Run:
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
+            # If the probe's record needed no write, others may not either: one pass reads them all.
             claims_saves = bool(probe) and stops.release_unused_write_probe()
             # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
