@@ -206,8 +206,8 @@ class Group:
     entity_id: UUID | None = None  # of a single entry
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
-    removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
+    removed: str = ""  # of an approval to delete records: how their items were removed
+    deleted_by: str = ""  # of an approval to remove items: the one person who deleted their records; set by Home
 
     @property
     def severity(self) -> Severity:
@@ -270,7 +270,7 @@ def filled_label(label: str, count: int, entity_type: str, *, number: str = "") 
 
 @dataclass(frozen=True)
 class Tally:
-    """The numbers of a kind's causes, which a person solves at once, and of its entries."""
+    """How many causes a kind has, each of which a person solves at once, and how many entries."""
 
     causes: int = 0
     entries: int = 0

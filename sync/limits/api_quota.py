@@ -253,7 +253,7 @@ class Quota:
 
 
 def reserve(limit: int, share: float) -> int:
-    return math.ceil(round(limit * share, 6))
+    return math.ceil(limit * share)
 
 
 def day_of(now: datetime) -> date:
