@@ -346,7 +346,7 @@ def _group_button(code: str, group: attention.Group, entries: Sequence[attention
     button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
     if group.number == 1:
         return button
-    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    label = attention.filled_label(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
     if home_acts.needs_question(code, entries, is_all=True):
         label = f"{label}…"
     words = "the selected"

@@ -77,7 +77,7 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     acts = [entry.act(act.code) for entry in entries]
     number = humanize.count_with_noun(len(entries), "entry", "entries")
     label = act.many or f"{act.label}: {{number}}"
-    title = attention.counted(label, len(entries), attention.common_type(entries), number=number)
+    title = attention.filled_label(label, len(entries), attention.common_type(entries), number=number)
     effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
@@ -125,7 +125,7 @@ def does(kind: Kind, *codes: str, question: Ask = question_about) -> Callable[[R
 def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
     """Return the sentence that reports the act on this number of the entries."""
     subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
-    return attention.counted(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
+    return attention.filled_label(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
@@ -162,7 +162,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
     if not record.sync_enabled:
-        by = authors.turned_sync_off(record)
+        by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",

@@ -361,7 +361,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.removal_of(record, view),
-            "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
+            "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_acts(record) if may_change else [],

@@ -36,7 +36,7 @@ from sync.monday.board_items import ARCHIVED, DELETED
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
-    "counted", "counts", "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
+    "counts", "entries", "filled_label", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
     "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
     "without_notices",
 ]  # fmt: skip
@@ -65,7 +65,7 @@ _SEVERITY = models.Case(
     output_field=models.IntegerField(),
 )
 
-# Of the groups on Home, and of the cases behind “next”.
+# The order of the groups on Home, and of the conflicts that “next” goes through.
 _ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
 
 
@@ -206,8 +206,8 @@ class Group:
     entity_id: UUID | None = None  # of a single entry
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
-    removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
+    removed: str = ""  # of an approval to delete records: how their items were removed
+    deleted_by: str = ""  # of an approval to remove items: the one person who deleted their records; set by Home
 
     @property
     def severity(self) -> Severity:
@@ -216,7 +216,7 @@ class Group:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether anybody should do something about it: not if it is as somebody has chosen."""
+        """Whether anybody should act: not if it follows from somebody's choice."""
         return self.severity is not Severity.NOTICE
 
     @property
@@ -258,7 +258,7 @@ def common_type(rows: Iterable[Any]) -> str:
     return types.pop() if len(types) == 1 else ""
 
 
-def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
+def filled_label(label: str, count: int, entity_type: str, *, number: str = "") -> str:
     """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
     return label.format(
         number=number or f"{count:,}",
@@ -270,7 +270,7 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
 
 @dataclass(frozen=True)
 class Tally:
-    """The numbers of a kind's causes, which a person solves at once, and of its entries."""
+    """How many causes a kind has, each of which a person solves at once, and how many entries."""
 
     causes: int = 0
     entries: int = 0
@@ -286,7 +286,7 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
 
 
 def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
-    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    """Leave out what follows from somebody's choice, so that nobody has to act."""
     return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
 
 
@@ -511,7 +511,7 @@ def _acts(row: Attention) -> tuple[Act, ...]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
     elif row.kind == Kind.APPROVAL:
-        acts = [replace(act, label=counted(act.many, 1, row.entity_type)) for act in acts]
+        acts = [replace(act, label=filled_label(act.many, 1, row.entity_type)) for act in acts]
     elif row.kind == Kind.UNMATCHED:
         create = f"Create {registry.type_name(row.entity_type)}"
         acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]

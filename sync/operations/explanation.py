@@ -35,8 +35,8 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
     else:
         match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
         keys = sorted(match_keys | {spec.name_field or "pk"})
-        named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys)) | Q(monday_id=text)
-        deleted = Q(monday_id=text) | Q(data__name__iexact=text) | Q(data__email__iexact=text)
+        named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys), Q(monday_id=text))
+        deleted = reduce(or_, (Q(**{f"data__{key}__iexact": text}) for key in keys), Q(monday_id=text))
     matches: Sequence[SyncedModel | Tombstone] = []
     if text:
         tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)

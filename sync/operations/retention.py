@@ -46,7 +46,7 @@ Rule = tuple[str, str, str, int, str]
 def prune() -> dict[str, int]:
     """Delete old rows; return how many of each kind."""
     counts: dict[str, int] = {}
-    encrypt_anew()
+    reencrypt_secrets()
     pruning.send(None)
     for name, table, key, days, where in _rules():
         if days <= 0:
@@ -64,7 +64,7 @@ def prune() -> dict[str, int]:
     return counts
 
 
-def encrypt_anew() -> int:
+def reencrypt_secrets() -> int:
     """Encrypt with the current key the secrets of an older key; return how many."""
     changed = 0
     for model, column in _ENCRYPTED:

@@ -30,7 +30,7 @@ UNDONE_COLUMNS_KEY = "put_back"
 # How many changes of a record's history are searched for the edit of a field.
 MAX_EVENTS = 20
 
-# How many are searched for who turned a record's sync off.
+# How many are searched for the person who turned a record's sync off.
 MAX_EVENTS_OF_SWITCH = 500
 
 # How many of an item's webhook events are searched for the edit of a column.
@@ -110,7 +110,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
     return None
 
 
-def turned_sync_off(record: SyncedModel) -> str:
+def who_turned_sync_off(record: SyncedModel) -> str:
     """Return who turned a record's sync off; empty if its newest changes don't tell."""
     history = latest_events(type(record), [record.pk], limit=MAX_EVENTS_OF_SWITCH).get(record.pk, [])
     edit = last_edit(history, ["sync_enabled"], users_of(history))

@@ -99,7 +99,7 @@ def is_slowed() -> bool:
     return any(overview.slowed_until(board) for board in overview.boards)
 
 
-def stops() -> list[Entry]:
+def stop_entries() -> list[Entry]:
     """Return what stops boards that are set up, other than pauses, with the next attempt.
 
     Stops are rows of attention. Only a missing token has no row, because it may be in the environment.

@@ -35,7 +35,7 @@ _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 # A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
 
-NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
+NEARLY_FULL_SHARE = 0.95  # of a board's items; a check warns from then on
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
@@ -228,7 +228,7 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
             yield CheckResult("problem", "pause", message, "Resume it under Boards.")
-    for stop in availability.stops():
+    for stop in availability.stop_entries():
         headline = availability.stop_headline([stop.board], stop.title_sentence)
         # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
