@@ -198,7 +198,7 @@ def test_a_day_of_it_takes_a_tenth_of_the_plans_calls(world: World, monday: Plan
     world.pass_time(hours=13)
     writes_fail(world)
     new_contacts(12)
-    calls = world.calls_while(22 * 60, seconds=1_800)
+    calls = world.calls_while(22 * 60, seconds=3_600)
     assert calls <= 200 / 10 + 5
 
 
