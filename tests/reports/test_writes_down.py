@@ -17,7 +17,6 @@ __all__ = ["monday"]
 FAULTS: dict[str, dict[str, Any]] = {
     "HTTP 500": {"status": 500},
     "no answer, nothing done": {"timeout": "before"},
-    "each of its parts fails": {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR"}},
 }
 
 
