@@ -187,7 +187,7 @@ def password_link(user: User) -> str:
 
 def mail_password_link(user: User, link: str) -> str:
     """Send somebody the link; return the problem, or an empty string if it was sent."""
-    if mails.are_emails_files():
+    if mails.writes_emails_to_files():
         return mails.EMAILS_ARE_FILES
     if not user.email:
         return "The user has no email address."

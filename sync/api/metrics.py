@@ -130,7 +130,7 @@ def record_samples() -> Samples:
     types = [spec.entity_type for spec in registry.entities()]
     records = dict.fromkeys(product(types, RecordSyncStatus.values), 0)
     for spec in registry.entities():
-        rows = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = spec.model.objects.order_by().values_list("sync_status")
         records |= {(spec.entity_type, status): number for status, number in rows.annotate(Count("pk"))}
     waiting = dict.fromkeys(product([*types, ""], [kind.value for kind in Kind]), 0)
     entries = attention.without_notices(attention.waiting())

@@ -423,6 +423,7 @@ def make_turns_due(number: int = 1) -> None:
 
 
 def _in_turn() -> models.QuerySet[SyncQueue]:
+    """Return the jobs that wait for their turn, or after a failure for their next attempt."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
     return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(waits_for=choices.WaitsFor.TURN))
 
@@ -451,7 +452,7 @@ _NEXT_PROBE = f"""
 """  # noqa: S608 - made of constants
 
 
-def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
+def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job whose write is sent next to find out whether writes work.
 
     Records and unmatched items that failed least come first, then by random UUID, so that a few failing ones don't take
@@ -463,19 +464,19 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
-def is_probe_due() -> bool:
+def is_write_probe_due() -> bool:
     """Whether a write may be tried now although writes are stopped."""
     return _account_to_probe().exists()
 
 
-def begin_probe() -> bool:
+def begin_write_probe() -> bool:
     """Return whether this worker probes, which is true for one worker only."""
     now = sync_now()
     until = now + timedelta(seconds=PROBE_SECONDS)
     return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
 
 
-def release_unused_probe() -> bool:
+def release_unused_write_probe() -> bool:
     """Make the next probe due now if this one's record needed no write; return whether that was so.
 
     A write that failed has set both times again, and one that succeeded has ended the stop.

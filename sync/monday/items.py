@@ -241,12 +241,13 @@ def decode_json(value: Any) -> Any:
 # `value` is null since 2025-04). Those of email and phone columns are part of every document, so that there are few
 # different documents.
 _TYPE_FIELDS = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment}
-_USUAL_FIELDS = [_TYPE_FIELDS.pop(kind) for kind in ("email", "phone")]
+_USUAL_TYPES = ("email", "phone")
 
 
 def item_fragment(types: Collection[str] = ()) -> str:
     """Return the fragment `ItemFields` with the fields that columns of these types need."""
-    typed = "\n    ".join([*_USUAL_FIELDS, *(_TYPE_FIELDS[name] for name in sorted(_TYPE_FIELDS.keys() & types))])
+    other_types = sorted((_TYPE_FIELDS.keys() & types).difference(_USUAL_TYPES))
+    typed = "\n    ".join(_TYPE_FIELDS[name] for name in (*_USUAL_TYPES, *other_types))
     group = "\n  group { id }" if board_items.GROUP in types else ""
     return f"""
 fragment ItemFields on Item {{

@@ -142,9 +142,9 @@ class _Run:
             _wake_others(entity_type)
 
     def _wake_after_wait(self, board: BoardAvailability) -> None:
-        """Have the board continue when the minute's quota is new, or when it has gathered changes.
+        """Wake a worker for the board after a short wait, for the next minute's quota or to batch changes.
 
-        A run that has checked no record of any board leaves it to the sweep.
+        If this run has checked no record of any board, the sweep does it.
         """
         if self.summary.checked and board.is_temporary and board.until:
             wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
@@ -175,12 +175,12 @@ class _Run:
                 may_probe = is_stopped and not reads_saves
                 probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
-                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=is_stopped, skip_saves=may_probe
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_waiting=is_stopped, skip_saves=may_probe
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            reads_saves = bool(probe) and stops.release_unused_probe()
+            reads_saves = bool(probe) and stops.release_unused_write_probe()
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
@@ -230,13 +230,13 @@ def _wake_others(entity_type: str) -> None:
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not stops.is_probe_due():
+    if not stops.is_write_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
     stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = stops.next_probe(only_urgent=only_urgent)
+    job = stops.next_write_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -244,9 +244,9 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not stops.begin_probe():
+    if not stops.begin_write_probe():
         return []
-    board_lease.was_isolated = job.claim_at_most > 0
+    board_lease.was_isolated = job.claim_at_most > 0  # which `claim` would have set
     return claim_job(board_lease, job)
 
 

@@ -189,7 +189,7 @@ def defer(  # noqa: PLR0913 - the columns of a job
 
 
 def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Defer rows until writes work, in the parts in which they were to be claimed before."""
+    """Defer rows until writes work; unlike `defer`, it leaves `claim_at_most` as it is."""
     values = {"reason": reason, "waits_for": WaitsFor.WRITES, "seconds": seconds, "at_most": None}
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 

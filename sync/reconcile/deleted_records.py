@@ -439,7 +439,8 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
-            applied = {reports.RECORD_KEY: plan.reason} if plan.is_carried_out else {}
+            is_carried_out = plan.restores or plan.reason_code in (*_BY_US, TombstoneReason.UNLINKED)
+            applied = {reports.RECORD_KEY: plan.reason} if facts.choice and is_carried_out else {}
             item_id = conflict.monday_item_id
             yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.choices import ColumnProblem, Rule
+from sync.choices import ColumnProblem
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -156,12 +156,6 @@ def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
     return all(is_as_agreed(board, facts, mapping) for mapping in board.mapped)
-
-
-def needs_edit_times(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the rule “newest” may decide a field of the record."""
-    newest = [mapping for mapping in board.mapped if Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    return not all(is_as_agreed(board, facts, mapping) for mapping in newest)
 
 
 class EmptiedCell(NamedTuple):

@@ -26,10 +26,10 @@ from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
+from sync.reconcile.facts import RETURNED, AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import AnswerKind
-from sync.reconcile.removed_items import removed_state, return_lines
+from sync.reconcile.removed_items import removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
@@ -186,8 +186,9 @@ def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) 
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
         return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    returned = plan.logged(*return_lines(plan.sync_state))
-    return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
+    if plan.sync_state.removed_since and plan.sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
+        plan = plan.logged(HistoryLine(RETURNED, "Its item is on the board again."))
+    return plan.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:

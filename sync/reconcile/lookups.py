@@ -90,7 +90,7 @@ def read_related(
     wanted = set(references) - already.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         if by != "name":
-            records = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in group]})
+            records = model.objects.filter(**{f"{by}__in": [reference.value for reference in group]})
             by_value = {str(getattr(record, by)): [record] for record in records}
             related |= {reference: by_value.get(reference.value, []) for reference in group}
             continue
@@ -100,7 +100,7 @@ def read_related(
         field = name_field(model)
         namesakes = list[SyncedModel]()
         if filled_keys and field is not None:
-            with_key = model._default_manager.annotate(name_key=match_key_sql(field))
+            with_key = model.objects.annotate(name_key=match_key_sql(field))
             namesakes = list(with_key.filter(name_key__in=filled_keys))
         by_key = grouped(namesakes, lambda record: match_key(field_values.record_name(record)))
         related |= {reference: by_key.get(key, []) for reference, key in keys.items()}

@@ -17,7 +17,6 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
-from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -371,12 +370,9 @@ class RecordPlan:
     @property
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        if not self.is_settled:
-            return False
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        act = self.removal.act if self.removal else None
-        acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
-        return pulls or acts
+        deletes = self.removal is not None and self.removal.act is choices.RemovedItemPolicy.DELETE
+        return self.is_settled and (pulls or deletes or bool(self.unlink))
 
     @property
     def creates(self) -> bool:
@@ -514,17 +510,6 @@ class DeletedPlan(RecordPlan):
     def restores(self) -> bool:
         """Whether the record is to come back, as a person chose."""
         return self.new_state is choices.TombstoneState.RESTORED
-
-    @property
-    def frees_item(self) -> bool:
-        """Whether its item counts as an item without a record."""
-        return self.reason_code == TombstoneReason.OTHER_NPD_ID
-
-    @property
-    def is_carried_out(self) -> bool:
-        """Whether a person's choice was applied."""
-        removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.choice is not None and (self.restores or self.reason_code in removals)
 
     @property
     def item_id(self) -> str:

@@ -20,11 +20,11 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.merge import FieldSides, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
+from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.records.approvals import ApprovalFacts
@@ -186,13 +186,6 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     if item.state != field_values.ACTIVE:
         return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
     return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
-
-
-def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
-    """Return the history line about an item that is on its board again; none if it was there before."""
-    if sync_state.removed_since and sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
-        return (HistoryLine(RETURNED, "Its item is on the board again."),)
-    return ()
 
 
 def removal_sentence(facts: RemovedItemFacts) -> str:

@@ -285,7 +285,7 @@ def plan_board(
         items = listing.items.values()
         plan.hold = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
     board.link.creates_held = plan.hold
-    all_records = board.model._default_manager.order_by("created_at", "pk")
+    all_records = board.model.objects.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about
     created = []  # records that are created, or that get a new item, with a stand-in for its id
     for record in all_records.filter(unsynced()):
@@ -372,7 +372,7 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
     field_name = registry.name_field(model)
     if field_name is None:
         return []
-    stored = model._default_manager.annotate(match=match_key_sql(field_name))
+    stored = model.objects.annotate(match=match_key_sql(field_name))
     existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
     records = []
     for name in names:

@@ -68,7 +68,7 @@ def read_facts(
     now = sync_now()
     model = board.model
     item_ids = [claim.remote_id for claim in claims if claim.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__any_of=item_ids).values_list("monday_id", "pk"))
+    owners = dict(model.objects.filter(monday_id__any_of=item_ids).values_list("monday_id", "pk"))
     item_claims: list[Claim] = []
     rows: dict[UUID, list[SyncQueue]] = {}
     for claim in claims:
@@ -79,7 +79,7 @@ def read_facts(
             rows.setdefault(record_id, []).extend(claim.rows)
     relations = board.joined_relations
     # Without a name select_related would follow every relation.
-    queryset = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
+    queryset = model.objects.select_related(*relations) if relations else model.objects.all()
     stored = {record.id: record for record in queryset.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
     missing = [key for key in merged if key not in stored]
@@ -132,7 +132,7 @@ def facts_of_records(
     asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
-        linked = board.model._default_manager.filter(monday_id__in=asked_items)
+        linked = board.model.objects.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
     item_ids = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
     unchecked = WebhookEvent.objects.filter(
@@ -230,7 +230,12 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record in changed}
-    edited = {record.id: record.record for record in changed if field_bases.needs_edit_times(board, record)}
+    newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
+    edited = {
+        record.id: record.record
+        for record in changed
+        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+    }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {
         record.id: record.item.id for record in without_base if record.item and field_bases.may_be_ours(board, record)

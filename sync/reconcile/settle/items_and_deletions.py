@@ -14,7 +14,7 @@ from sync import choices
 from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import update_many
-from sync.kernel.messages import RestoreError
+from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -290,8 +290,9 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
         if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
-    freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
-    run.wake_items(freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    # With another record's NPD ID, the item counts as one without a record.
+    freed = [deleted.item_id for deleted in changed if deleted.reason_code == TombstoneReason.OTHER_NPD_ID]
+    run.wake_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [
         sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None

@@ -188,7 +188,7 @@ class PassRun:
         self.board = board
         self.link = board.link
         self.entity_type = board.link.entity_type
-        self.records: models.Manager[SyncedModel] = board.model._default_manager
+        self.records: models.Manager[SyncedModel] = board.model.objects
         self.batch_id = batch_id
         self.started = started  # monotonic
         self.writes_wait_seconds = writes_wait_seconds
@@ -309,7 +309,7 @@ def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
         for field in relations:
             if field is not None and registry.target_of(field) is run.board.model:
                 pointing |= models.Q(**{f"{field.name}__in": ids})
-        pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
+        pks = spec.model.objects.filter(pointing).order_by("pk").values_list("pk", flat=True)
         enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
