@@ -188,7 +188,12 @@ class _UndoPlan:
         name = self.last_names.get(row.entity_id) if row.entity_id else None
         name = str(record or name or f"{registry.type_label(row.entity_type)} (deleted)")
         step = UndoStep(row, record, name, mapping.label if mapping else row.key)
-        step.refusal = self._decision_problem(row, record)
+        if not is_undoable(row):
+            step.refusal = NO_EARLIER_VALUE
+        elif record is None:
+            step.refusal = "It was deleted." if step.deletes else "The record was deleted meanwhile. Restore it first."
+        elif step.deletes and record.pk not in self.untouched:
+            step.refusal = CHANGED_SINCE_IMPORT
         if step.refusal or step.deletes or record is None:
             return step
         before = dict(row.values["raw_before"])
@@ -215,14 +220,6 @@ class _UndoPlan:
         except ValidationError as refused:
             step.refusal = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
         return step
-
-    def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
-        """Return why a decision can't be undone, regardless of the record's values; empty if it may be."""
-        if not is_undoable(row):
-            return NO_EARLIER_VALUE
-        if record is None:
-            return "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
-        return CHANGED_SINCE_IMPORT if is_creation(row) and record.pk not in self.untouched else ""
 
     def _stale_reason(
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]

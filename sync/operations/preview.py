@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -344,7 +344,10 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
         if field_plan.send_raw is not None and not plan.creates:
-            before = _remote_text(field_plan)
+            before = "(not known)"
+            with suppress(UnknownValue):
+                raw = field_plan.remote_raw
+                before = "" if raw is None else field_plan.convert.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:
@@ -388,15 +391,6 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     elif plan.link_to:
         name = plan.item.name if plan.item else plan.link_to
         yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
-
-
-def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
-    if field_plan.remote_raw is None:
-        return ""
-    try:
-        return field_plan.convert.display_remote(field_plan.remote_raw)
-    except UnknownValue:
-        return "(not known)"
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
