@@ -14,10 +14,7 @@ from tests.support.world import World, mail, staged
 
 __all__ = ["monday"]
 
-FAULTS: dict[str, dict[str, Any]] = {
-    "HTTP 500": {"status": 500},
-    "no answer, nothing done": {"timeout": "before"},
-}
+FAULTS: dict[str, dict[str, Any]] = {"HTTP 500": {"status": 500}, "no answer, nothing done": {"timeout": "before"}}
 
 
 def writes_fail(world: World, **more: Any) -> None:
