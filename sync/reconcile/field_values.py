@@ -366,9 +366,7 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     for mapping in board.mapped:
         convert = board.converter(mapping)
         with suppress(conversion.UnknownValue):
-            values[mapping.key] = convert.display(
-                convert.canonical_remote(convert.stored_value(item.reading(mapping.column_id)))
-            )
+            values[mapping.key] = convert.display_remote(convert.stored_value(item.reading(mapping.column_id)))
     return values
 
 
