@@ -153,7 +153,7 @@ def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str)
 def _filter_applies(facts: RecordFacts) -> bool:
     """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
-    return (facts.record.may_sync or facts.is_asked_for_alone) and not is_unlink
+    return (facts.record.may_sync or facts.is_pushed_by_name) and not is_unlink
 
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:

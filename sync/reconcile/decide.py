@@ -43,7 +43,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.
     """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
     board = facts.board
     record_facts = plan.facts
-    if not record_facts.record.may_sync and not record_facts.is_asked_for_alone and not requested_unlink(record_facts):
+    if not record_facts.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_is_local_unchanged`).
         plan = plan.with_state(remote_state="")
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")

@@ -193,8 +193,8 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_asked_for_alone(self) -> bool:
-        """Whether a person had this record alone sent, which is done even if its sync is off."""
+    def is_pushed_by_name(self) -> bool:
+        """Whether a person pushes this one record (“Sync now”), which sends NPD's changes even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 
     @property
