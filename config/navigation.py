@@ -47,7 +47,7 @@ SUPERUSERS = "sync.diagnostics"
 class Section:
     """A part of the site, with its title in headings and where people find it."""
 
-    group: str  # the sidebar's entry that leads to it, RECORDS or HELP; empty for other entries of the sidebar
+    group: str  # the sidebar's entry that leads to it; for an entry itself empty or RECORDS; for Help HELP
     title: str
     icon: str
     model: str = ""  # its first page is this model's list

@@ -264,7 +264,7 @@ def run(var: Path) -> int:
         var.chmod(0o711)  # PostgreSQL runs as another account, and has to enter its own folder in var/
     with run_lock(var) as lock:
         (var / "run.json").unlink(missing_ok=True)
-        environment.load_secrets()
+        environment.load_dotenv_and_secret_files()
         secrets = load_or_create_secrets(var)
         variables = variables_of(os.environ, secrets)
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))

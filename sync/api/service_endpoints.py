@@ -268,7 +268,7 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
     if refused := require_secret(request, "METRICS_TOKEN", "metrics_token"):
         return refused
     try:
-        # Every scraper reads this format, and the library fails on an Accept header with a version that is no number.
+        # Every scraper reads this format, and the library fails on an Accept header whose version isn't a number.
         return HttpResponse(generate_latest(InstallationCollector()), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)

@@ -4,7 +4,7 @@ A listing reads 500 items a call, a pass 100. So the rules of a pass decide abou
 whose plan isn't empty get a pass.
 
 It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
-nothing on its way: those that differ from their items have drifted, which people and logs are told.
+nothing on its way: those that differ from their items have drifted. Home and the log say so.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -303,8 +303,8 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
-    With `includes_open_work`, records get a pass, too, that aren't in sync, have a job, or were missing in a listing
-    that was cut short.
+    With `includes_open_work`, records that aren't synced, have a job, or were missing in a listing that was cut short
+    get a pass, too.
     """
     try:
         result = _compare(link, includes_open_work=includes_open_work)

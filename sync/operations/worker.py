@@ -155,8 +155,8 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
-        # While writes are stopped, a save isn't read but waits to be a probe, until one has needed no write.
-        reads_saves = False
+        # While writes are stopped, jobs of saves are left to be probes, except after a probe that needed no write.
+        claims_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
             # While writes are stopped, `_claim_probe` searches.
             if not board.are_writes_stopped and confirm_creates(board_lease):
@@ -172,7 +172,7 @@ class _Run:
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
                 is_stopped = board.are_writes_stopped
-                may_probe = is_stopped and not reads_saves
+                may_probe = is_stopped and not claims_saves
                 probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
                     board_lease, pass_grant.size, only_urgent=only_urgent, skip_waiting=is_stopped, skip_saves=may_probe
@@ -180,7 +180,7 @@ class _Run:
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            reads_saves = bool(probe) and stops.release_unused_write_probe()
+            claims_saves = bool(probe) and stops.release_unused_write_probe()
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the

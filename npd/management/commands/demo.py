@@ -265,7 +265,7 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        ask_sandbox("clock")  # fails if it is no sandbox, before set-up makes boards in a real account
+        ask_sandbox("clock")  # fails if it isn't a sandbox, before set-up makes boards in a real account
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))

@@ -35,7 +35,7 @@ _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 # A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
 
-NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
+NEARLY_FULL_SHARE = 0.95  # of a board's items; a check warns from then on
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
