@@ -64,7 +64,7 @@ _SEVERITY = models.Case(
     output_field=models.IntegerField(),
 )
 
-# Of the groups on Home, and of the cases behind “next”.
+# The order of the groups on Home, and of the conflicts that “next” goes through.
 _ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
 
 
@@ -205,8 +205,8 @@ class Group:
     entity_id: UUID | None = None  # of a single entry
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
-    removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
+    removed: str = ""  # of an approval to delete records: how their items were removed
+    deleted_by: str = ""  # of an approval to remove items: the one person who deleted their records; set by Home
 
     @property
     def severity(self) -> Severity:
@@ -215,7 +215,7 @@ class Group:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether anybody should do something about it: not if it is as somebody has chosen."""
+        """Whether anybody should act: not if it follows from somebody's choice."""
         return self.severity is not Severity.NOTICE
 
     @property
@@ -269,7 +269,7 @@ def filled_label(label: str, count: int, entity_type: str, *, number: str = "") 
 
 @dataclass(frozen=True)
 class Tally:
-    """The numbers of a kind's causes, which a person solves at once, and of its entries."""
+    """How many causes a kind has, each of which a person solves at once, and how many entries."""
 
     causes: int = 0
     entries: int = 0
@@ -285,7 +285,7 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
 
 
 def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
-    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    """Leave out what follows from somebody's choice, so that nobody has to act."""
     return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
 
 

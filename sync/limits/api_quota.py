@@ -253,7 +253,7 @@ class Quota:
 
 
 def reserve(limit: int, share: float) -> int:
-    return math.ceil(round(limit * share, 6))
+    return math.ceil(limit * share)
 
 
 def day_of(now: datetime) -> date:
@@ -308,7 +308,6 @@ _STORED = [field.name for field in ApiQuota._meta.concrete_fields if field.name 
 
 
 def read_quota() -> Quota:
-    """Return the current quota."""
     row = ApiQuota.objects.filter(id=1).annotate(now=SyncNow()).first()
     return _load(row, row.now) if row else Quota(sync_now())
 

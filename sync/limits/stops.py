@@ -301,14 +301,14 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
 def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
     """Count failures while nothing else was written; stop writes unless only one document or record has failed."""
     error = documents[0].error
-    records = documents[0].records if len(documents) == 1 else frozenset()
-    only_record = str(*records) if len(records) == 1 else ""
-    is_first = bool(records) and not account.write_failures
+    is_single = len(documents) == 1
+    only_record = str(*documents[0].records) if is_single and len(documents[0].records) == 1 else ""
+    is_first = is_single and not account.write_failures
     is_again = bool(only_record) and only_record == account.failed_record
     is_at_fault = False
     stops_all = account.are_only_writes_stopped
     if account.are_only_writes_stopped:
-        account.write_failures = min(account.write_failures + len(documents), 1_000)  # a small integer
+        account.write_failures = min(account.write_failures + len(documents), 1_000)  # the column holds small integers
     elif is_first or is_again:
         account.write_failures += 1
         account.failed_record = only_record

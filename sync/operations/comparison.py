@@ -104,8 +104,8 @@ class _ListedItems(Gatherer):
         self.items = items
         self.unread_items = set[str]()
 
-    def find_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
-        return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
+    def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
+        return BatchItems(linked={key: self.items[key] for key in item_ids if key in self.items})
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         self.unread_items |= set(ids)

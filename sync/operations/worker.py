@@ -1,6 +1,6 @@
 """The worker: takes each board's lease and reconciles its due jobs, batch by batch.
 
-`work` runs for a limited time. `drain` runs until no job is due, and `remaining_lines` explains the rest.
+`work` runs for a limited time. `drain` runs until no job is due; `remaining_lines` says why the other jobs wait.
 """
 
 import time
@@ -158,12 +158,12 @@ class _Run:
         # While writes are stopped, jobs of saves are left to be probes, except after a probe that needed no write.
         claims_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
-            # While writes are stopped, `_claim_probe` searches.
+            # While writes are stopped, `_claim_probe` does this.
             if not board.are_writes_stopped and confirm_creates(board_lease):
                 # No more calls may be made.
                 self._wake_after_wait(probed_availability(entity_type))
                 return False
-            # After that search, because its calls have used quota and may have changed the batch size.
+            # After `confirm_creates`, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
             pass_grant = limit_facts.next_pass(entity_type)
             if isinstance(pass_grant, Wait):
@@ -181,7 +181,7 @@ class _Run:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
             claims_saves = bool(probe) and stops.release_unused_write_probe()
-            # A short claim has usually left nothing. Asking costs a tenth of another round.
+            # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
@@ -246,7 +246,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     if not stops.begin_write_probe():
         return []
-    board_lease.was_isolated = job.claim_at_most > 0  # which `claim` would have set
+    board_lease.was_isolated = job.claim_at_most > 0  # `claim_job` doesn't set it, unlike `claim`
     return claim_job(board_lease, job)
 
 

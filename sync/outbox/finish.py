@@ -101,7 +101,7 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
         )
 
 
-def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int] = ()) -> None:
+def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int]) -> None:
     """Complete the failed jobs of settled records, except `unmet` ones, whose request is still open.
 
     `jobs` are the rows that settled them, by record.

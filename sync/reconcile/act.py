@@ -178,6 +178,7 @@ class Executor:
                 answers |= self._send_document(kind, document)
                 continue
             allowed = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
+            # Each document that failed in this pass has used up a repeat.
             if allowed - self.judged - len(self.unjudged) < 1:
                 place += 1
                 wait = stops.seconds_until_turn(place)

@@ -73,7 +73,7 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
-# So often in a row, a record that can't be decided is repeated by the very next pass; then once more after a wait.
+# A record that can't be decided is repeated by the next pass, this many times in a row; then once more after a wait.
 MAX_ROUNDS = 2
 ROUNDS_WAIT_SECONDS = 60
 
@@ -619,7 +619,7 @@ class ItemPlan:
 
 
 # A claim, and how its jobs end.
-Job: TypeAlias = tuple[Claim, Ending]
+EndedClaim: TypeAlias = tuple[Claim, Ending]
 
 
 @dataclass(frozen=True)
@@ -634,11 +634,11 @@ class Plan:
     new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
     open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value
     outdated_requests: tuple[ApprovalRequest, ...] = ()  # stored, and about another value: they end
-    other_jobs: tuple[Job, ...] = ()  # about neither a record nor an item, or not read
+    other_jobs: tuple[EndedClaim, ...] = ()  # about neither a record nor an item, or not read
 
     @cached_property
     def open_records(self) -> Sequence[RecordPlan]:
-        return [plan for plan in self.records.values() if plan.ending.outcome is Outcome.OPEN]
+        return [plan for plan in self.records.values() if plan.is_open]
 
     @property
     def open_deleted(self) -> list[DeletedPlan]:

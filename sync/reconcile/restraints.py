@@ -32,7 +32,7 @@ MAX_THROTTLE_COUNT = 10
 
 
 def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Plan the loops of a record's fields, and block the throttled fields."""
+    """Count the rewrites of a record's fields after our writes, and block the fields that are throttled."""
     history = plan.facts.history
     # Nearly all records have neither: for them a pass must not build anything.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
@@ -167,7 +167,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
         convert = field_plan.convert
-        # Of a value that isn't known nobody can say that it would be emptied.
+        # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):
             local = convert.canonical_local(field_plan.local_raw)
             remote = convert.canonical_remote(field_plan.remote_raw)
@@ -223,7 +223,7 @@ def _without_clear(
                 "approval: too many at once."
             )
             lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
-    elif board_filter.is_left_out_after_pass(facts, plan):
+    elif board_filter.will_be_left_out(facts, plan):
         field_plan = board_filter.leave_field_out(field_plan)
     else:
         field_plan = _written_back(facts, plan, clear, field_plan)

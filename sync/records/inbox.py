@@ -45,7 +45,7 @@ MAX_CHALLENGE_CHARACTERS = 1_000
 
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
 
-# What a delivery is answered. The inbox stores the last two; a delivery that waits for its pass has no outcome there.
+# The answers to a delivery. The inbox stores the last two; a delivery that waits for its pass has no outcome there.
 STORED = "stored"
 DUPLICATE = "again"
 NO_BOARD = "no board link: no record type is linked to this board"

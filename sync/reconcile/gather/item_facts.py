@@ -286,12 +286,12 @@ def identity_facts(
         record.id: key
         for record in with_items
         if record.item and record.sync_state.made_from_item
-        if (key := field_values.match_text_of_item(board, record.item))
+        if (key := field_values.match_key_of_item(board, record.item))
     }
     if not keys:
         return identity
     with_keys = records_like(board, models.Q(pk__in=[]), keys.values())
-    same_key = grouped(with_keys, lambda record: field_values.match_text_of_record(board, record))
+    same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
     return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
@@ -370,12 +370,12 @@ def _with_rows(
     ignored = _left_by_deleted_records(board, ids) | {row.item_id: row for row in rows}
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
-    keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
+    keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
     chosen_ids = {item.chosen_id for item in items} | {item.copied_id for item in items}
     named_ids = [*npd_ids.values(), *(chosen_ids - {None})]
     records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
-    by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
+    by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
     owners = {record.monday_id: record for record in reversed([*records_of_other_types, *records]) if record.monday_id}
     complete = []

@@ -110,8 +110,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
-        planned = record_changes(facts, record_plan, locked.get(key), paused, board_now)
-        changes.append(_write_record(record_plan, planned))
+        planned_changes = record_changes(facts, record_plan, locked.get(key), paused, board_now)
+        changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
     ending_requests = ended_requests(plan.with_records(plans_there.values()))
@@ -131,7 +131,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     return plan.with_records(change.plan for change in changes)
 
 
-def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
+def _write_record(record_plan: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
     """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it."""
     record = changes.plan.record
     if changes.deletes:
@@ -155,7 +155,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
             return changes.after_deletion(f"NPD's database rejected it: {refusal}")
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(planned.end_unapplied(pass_plan.Outcome.FAILED, detail))
+        return RecordChanges(record_plan.end_unapplied(pass_plan.Outcome.FAILED, detail))
     return changes.after_deletion("") if changes.deletes else changes
 
 

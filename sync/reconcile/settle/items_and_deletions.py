@@ -128,7 +128,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     """
     items = [item_plan.facts.item for item_plan in plan.items if item_plan.facts.item]
     without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
-    if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
+    if run.link.creates_held and any(field_values.match_key_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
     has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
@@ -301,7 +301,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
-    finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
+    finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
