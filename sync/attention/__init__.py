@@ -97,7 +97,7 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     facts = KINDS[kind]
     if user.has_perm(facts.permission):
         return True
-    return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
+    return any(registry.may_act(user, right, entity_type) for right in facts.record_rights)
 
 
 def may_do(user: Any, act: Act, kind: Kind, entity_type: str) -> bool:

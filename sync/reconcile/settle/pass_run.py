@@ -114,8 +114,13 @@ class PassHistory:
                 cause["act"] = deletion.request
         is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
-            creation, actor = self._creator(line, plan)
-            cause |= creation
+            # A new item is the act of whoever asked for it, else of who saved the record last.
+            cause["made"] = True
+            actor = str(claim.payload.get("by") or line.actor)
+            if not actor:
+                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
+                if act and choices.Cause.SAVE in plan.facts.causes:
+                    cause["act"] = act
         # An approval or rejection is shown as one act with its result.
         approval = claim.payload.get(approval_payload_key(line.key))
         return Decision(
@@ -134,16 +139,6 @@ class PassHistory:
             folded=bool(approval) or (line.kind == PUSH and "undo" in cause.get("npd", {})),
             fold_id=UUID(approval) if approval else None,
         )
-
-    def _creator(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> tuple[dict[str, Any], str]:
-        """Return the cause of a new item, and its actor: who asked for it, else who saved the record last."""
-        cause: dict[str, Any] = {"made": True}
-        actor = str(plan.facts.claim.payload.get("by") or line.actor)
-        if not actor:
-            actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-            if act and choices.Cause.SAVE in plan.facts.causes:
-                cause["act"] = act
-        return cause, actor
 
     def _editors(
         self,
