@@ -50,7 +50,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.
     if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     # A job from NPD has something to send, whatever Monday has reported meanwhile.
-    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in record_facts.claim.rows)
+    is_from_monday = all(job.direction == QueueDirection.TO_NPD for job in record_facts.claim.jobs)
     if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
         return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))

@@ -293,9 +293,9 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> No
     def count() -> None:
         with lease.transaction():
             for place, claim in enumerate(claims):
-                if claim.entity_id and claim.rows:
+                if claim.entity_id and claim.jobs:
                     wait = stops.seconds_until_turn(place)
-                    finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
+                    finish.fail_unsettled(claim.jobs, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()
 

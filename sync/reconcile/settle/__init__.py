@@ -279,7 +279,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     current_jobs = {
-        record_plan.id: record_plan.facts.claim.rows[0].id
+        record_plan.id: record_plan.facts.claim.jobs[0].id
         for record_plan in settled
         if record_plan.fields or record_plan.is_deleted or record_plan.unlink
     }

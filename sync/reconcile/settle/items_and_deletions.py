@@ -345,7 +345,7 @@ def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     created = [
         record_plan.id
         for record_plan in plans
-        if any(row.operation != choices.Operation.UPDATE for row in record_plan.facts.claim.rows)
+        if any(job.operation != choices.Operation.UPDATE for job in record_plan.facts.claim.jobs)
     ]
     if created:
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
