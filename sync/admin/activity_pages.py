@@ -375,7 +375,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     @admin.display(description="Its item", ordering="state")
     def outcome(self, row: Any) -> SafeString:
         """Return the item's state, with a link if Monday still shows the item (also in its archive)."""
-        badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
+        badge = humanize.badge(*_STATES[TombstoneState(row.state)])
         if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"

@@ -373,18 +373,18 @@ def _row(
             return Row(entry, badge=progress)
         links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.source)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
-        return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
+        return Row(entry, badge=humanize.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         links.append(Button(ACTS["turn_sync_off"].button, url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
         # Somebody chose already, and the next pass closes it.
-        return Row(entry, badge=admin_base.badge("wait", "sync", "Saving"))
+        return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
         is_paused = overview.of(entry.entity_type).is_paused
         words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
-        badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
+        badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
