@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from conflicts.history import quote_value
 from conflicts.lifecycle import (
     CLOSING_NOTE,
     Effect,
@@ -17,6 +16,7 @@ from conflicts.lifecycle import (
     applied_effect,
     chosen_option,
     effect_of,
+    quote_value,
     resolved_parts,
     same_text,
     selection_effect,
