@@ -147,7 +147,7 @@ class Values(FileAwareMapping):
         # docker-compose.yml sets variables that are missing from .env to empty texts.
         if not text:
             raise KeyError(name)
-        # django-environ takes an unescaped value that begins with $ for another variable's name. `escape_proxy` below
+        # django-environ reads an unescaped value that begins with $ as another variable's name. `escape_proxy` below
         # removes the backslash again.
         return text.replace("$", r"\$")
 
@@ -195,8 +195,8 @@ def read_dotenv(dotenv: Path) -> None:
         environ.Env.read_env(dotenv)
 
 
-def load_secrets() -> None:
-    """Put the variables of .env, and the secrets of files, into os.environ, for the processes of `make run`."""
+def load_dotenv_and_secret_files() -> None:
+    """Add the variables of .env, and secrets that are in files, to os.environ, for the processes of `make run`."""
     read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
         secret = env.str(name, "")  # unconverted: `env` makes a list of ENCRYPTION_KEY

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -47,7 +47,7 @@ SUPERUSERS = "sync.diagnostics"
 class Section:
     """A part of the site, with its title in headings and where people find it."""
 
-    group: str  # the sidebar's entry that leads to it, RECORDS or HELP; empty for other entries of the sidebar
+    group: str  # the sidebar's entry that leads to it; for an entry itself empty or RECORDS; for Help HELP
     title: str
     icon: str
     model: str = ""  # its first page is this model's list
@@ -178,23 +178,16 @@ def section_of(request: HttpRequest) -> Section | None:
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     here = section_of(request)
-    entries = [section for section in sections() if section.group in ("", RECORDS)]
-    return [{"title": "", "items": [_item(request, entry, here) for entry in entries], "separator": False}]
-
-
-def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
-    is_active = here is not None and entry.title in (here.title, here.group)
-    may_be_seen = entry.may_be_seen(request)
+    highlighted = (here.title, here.group) if here else ()
     # Counted late, when Home has counted its groups already.
     badge = {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
-    return {
-        "title": entry.title,
-        "icon": entry.icon,
-        "link": entry.link,
-        "active": lambda request: is_active,
-        "permission": lambda request: may_be_seen,
-        **(badge if entry.title == HOME else {}),
-    }
+    items = [
+        {"title": section.title, "icon": section.icon, "link": section.link, "active": section.title in highlighted}
+        | (badge if section.title == HOME else {})
+        for section in sections()
+        if section.group in ("", RECORDS) and section.may_be_seen(request)
+    ]
+    return [{"title": "", "items": items, "separator": False}]
 
 
 def _waiting_text(request: HttpRequest) -> str:
@@ -240,6 +233,8 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 
 # npd.js sends the browser's time zone in it.
 ZONE_COOKIE = "npd_zone"
+# ZoneInfo reads files by name, and the browser's name may be anything.
+known_zones = cache(available_timezones)
 
 
 class ZoneMiddleware:
@@ -257,13 +252,7 @@ class ZoneMiddleware:
 def zone_of(request: HttpRequest) -> ZoneInfo:
     """Return the zone that the browser sent, or the installation's if it sent none that exists."""
     zone_name = request.COOKIES.get(ZONE_COOKIE, "")
-    return ZoneInfo(zone_name if zone_name in _known_zones() else settings.TIME_ZONE)
-
-
-@lru_cache(maxsize=1)
-def _known_zones() -> frozenset[str]:
-    # ZoneInfo reads files by name, and the browser's name may be anything.
-    return frozenset(available_timezones())
+    return ZoneInfo(zone_name if zone_name in known_zones() else settings.TIME_ZONE)
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:

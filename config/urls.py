@@ -25,7 +25,7 @@ from npd.sign_in import SetPassword
 from sync.admin import home, home_acts
 from sync.admin.personal_pages import notifications_page
 from sync.admin.record_pages import register_generated
-from sync.api import metrics, record_endpoints, service_endpoints
+from sync.api import record_endpoints, service_endpoints
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +109,7 @@ urlpatterns = [
     re_path("^(?:api|webhooks|cron)(?:/|$)", middleware.unknown_address),
     path("healthz", service_endpoints.healthz),
     path("readyz", service_endpoints.readyz),
-    path("metrics", metrics.show_metrics),
+    path("metrics", service_endpoints.show_metrics),
 ]
 
 handler400 = "config.middleware.bad_request"

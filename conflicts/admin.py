@@ -226,13 +226,14 @@ def question_about_conflicts(
         ways_back.append("Undo on a conflict's own page puts its values back.")
     entity_type = attention.common_type(conflict for conflict in batch if str(conflict.pk) in digests)
     number = humanize.count_with_noun(len(digests), "conflict")
-    title = attention.counted(act.many, len(digests), entity_type, number=number)
+    title = attention.filled_label(act.many, len(digests), entity_type, number=number)
     button = title
     tables = []
     # First what takes something away, which the button names, too.
     for takes_nothing, label in sorted(effects):
         rows = effects[takes_nothing, label]
-        summary = attention.counted(label, len(rows), entity_type, number=humanize.count_with_noun(len(rows), "value"))
+        number = humanize.count_with_noun(len(rows), "value")
+        summary = attention.filled_label(label, len(rows), entity_type, number=number)
         table = RecordTable(
             ("Record", "Field", "Now", "After"), rows[: confirmed_action.MAX_ROWS_SHOWN], len(rows), summary
         )
@@ -316,7 +317,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     if not resolved:
         return Report(problems=problems)
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
-    sentence = attention.counted(
+    sentence = attention.filled_label(
         act.done or f"{act.many}.", len(resolved), attention.common_type(resolved), number=number
     )
     then = wait_sentence(len(resolved), {conflict.entity_type for conflict in resolved})

@@ -180,7 +180,7 @@ def records_of(entity_type: str, ids: Iterable[UUID], mappings: Sequence[FieldMa
     if not registry.is_registered(entity_type):
         return {}
     model = registry.entity(entity_type).model
-    rows = model._default_manager.select_related(*registry.joined_relations(model, mappings))
+    rows = model.objects.select_related(*registry.joined_relations(model, mappings))
     return {row.pk: row for row in rows.filter(pk__in=list(ids))}
 
 

@@ -249,7 +249,7 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     entity_type, entity_id, _key = field_ref
     model = registry.entity(entity_type).model
     # The same order as in settling, to avoid deadlocks. Read after both locks, because a pass may change the field.
-    list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
+    list(model.objects.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
     if rejection is None:
@@ -298,7 +298,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
     try:
         with transaction.atomic():
-            model._default_manager.filter(pk=record.pk).update(**field_values.update_values(model, raw))
+            model.objects.filter(pk=record.pk).update(**field_values.update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD's database rejected it: {why}"

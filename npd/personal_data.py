@@ -18,30 +18,17 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models, transaction
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from import_export.tmp_storages import CacheStorage
 
-from sync import registry
+from sync import models, registry
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import NotPossible, TombstoneReason, tombstone_sentence
 from sync.limits import connector
-from sync.models import (
-    BoardLink,
-    CacheEntry,
-    Decision,
-    IgnoredItem,
-    Intent,
-    IntentState,
-    Notification,
-    SyncedModel,
-    SyncMetadata,
-    Tombstone,
-    UnmatchedItem,
-    WebhookEvent,
-)
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.items import prepare_delete
 from sync.outbox.claim import acquire
@@ -65,8 +52,8 @@ ITEM_STAYS = "Nothing was erased in NPD. Try again, or leave the item on the boa
 
 ERASED_REASON = "Its person was erased in NPD."
 # Rows that stay, with these values: tombstones, who did what when, and which items make no record.
-KEPT: dict[type[models.Model], dict[str, Any]] = {
-    Tombstone: {
+KEPT: dict[type[Model], dict[str, Any]] = {
+    models.Tombstone: {
         "data": {},
         "state": TombstoneState.NOTHING_LEFT,
         "reason_code": TombstoneReason.ERASED,
@@ -74,7 +61,7 @@ KEPT: dict[type[models.Model], dict[str, Any]] = {
         "note": tombstone_sentence(TombstoneReason.ERASED),
     },
     LogEntry: {"object_repr": "[erased]", "change_message": ""},
-    IgnoredItem: {"reason": ERASED_REASON},
+    models.IgnoredItem: {"reason": ERASED_REASON},
 }
 
 
@@ -86,16 +73,16 @@ class Person:
     id: UUID
 
     @property
-    def model(self) -> type[SyncedModel]:
+    def model(self) -> type[models.SyncedModel]:
         return registry.entity(self.entity_type).model
 
     @property
-    def record(self) -> models.QuerySet[SyncedModel]:  # empty if it was deleted
-        return self.model._default_manager.filter(pk=self.id)
+    def record(self) -> QuerySet[models.SyncedModel]:  # empty if it was deleted
+        return self.model.objects.filter(pk=self.id)
 
     @property
-    def tombstones(self) -> models.QuerySet[Tombstone]:
-        return Tombstone.objects.filter(entity_type=self.entity_type, entity_id=self.id)
+    def tombstones(self) -> QuerySet[models.Tombstone]:
+        return models.Tombstone.objects.filter(entity_type=self.entity_type, entity_id=self.id)
 
     @cached_property
     def name(self) -> str:
@@ -113,40 +100,40 @@ class Person:
         ids = {
             *self.record.values_list("monday_id", flat=True),
             *self.tombstones.values_list("monday_id", flat=True),
-            *SyncMetadata.objects.of(self.entity_type, [self.id]).values_list("remote_id", flat=True),
+            *models.SyncMetadata.objects.of(self.entity_type, [self.id]).values_list("remote_id", flat=True),
         }
-        others = self.model._default_manager.exclude(pk=self.id).filter(monday_id__in=ids)
+        others = self.model.objects.exclude(pk=self.id).filter(monday_id__in=ids)
         return sorted(item_id for item_id in ids - set(others.values_list("monday_id", flat=True)) if item_id)
 
-    def rows(self) -> Iterator[models.QuerySet[Any]]:
+    def rows(self) -> Iterator[QuerySet[Any]]:
         """Yield the rows about the person, table by table, without the record itself."""
         for model in apps.get_models(include_auto_created=True):
             columns = {field.column: field for field in model._meta.concrete_fields}
             owner = next((columns[name] for name in OWNER_COLUMNS if name in columns), None)
             item = next((columns[name] for name in ITEM_COLUMNS if name in columns), None)
             is_table = model._meta.managed and not model._meta.proxy
-            if not is_table or issubclass(model, SyncedModel) or not (owner or item):
+            if not is_table or issubclass(model, models.SyncedModel) or not (owner or item):
                 continue
             # Rows with the record's id or, if they name no record, its item's id.
-            condition = models.Q(**{f"{item.attname}__in": self.items}) if item else models.Q(pk__in=[])
+            condition = Q(**{f"{item.attname}__in": self.items}) if item else Q(pk__in=[])
             if owner:
                 is_text = owner.get_internal_type() in ("CharField", "TextField")
-                condition &= models.Q(**{f"{owner.attname}__isnull": True})
-                condition |= models.Q(**{owner.attname: str(self.id) if is_text else self.id})
+                condition &= Q(**{f"{owner.attname}__isnull": True})
+                condition |= Q(**{owner.attname: str(self.id) if is_text else self.id})
             rows = model._base_manager.filter(condition)
             # The log about a conflict names the record and the chosen values.
             ids = [str(key) for key in rows.values_list("pk", flat=True)]
             yield _log_lines(model).filter(object_id__in=ids)
             yield rows
         # Activity of other records quotes the id of a related record.
-        activity = Decision.objects.annotate(quoted=Cast("values", models.TextField())).exclude(entity_id=self.id)
+        activity = models.Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
-        yield Notification.objects.filter(key__contains=str(self.id))
+        yield models.Notification.objects.filter(key__contains=str(self.id))
         # The log about an unmatched item has only the record's name.
-        yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
+        yield _log_lines(models.UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
 
-def _log_lines(model: type[models.Model]) -> models.QuerySet[LogEntry]:
+def _log_lines(model: type[Model]) -> QuerySet[LogEntry]:
     """Return the admin's log about rows of a table."""
     return LogEntry.objects.filter(
         content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name
@@ -164,7 +151,7 @@ def export(person: Person) -> dict[str, Any]:
         "items_on_monday": person.items,
         "rows": tables,
         "differences": [
-            entry for link in BoardLink.objects.all() for entry in link.differences if _quotes(entry, person)
+            entry for link in models.BoardLink.objects.all() for entry in link.differences if _quotes(entry, person)
         ],
     }
     readable: dict[str, Any] = json.loads(json.dumps(content, cls=DjangoJSONEncoder))
@@ -184,7 +171,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
     with lease or nullcontext():
         # Read again, because the last pass may have stored more.
         person = Person(person.entity_type, person.id)
-        if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
+        if models.Intent.objects.filter(entity_id=person.id, state=models.IntentState.OPEN).exists():
             raise NotPossible(OUTCOME_UNKNOWN, code="outcome_unknown")
         # First, so that nothing is erased if Monday refuses.
         if link and delete_items and person.items:
@@ -197,12 +184,12 @@ def erase(person: Person, *, delete_items: bool) -> int:
 
         number = attempt()
     # A webhook about the deletion may have arrived before the items were marked as erased.
-    WebhookEvent.objects.filter(item_id__in=person.items).delete()
+    models.WebhookEvent.objects.filter(item_id__in=person.items).delete()
     log.info("person erased", entity_type=person.entity_type, record=str(person.id), rows=number)
     return number
 
 
-def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
+def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link.entity_type, urgent=True)
     if not board.is_available:
         raise NotPossible(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
@@ -227,26 +214,24 @@ def _erase_rows(person: Person) -> int:
     # Read before the rows that they are read from are deleted; both are cached.
     item_ids = person.items
     _name = person.name
-    for link in BoardLink.objects.exclude(differences=[]):
+    for link in models.BoardLink.objects.exclude(differences=[]):
         others = [entry for entry in link.differences if not _quotes(entry, person)]
-        BoardLink.objects.filter(pk=link.pk).update(differences=others)
+        models.BoardLink.objects.filter(pk=link.pk).update(differences=others)
     number = person.record.delete()[0]
     # This includes the job and the tombstone that triggers wrote at the deletion.
     for rows in person.rows():
         kept_values = KEPT.get(rows.model)
         number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
     # A deleted record that had the item before is restored without it.
-    Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
-    marks = [
-        IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, left_alone=True, erased=True)
-        for item_id in item_ids
-    ]
-    IgnoredItem.objects.bulk_create(
+    models.Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
+    mark = {"entity_type": person.entity_type, "reason": ERASED_REASON, "left_alone": True, "erased": True}
+    marks = [models.IgnoredItem(item_id=item_id, **mark) for item_id in item_ids]
+    models.IgnoredItem.objects.bulk_create(
         marks,
         update_conflicts=True,
         unique_fields=["entity_type", "item_id"],
         update_fields=["reason", "left_alone", "erased"],
     )
     # Uploaded files that wait for the confirmation of their import may contain the person.
-    CacheEntry.objects.filter(cache_key__startswith=cache.make_key(CacheStorage.CACHE_PREFIX)).delete()
+    models.CacheEntry.objects.filter(cache_key__startswith=cache.make_key(CacheStorage.CACHE_PREFIX)).delete()
     return number

@@ -90,7 +90,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def authenticate_by_email(self, sociallogin: Any) -> Any:
         """Find the user by an address that the provider has verified.
 
-        allauth takes any claim that isn't empty for a verification, even the text "no".
+        allauth counts any claim that isn't empty as a verification, even the text "no".
         """
         claims = sociallogin.account.extra_data.get("id_token", {})
         sociallogin.email_addresses = [
@@ -187,7 +187,7 @@ def password_link(user: User) -> str:
 
 def mail_password_link(user: User, link: str) -> str:
     """Send somebody the link; return the problem, or an empty string if it was sent."""
-    if mails.are_emails_files():
+    if mails.writes_emails_to_files():
         return mails.EMAILS_ARE_FILES
     if not user.email:
         return "The user has no email address."
@@ -248,5 +248,5 @@ def reencrypt_second_factors(**kwargs: Any) -> None:
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
         name = "secret" if factor.type == Authenticator.Type.TOTP else "seed"
         if encrypted := reencrypt(factor.data[name]):
-            # A sign-in with a recovery code changes the row meanwhile: then the next night does it.
+            # If a sign-in with a recovery code changes the row meanwhile, the next night does it.
             Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: encrypted})

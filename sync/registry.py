@@ -274,7 +274,7 @@ def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> m
         relation, _, related_name = name.partition("__")
         if related_name:
             field: Any = model._meta.get_field(relation)
-            targets = target_of(field)._default_manager.order_by()
+            targets = target_of(field).objects.order_by()
             matching = targets.filter(contains_unmarked(related_name, text)).values("pk")
             condition |= models.Q(**{f"{relation}__in": matching})
         else:
@@ -312,7 +312,7 @@ def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
 
 def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
     """Return the records that have an item."""
-    records: models.QuerySet[SyncedModel] = entity(entity_type).model._default_manager.exclude(monday_id=None)
+    records: models.QuerySet[SyncedModel] = entity(entity_type).model.objects.exclude(monday_id=None)
     return records
 
 
@@ -357,7 +357,7 @@ def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str
     names: dict[RecordKey, str] = {}
     for spec in entities():
         if ids[spec.entity_type]:
-            records = spec.model._default_manager.in_bulk(list(ids[spec.entity_type]))
+            records = spec.model.objects.in_bulk(list(ids[spec.entity_type]))
             names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
     return names
 

@@ -12,13 +12,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import psutil
+import requests
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
@@ -212,13 +211,10 @@ class Run:
         while time.monotonic() < deadline:
             self.check_processes()
             try:
-                urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
-            except urllib.error.HTTPError:
+                requests.get(url, timeout=5)
                 return
-            except OSError:
+            except requests.RequestException:
                 time.sleep(LOOK_SECONDS)
-            else:
-                return
         raise postgres.StartError(f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}")
 
     def check_processes(self) -> None:
@@ -268,7 +264,7 @@ def run(var: Path) -> int:
         var.chmod(0o711)  # PostgreSQL runs as another account, and has to enter its own folder in var/
     with run_lock(var) as lock:
         (var / "run.json").unlink(missing_ok=True)
-        environment.load_secrets()
+        environment.load_dotenv_and_secret_files()
         secrets = load_or_create_secrets(var)
         variables = variables_of(os.environ, secrets)
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))

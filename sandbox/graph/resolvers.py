@@ -334,20 +334,19 @@ def queried_items(board: model.Board, matching: list[model.Item], query: dict[st
     """Filter items by an `ItemsQuery` (developer.monday.com/api-reference/reference/items-page)."""
     if query.get("ids") is not None or query.get("groups") or query.get("order_by"):
         raise api_errors.invalid_argument("The sandbox filters by rules, and doesn't sort")
-    tests = [_rule_test(board, rule) for rule in query.get("rules") or []]
-    # Without rules everything matches; `any` of no tests would match nothing.
-    combine = any if query.get("operator") == "or" and tests else all
-    return [item for item in matching if combine(test(item) for test in tests)]
-
-
-def _rule_test(board: model.Board, rule: dict[str, Any]) -> Callable[[model.Item], bool]:
-    column = _filter_column(board, rule["column_id"])
-    compared = rule["compare_value"]
-    kind = kind_of(column.type)
-    if rule.get("operator") != "contains_text":
-        raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
-    terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
-    return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
+    hits: list[set[int]] = []  # of each rule
+    for rule in query.get("rules") or ():
+        column = _filter_column(board, rule["column_id"])
+        if rule.get("operator") != "contains_text":
+            raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
+        compared = rule["compare_value"]
+        terms = [str(value).casefold() for value in (compared if isinstance(compared, list) else [compared])]
+        texts = {item.id: kind_of(column.type).text(column, item.raw(column.id)).casefold() for item in matching}
+        hits.append({item_id for item_id, text in texts.items() if any(term in text for term in terms)})
+    if not hits:
+        return matching
+    ids = set.union(*hits) if query.get("operator") == "or" else set.intersection(*hits)
+    return [item for item in matching if item.id in ids]
 
 
 def board_columns(

@@ -395,7 +395,7 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
         model: Any = field.related_model
         changes = [edit for edit in edits if field in edit.fields]
         ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
-        targets = model._default_manager.in_bulk(ids)
+        targets = model.objects.in_bulk(ids)
         names |= deleted_names(model.entity_type(), ids - targets.keys())
         names |= {key: str(target) for key, target in targets.items()}
     entries = []

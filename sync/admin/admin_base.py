@@ -330,7 +330,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     for spec in registry.entities():
         if spec.name_field:
             condition = registry.searching(spec.model, [spec.name_field], term)
-            records = spec.model._default_manager.filter(condition).order_by()
+            records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
 

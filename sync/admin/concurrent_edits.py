@@ -114,7 +114,7 @@ class ConcurrentForm(_ModelForm):
         key = match_key(self.cleaned_data.get(name))
         if not key or name not in self.changed_data or self.data.get(ANYWAY_KEY) == key:
             return
-        keyed = model._default_manager.exclude(pk=self.instance.pk).annotate(same_key=match_key_sql(name))
+        keyed = model.objects.exclude(pk=self.instance.pk).annotate(same_key=match_key_sql(name))
         record = keyed.filter(same_key__in=key_spellings([key])).first()
         if record is None:
             return

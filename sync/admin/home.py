@@ -156,7 +156,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.state_counts(*(spec.model._default_manager.all() for spec, _board in boards))
+    counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
     for (spec, board), by_state in zip(boards, counts, strict=True):
         lines.append(
@@ -187,7 +187,7 @@ def _first_load(
     if now - started > LONGEST_FIRST_LOAD:
         return None
     # Later edits and records that were added later are no part of the load.
-    never_synced = spec.model._default_manager.filter(monday_last_synced=None, created_at__lte=started)
+    never_synced = spec.model.objects.filter(monday_last_synced=None, created_at__lte=started)
     pending = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None
@@ -346,7 +346,7 @@ def _group_button(code: str, group: attention.Group, entries: Sequence[attention
     button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
     if group.number == 1:
         return button
-    label = attention.counted(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    label = attention.filled_label(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
     if home_acts.needs_question(code, entries, is_all=True):
         label = f"{label}…"
     words = "the selected"

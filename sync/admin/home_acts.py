@@ -77,7 +77,7 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     acts = [entry.act(act.code) for entry in entries]
     number = humanize.count_with_noun(len(entries), "entry", "entries")
     label = act.many or f"{act.label}: {{number}}"
-    title = attention.counted(label, len(entries), attention.common_type(entries), number=number)
+    title = attention.filled_label(label, len(entries), attention.common_type(entries), number=number)
     effects = [*(own_act.effect for own_act in acts), act.way_back, UNDO_SENTENCE if act.undo else ""]
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
@@ -103,7 +103,7 @@ def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         model = registry.entity(entity_type).model
         relations = [relation.name for relation in registry.own_relations(model)]
         ids = {pk for _type, pk in pairs if pk is not None}
-        records = model._default_manager.select_related(*relations).in_bulk(ids)
+        records = model.objects.select_related(*relations).in_bulk(ids)
         stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
         deleted = tombstones.rebuild_records(model, list(stones.values()))
         texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
@@ -125,7 +125,7 @@ def does(kind: Kind, *codes: str, question: Ask = question_about) -> Callable[[R
 def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
     """Return the sentence that reports the act on this number of the entries."""
     subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(number, "entry", "entries")
-    return attention.counted(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
+    return attention.filled_label(act.done or f"{act.many}.", number, attention.common_type(entries), number=subject)
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
@@ -152,7 +152,7 @@ MAX_ENDED = 10
 
 def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Say how a record stands, where something of it doesn't wait any more."""
-    record = registry.entity(entity_type).model._default_manager.filter(pk=entity_id).first()
+    record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
         stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
         name = registry.tombstone_name(stone) if stone else ""
@@ -162,7 +162,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
     view = record_view.describe_one(record)
     if not record.sync_enabled:
-        by = authors.turned_sync_off(record)
+        by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."
     words = {
         record_view.RecordState.SYNCED: "is synced now",
@@ -191,7 +191,7 @@ def _ended_sentence(user: Any, key: str) -> str:
     entity_type, _, rest = source.partition(":")
     entity_id = as_uuid(rest.partition(":")[0])
     model = apps.get_model(attention.KINDS[Kind(kind)].model)
-    row = model._default_manager.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
+    row = model.objects.filter(pk=source).first() if admin_base.is_valid_key(model, source) else None
     if row is not None:
         entity_type = getattr(row, "entity_type", "")
         entity_id = getattr(row, "entity_id", None)
@@ -372,7 +372,7 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
         ids = [entry.entity_id for entry in field_entries if entry.entity_id]
         if not ids:
             continue
-        records = registry.entity(mapping.link.entity_type).model._default_manager
+        records = registry.entity(mapping.link.entity_type).model.objects
         synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
         ids = list(synced.order_by("pk").values_list("pk", flat=True))
         if not ids:
@@ -424,7 +424,7 @@ def _ids_by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
-    records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+    records = registry.entity(entity_type).model.objects.filter(pk__in=ids)
     authors.log_action_many(request.user, records, sentence)
 
 
@@ -471,7 +471,7 @@ def _delete_records(request: HttpRequest, act: Act, entries: Sequence[Entry], sh
     deleted = 0
     problems = []
     for entity_type, ids in _ids_by_type(entries).items():
-        manager = registry.entity(entity_type).model._default_manager
+        manager = registry.entity(entity_type).model.objects
         rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
         if edited := len(ids) - rows.count():
             records = registry.count_of_type(edited, entity_type)

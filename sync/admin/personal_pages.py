@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.mails import EMAILS_ARE_FILES, NO_EMAIL_SERVER, are_emails_files, is_email_configured
+from sync.kernel.mails import EMAILS_ARE_FILES, NO_EMAIL_SERVER, is_email_configured, writes_emails_to_files
 from sync.models import ApiToken, NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
@@ -128,7 +128,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         else:
             raise Http404
     now = sync_now()
-    goes_to = EMAILS_ARE_FILES if are_emails_files() else f"They go to {user.email}, the address of your account."
+    goes_to = EMAILS_ARE_FILES if writes_emails_to_files() else f"They go to {user.email}, the address of your account."
     context = {
         **admin.site.each_context(request),
         "title": "Notifications",
@@ -168,7 +168,7 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
         where = f"sent to “{receiver}”"
     else:
         receiver = NotificationReceiver.objects.get_or_create(user=user)[0]
-        where = "written into var/mail" if are_emails_files() else f"sent to {user.email}"
+        where = "written into var/mail" if writes_emails_to_files() else f"sent to {user.email}"
     if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
         return admin_base.see_other(reverse("npd-notifications"))

@@ -268,7 +268,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user: Any = request.user
     overview = getattr(request, "page_overview", None)  # set by `overview_of`, if the page needs it
-    stops = availability.stops() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
+    stops = availability.stop_entries() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
     explanations = []
     for stop in stops:
         right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"

@@ -264,7 +264,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             if chosen not in SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
-            rows = self.model._default_manager.filter(pk=record.pk)
+            rows = self.model.objects.filter(pk=record.pk)
             # NO KEY: a contact saved meanwhile may still point at this organization.
             before = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
             if before != request.POST.get("shown", "") or before == direction:
@@ -317,7 +317,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             return record
         bound_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
-        locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
+        locked = self.model.objects.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
@@ -361,7 +361,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.removal_of(record, view),
-            "turned_off_by": "" if record.sync_enabled else authors.turned_sync_off(record),
+            "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
             "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_acts(record) if may_change else [],
@@ -420,7 +420,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
             if not records:
                 raise NotPossible(f"Nothing was changed: sync was {state} already, or somebody deleted them meanwhile.")
-            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
+            self.model.objects.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
             for record in records:
                 self.log_change(request, record, message)

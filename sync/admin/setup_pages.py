@@ -313,7 +313,7 @@ class SetupWizardMixin(PageAdmin):
         if not kinds:
             return _redirect_to("boards")
         states = {kind["state"] for kind in kinds}
-        empty = [spec for spec in registry.entities() if not spec.model._default_manager.exists()]
+        empty = [spec for spec in registry.entities() if not spec.model.objects.exists()]
         context = {
             "kinds": kinds,
             "busy": SetupState.RUNNING in states,

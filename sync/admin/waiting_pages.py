@@ -123,7 +123,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
-        record = model._default_manager.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
+        record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
         if record is None:
             return self._search_page(request, row)
         if "confirmed" not in request.POST:
@@ -286,7 +286,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
             table = RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
-            title = attention.counted(act.many, table.total, "")
+            title = attention.filled_label(act.many, table.total, "")
             return Question(f"{title}?", [act.effect], title, [table], hidden)
 
         @transaction.atomic
@@ -294,7 +294,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
             chosen = confirmed_action.confirmed_rows(request, rows)
             authors.log_action_many(request.user, chosen, "To be considered again.", flag=DELETION)
             number = item_links.consider_again(IgnoredItem.objects.filter(pk__in=chosen.values("pk")))
-            return attention.counted(act.done, number, "")
+            return attention.filled_label(act.done, number, "")
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 

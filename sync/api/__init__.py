@@ -28,7 +28,7 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # knox
             return None
         # Knox fails on bytes that aren't UTF-8, the database on NUL.
         if not TOKEN_TEXT.fullmatch(text):
-            raise exceptions.AuthenticationFailed("This is no token. Send it as “Authorization: Bearer npd_…”.")
+            raise exceptions.AuthenticationFailed("This isn't a token. Send it as “Authorization: Bearer npd_…”.")
         user_and_token: tuple[Any, Any] = self.authenticate_credentials(text.encode())
         return user_and_token
 

@@ -308,7 +308,7 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
     }
     attributes = {
         "__doc__": RecordViewSet.__doc__,
-        "queryset": model._default_manager.all(),
+        "queryset": model.objects.all(),
         "serializer_class": serializer,
         "filterset_class": type(f"{name}Filter", (RecordFilter,), filters_of_model),
         "search_fields": registry.searched_fields(model),
@@ -325,6 +325,6 @@ def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse:
     for spec in registry.entities():
         options = spec.model._meta
         may_view = registry.may_view(request.user, options.label_lower)
-        if may_view and spec.model._default_manager.filter(pk=record_id).exists():
+        if may_view and spec.model.objects.filter(pk=record_id).exists():
             return redirect(f"admin:{options.app_label}_{options.model_name}_change", record_id)
     raise Http404(f"No record has the id {record_id}; it may have been deleted.")

@@ -207,7 +207,7 @@ def sync_stats() -> dict[str, Any]:
     overview = availability.Overview()
     records: dict[str, dict[str, Any]] = {}
     for spec in registry.entities():
-        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        by_status = spec.model.objects.order_by().values_list("sync_status")
         rows = list(by_status.annotate(models.Count("pk"), models.Max("monday_last_synced")))
         records[spec.entity_type] = {
             **dict.fromkeys(choices.RecordSyncStatus.values, 0),

@@ -55,7 +55,7 @@ class StorableJSONParser(JSONParser):
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
+            raise exceptions.ParseError("The JSON holds half of a surrogate pair, which isn't a character.") from error
         return value
 
 
@@ -113,7 +113,7 @@ class IdCursorPagination(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (ValidationError, ValueError) as error:  # the cursor's position is no id
+        except (ValidationError, ValueError) as error:  # the cursor's position isn't an id
             raise exceptions.NotFound(self.invalid_cursor_message) from error
 
 

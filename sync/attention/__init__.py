@@ -36,7 +36,7 @@ from sync.monday.board_items import ARCHIVED, DELETED
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
     "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
-    "counted", "counts", "entries", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
+    "counts", "entries", "filled_label", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
     "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
     "without_notices",
 ]  # fmt: skip
@@ -206,8 +206,8 @@ class Group:
     entity_id: UUID | None = None  # of a single entry
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
-    removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted_by: str = ""  # set by Home: the one person who deleted the records whose items wait for an approval
+    removed: str = ""  # of an approval to delete records: how their items were removed
+    deleted_by: str = ""  # of an approval to remove items: the one person who deleted their records; set by Home
 
     @property
     def severity(self) -> Severity:
@@ -258,7 +258,7 @@ def common_type(rows: Iterable[Any]) -> str:
     return types.pop() if len(types) == 1 else ""
 
 
-def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
+def filled_label(label: str, count: int, entity_type: str, *, number: str = "") -> str:
     """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
     return label.format(
         number=number or f"{count:,}",
@@ -270,7 +270,7 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
 
 @dataclass(frozen=True)
 class Tally:
-    """The numbers of a kind's causes, which a person solves at once, and of its entries."""
+    """How many causes a kind has, each of which a person solves at once, and how many entries."""
 
     causes: int = 0
     entries: int = 0
@@ -414,7 +414,7 @@ def on_records(
 ) -> dict[UUID, list[Entry]]:
     """Return the entries of these records, the gravest first; one query.
 
-    `without_column` has the fields of each record whose column can't be used, or none: their one entry is the board's.
+    `without_column` has each record's fields whose column can't be used; records share the one entry about a column.
     """
     is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
     rows = waiting().filter(models.Q(entity_id__in=without_column) | is_column, entity_type=entity_type)
@@ -437,9 +437,9 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
-    for stone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        if deleted_name := registry.tombstone_name(stone):
-            deleted[stone.entity_id] = f"{deleted_name} (deleted)"
+    for tombstone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
+        if deleted_name := registry.tombstone_name(tombstone):
+            deleted[tombstone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
     entries = []
@@ -511,7 +511,7 @@ def _acts(row: Attention) -> tuple[Act, ...]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
     elif row.kind == Kind.APPROVAL:
-        acts = [replace(act, label=counted(act.many, 1, row.entity_type)) for act in acts]
+        acts = [replace(act, label=filled_label(act.many, 1, row.entity_type)) for act in acts]
     elif row.kind == Kind.UNMATCHED:
         create = f"Create {registry.type_name(row.entity_type)}"
         acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]

@@ -18,7 +18,7 @@ from conflicts.reports import RESTORE_RECORD
 from sync import registry
 from sync.attention.cause_table import CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
 from sync.choices import BlockedCode
-from sync.kernel.messages import EXPLAINED_REASONS, TombstoneReason
+from sync.kernel.messages import QUIET_REASONS, TombstoneReason
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
@@ -308,7 +308,7 @@ DEFINITIONS = (
         concerned="item.entity_type = its_type AND item.item_id = its_item",
         tables="sync_unmatched_items AS item",
         waits=f"""item.ignored_at IS NULL
-            AND item.reason_code NOT IN ({", ".join(f"'{code}'" for code in EXPLAINED_REASONS)})""",
+            AND item.reason_code NOT IN ({", ".join(f"'{code}'" for code in QUIET_REASONS)})""",
         kind="'unmatched'",
         source="item.id::text",
         code="item.reason_code",

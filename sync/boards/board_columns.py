@@ -202,7 +202,7 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnPro
         if problem:
             model = registry.entity(link.entity_type).model
             # Every synced record with an item. Lock order: records in the order of their ids, then the sync state.
-            synced = model._default_manager.exclude(monday_id=None).exclude(unsynced())
+            synced = model.objects.exclude(monday_id=None).exclude(unsynced())
             mark_pending(link.entity_type, list(synced.values_list("pk", flat=True)))
             params = {
                 "entity_type": link.entity_type,
@@ -256,7 +256,7 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
 def _enqueue_without_item(link: BoardLink) -> None:
     """Enqueue every record without an item, and let unmatched items that wait be due now."""
     model = registry.entity(link.entity_type).model
-    without_item = model._default_manager.filter(monday_id=None).exclude(unsynced())
+    without_item = model.objects.filter(monday_id=None).exclude(unsynced())
     enqueue_comparison(link.entity_type, without_item.values_list("pk", flat=True))
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()

@@ -107,10 +107,7 @@ def gave_way(error: BaseException) -> bool:
 
 
 def retry_on_lock_timeout(transaction: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a function that runs one transaction when it gave way to a save; a decorator.
-
-    Raises OperationalError when it gave way MAX_ATTEMPTS times.
-    """
+    """Decorate a function that runs one transaction: repeat it if it gave way to a save, at most MAX_ATTEMPTS times."""
 
     @wraps(transaction)
     def repeat(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -211,6 +208,7 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
+        # PLAIN_LETTERS_SQL has a __TEXT__ of its own, which is replaced next.
         key = texts.SORT_KEY_SQL.replace("__TEXT__", f"lower({texts.PLAIN_LETTERS_SQL})")
         text_key = key.replace("__TEXT__", f"{column}::text")
         searched_key = key.replace("__TEXT__", "%s::text")
@@ -231,8 +229,9 @@ class HoldsPhone(models.Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
         digits = f"ltrim(regexp_replace({column}::text, '\\(0\\)|\\D', '', 'g'), '0')"
-        whole = f"(length({digits}) > 4 AND %s LIKE '%%' || {digits})"
-        return f"({digits} LIKE %s OR {whole})", [*params, f"%{self.rhs}%", *params, self.rhs, *params]
+        # The stored number may lack the country that was typed.
+        is_end_of_typed = f"(length({digits}) > 4 AND %s LIKE '%%' || {digits})"
+        return f"({digits} LIKE %s OR {is_end_of_typed})", [*params, f"%{self.rhs}%", *params, self.rhs, *params]
 
 
 def contains_unmarked(name: str, text: str) -> models.Q:

@@ -51,8 +51,8 @@ def timestamp(moment: datetime) -> str:
     return _to_the_second(timezone.localtime(moment))
 
 
-def _to_the_second(here: datetime) -> str:
-    return f"{date_format(here, 'DATE_FORMAT')}, {here:%H:%M:%S} {zone_name(here)}"
+def _to_the_second(moment: datetime) -> str:
+    return f"{date_format(moment, 'DATE_FORMAT')}, {moment:%H:%M:%S} {zone_name(moment)}"
 
 
 def time_element(moment: datetime, text: str = "") -> SafeString:
@@ -92,9 +92,9 @@ def utc_minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def zone_name(here: datetime) -> str:
-    """Return the name of the zone at that moment: "CET", "CEST", or "UTC+3" if it has no letters."""
-    name = here.tzname() or "UTC"
+def zone_name(moment: datetime) -> str:
+    """Return the name of the moment's own zone: "CET", "CEST", or "UTC+3" if it has no letters."""
+    name = moment.tzname() or "UTC"
     if name[0] not in "+-":
         return name
     hours = name[1:3].lstrip("0") or "0"

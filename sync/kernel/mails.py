@@ -22,7 +22,7 @@ def is_email_configured() -> bool:
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
 
-def are_emails_files() -> bool:
+def writes_emails_to_files() -> bool:
     """Whether emails are written into var/mail, as in the demo, instead of being sent."""
     return settings.EMAIL_BACKEND.endswith("filebased.EmailBackend")
 

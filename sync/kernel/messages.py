@@ -106,9 +106,9 @@ class UnmatchedReason(TextChoices):
 
 _U = UnmatchedReason
 # Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
-EXPLAINED_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _U.LEFT_OUT)
+QUIET_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _U.LEFT_OUT)
 
-# Reasons that somebody has chosen: a setting of the board, told by the set-up's plan, or to turn a record's sync off.
+# Reasons that somebody has chosen: by a setting of the board, or by turning a record's sync off.
 CHOSEN_REASONS = (_U.CREATION_OFF, _U.NO_KEY, _U.SYNC_OFF)
 
 # Reasons that need a person only if they last: the item is looked at again by itself.
@@ -151,7 +151,7 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
 
 
 def own_fault(error: Exception) -> str:
-    """Return the stored error of a record with a bug of ours; without the text of `error`, which may have values."""
+    """Return the error to store if NPD Sync has a bug; it leaves out the text of `error`, which may have values."""
     return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
 
 

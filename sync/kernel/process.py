@@ -1,4 +1,4 @@
-"""The shutdown of this process, which long work looks for at each place where it may end, and garbage collection."""
+"""Whether this process shuts down, which long work checks wherever it may end; and garbage collection."""
 
 import gc
 import mmap

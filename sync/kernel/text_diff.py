@@ -88,7 +88,7 @@ def both_texts(text: str | None, other: str | None) -> str:
     has_lines = any("\n" in sentence for sentence in merged)
     combined = ""
     for sentence in merged:
-        # Nothing stood behind the last sentence of either text.
+        # The last sentence of a text may have had no space or line end behind it.
         if combined and not combined[-1].isspace() and combined[-1] not in "。！？":
             combined += "\n" if has_lines or combined[-1] not in ".!?…" else " "
         combined += sentence

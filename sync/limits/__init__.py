@@ -150,7 +150,7 @@ class LimitFacts:
 
     @cached_property
     def batching_delay(self) -> float:
-        """The seconds for which boards gather changes before their next pass; 0 if they aren't gathered."""
+        """The seconds between two passes of a board while changes are batched; 0 if they aren't."""
         if not self.quota.is_tight:
             return 0.0
         # Of a whole day, because on a small quota a board may wait for more than an hour.
@@ -166,12 +166,12 @@ class LimitFacts:
         return replace(board, reason_code=BlockedKind.ACCOUNT, detail=reason, until=None)
 
     def of(
-        self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
+        self, entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False
     ) -> BoardAvailability:
         """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
 
         With `urgent`, a person clicked something: it needn't wait for batching and may use the reserve, but a pause
-        stops it too. With `unblocked`, the board's own stop is ignored, to find out whether it is over.
+        stops it too. With `ignore_stop`, the board's own stop is ignored, to find out whether it is over.
         """
         link = self.links.get(entity_type)
         pause = active_pause(entity_type, self.pauses)
@@ -186,7 +186,7 @@ class LimitFacts:
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
         stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
-        if stop is not None and not unblocked:
+        if stop is not None and not ignore_stop:
             stopped.append((stop.until, BlockedKind.BLOCKED, stop.reason))
         if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
@@ -199,8 +199,8 @@ class LimitFacts:
                 return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)
             # The day's quota began then.
             ends_of_waits.append(api_quota.midnight_after(self.now) - timedelta(days=1))
-            # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
-            ends_of_waits.append(self._end_of_gathering(link))
+            # A board that batches changes isn't available meanwhile, so its jobs aren't late.
+            ends_of_waits.append(self._end_of_batching(link))
         return replace(board, free_since=max((end for end in ends_of_waits if end is not None), default=None))
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
@@ -209,17 +209,16 @@ class LimitFacts:
         Without a known limit, the size is the board's batch size.
         """
         link = self.links[entity_type]
-        size = link.batch_limit or api_quota.FULL_BATCH
         if not self.quota.is_limited:
-            return PassGrant(size)
+            return PassGrant(link.batch_limit)
         # Of a full batch only, because more make no difference.
         due = (
             _due_jobs([entity_type])
-            .order_by("priority", "next_retry")[:size]
+            .order_by("priority", "next_retry")[: link.batch_limit]
             .aggregate(number=models.Count("pk"), priority=models.Min("priority"), oldest=models.Min("next_retry"))
         )
         is_urgent = urgent or due["priority"] == Priority.PERSON
-        wanted = min(size, max(1, due["number"]))
+        wanted = min(link.batch_limit, max(1, due["number"]))
         # A person's click uses the reserve only when nothing else is left.
         room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
@@ -268,17 +267,17 @@ class LimitFacts:
                 boards.append(other.entity_type)
         return bool(boards) and _due_jobs(boards).exists()
 
-    def _end_of_gathering(self, link: BoardLink) -> datetime | None:
-        """Return until when this board gathers changes: for the delay after its last pass; None before its first."""
+    def _end_of_batching(self, link: BoardLink) -> datetime | None:
+        """Return until when this board batches changes: for the delay after its last pass; None before its first."""
         return link.last_pass_at + timedelta(seconds=self.batching_delay) if link.last_pass_at else None
 
     def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
-        # A full batch doesn't wait, because gathering more changes would save no call.
+        # A full batch doesn't wait, because waiting for more changes would save no call.
         most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
-        full = min(link.batch_limit or api_quota.FULL_BATCH, most_in_a_minute)
+        full = min(link.batch_limit, most_in_a_minute)
         if oldest is None or number_due >= full:
             return None
-        until = self._end_of_gathering(link)
+        until = self._end_of_batching(link)
         if until is None or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)

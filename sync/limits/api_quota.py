@@ -30,10 +30,10 @@ class BlockedKind(StrEnum):
     NOT_CONFIGURED = "not_configured"
     NO_BOARD = "no_board"
     PAUSED = "paused"
-    ACCOUNT = "account"
-    BLOCKED = "blocked"
-    QUOTA = "quota"
-    BATCHING = "batching"
+    ACCOUNT = "account"  # a stop of every board
+    BLOCKED = "blocked"  # a stop of this board
+    QUOTA = "quota"  # the day's calls are used up
+    BATCHING = "batching"  # changes are batched, or the minute's points are used up
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ SHARE_OF_TIMEOUT = 2 / 3
 # Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
 FIXED_CALLS_A_DAY = 100
 
-# Changes are gathered if less of the day is left than this share of what an even use would leave.
+# Changes are batched if less of the day is left than this share of what an even use would leave.
 PACING_SHARE = 0.85
 
 # People are told how many calls are left from this share of the day's calls on.
 WARN_AT_USED_SHARE = 0.7
 
-# With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
+# With fewer calls a day, changes are batched from the first on: else single edits would use the day up by noon.
 ALWAYS_PACED_LIMIT = 500
 
 
@@ -253,7 +253,7 @@ class Quota:
 
 
 def reserve(limit: int, share: float) -> int:
-    return math.ceil(round(limit * share, 6))
+    return math.ceil(limit * share)
 
 
 def day_of(now: datetime) -> date:
@@ -338,10 +338,10 @@ def share_text(calls: int) -> str:
 
 
 WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
-FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
+EARLY_WRITE_PROBE_CALLS = 15  # calls of the probes of writes before these are hourly
 
 
-def seconds_between_probes(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
+def seconds_between_probes(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = EARLY_WRITE_PROBE_CALLS) -> float:
     """Return the shortest interval at which probes of `calls` calls each use a tenth of the day's limit.
 
     That tenth includes the `first_calls` of the quicker probes before. Without a limit the interval is 0.
@@ -413,7 +413,7 @@ def cost_sentence(records_by_link: Mapping[int, int]) -> str:
 
 def batch_size(link_id: int) -> int:
     """Return how many records one request about the board may have, read from the database."""
-    return BoardLink.objects.get(pk=link_id).batch_limit or FULL_BATCH
+    return BoardLink.objects.get(pk=link_id).batch_limit
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:
@@ -421,10 +421,9 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
         return
-    size = row.batch_limit or FULL_BATCH
-    learned = next_batch_size(size, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
-    if learned != size:
-        row.batch_limit = None if learned >= FULL_BATCH else learned
+    learned = next_batch_size(row.batch_limit, records, seconds, settings.MONDAY_TIMEOUT_SECONDS)
+    if learned != row.batch_limit:
+        row.batch_limit = learned
         row.save(update_fields=["batch_limit"])
 
 

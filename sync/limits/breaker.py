@@ -28,7 +28,7 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans
 
 READ_PROBE_CALLS = 2  # calls of one probe: a read, and a repeat of the call that failed
-FIRST_CALLS = 20  # calls of the probes before the further ones
+EARLY_READ_PROBE_CALLS = 20  # calls of the probes before the further ones
 
 PROBE_MARGIN_SECONDS = 5  # no other worker probes until a probe's call has timed out and its result is stored
 
@@ -58,7 +58,7 @@ def stop_if_shared(error: errors.MondayError) -> bool:
 
 def stop_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
-    # The quota says when there is room again, and a worker that shuts down leaves the call to another one.
+    # Our own quota had no room, or this process shuts down: Monday was not asked.
     if error.kind in errors.NEVER_SENT:
         return
     code = _stop_code(error)
@@ -70,8 +70,8 @@ def stop_account(error: errors.MondayError) -> None:
             row.stopped_until = None
         is_waiting = row.waits_at(now)
         until = _next_attempt_at(row, error, now)
-        # Activity doesn't show an outage of some seconds. `failures` are its failed probes: the first failure was none,
-        # and this one isn't counted yet.
+        # Activity doesn't show an outage of some seconds. `failures` is the number of its failed probes, because it
+        # counts the first failure, which was no probe, and not yet this one.
         may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
         is_news = row.failures == OUTAGE_IS_NEWS and not is_waiting if may_be_short else row.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
@@ -105,7 +105,8 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         probe_wait: float = PROBE_WAITS[row.failures]
     else:
         # On small plans, probes would otherwise use over a tenth of the day's calls.
-        probe_wait = max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(READ_PROBE_CALLS, first_calls=FIRST_CALLS))
+        seconds = api_quota.seconds_between_probes(READ_PROBE_CALLS, first_calls=EARLY_READ_PROBE_CALLS)
+        probe_wait = max(LATER_PROBE_WAIT, seconds)
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)

@@ -301,14 +301,14 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
 def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
     """Count failures while nothing else was written; stop writes unless only one document or record has failed."""
     error = documents[0].error
-    records = documents[0].records if len(documents) == 1 else frozenset()
-    only_record = str(*records) if len(records) == 1 else ""
-    is_first = bool(records) and not account.write_failures
+    is_single = len(documents) == 1
+    only_record = str(*documents[0].records) if is_single and len(documents[0].records) == 1 else ""
+    is_first = is_single and not account.write_failures
     is_again = bool(only_record) and only_record == account.failed_record
     is_at_fault = False
     stops_all = account.are_only_writes_stopped
     if account.are_only_writes_stopped:
-        account.write_failures = min(account.write_failures + len(documents), 1_000)  # a small integer
+        account.write_failures = min(account.write_failures + len(documents), 1_000)  # the column holds small integers
     elif is_first or is_again:
         account.write_failures += 1
         account.failed_record = only_record
@@ -423,6 +423,7 @@ def make_turns_due(number: int = 1) -> None:
 
 
 def _in_turn() -> models.QuerySet[SyncQueue]:
+    """Return the jobs that wait for their turn, or after a failure for their next attempt."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
     return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(waits_for=choices.WaitsFor.TURN))
 
@@ -451,7 +452,7 @@ _NEXT_PROBE = f"""
 """  # noqa: S608 - made of constants
 
 
-def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
+def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job whose write is sent next to find out whether writes work.
 
     Records and unmatched items that failed least come first, then by random UUID, so that a few failing ones don't take
@@ -463,19 +464,19 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
-def is_probe_due() -> bool:
+def is_write_probe_due() -> bool:
     """Whether a write may be tried now although writes are stopped."""
     return _account_to_probe().exists()
 
 
-def begin_probe() -> bool:
+def begin_write_probe() -> bool:
     """Return whether this worker probes, which is true for one worker only."""
     now = sync_now()
     until = now + timedelta(seconds=PROBE_SECONDS)
     return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
 
 
-def release_unused_probe() -> bool:
+def release_unused_write_probe() -> bool:
     """Make the next probe due now if this one's record needed no write; return whether that was so.
 
     A write that failed has set both times again, and one that succeeded has ended the stop.

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 (
                     "batch_limit",
                     models.SmallIntegerField(
-                        blank=True, null=True, verbose_name="records a document, by the time calls took"
+                        default=100, db_default=100, verbose_name="records a document, by the time calls took"
                     ),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),

@@ -124,7 +124,7 @@ class Notification(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     receiver = models.ForeignKey(NotificationReceiver, on_delete=models.CASCADE, related_name="+")
-    # The key in `things_to_notify_of`.
+    # The key in `entries_to_notify_of`.
     key = models.CharField(max_length=200)
     # When it was over; if it comes back soon, it counts as the same.
     gone_at = models.DateTimeField(null=True, blank=True)

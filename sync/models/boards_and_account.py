@@ -15,6 +15,7 @@ from knox.models import AuthToken
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
+from sync.monday.items import ITEMS_PER_READ
 
 # The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
 ALL_CALLS = "all"
@@ -52,8 +53,10 @@ class BoardLink(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
-    # Null allows full batches; slow calls make it smaller, and fast ones larger again.
-    batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
+    # Slow calls make it smaller, and fast ones larger again.
+    batch_limit = models.SmallIntegerField(
+        "records a document, by the time calls took", default=ITEMS_PER_READ, db_default=ITEMS_PER_READ
+    )
     # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.

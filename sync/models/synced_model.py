@@ -65,6 +65,8 @@ class SyncedModel(models.Model):
     created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
     updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)  # then set by a trigger
 
+    objects: ClassVar[models.Manager[Self]] = models.Manager()
+
     # Relations that `sync_region` follows; a pass selects them with its records.
     sync_related: ClassVar[tuple[str, ...]] = ()
     # Registered fields that are stored in one form (`tidied`): addresses, numbers and labels.

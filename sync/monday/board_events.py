@@ -334,10 +334,10 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
             raise
         log_problem = error.sentence
     hooks = None
-    nodes = (answer.data or {}).get("webhooks")
+    nodes = answer.data.get("webhooks")
     if isinstance(nodes, list) and not answer.errors_of("webhooks"):
         hooks = {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
-    me = (answer.data or {}).get("me") or {}
+    me = answer.data.get("me") or {}
     return BoardActivity(board, log, hooks, log_problem, str(me.get("id") or ""), cursor)
 
 
@@ -363,7 +363,7 @@ def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[lis
 
 
 def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
-    nodes = (answer.data or {}).get("boards")
+    nodes = answer.data.get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
     for error in answer.errors_of("boards"):

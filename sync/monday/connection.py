@@ -57,7 +57,7 @@ class AccountInfo:
 
 def parse_account_info(answer: graphql.Answer) -> AccountInfo:
     """Parse the answer to ACCOUNT_INFO, SHORT_ACCOUNT_INFO or PROBE; every field may be missing."""
-    data = answer.data or {}
+    data = answer.data
     me, account, version = (graphql.mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = graphql.mapping_or_empty(data.get("platform_api"))
     limit = graphql.mapping_or_empty(platform.get("daily_limit"))
@@ -90,7 +90,7 @@ def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
 
     Raises their error, or UNREADABLE_ANSWER; also if a single user is missing, who would seem to have left the account.
     """
-    nodes = (answer.data or {}).get("users")
+    nodes = answer.data.get("users")
     if isinstance(nodes, list) and None not in nodes:
         return {
             str(node["id"]): {"name": str(node.get("name") or ""), "email": str(node.get("email") or "")}

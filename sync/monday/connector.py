@@ -295,7 +295,7 @@ class MondayConnector:
     def _create_webhook(self, board_id: str, url: str, event: str) -> str:
         variables = {"board": board_id, "url": url, "event": event}
         answer = graphql.execute_mutation(self.api, graphql.Document(board_events.CREATE_WEBHOOK, variables))
-        node = (answer.data or {}).get("create_webhook")
+        node = answer.data.get("create_webhook")
         if node is not None:
             return str(node["id"])
         if causes := answer.errors_of("create_webhook") or answer.errors:

@@ -367,7 +367,7 @@ class MondayError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Of ANSWER_WITHOUT_DATA: whether nothing was certainly written, though perhaps not what was refused.
+        """Of ANSWER_WITHOUT_DATA: whether certainly nothing was written; the errors may not name all that was refused.
 
         An error deeper than a root field may come from reading the result of a write.
         """

@@ -40,7 +40,7 @@ class Complexity:
 class Answer:
     """Monday's answer, and what the call used."""
 
-    data: dict[str, Any] | None
+    data: dict[str, Any]
     errors: tuple[MondayError, ...] = ()  # of single fields, each with its alias
     replayed: bool = False  # Monday repeated the answer to an earlier sending under the same key
     request_id: str | None = None  # by which Monday's support finds the call
@@ -84,7 +84,7 @@ def ask(api: Api, document: Document) -> Answer:
     Reported in github.com/airbytehq/airbyte/issues/29429. A board that doesn't exist is left out of the list.
     """
     answer = api.execute(*document)
-    boards = [(answer.data or {}).get(name) for name in _BOARD_LISTS]
+    boards = [answer.data.get(name) for name in _BOARD_LISTS]
     has_null = any(isinstance(nodes, list) and None in nodes for nodes in boards)
     return api.execute(*document) if has_null and not answer.errors else answer
 
@@ -122,7 +122,7 @@ def execute_mutation(api: Api, document: Document) -> Answer:
 
 
 def _root_field(answer: Answer, alias: str) -> Any:
-    node = (answer.data or {}).get(alias)
+    node = answer.data.get(alias)
     if node is None:
         raise answer.failure(alias, f"Monday answered nothing for {alias}")
     return node

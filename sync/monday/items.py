@@ -27,7 +27,7 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
     linked = parse_items(answer, column_ids)
     by_npd_id, npd_id_cursor = _parse_page_at(answer, ("by_npd_id",), column_ids)
     # `by_match` is a board with a page for email addresses, and a page for other columns.
-    if isinstance((answer.data or {}).get("by_match"), list):
+    if isinstance(answer.data.get("by_match"), list):
         by_match, match_cursor = _parse_board_page(answer, "by_match", column_ids)
     else:
         by_match, match_cursor = _parse_page_at(answer, ("by_match",), column_ids)
@@ -48,10 +48,9 @@ def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.I
 
 
 def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
-    data = answer.data or {}
-    if "first" in data:
+    if "first" in answer.data:
         return _parse_board_page(answer, "first", column_ids)
-    if "page" not in data:
+    if "page" not in answer.data:
         raise MondayError(UNREADABLE_ANSWER, "Monday answered no page of items", request_id=answer.request_id)
     return _parse_page_at(answer, ("page",), column_ids)
 
@@ -65,7 +64,7 @@ def parse_written_items(
     """
     results: dict[str, board_items.Item | MondayError] = {}
     for alias in aliases:
-        node = (answer.data or {}).get(alias)
+        node = answer.data.get(alias)
         if isinstance(node, Mapping):
             results[alias] = _parse_item(node, column_ids, answer.errors, (alias,))
             continue
@@ -83,13 +82,11 @@ def parse_written_items(
 def parse_items_at(
     node: Any, column_ids: Sequence[str], errors: Sequence[MondayError] = (), path: AnswerPath = ()
 ) -> list[board_items.Item]:
-    """Parse the items in a list (or a single one) of an answer; `path` is where the list is.
+    """Parse the items in a list of an answer; `path` is where the list is.
 
     Raises the error because of which an item, or its state, is missing: it must not look like an item that doesn't
     exist or isn't active any more.
     """
-    if isinstance(node, Mapping):
-        return [_parse_item(node, column_ids, errors, path)]
     entries = node if isinstance(node, list) else []
     for error in errors:
         index = error.path[len(path)] if _is_below(path, error) else None
@@ -135,7 +132,7 @@ def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) 
 
 def _node_at(answer: Answer, path: AnswerPath) -> Any:
     """Return the value at a path, None where the document didn't ask for it; raises the error of a null."""
-    if path[0] not in (answer.data or {}):
+    if path[0] not in answer.data:
         return None
     node: Any = answer.data
     for step in path:
@@ -241,12 +238,13 @@ def decode_json(value: Any) -> Any:
 # `value` is null since 2025-04). Those of email and phone columns are part of every document, so that there are few
 # different documents.
 _TYPE_FIELDS = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment}
-_USUAL_FIELDS = [_TYPE_FIELDS.pop(kind) for kind in ("email", "phone")]
+_USUAL_TYPES = ("email", "phone")
 
 
 def item_fragment(types: Collection[str] = ()) -> str:
     """Return the fragment `ItemFields` with the fields that columns of these types need."""
-    typed = "\n    ".join([*_USUAL_FIELDS, *(_TYPE_FIELDS[name] for name in sorted(_TYPE_FIELDS.keys() & types))])
+    other_types = sorted((_TYPE_FIELDS.keys() & types).difference(_USUAL_TYPES))
+    typed = "\n    ".join(_TYPE_FIELDS[name] for name in (*_USUAL_TYPES, *other_types))
     group = "\n  group { id }" if board_items.GROUP in types else ""
     return f"""
 fragment ItemFields on Item {{

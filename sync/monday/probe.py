@@ -425,6 +425,6 @@ def webhook_move(probe: Probe) -> str:
     probe.subscribe()
     item = probe.create("Moved")
     group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
-    group_id = (group.data or {})["create_group"]["id"]
+    group_id = group.data["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
     return "sent" if probe.has_webhook(item, board_events.EventKind.MOVED) else "not sent"

@@ -170,15 +170,11 @@ def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str
     """Return whether two texts, or lists of them, differ only in case, tags, spaces and invisible characters."""
     texts = value if isinstance(value, tuple) else (value or "",)
     others = other_value if isinstance(other_value, tuple) else (other_value or "",)
-    pairs = [(text, other) for text in texts for other in others if _text_looks_same(text, other)]
-    return {text for text, _ in pairs} == set(texts) and {other for _, other in pairs} == set(others)
+    return set(map(_look, texts)) == set(map(_look, others))
 
 
-def _text_looks_same(text: str, other: str) -> bool:
-    if label_key(text) == label_key(other):
-        return True
-    without_tags, other_without_tags = (label_key(_TAG.sub("", side)).replace(" ", "") for side in (text, other))
-    return without_tags == other_without_tags
+def _look(text: str) -> str:
+    return _TAG.sub("", label_key(text)).replace(" ", "")
 
 
 def fold_title(title: str) -> str:

@@ -51,7 +51,7 @@ class AddressError(ValueError):
 
 
 NO_CHAT = (
-    "This is no address of a webhook of Slack, Microsoft Teams, Discord or Google Chat, and none of Telegram "
+    "This isn't the address of a webhook of Slack, Microsoft Teams, Discord or Google Chat, nor of a Telegram chat "
     "(tgram://bot token/chat ID). Copy the whole of it."
 )
 

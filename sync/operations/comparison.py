@@ -4,7 +4,7 @@ A listing reads 500 items a call, a pass 100. So the rules of a pass decide abou
 whose plan isn't empty get a pass.
 
 It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
-nothing on its way: those that differ from their items have drifted, which people and logs are told.
+nothing on its way: those that differ from their items have drifted. Home and the log say so.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -86,15 +86,15 @@ class ListedPage:
         return sorted(self.changed | self.unread)
 
     @property
-    def not_in_sync(self) -> list[UUID]:
-        """The records to which `sync_reconcile` gives a pass: also those that are not in sync or have a job."""
+    def with_open_work(self) -> list[UUID]:
+        """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
         return sorted(open_ids.union(self.need_pass))
 
 
 class _ListedItems(Gatherer):
-    """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread`.
+    """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread_items`.
 
     It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
     """
@@ -102,24 +102,24 @@ class _ListedItems(Gatherer):
     def __init__(self, items: Mapping[str, Item]) -> None:
         super().__init__()
         self.items = items
-        self.unread = set[str]()
+        self.unread_items = set[str]()
 
-    def find_items(self, board: BoardContext, linked: Sequence[str], *_: Any) -> BatchItems:
-        return BatchItems(linked={key: self.items[key] for key in linked if key in self.items})
+    def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
+        return BatchItems(linked={key: self.items[key] for key in item_ids if key in self.items})
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        self.unread |= set(ids)
+        self.unread_items |= set(ids)
         return {}
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
         removed = super().items_off_board(board, emptied)
-        self.unread |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread}
+        self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
     def inspect(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
-        self.unread |= set(self.items) if suspect else set()
+        self.unread_items |= set(self.items) if suspect else set()
         return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
 
@@ -160,14 +160,14 @@ class BoardListing:
             busy = records_with_jobs(link, plan.records)
             changed = changed_records(facts, plan, busy)
             synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
-            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
+            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread_items}
             yield ListedPage(facts, plan, changed, frozenset(unread), busy)
 
     @property
     def unmatched(self) -> list[str]:
         """The listed items that have no record and aren't left alone."""
         ids = list(dict.fromkeys(self._without_record))
-        owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
+        owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
         left_alone = IgnoredItem.objects.filter(
             entity_type=self.board.link.entity_type, item_id__in=ids, left_alone=True
         )
@@ -176,8 +176,8 @@ class BoardListing:
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""
-        rows = swept_records(self.board.model).order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
-        return [pk for pk, item_id in rows if item_id not in self.listed]
+        rows = compared_records(self.board.model).order_by("pk").values_list("pk", "monday_id")
+        return [pk for pk, item_id in rows.iterator(chunk_size=2_000) if item_id not in self.listed]
 
 
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
@@ -186,16 +186,16 @@ def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]
     return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
 
 
-def swept_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
+def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
     """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
-    return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+    return model.objects.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
 
 
 def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     """Return the records that should get an item and don't wait for a job, a person or another direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
     busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
-    without_item = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
+    without_item = spec.model.objects.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
     without_item = without_item.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 
@@ -303,8 +303,8 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
-    With `includes_open_work`, records get a pass, too, that aren't in sync, have a job, or were missing in a listing
-    that was cut short.
+    With `includes_open_work`, records that aren't synced, have a job, or were missing in a listing that was cut short
+    get a pass, too.
     """
     try:
         result = _compare(link, includes_open_work=includes_open_work)
@@ -346,19 +346,19 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
         _verify_page(result, page)
-        need_pass = page.not_in_sync if includes_open_work else page.need_pass
+        need_pass = page.with_open_work if includes_open_work else page.need_pass
         enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
         result.need_pass += len(need_pass)
     # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
     # nothing is concluded.
-    number = structure.items_count
-    is_cut_short = number is not None and len(listing.listed) < number
-    unlisted = [] if is_cut_short else listing.unlisted()
+    is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
+    all_unlisted = listing.unlisted()
+    unlisted = [] if is_cut_short else all_unlisted
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
-    enqueue_comparison(link.entity_type, listing.unlisted() if includes_open_work else unlisted)
-    if number is not None and not is_cut_short:
+    enqueue_comparison(link.entity_type, all_unlisted if includes_open_work else unlisted)
+    if structure.items_count is not None and not is_cut_short:
         clear_missing(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)

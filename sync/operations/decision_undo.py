@@ -1,4 +1,4 @@
-"""Undo of changes by sync: under the records' locks, and only of values that nobody has changed since."""
+"""Undo of lines of activity, also of an import's: under the records' locks, and only if nobody changed it since."""
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -45,8 +45,8 @@ class UndoStep:
     restored_text: str = ""  # the value that the undo restores, as displayed
     refusal: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
-    raw_current: Mapping[str, Any] = field(default_factory=dict)
-    write: Mapping[str, Any] = field(default_factory=dict)
+    raw_current: Mapping[str, Any] = field(default_factory=dict)  # the field's current raw values
+    write: Mapping[str, Any] = field(default_factory=dict)  # the raw values that the undo writes
 
     @property
     def deletes(self) -> bool:
@@ -128,7 +128,7 @@ def _records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, S
     if not registry.is_registered(rows[0].entity_type):
         return {}
     model = registry.entity(rows[0].entity_type).model
-    records = model._default_manager.filter(pk__in=[row.entity_id for row in rows if row.entity_id]).order_by("pk")
+    records = model.objects.filter(pk__in=[row.entity_id for row in rows if row.entity_id]).order_by("pk")
     if lock:
         # Records that will be deleted are locked with their keys, so that no row can begin to point at them.
         records = records.select_for_update(no_key=not any(map(is_creation, rows)), of=("self",))
@@ -140,14 +140,14 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
     if not ids:
         return set()
     model = registry.entity(entity_type).model
-    events = history_of(model)._default_manager.filter(pgh_obj_id__in=ids)
+    events = history_of(model).objects.filter(pgh_obj_id__in=ids)
     counted = events.order_by().values_list("pgh_obj_id").annotate(number=models.Count("pgh_id"))
     # The only event of an untouched record is its creation.
     untouched = {pk for pk, number in counted if number == 1}
     for relation in model._meta.related_objects:
         if issubclass(relation.related_model, SyncedModel):
             name = relation.field.attname
-            pointing = relation.related_model._default_manager.filter(**{f"{name}__in": ids})
+            pointing = relation.related_model.objects.filter(**{f"{name}__in": ids})
             untouched -= set(pointing.exclude(pk__in=list(deleted_with)).values_list(name, flat=True))
     return untouched
 
@@ -188,7 +188,12 @@ class _UndoPlan:
         name = self.last_names.get(row.entity_id) if row.entity_id else None
         name = str(record or name or f"{registry.type_label(row.entity_type)} (deleted)")
         step = UndoStep(row, record, name, mapping.label if mapping else row.key)
-        step.refusal = self._decision_problem(row, record)
+        if not is_undoable(row):
+            step.refusal = NO_EARLIER_VALUE
+        elif record is None:
+            step.refusal = "It was deleted." if step.deletes else "The record was deleted meanwhile. Restore it first."
+        elif step.deletes and record.pk not in self.untouched:
+            step.refusal = CHANGED_SINCE_IMPORT
         if step.refusal or step.deletes or record is None:
             return step
         before = dict(row.values["raw_before"])
@@ -215,14 +220,6 @@ class _UndoPlan:
         except ValidationError as refused:
             step.refusal = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
         return step
-
-    def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
-        """Return why a decision can't be undone, regardless of the record's values; empty if it may be."""
-        if not is_undoable(row):
-            return NO_EARLIER_VALUE
-        if record is None:
-            return "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
-        return CHANGED_SINCE_IMPORT if is_creation(row) and record.pk not in self.untouched else ""
 
     def _stale_reason(
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
@@ -320,6 +317,6 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     authors.log_action_many(by, restored, "Put back by an undo.")
     authors.log_action_many(by, deleted, "Deleted by the undo of an import.", flag=DELETION)
     if deleted:
-        type(deleted[0])._default_manager.filter(pk__in=[record.pk for record in deleted]).delete()
+        type(deleted[0]).objects.filter(pk__in=[record.pk for record in deleted]).delete()
     result.undone.extend(undone)
     result.left_alone.extend(step for step in steps if step.refusal)

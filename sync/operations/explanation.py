@@ -35,12 +35,12 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
     else:
         match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
         keys = sorted(match_keys | {spec.name_field or "pk"})
-        named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys)) | Q(monday_id=text)
-        deleted = Q(monday_id=text) | Q(data__name__iexact=text) | Q(data__email__iexact=text)
+        named = reduce(or_, (Q(**{f"{key}__iexact": text}) for key in keys), Q(monday_id=text))
+        deleted = reduce(or_, (Q(**{f"data__{key}__iexact": text}) for key in keys), Q(monday_id=text))
     matches: Sequence[SyncedModel | Tombstone] = []
     if text:
         tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)
-        matches = list(spec.model._default_manager.filter(named)[: MAX_MATCHES + 1])
+        matches = list(spec.model.objects.filter(named)[: MAX_MATCHES + 1])
         matches = matches or list(tombstones[: MAX_MATCHES + 1])
     if len(matches) == 1:
         return matches[0]
@@ -117,7 +117,7 @@ def _read_item(
     if record.item is None:
         return {}, changes, "" if record.fields or changes else record.ending.detail or record.reason
     values = {}
-    read_plans = record.fields if planned.calls else {}
+    read_plans = record.fields if planned.calls else {}  # without a call, Monday's values weren't read
     for key, plan in read_plans.items():
         if not plan.mapping.column_id:
             continue

@@ -126,7 +126,7 @@ def _csv_rows(content: bytes) -> Iterator[list[str]]:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
             yield [unescape_formula(cell) for cell in row]
     except csv.Error as error:
-        raise FileError(f"The file is no CSV file that can be read: {error}.") from error
+        raise FileError(f"The file can't be read as CSV: {error}.") from error
 
 
 def _first_row(text: str, separator: str) -> list[str]:
@@ -148,7 +148,7 @@ def _decode(content: bytes) -> str:
         # NUL: UTF-16 without a BOM.
         if "\0" not in text:
             return text
-    raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
+    raise FileError("The file isn't text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
 
 
 def _workbook_rows(content: bytes) -> Iterator[list[str]]:
@@ -168,7 +168,7 @@ def _workbook_rows(content: bytes) -> Iterator[list[str]]:
         raise
     # openpyxl raises all kinds of errors: for a password, an unknown compression, a missing part.
     except Exception as error:
-        raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
+        raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
 
 
 def _check_parts(packed: zipfile.ZipFile) -> None:

@@ -45,19 +45,16 @@ BRIEF = timedelta(minutes=2)
 # A failing receiver is left out, because its messages don't arrive, and so are a board's problems: its page shows them.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
-# No company has so many records.
-MAX_THINGS = 100_000
-
 # The most that one message lists.
 MAX_CAUSES = 8
 MAX_NAMES = 4  # below each cause
 MAX_LINE_LENGTH = 110
 
 
-def things_to_notify_of() -> list[Entry]:
-    """Return the things that need attention now, the gravest first."""
+def entries_to_notify_of() -> list[Entry]:
+    """Return what needs attention now, the gravest first."""
     waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
-    return availability.stops() + attention.entries(attention.without_notices(waiting), limit=MAX_THINGS)
+    return availability.stop_entries() + attention.entries(attention.without_notices(waiting), limit=None)
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
@@ -80,8 +77,8 @@ def notify_people() -> None:
     # Read before the notifications that were sent: if another worker sends to a receiver meanwhile, it also changes the
     # receiver's `due_at`, so that this worker can't reserve it.
     due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
-    things = things_to_notify_of()
-    keys = [thing.key for thing in things]
+    entries = entries_to_notify_of()
+    keys = [entry.key for entry in entries]
     rows = Notification.objects
     rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
     rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
@@ -89,8 +86,8 @@ def notify_people() -> None:
     for receiver in due:
         kinds = kinds_for(receiver.user)
         notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
-        news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]
-        news = [thing for thing in news if not _may_end_soon(thing, now)]
+        news = [entry for entry in entries if entry.kind in kinds and entry.key not in notified]
+        news = [entry for entry in news if not _may_end_soon(entry, now)]
         own_row = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
         if not news:
             if receiver.frequency == Frequency.DAILY:
@@ -104,11 +101,11 @@ def notify_people() -> None:
         _deliver(receiver, subject, text, news)
 
 
-def _may_end_soon(thing: Entry, now: datetime) -> bool:
-    if thing.since is None or now - thing.since >= BRIEF:
+def _may_end_soon(entry: Entry, now: datetime) -> bool:
+    if entry.since is None or now - entry.since >= BRIEF:
         return False
-    is_passing = thing.kind is Kind.UNMATCHED and thing.cause_code in PASSING_REASONS
-    return is_passing or thing.kind in (Kind.STOP, Kind.REMOVED)
+    is_passing = entry.kind is Kind.UNMATCHED and entry.cause_code in PASSING_REASONS
+    return is_passing or entry.kind in (Kind.STOP, Kind.REMOVED)
 
 
 def daily_time_after(moment: datetime) -> datetime:
@@ -148,7 +145,7 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
             del changes["due_at"]
         NotificationReceiver.objects.filter(pk=receiver.pk).update(**changes)
         if not problem:
-            rows = [Notification(receiver=row, key=thing.key) for thing in news]
+            rows = [Notification(receiver=row, key=entry.key) for entry in news]
             Notification.objects.bulk_create(rows, ignore_conflicts=True)
     return problem
 
@@ -183,7 +180,7 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     kinds = list(Kind)
     # Differences of two boards are two causes.
     by_cause = grouped(
-        news, lambda thing: (thing.kind, thing.title, thing.name if thing.kind is Kind.DIFFERENCE else "")
+        news, lambda entry: (entry.kind, entry.title, entry.name if entry.kind is Kind.DIFFERENCE else "")
     )
     # Within a kind, the most frequent cause first.
     groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
@@ -191,7 +188,7 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     for group in groups[:MAX_CAUSES]:
         lines.append(_headline(group))
         if with_names:
-            lines += [f"  - {_short(thing.name)}: {_absolute(thing.url)}" for thing in group[:MAX_NAMES]]
+            lines += [f"  - {_short(entry.name)}: {_absolute(entry.url)}" for entry in group[:MAX_NAMES]]
             lines += [f"  - and {len(group) - MAX_NAMES:,} more"] if len(group) > MAX_NAMES else []
             lines.append("")
     if len(groups) > MAX_CAUSES:
@@ -206,10 +203,10 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
 def _headline(group: Sequence[Entry]) -> str:
     first = group[0]
     if first.kind is Kind.STOP:
-        return _short(availability.stop_headline([thing.board for thing in group], first.title_sentence))
+        return _short(availability.stop_headline([entry.board for entry in group], first.title_sentence))
     if first.kind is Kind.APPROVAL:
         approve = first.act("approve")
-        label = attention.counted(approve.many, len(group), attention.common_type(group))
+        label = attention.filled_label(approve.many, len(group), attention.common_type(group))
         return _short(f"Approve: {within_sentence(label)}")
     if first.kind is Kind.DIFFERENCE:
         return _short(f"A difference was found: {first.name}: {first.title}")

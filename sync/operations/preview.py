@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -22,7 +22,7 @@ from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
-from sync.operations.comparison import BoardListing, records_without_item, swept_records
+from sync.operations.comparison import BoardListing, compared_records, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
@@ -88,7 +88,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
     if records:
         following = [Claim(pk, None, []) for pk in sorted(records)]
         runs.append(decide_pass(planned.facts.board, following, gatherer, records))
-    for run in reversed(runs):
+    for run in runs:
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_item_removal_requests(run.plan.deleted.values())
         requests = [*removals, *new_deletion_requests(run.plan), *clears]
@@ -118,8 +118,8 @@ def decide_pass(
     return PlannedRun(facts, end_unread(facts, plan, released, released), calls, cause.sentence)
 
 
-def swept_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
-    """Return a record as a sweep would claim it: its pending jobs have the sweep's cause, too."""
+def comparison_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
+    """Return a record as a worker claims it after a comparison, whose cause its pending jobs have, too."""
     for job in jobs:
         job.causes |= int(choices.Cause.SWEEP)
     return Claim(entity_id, None, jobs)
@@ -189,11 +189,11 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            not_in_sync = page.not_in_sync
-            same = {plan.id for plan in page.syncing}.difference(not_in_sync)
+            with_open_work = page.with_open_work
+            same = {plan.id for plan in page.syncing}.difference(with_open_work)
             board.checked += len(same)
             board.unchanged += len(same)
-            ids += not_in_sync
+            ids += with_open_work
     except MondayError as error:
         board.problem = f"The board could not be listed. {error.sentence}"
         return
@@ -202,7 +202,7 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     board.calls = client.calls - calls_before + CALLS_BEFORE_LISTING
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = limits.batch_size(link.pk)
-    claims = _sweep_claims(spec, ids, listing.unmatched, size)
+    claims = _claims_to_plan(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
         runs = plan_pass(load_board(link), chunk, gatherer)
@@ -220,15 +220,15 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
                 board.add(change)
 
 
-def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
-    """Yield the claims of a sweep of these records and items, and of all other due jobs."""
+def _claims_to_plan(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
+    """Yield the claims of these records and items after a comparison, and of all other due jobs."""
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()
     ).order_by("id")
-    # A sweep leaves out records that have no item, are disabled or deleted, but their jobs may be due.
+    # A comparison leaves out records that have no item, are disabled or deleted, but their jobs may be due.
     extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
-    swept = swept_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
-    extra_ids -= set(swept.values_list("pk", flat=True))
+    compared = compared_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
+    extra_ids -= set(compared.values_list("pk", flat=True))
     all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
     for start in range(0, len(all_ids), size):
         batch = all_ids[start : start + size]
@@ -238,7 +238,7 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
         rows = grouped(pending.order_by("priority", "id"), lambda row: row.entity_id)
         intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
         unconfirmed = set(intents.values_list("entity_id", flat=True))
-        yield from (swept_claim(pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
+        yield from (comparison_claim(pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
         yield Claim(None, item, [])
@@ -280,7 +280,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
-_ITEM_REMOVALS = {
+_DELETED_RECORD_KINDS = {
     choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
     choices.DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
     choices.DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
@@ -344,7 +344,10 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
         if field_plan.send_raw is not None and not plan.creates:
-            before = _remote_text(field_plan)
+            before = "(not known)"
+            with suppress(UnknownValue):
+                raw = field_plan.remote_raw
+                before = "" if raw is None else field_plan.convert.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:
@@ -390,15 +393,6 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
 
 
-def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
-    if field_plan.remote_raw is None:
-        return ""
-    try:
-        return field_plan.convert.display_remote(field_plan.remote_raw)
-    except UnknownValue:
-        return "(not known)"
-
-
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
         if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
@@ -418,7 +412,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     if plan.item_removal is not None:
-        kind = _ITEM_REMOVALS[plan.item_removal]
+        kind = _DELETED_RECORD_KINDS[plan.item_removal]
         reason = "Its record was deleted in NPD."
     elif plan.question is not None:
         kind = ChangeKind.ASK
@@ -463,7 +457,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
     rows = SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
-    record_claim = swept_claim(entity_id, list(rows.order_by("priority", "id")))
+    record_claim = comparison_claim(entity_id, list(rows.order_by("priority", "id")))
     runs = plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 

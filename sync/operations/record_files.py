@@ -157,7 +157,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
 
     def get_queryset(self) -> Any:
-        return self.model._default_manager.select_related(*self.relations).order_by("pk")
+        return self.model.objects.select_related(*self.relations).order_by("pk")
 
     def filter_export(self, queryset: Any, **kwargs: Any) -> Any:
         return queryset.select_related(*self.relations)
@@ -192,7 +192,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.related = {}
         for name, model in self.relations.items():
             texts = {self._cell(row, name) for row in rows}
-            self.related[name] = Lookup(model._default_manager.all(), dict.fromkeys(key_names(model), texts))
+            self.related[name] = Lookup(model.objects.all(), dict.fromkeys(key_names(model), texts))
         self.region = phone_region()
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
@@ -343,7 +343,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             place = next((place for place in places if place not in labels and place not in parts), None)
             if place is not None:
                 labels[place] = self._label(name)
-        # A column of another name, so that no title is taken for a label.
+        # No other title may look like a label, so each has its column's number.
         columns = [labels.get(place, f"{title} (column {place + 1})") for place, title in enumerate(titles)]
         dataset.headers = [*columns, ROW_NUMBER, SURPLUS]
         name_label = self._label(self.spec.name_field) if self.spec.name_field else ""
@@ -422,7 +422,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         name = self.spec.name_field or ""
         key = self.key_names[0]
         found_by = "id" if self._cell(row, "id") else key if self._cell(row, key) else name
-        if found_by == name != key:
+        if found_by == name and name != key:
             value = self.fields[key].export(self.original)
             has = f"has the {self._label(key).lower()} {value}" if value else f"has no {self._label(key).lower()}"
             self.warnings.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")
@@ -446,9 +446,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
         earlier = list(pending.filter(entity_id__in=[record.pk for record in changed]).values_list("pk", flat=True))
         for model in {type(record) for record in new_related}:
-            model._default_manager.bulk_create([record for record in new_related if type(record) is model])
+            model.objects.bulk_create([record for record in new_related if type(record) is model])
         update_many(changed, sorted(changed_names))
-        self.model._default_manager.bulk_create(new)
+        self.model.objects.bulk_create(new)
         # The triggers give these jobs the priority of an edit, but thousands must not come before people's own edits.
         written = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
         written.exclude(pk__in=earlier).update(priority=Priority.LOAD)

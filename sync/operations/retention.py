@@ -46,7 +46,7 @@ Rule = tuple[str, str, str, int, str]
 def prune() -> dict[str, int]:
     """Delete old rows; return how many of each kind."""
     counts: dict[str, int] = {}
-    encrypt_anew()
+    reencrypt_secrets()
     pruning.send(None)
     for name, table, key, days, where in _rules():
         if days <= 0:
@@ -64,7 +64,7 @@ def prune() -> dict[str, int]:
     return counts
 
 
-def encrypt_anew() -> int:
+def reencrypt_secrets() -> int:
     """Encrypt with the current key the secrets of an older key; return how many."""
     changed = 0
     for model, column in _ENCRYPTED:
@@ -83,8 +83,8 @@ def _rules() -> Iterator[Rule]:
     yield "activity", "sync_decisions", "id", history, f"old.at < {_AGE}"
     is_processed = f"old.processed_at IS NOT NULL AND old.received_at < {_AGE}"
     yield "deliveries", "sync_webhook_events", "id", journal, is_processed
-    # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
-    # create go alone, under its own key.
+    # Settled intents. If a record still has no item, a create of its that had no answer stays, because then the next
+    # create is sent alone, under a key of its own.
     with_items = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
         "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"

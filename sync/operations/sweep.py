@@ -139,7 +139,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     """
     monday = connector()
     now = sync_now()
-    # A board's first cursor is our time; after that, Monday's own times move it.
+    # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
     changes = monday.board_activity(link.board_id, begin)
@@ -239,20 +239,19 @@ def enqueue_items(
     if not ids:
         return
     model = registry.entity(link.entity_type).model
-    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    owners = dict(model.objects.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
     records = sorted(owners.values())
     enqueue(link.entity_type, records, cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=ids, left_alone=True)
-    without_record = set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True))
-    new_ids = sorted(without_record)
+    without_record = sorted(set(ids) - owners.keys() - set(ignored.values_list("item_id", flat=True)))
     wait = UNMATCHED_ITEM_WAIT_SECONDS
-    enqueue_unmatched(link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
-    all_names = item_names(new_ids) | dict(names or {})
-    note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in new_ids])
+    enqueue_unmatched(link.entity_type, without_record, cause=cause, priority=Priority.SWEEP, due_in_seconds=wait)
+    all_names = item_names(without_record) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, all_names.get(item_id, "")) for item_id in without_record])
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
-    """Return the event of a body; None if it is none or an id is too long to store."""
+    """Return the event of a body, or None if it isn't one or an id is too long to store."""
     try:
         event = board_events.parse_event(body)
     except board_events.InvalidEvent:

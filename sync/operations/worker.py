@@ -1,6 +1,6 @@
 """The worker: takes each board's lease and reconciles its due jobs, batch by batch.
 
-`work` runs for a limited time. `drain` runs until no job is due, and `remaining_lines` explains the rest.
+`work` runs for a limited time. `drain` runs until no job is due; `remaining_lines` says why the other jobs wait.
 """
 
 import time
@@ -142,9 +142,9 @@ class _Run:
             _wake_others(entity_type)
 
     def _wake_after_wait(self, board: BoardAvailability) -> None:
-        """Have the board continue when the minute's quota is new, or when it has gathered changes.
+        """Wake a worker for the board after a short wait, for the next minute's quota or to batch changes.
 
-        A run that has checked no record of any board leaves it to the sweep.
+        If this run has checked no record of any board, the sweep does it.
         """
         if self.summary.checked and board.is_temporary and board.until:
             wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
@@ -155,15 +155,15 @@ class _Run:
         `board` was read for the first batch; it is read again for each further one.
         """
         entity_type = board_lease.link.entity_type
-        # While writes are stopped, a save isn't read but waits to be a probe, until one has needed no write.
-        reads_saves = False
+        # While writes are stopped, jobs of saves are left to be probes, except after a probe that needed no write.
+        claims_saves = False
         while not process.is_shutting_down() and time.monotonic() <= self.until:
-            # While writes are stopped, `_claim_probe` searches.
+            # While writes are stopped, `_claim_probe` does this.
             if not board.are_writes_stopped and confirm_creates(board_lease):
                 # No more calls may be made.
                 self._wake_after_wait(probed_availability(entity_type))
                 return False
-            # After that search, because its calls have used quota and may have changed the batch size.
+            # After `confirm_creates`, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
             pass_grant = limit_facts.next_pass(entity_type)
             if isinstance(pass_grant, Wait):
@@ -172,16 +172,16 @@ class _Run:
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
                 is_stopped = board.are_writes_stopped
-                may_probe = is_stopped and not reads_saves
+                may_probe = is_stopped and not claims_saves
                 probe = _claim_probe(board_lease, only_urgent=only_urgent) if may_probe else []
                 claimed = probe or claim(
-                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_held=is_stopped, skip_saves=may_probe
+                    board_lease, pass_grant.size, only_urgent=only_urgent, skip_waiting=is_stopped, skip_saves=may_probe
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            reads_saves = bool(probe) and stops.release_unused_probe()
-            # A short claim has usually left nothing. Asking costs a tenth of another round.
+            claims_saves = bool(probe) and stops.release_unused_write_probe()
+            # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
@@ -230,13 +230,13 @@ def _wake_others(entity_type: str) -> None:
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not stops.is_probe_due():
+    if not stops.is_write_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
     stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = stops.next_probe(only_urgent=only_urgent)
+    job = stops.next_write_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -244,9 +244,9 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not stops.begin_probe():
+    if not stops.begin_write_probe():
         return []
-    board_lease.was_isolated = job.claim_at_most > 0
+    board_lease.was_isolated = job.claim_at_most > 0  # `claim_job` doesn't set it, unlike `claim`
     return claim_job(board_lease, job)
 
 

@@ -86,7 +86,7 @@ def enqueue_unmatched(  # noqa: PLR0913 - the columns of a job
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
-    """Enqueue records to be compared with their items, at the lowest priority."""
+    """Enqueue records to be compared with their items, with the cause and the priority of a sweep."""
     enqueue(
         entity_type,
         records,
@@ -121,10 +121,7 @@ def mark_pending(entity_type: str, ids: Sequence[UUID], *, skips_locked: bool = 
 
 
 def mark_pending_with_jobs(entity_type: str, ids: Sequence[UUID]) -> None:
-    """Make those of these records pending that say `synced` although they have a job.
-
-    A webhook may have come while their pass wrote their status.
-    """
+    """Make synced records pending that have a job; a webhook may have come while their pass wrote their status."""
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
     sql = _MARK_PENDING.format(table=table, condition=_HAS_JOB, locked="SKIP LOCKED")
     run_sql(sql, {"ids": list(ids), "entity_type": entity_type})

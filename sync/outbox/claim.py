@@ -200,7 +200,7 @@ _DUE = f"""
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
           AND NOT (row.claim_at_most > 0 AND %(skip_isolated)s)
-          AND NOT (%(skip_held)s AND row.waits_for = 'writes')
+          AND NOT (%(skip_waiting)s AND row.waits_for = 'writes')
           AND NOT (%(skip_saves)s AND row.direction = 'to_monday' AND row.causes & {int(Cause.PERSON)} = 0)
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
@@ -303,17 +303,17 @@ def has_due_or_claimed_rows(entity_type: str) -> bool:
 
 
 def claim(
-    lease: Lease, size: int, *, only_urgent: bool = False, skip_held: bool = False, skip_saves: bool = False
+    lease: Lease, size: int, *, only_urgent: bool = False, skip_waiting: bool = False, skip_saves: bool = False
 ) -> list[Claim]:
     """Claim up to `size` records with a due row; raises LeaseLost.
 
-    `only_urgent` takes only rows that a person clicked; `skip_held` leaves out rows that wait for writes, `skip_saves`
+    `only_urgent` takes only rows that a person clicked; `skip_waiting` leaves out rows waiting for writes, `skip_saves`
     what NPD sends without a click, unless their record has another row. Records with an open intent are left out until
     its deadline, with an unanswered create until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size}
-    params |= {"skip_held": skip_held, "skip_saves": skip_saves}
+    params |= {"skip_waiting": skip_waiting, "skip_saves": skip_saves}
     return _group_by_record(_claim_rows(lease, params))
 
 

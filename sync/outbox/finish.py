@@ -101,7 +101,7 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
         )
 
 
-def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int] = ()) -> None:
+def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int]) -> None:
     """Complete the failed jobs of settled records, except `unmet` ones, whose request is still open.
 
     `jobs` are the rows that settled them, by record.
@@ -189,7 +189,7 @@ def defer(  # noqa: PLR0913 - the columns of a job
 
 
 def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Defer rows until writes work, in the parts in which they were to be claimed before."""
+    """Defer rows until writes work; unlike `defer`, it leaves `claim_at_most` as it is."""
     values = {"reason": reason, "waits_for": WaitsFor.WRITES, "seconds": seconds, "at_most": None}
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 

@@ -34,8 +34,7 @@ _RETRIED = """
         'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
 """
 
-# If several failed jobs are about one record, the new job has the newest one's operation, and what all of them asked
-# for.
+# If several failed jobs are about one record, the new job has the newest one's operation, and what all asked for.
 # `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)

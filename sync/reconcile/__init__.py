@@ -62,7 +62,7 @@ def reconcile(
         plan = send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
-        # Only a pass that went through shows that Monday copes with this many records.
+        # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
         if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
             breaker.pass_succeeded(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
@@ -96,24 +96,24 @@ def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts,
     error = facts.error
     link = executor.lease.link
     assert error is not None
-    number = len(plan.open_records) + len(plan.open_deleted)
+    record_count = len(plan.open_records) + len(plan.open_deleted)
     ending = Ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the missing column.
         return end_unread(facts, plan, ending, ending)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        return end_unread(facts, plan, executor.end_failed_read(error, number), ending)
+        return end_unread(facts, plan, executor.end_failed_read(error, record_count), ending)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-    units = number + len(facts.item_claims)
-    if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
+    claim_count = record_count + len(facts.item_claims)
+    if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
         return end_unread(facts, plan, ending, ending)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
         ending = Ending(Outcome.RELEASED, refusal.sentence)
-    elif units > 1:
+    elif claim_count > 1:
         ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)
     else:
         ending = Ending(Outcome.FAILED, error.sentence)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 import structlog
@@ -81,7 +82,7 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
     if _settings_of_board(board_now) != _settings_of_board(board):
         return {write.unit: SETTINGS_CHANGED for write in writes}
-    records = board.model._default_manager.in_bulk([write.record_id for write in writes])
+    records = board.model.objects.in_bulk([write.record_id for write in writes])
     owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
     outdated = {}
     for write in writes:
@@ -155,7 +156,11 @@ class Executor:
         # Failed documents that `send` still has to judge, and how many it has judged before.
         self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
         self.judged = 0
-        self.repeats: stops.Repeats | None = None  # how many were allowed when the pass began
+
+    @cached_property
+    def repeats(self) -> stops.Repeats:
+        """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
+        return stops.repeats_left()
 
     def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
@@ -171,27 +176,23 @@ class Executor:
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
             if failure is None or not (failure.is_at_fault or failure.is_late):
                 answers |= self._send_document(kind, document)
-            elif self._repeats_left(failure) < 1:
+                continue
+            allowed = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
+            # Each document that failed in this pass has used up a repeat.
+            if allowed - self.judged - len(self.unjudged) < 1:
                 place += 1
                 wait = stops.seconds_until_turn(place)
                 turn = WaitsFor.TURN
                 answer = WriteAnswer(Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
-            else:
-                sent = self._send_document(kind, document)
-                answers |= sent
-                if failure.is_late or failure.size == 1:
-                    repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
-        if repeated and self.repeats is not None and self.repeats.is_quiet and not self.unjudged:
+                continue
+            sent = self._send_document(kind, document)
+            answers |= sent
+            if failure.is_late or failure.size == 1:
+                repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
+        if repeated and self.repeats.is_quiet and not self.unjudged:
             stops.make_turns_due(2 * repeated)
         return answers | self._judge(answers)
-
-    def _repeats_left(self, failure: stops.Failures) -> int:
-        # Read once, because the writes of this pass aren't settled before its end.
-        if self.repeats is None:
-            self.repeats = stops.repeats_left()
-        remaining = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
-        return remaining - self.judged - len(self.unjudged)
 
     def _judge(self, answers: ByUnit) -> ByUnit:
         """Return the final answers for the records of failed documents."""

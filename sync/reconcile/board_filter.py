@@ -90,7 +90,7 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
 
 def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """If the pair is left out after this pass, plan nothing for its fields but pulls."""
-    if not is_left_out_after_pass(facts, plan):
+    if not will_be_left_out(facts, plan):
         return plan
     fields = dict(plan.fields)
     for key, field_plan in plan.fields.items():
@@ -162,7 +162,7 @@ def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
-def is_left_out_after_pass(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
+def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
     if plan.left_out_after_pass:
         return True
@@ -174,7 +174,7 @@ def is_left_out_after_pass(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool
     pulled = {}
     for field_plan in filtered:
         is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
-        # What a person doesn't let the pass empty isn't pulled.
+        # A person rejected emptying this field, so the empty value isn't pulled.
         if field_plan.write_raw and not (
             is_rejected and field_plan.convert.canonical_local(field_plan.write_raw) is None
         ):

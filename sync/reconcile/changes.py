@@ -274,9 +274,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     fields = dict(plan.fields)
     results = []
     for key, field_plan in plan.fields.items():
-        is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_news = field_plan.resolves is not None or field_plan.confirmed_entry is not None
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
-        if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
+        if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
             continue
         answered_item = plan.answer.item_of(key)
         result = field_result(field_plan, record, plan.item, answered_item, creates=plan.creates)

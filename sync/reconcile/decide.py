@@ -1,10 +1,10 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
-The rules without a module of their own come first: they end records that need no call, such as those of which a webhook
-only reports our own write (the end of *lost update* in docs/reference/merge.md), or that can't be decided yet.
+Each rule takes the facts and the plan so far, and returns a new plan. The rules in this file end records that need no
+call, for example because a webhook only reports our own write (the end of *lost update* in docs/reference/merge.md), or
+that can't be decided yet; the others have modules of their own.
 
-Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: changes.py, with the filter's last rule (`left_out_after_write`).
+What depends on Monday's answer to a write is no rule: changes.py, with `left_out_after_write` of board_filter.py.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     if event.kind is EventKind.CREATED:
         values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
-    # To another group of the board, by which the filter may leave it out.
+    # It moved to another group, for which the filter may leave it out.
     if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
         return None
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
@@ -209,7 +209,7 @@ def decide(
 def end_unread(
     facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
-    """Return the plan after a failed read: everything that is open ends with these endings."""
+    """Return the plan after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
     plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
     plan = plan.with_records(replace(record_plan, ending=ending) for record_plan in plan.open_records)
     jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()

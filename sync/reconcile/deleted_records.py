@@ -257,7 +257,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
-    seen_values = facts.choice.seen if facts.choice else {}
+    seen_values = facts.choice.seen_values if facts.choice else {}
     why = (
         "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
         "can be undone here."
@@ -265,7 +265,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
     unseen = []
     for edit in edits_since_base(board, facts, item, _ALL_WAYS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
-        if edit.key not in seen_values or (seen_monday or None) != edit.monday:
+        if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
     return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.editor_events, why)
 
@@ -434,12 +434,13 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
     facts = plan.facts
     if plan.question is not None:
         yield plan.question
-    for conflict in facts.conflicts if plan.ending.outcome is pass_plan.Outcome.SETTLED else ():
+    for conflict in facts.conflicts if plan.is_settled else ():
         if conflict.kind != ConflictKind.DELETE:
             why = "The record was deleted in NPD."
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
-            applied = {reports.RECORD_KEY: plan.reason} if plan.is_carried_out else {}
+            is_carried_out = plan.restores or plan.reason_code in (*_BY_US, TombstoneReason.UNLINKED)
+            applied = {reports.RECORD_KEY: plan.reason} if facts.choice and is_carried_out else {}
             item_id = conflict.monday_item_id
             yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 

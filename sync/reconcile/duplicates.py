@@ -43,7 +43,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
         is_possible = record_plan.sync_state.made_from_item and record_plan.id in facts.identity.possible_duplicates
         if not is_possible or record_plan.item is None:
             continue
-        key = field_values.match_text_of_item(board, record_plan.item)
+        key = field_values.match_key_of_item(board, record_plan.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
@@ -52,7 +52,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
     return plan.with_records(asked_about)
 
 
-def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
+def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], match_label: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is the same as one of these others."""
     deletion = f"The record “{record}” is deleted in NPD"
     options = []
@@ -64,7 +64,7 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ke
         options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
     options.append(Option.answer("two_records", ACTS["two_records"].effect, AnswerKind.TWO_RECORDS))
     names = identity.quoted_names(others)
-    sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {names}."
+    sentence = f"“{record}”, which was made from an item on the board, has the same {match_label} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)
 
 
@@ -153,7 +153,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
         return replace(duplicate, ending=failed.ending, intents=intents)
-    # A second answer is that to archiving it.
+    # If there are two answers, the second is the one to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
     name = duplicate.item.name

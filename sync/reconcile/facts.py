@@ -319,7 +319,7 @@ class ItemFacts:
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     copied_record: SyncedModel | None = None  # the record of which a person said that it is a copy
-    # The latter, else `npd_id_record`, if that has an item: with its item and all its intents.
+    # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.
     duplicate_of: RecordFacts | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.choices import ColumnProblem, Rule
+from sync.choices import ColumnProblem
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -158,12 +158,6 @@ def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
     return all(is_as_agreed(board, facts, mapping) for mapping in board.mapped)
 
 
-def needs_edit_times(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the rule “newest” may decide a field of the record."""
-    newest = [mapping for mapping in board.mapped if Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    return not all(is_as_agreed(board, facts, mapping) for mapping in newest)
-
-
 class EmptiedCell(NamedTuple):
     """An empty cell of connected boards, while the base names an item: that may have been removed."""
 
@@ -178,18 +172,19 @@ def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
     if item is None:
         return emptied
     for mapping, relation in board.relations:
-        names = set[str]()
+        expected_ids = set[str]()
         convert = board.converter(mapping, facts.record)
         base = base_of(facts.sync_state, mapping, item.id)
         if not convert.names_items or side_of(convert.canonical_remote, cell_of(convert, mapping, item)) is not None:
             continue
         if base is not None:
-            names.add(str(side_of(partial(base_remote, convert), base)))
+            expected_ids.add(str(side_of(partial(base_remote, convert), base)))
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
-        emptied |= {EmptiedCell(target_of(relation), name, item.id) for name in names - {"None"}}
+            expected_ids |= {str(side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
+        expected_ids.discard("None")  # an empty base names no item
+        emptied |= {EmptiedCell(target_of(relation), item_id, item.id) for item_id in expected_ids}
     return emptied
 
 
@@ -203,7 +198,7 @@ def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
 def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
     """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
 
-    The base, a later read or an event tells if somebody has; a later write of ours, as an undo's, may have, too.
+    The base, a later read or an event tells whether somebody has; a later write of ours may have too, as an undo does.
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)

@@ -3,7 +3,7 @@
 Implements, of docs/reference/merge.md:
 
 - “A field, both ways”: a change of one side goes to the other; if both changed, the field's rule decides
-- “A field, one way”: the source's value is written to the other side, whatever that has
+- “A field, one way”: the source's value is written to the other side, whatever that side has
 - “Unknown is not ∅”: a field with a side that can't be read is blocked, not emptied
 - in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
 - the values of a new item
@@ -64,9 +64,9 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if item is not None and mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
-        resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
-        if resting is not None:
-            return resting
+        resting_plan = _resting_plan(plan.sync_state, item, mapping, convert, local_raw)
+        if resting_plan is not None:
+            return resting_plan
     field_plan = FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
@@ -92,14 +92,14 @@ def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirect
     return common_direction(facts.record.sync_direction, mapping.direction)
 
 
-def _at_rest(
+def _resting_plan(
     sync_state: SyncMetadata,
     item: Item,
     mapping: FieldMapping,
     convert: conversion.Converter,
     local_raw: dict[str, Any],
 ) -> FieldPlan | None:
-    """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
+    """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
     base = field_bases.base_of(sync_state, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(field_bases.AS_SENT):
         return None
@@ -420,8 +420,8 @@ def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> F
 def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
     """Return why a value that Monday refused isn't sent again; empty if it may be sent.
 
-    It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
-    Monday's value has changed too.
+    It is sent again once it or its column changes, or a person asks for it. If a person keeps it in NPD only, asking
+    is not enough: Monday's value must have changed, too.
     """
     entry = facts.sync_state.blocked_fields.get(field_plan.key)
     if not entry or entry["code"] != BlockedCode.REJECTED or not _is_same_value(entry, field_plan):

@@ -109,11 +109,11 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
     """Whether the record's fields have exactly these values. Compares related records by id, without a query."""
     for name, value in raw.items():
         field = field_of(record, name)
-        now = getattr(record, field.attname)
+        current = getattr(record, field.attname)
         if field.is_relation:
-            if (str(now) if now else None) != (value["id"] if value else None):
+            if (str(current) if current else None) != (value["id"] if value else None):
                 return False
-        elif to_json_value(now) != value:
+        elif to_json_value(current) != value:
             return False
     return True
 
@@ -428,14 +428,14 @@ def with_item(record: SyncedModel, item_id: str | None) -> SyncedModel:
     return linked
 
 
-def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
+def match_key_of_record(board: BoardContext, record: SyncedModel) -> str:
     """Return the record's match key, empty if it has no value."""
     match = board.match_mapping
     if match is None:
         return ""
     # Only phone numbers depend on the record's region, which may cost a query.
     convert = board.converter(match, record if match.converter == "phone" else None)
-    return _match_text(convert.canonical_local(stored_values(record, match)))
+    return _match_key(convert.canonical_local(stored_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
@@ -455,17 +455,17 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     return {text for text in {*map(canonical_text, texts), *tidied} if text}
 
 
-def _match_text(canonical: conversion.Canonical) -> str:
+def _match_key(canonical: conversion.Canonical) -> str:
     return match_key(", ".join(canonical) if isinstance(canonical, tuple) else canonical)
 
 
-def match_text_of_item(board: BoardContext, item: Item) -> str | None:
+def match_key_of_item(board: BoardContext, item: Item) -> str | None:
     """Return the item's match key, empty if it has no value, None if it can't be read."""
     match = board.match_mapping
     if match is None:
         return ""
     convert = board.converter(match)
     try:
-        return _match_text(convert.canonical_remote(convert.stored_value(item.reading(match.column_id))))
+        return _match_key(convert.canonical_remote(convert.stored_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None

@@ -26,10 +26,10 @@ from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
+from sync.reconcile.facts import RETURNED, AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import AnswerKind
-from sync.reconcile.removed_items import removed_state, return_lines
+from sync.reconcile.removed_items import removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
@@ -100,7 +100,7 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
     first_by_key = dict[str, SyncedModel]()
     plans = {}
     for record_facts in sorted(records, key=lambda record_facts: (record_facts.record.created_at, record_facts.id)):
-        key = field_values.match_text_of_record(board, record_facts.record)
+        key = field_values.match_key_of_record(board, record_facts.record)
         plan = identify(facts, record_facts, by_npd_id, by_match_key, owners)
         may_create = plan.creates and record_facts.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
@@ -132,7 +132,7 @@ def identify(
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = identity_facts.unlinked.get(record.pk)
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
-    if not hits and (key := field_values.match_text_of_record(board, record)):
+    if not hits and (key := field_values.match_key_of_record(board, record)):
         hits = [item for item in by_match_key.get(key, ()) if identity_facts.may_match(item.id, record.pk)]
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if identity_facts.may_match(item.id, record.pk)]
@@ -142,6 +142,7 @@ def identify(
                 "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
                 "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
+    # The person was asked about items with its match key, so one with its NPD ID still counts.
     if as_new and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         hits = []
     matching = matching_items(board, record, hits)
@@ -176,7 +177,7 @@ def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
 def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     """Return the active items from the search by match key."""
     active = [item for item in items.by_match if item.state == field_values.ACTIVE]
-    return grouped(active, lambda item: field_values.match_text_of_item(board, item))
+    return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
 def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
@@ -186,8 +187,9 @@ def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) 
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
         return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    returned = plan.logged(*return_lines(plan.sync_state))
-    return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
+    if plan.sync_state.removed_since and plan.sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
+        plan = plan.logged(HistoryLine(RETURNED, "Its item is on the board again."))
+    return plan.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:

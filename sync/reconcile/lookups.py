@@ -90,7 +90,7 @@ def read_related(
     wanted = set(references) - already.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         if by != "name":
-            records = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in group]})
+            records = model.objects.filter(**{f"{by}__in": [reference.value for reference in group]})
             by_value = {str(getattr(record, by)): [record] for record in records}
             related |= {reference: by_value.get(reference.value, []) for reference in group}
             continue
@@ -100,11 +100,11 @@ def read_related(
         field = name_field(model)
         namesakes = list[SyncedModel]()
         if filled_keys and field is not None:
-            with_key = model._default_manager.annotate(name_key=match_key_sql(field))
+            with_key = model.objects.annotate(name_key=match_key_sql(field))
             namesakes = list(with_key.filter(name_key__in=filled_keys))
         by_key = grouped(namesakes, lambda record: match_key(field_values.record_name(record)))
         related |= {reference: by_key.get(key, []) for reference, key in keys.items()}
-    # A reference by item or name becomes one by id once its value is decided, and that one is looked up here, too.
+    # Once a value is decided, the rules look up its record again, by id.
     by_id = {
         field_values.Reference(reference.model, "pk", str(record.pk)): [record]
         for reference, records in related.items()
@@ -156,7 +156,7 @@ class FieldDisplay:
         return field_values.display_local(self.board.converter(mapping, record), raw, NOT_KNOWN)
 
     def _learn_names(self, raw: Local) -> None:
-        """Remember the names of related records, by which their items are displayed; the first, present one stays."""
+        """Remember the related records' names, to display their items; the first one stays, the present name."""
         for value in raw.values():
             if isinstance(value, dict) and value.get("item"):
                 self._names.setdefault(str(value["item"]), str(value.get("name") or ""))

@@ -382,7 +382,7 @@ class _FieldHistory:
 
 
 def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Keep, of the suspected values, those that neither side has, for the history and the conflict. A rule.
+    """Keep those suspected values that neither side has, for the history and the conflict. A rule.
 
     A deleted record that is being restored keeps none, because the restored record's own next pass does.
     """

@@ -35,8 +35,8 @@ from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
-# Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
-# of the next passes carries out.
+# How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
+# deletion that one of the next passes carries out.
 CHECK_SOON = timedelta(minutes=1)
 
 # The same for an obstacle that may last for days, until a person or the board changes it. That usually wakes the item,
@@ -70,8 +70,8 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     }
     overruled = []
     for record_plan in plan.records.values():
-        # An item overrules the record's own plan if it takes the place of the item that this links, creates or reports
-        # as removed, or if that item goes to another record.
+        # An item overrules the record's own plan if it takes the place of the item that the plan links, creates or
+        # reports as removed, or if the plan's item goes to another record.
         item_id = item_of_record.get(record_plan.id)
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
@@ -122,7 +122,7 @@ class _ItemRule:
         self.facts = item
         self.item = item.item
         self.plan = plan
-        self.match_key = field_values.match_text_of_item(self.board, self.item)
+        self.match_key = field_values.match_key_of_item(self.board, self.item)
         self.npd_id = field_values.npd_id_of(self.board, self.item)
 
     def decide(self) -> pass_plan.ItemPlan:
@@ -186,7 +186,7 @@ class _ItemRule:
             return matching
         matching_ids = {record.pk for record in matching}  # while settling, records of earlier items are stored already
         created = [record for record in self._created if record.pk not in matching_ids]
-        keys = [(field_values.match_text_of_record(self.board, record), record) for record in created]
+        keys = [(field_values.match_key_of_record(self.board, record), record) for record in created]
         return matching + [record for key, record in keys if key == self.match_key]
 
     @property
@@ -336,8 +336,8 @@ class _ItemRule:
         if original is None or original.id != owner.monday_id or original.state not in pass_plan.REPORTED_STATES:
             return False
         keys = (
-            field_values.match_text_of_record(self.board, owner),
-            field_values.match_text_of_item(self.board, original),
+            field_values.match_key_of_record(self.board, owner),
+            field_values.match_key_of_item(self.board, original),
         )
         return self.match_key is not None and self.match_key in keys
 
@@ -357,9 +357,8 @@ class _ItemRule:
         )
         until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return (
-            plan if record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
-        )
+        is_removal_known = record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES
+        return plan if is_removal_known else replace(plan, wakes=(owner.pk,))
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
@@ -490,7 +489,7 @@ def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
         reason = UnmatchedReason.LEFT_OUT
         details["filter"] = verdict.sentence
     elif not board.link.creates_records:
-        reason = _reason_without_creation(field_values.match_text_of_item(board, item))
+        reason = _reason_without_creation(field_values.match_key_of_item(board, item))
     return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
 
 

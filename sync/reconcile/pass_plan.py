@@ -17,7 +17,6 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
-from sync.kernel.messages import TombstoneReason
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -74,7 +73,7 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
-# So often in a row, a record that can't be decided is repeated by the very next pass; then once more after a wait.
+# A record that can't be decided is repeated by the next pass, this many times in a row; then once more after a wait.
 MAX_ROUNDS = 2
 ROUNDS_WAIT_SECONDS = 60
 
@@ -371,12 +370,9 @@ class RecordPlan:
     @property
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
-        if not self.is_settled:
-            return False
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        act = self.removal.act if self.removal else None
-        acts = act in (choices.RemovedItemPolicy.DELETE, choices.RemovedItemPolicy.UNLINK) or bool(self.unlink)
-        return pulls or acts
+        deletes = self.removal is not None and self.removal.act is choices.RemovedItemPolicy.DELETE
+        return self.is_settled and (pulls or deletes or bool(self.unlink))
 
     @property
     def creates(self) -> bool:
@@ -516,17 +512,6 @@ class DeletedPlan(RecordPlan):
         return self.new_state is choices.TombstoneState.RESTORED
 
     @property
-    def frees_item(self) -> bool:
-        """Whether its item counts as an item without a record."""
-        return self.reason_code == TombstoneReason.OTHER_NPD_ID
-
-    @property
-    def is_carried_out(self) -> bool:
-        """Whether a person's choice was applied."""
-        removals = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
-        return self.facts.choice is not None and (self.restores or self.reason_code in removals)
-
-    @property
     def item_id(self) -> str:
         """The id of its item, or an empty text."""
         return self.facts.tombstone.monday_id or ""
@@ -634,7 +619,7 @@ class ItemPlan:
 
 
 # A claim, and how its jobs end.
-Job: TypeAlias = tuple[Claim, Ending]
+EndedClaim: TypeAlias = tuple[Claim, Ending]
 
 
 @dataclass(frozen=True)
@@ -649,11 +634,11 @@ class Plan:
     new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
     open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value
     outdated_requests: tuple[ApprovalRequest, ...] = ()  # stored, and about another value: they end
-    other_jobs: tuple[Job, ...] = ()  # about neither a record nor an item, or not read
+    other_jobs: tuple[EndedClaim, ...] = ()  # about neither a record nor an item, or not read
 
     @cached_property
     def open_records(self) -> Sequence[RecordPlan]:
-        return [plan for plan in self.records.values() if plan.ending.outcome is Outcome.OPEN]
+        return [plan for plan in self.records.values() if plan.is_open]
 
     @property
     def open_deleted(self) -> list[DeletedPlan]:

@@ -20,11 +20,11 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.merge import FieldSides, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_bases, field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
+from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.records.approvals import ApprovalFacts
@@ -57,7 +57,7 @@ RESTORE_HINTS = {
     pass_plan.MOVED: "move it back",
     pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
 }
-_OPTION_ACTIONS = {
+_OPTION_ACTS = {
     CREATE_OPTION: choices.RemovedItemPolicy.CREATE,
     DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
     UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
@@ -111,7 +111,7 @@ def plan_removed_item(
     sync_state = facts.sync_state
     seen_since = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
     since = seen_since or now
-    # The passes in a row that have seen it so, including this one.
+    # How many passes in a row have found it in this state, including this one.
     passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
@@ -134,7 +134,7 @@ def plan_removed_item(
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
-    removed = _with_action(board, facts, policy, _described(board, facts, sentence))
+    removed = _with_act(board, facts, policy, _described(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
@@ -166,7 +166,7 @@ def approve_deletions(removals: Sequence[pass_plan.RecordPlan], approvals: Appro
         if may_go:
             plans.append(replace(plan, removal=removal))
             continue
-        # Neither asked nor carried out: a choice of this deletion stays with its conflict.
+        # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         options = removal.options if plan.facts.is_asked_about_removal else ()
         waiting = replace(removal, act=None, options=options)
         reason = f"{removal.sentence} So many records would be deleted at once that this waits for approval on Home."
@@ -186,13 +186,6 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     if item.state != field_values.ACTIVE:
         return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
     return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
-
-
-def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
-    """Return the history line about an item that is on its board again; none if it was there before."""
-    if sync_state.removed_since and sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
-        return (HistoryLine(RETURNED, "Its item is on the board again."),)
-    return ()
 
 
 def removal_sentence(facts: RemovedItemFacts) -> str:
@@ -265,7 +258,7 @@ def removal_options(settings: field_values.PassSettings, facts: RemovedItemFacts
     return (*options, reports.Option(UNLINK_OPTION, label, effect, UNLINK_VALUE, reports.UNLINK))
 
 
-def _with_action(
+def _with_act(
     board: BoardContext, facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
     """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
@@ -286,11 +279,11 @@ def _with_action(
         problem = "The record was edited after you chose. Check the current values, then choose again."
         removed = replace(removed, problem=problem)
     elif choice is not None and (choice.choose, choice.value or "") in open_options:
-        removed = replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
+        removed = replace(removed, act=_OPTION_ACTS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
     elif choice is not None:
         needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
         removed = replace(removed, problem=needed or "This is not possible any more. Choose another option.")
-    elif act := _action_by_policy(facts, policy, removed):
+    elif act := _act_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, decided_by=BY_POLICY)
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
     is_new_request = removed.is_chosen and not facts.is_rejection_new
@@ -300,7 +293,7 @@ def _with_action(
     return removed
 
 
-def _action_by_policy(
+def _act_by_policy(
     facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> choices.RemovedItemPolicy | None:
     """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""

@@ -28,7 +28,7 @@ STALE_RESOLUTION = "The values changed after you chose. Check them and choose ag
 _UNDO_REASON = "restored as it was before the conflict was resolved"
 _UNMAPPED = "The field is no longer mapped to a column, so nothing was restored."
 
-# The only side that can be chosen where a field is synced one way, and its name.
+# The only side that can be chosen if a field is synced one way, and its name.
 _SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_NPD: ("monday", "Monday")}
 
 
@@ -221,7 +221,7 @@ def with_resolution(
     if conflict is not None:
         resolved = replace(field_plan, resolves=conflict)
         try:
-            value = _check_conflict(facts, plan, resolved, field)
+            value = _chosen_value(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             return _reject(field_plan, conflict.kind, str(rejection)), field
         is_gone = _is_value_gone(plan.facts, resolved, field)
@@ -231,15 +231,15 @@ def with_resolution(
     return field_plan, field
 
 
-def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """Check that the choice is for the current values, or for those that our own call has replaced.
+def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
+    """Return the value that a person typed, or that is to be restored; None if a side or the base was chosen.
 
-    Return the value that was typed, or is to be restored; raises ResolutionRejected, ValueError, RelatedNotFound.
+    Raises ResolutionRejected if the person saw other values than the current ones; also ValueError, RelatedNotFound.
     """
     resolution = field_plan.resolution
     choose = field_plan.choice
-    allowed, source = _SOURCE.get(field.direction, (choose, ""))
-    if allowed != choose:
+    source_choice, source = _SOURCE.get(field.direction, (choose, ""))
+    if choose != source_choice:
         raise ResolutionRejected(
             f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
             "Change the direction first."
@@ -274,7 +274,7 @@ def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field
 
 
 def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """Return the overwritten value to write to both sides, None if it stays lost; raises as `_check_conflict` does."""
+    """Return the overwritten value to write to both sides, None if it stays lost; raises as `_chosen_value` does."""
     choose = field_plan.resolution.choose
     if choose == "npd":
         return None

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sync import choices, merge
-from sync.models import ApprovalRequest, Intent, WriteLoop
+from sync.models import ApprovalRequest, WriteLoop
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
@@ -32,7 +32,7 @@ MAX_THROTTLE_COUNT = 10
 
 
 def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Plan the loops of a record's fields, and block the throttled fields."""
+    """Count the rewrites of a record's fields after our writes, and block the fields that are throttled."""
     history = plan.facts.history
     # Nearly all records have neither: for them a pass must not build anything.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
@@ -68,16 +68,21 @@ def _loop_after_pass(
     """
     key = field_plan.key
     stored = facts.history.loops.get(key)
+    has_rewrite = is_rewritten(field_plan)
     if stored is not None:
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
-        is_quiet = not is_rewritten(field_plan) and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
+        is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
         if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolves:
             return WriteLoop(entity_id=facts.id, key=key, times=[])
-    write = uncounted_write(facts, field_plan)
-    if write is None:
+    # Our last write, if it made the present base.
+    write = facts.history.last_writes.get(key)
+    base = field_plan.base
+    if not has_rewrite or write is None or base is None or base["local"] != write.values[key]["local"]:
         return stored
     times = stored.times if stored else []
+    if any(rewrite["write"] == str(write.pk) for rewrite in times):  # counted already
+        return stored
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
     column_id = field_plan.mapping.column_id
     events = [received.event for received in facts.events if received.event and received.event.user_id]
@@ -97,21 +102,6 @@ def _loop_after_pass(
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
     return loop
-
-
-def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
-    """Return our last write of a field, if it was rewritten since and that is not counted yet.
-
-    The write must also have made the present base.
-    """
-    key = field_plan.key
-    base = field_plan.base
-    write = facts.history.last_writes.get(key)
-    loop = facts.history.loops.get(key)
-    if write is None or base is None or base["local"] != write.values[key]["local"] or not is_rewritten(field_plan):
-        return None
-    is_counted = loop is not None and any(rewrite["write"] == str(write.pk) for rewrite in loop.times)
-    return None if is_counted else write
 
 
 def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
@@ -177,7 +167,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
         convert = field_plan.convert
-        # Of a value that isn't known nobody can say that it would be emptied.
+        # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):
             local = convert.canonical_local(field_plan.local_raw)
             remote = convert.canonical_remote(field_plan.remote_raw)
@@ -233,7 +223,7 @@ def _without_clear(
                 "approval: too many at once."
             )
             lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
-    elif board_filter.is_left_out_after_pass(facts, plan):
+    elif board_filter.will_be_left_out(facts, plan):
         field_plan = board_filter.leave_field_out(field_plan)
     else:
         field_plan = _written_back(facts, plan, clear, field_plan)

@@ -255,7 +255,7 @@ def _read_document(
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
         size=Intent.objects.filter(idempotency_key=first.idempotency_key).count(),
-        records=board.model._default_manager.in_bulk(ids),
+        records=board.model.objects.in_bulk(ids),
         due=frozenset(record_id for record_id in due_ids if record_id),
         is_paused=active_pause(board.link.entity_type) is not None,
         was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, was_searched=True).exists(),
@@ -306,7 +306,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     if not item_ids:
         return
     entity_type = board.link.entity_type
-    records = board.model._default_manager
+    records = board.model.objects
     rows = records.select_for_update(of=("self",)).filter(pk__in=item_ids).order_by("pk")
     locked = {record.pk: record for record in rows}
     owners = dict(records.filter(monday_id__in=item_ids.values()).values_list("monday_id", "pk"))

@@ -285,7 +285,7 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
         )
 
         record_deletions = of_type.filter(kind=ApprovalKind.RECORDS)
-        records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
+        records = spec.model.objects.filter(pk=models.OuterRef("entity_id"))
         # The record is deleted, so an approved request was carried out.
         ended += _close_requests(record_deletions.exclude(models.Exists(records)), carried_out=True)
         # A record without an item, unsynced, or with a restored item needs no deletion.

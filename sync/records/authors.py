@@ -68,7 +68,7 @@ def latest_events(
     if history is None or not record_ids:
         return {}
     place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
-    events = history._default_manager.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
+    events = history.objects.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
     for event in events.annotate(place=place).filter(place__lte=limit).order_by("-pgh_id"):
         if without_batch and context_of(event).get("batch") == without_batch:
@@ -110,7 +110,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
     return None
 
 
-def turned_sync_off(record: SyncedModel) -> str:
+def who_turned_sync_off(record: SyncedModel) -> str:
     """Return who turned a record's sync off; empty if its newest changes don't tell."""
     history = latest_events(type(record), [record.pk], limit=MAX_EVENTS_OF_SWITCH).get(record.pk, [])
     edit = last_edit(history, ["sync_enabled"], users_of(history))
@@ -134,7 +134,10 @@ def last_npd_edits(
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
     history = latest_events(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
-    edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
+    edits = {}
+    for key, names in fields.items():
+        attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
+        edits[key] = last_edit(history, attnames, users)
     # Omit a way that only repeats the author.
     return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
 
@@ -156,10 +159,6 @@ def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEd
             is_known = account.user_id or people.get(user, {}).get("name")
             edits[key] = LastEdit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
-
-
-def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
-    return [str(model._meta.get_field(name).attname) for name in fields]  # type: ignore[union-attr]
 
 
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:

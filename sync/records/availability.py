@@ -65,9 +65,9 @@ class JobCount:
     first: datetime | None  # when the first became due or, if in progress, was claimed
 
 
-def of(entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False) -> BoardAvailability:
+def of(entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False) -> BoardAvailability:
     """Return the availability of a board, as `LimitFacts.of`, by what the tables say now."""
-    return LimitFacts().of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
+    return LimitFacts().of(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
 
 
 def readable_boards() -> Iterator[BoardLink]:
@@ -99,7 +99,7 @@ def is_slowed() -> bool:
     return any(overview.slowed_until(board) for board in overview.boards)
 
 
-def stops() -> list[Entry]:
+def stop_entries() -> list[Entry]:
     """Return what stops boards that are set up, other than pauses, with the next attempt.
 
     Stops are rows of attention. Only a missing token has no row, because it may be in the environment.

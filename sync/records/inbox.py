@@ -199,7 +199,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         trigger_id = ""
     models = {spec.entity_type: spec.model for spec in registry.entities()}
     # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
-    set_ids = {kind: board_id for kind in models if (board_id := configured_board_id(kind))}
+    board_ids = {entity_type: board_id for entity_type in models if (board_id := configured_board_id(entity_type))}
     params = {
         "trigger_id": trigger_id or hashlib.sha256(raw_body).hexdigest(),
         "board_id": event.board_id,
@@ -219,8 +219,8 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         "free": FREE_DELIVERIES,
         "longest": LONGEST_BURST_WAIT_SECONDS,
         "types": list(models),
-        "types_of_environment": list(set_ids),
-        "types_of_this_board": [kind for kind, board_id in set_ids.items() if board_id == event.board_id],
+        "types_of_environment": list(board_ids),
+        "types_of_this_board": [key for key, board_id in board_ids.items() if board_id == event.board_id],
     }
     [row] = fetch_prepared(_delivery_sql(tuple(models.items())), params)
     outcome, woken_type, wait_seconds, synced_id = row

@@ -130,7 +130,7 @@ def request_recreation(entity_type: str, ids: Sequence[UUID], by: str) -> list[s
     with transaction.atomic():
         suitable = []
         problems = []
-        for record in registry.entity(entity_type).model._default_manager.filter(pk__in=ids).order_by("pk"):
+        for record in registry.entity(entity_type).model.objects.filter(pk__in=ids).order_by("pk"):
             if not record.monday_id or not record.may_sync:
                 problems.append(f"“{record}” is not linked with an item, so none is created again.")
             elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
@@ -162,7 +162,7 @@ def relink(record: SyncedModel, by: str) -> str:
     model = type(record)
     with transaction.atomic():
         # NO KEY, so that rows pointing at this record can still be saved.
-        current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
+        current = model.objects.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
         former = unlinked_item(current)
         if former is None:
             raise NotPossible(f"“{current}” was not unlinked from an item, so there is none to link it with again.")
@@ -172,12 +172,12 @@ def relink(record: SyncedModel, by: str) -> str:
             raise NotPossible(
                 f"The direction of “{current}” is “Sync off”. Choose another direction, then link it again."
             )
-        owner = model._default_manager.filter(monday_id=former.item_id).first()
+        owner = model.objects.filter(monday_id=former.item_id).first()
         if owner is not None:
             raise NotPossible(f"The item of “{current}” now belongs to “{owner}”. Unlink that record first.")
         item_id = former.item_id
         current.monday_id = item_id
-        model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
+        model.objects.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
         person_line(current, "link", "Linked again with its item; its sync is on.", by).save()
@@ -254,7 +254,7 @@ def clear_missing(link: BoardLink, before: datetime, on_board: Iterable[str]) ->
     # `on_board` also protects rows whose last_seen wasn't updated because they were locked.
     is_obsolete = Q(last_seen__lt=before, ignored_at=None) & ~Q(item_id__any_of=list(on_board))
     for spec in registry.entities():
-        is_obsolete |= Q(Exists(spec.model._default_manager.filter(monday_id=OuterRef("item_id"))))
+        is_obsolete |= Q(Exists(spec.model.objects.filter(monday_id=OuterRef("item_id"))))
     _locked(UnmatchedItem.objects.filter(is_obsolete, entity_type=link.entity_type)).delete()
 
 
@@ -299,7 +299,7 @@ def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
-    records: QuerySet[SyncedModel] = registry.entity(entity_type).model._default_manager.filter(monday_id=None)
+    records: QuerySet[SyncedModel] = registry.entity(entity_type).model.objects.filter(monday_id=None)
     return records.filter(sync_enabled=True).exclude(sync_direction=SyncDirection.NONE)
 
 

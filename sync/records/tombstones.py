@@ -93,13 +93,13 @@ def restore_record(
     if tombstone.reason_code == TombstoneReason.ERASED:
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Somebody restored it already.
-    if model._default_manager.filter(pk=tombstone.entity_id).exists():
+    if model.objects.filter(pk=tombstone.entity_id).exists():
         raise RestoreError(f"“{registry.tombstone_name(tombstone)}” was restored already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     record.monday_id = item_id or None
     if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:
         record.monday_id = tombstone.monday_id
-    if record.monday_id and model._default_manager.filter(monday_id=record.monday_id).exists():
+    if record.monday_id and model.objects.filter(monday_id=record.monday_id).exists():
         record.monday_id = None
     record.monday_last_synced = None
     # API clients that ask for changes since a time get it.
@@ -136,12 +136,12 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
     # Also the record's own relations to records that were deleted before it and restored.
     history = history_of(type(record))
     for field in registry.own_relations(type(record)) if history else ():
-        named = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
-        last = named.order_by("-pgh_id").values(field.attname)[:1]
+        pointing = history.objects.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+        last = pointing.order_by("-pgh_id").values(field.attname)[:1]
         target = registry.target_of(field).entity_type()
         restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
-        for before in restored:
-            _refill(field, before)
+        for restored_target in restored:
+            _refill(field, restored_target)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
@@ -157,13 +157,13 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
     history = history_of(field.model)
     if history is None:
         return
-    of_record = history._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
+    of_record = history.objects.filter(pgh_obj=models.OuterRef("pgh_obj"))
     before = of_record.filter(pgh_id__lt=models.OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
     later = of_record.filter(pgh_id__gt=models.OuterRef("pgh_id")).exclude(**{field.attname: None})
     for emptied_by in (by_deletion, by_restore):
-        emptied = history._default_manager.filter(emptied_by, ~models.Exists(later), **{field.attname: None})
+        emptied = history.objects.filter(emptied_by, ~models.Exists(later), **{field.attname: None})
         lost = emptied.alias(before=models.Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
-        empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
+        empty = field.model.objects.filter(**{field.attname: None}, pk__in=lost)
         empty.update(**{field.attname: tombstone.entity_id})
 
 
@@ -207,7 +207,7 @@ def prune_tombstones() -> int:
             IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
             for row in rows:
                 # The sync state of a record that exists again is in use.
-                if not registry.entity(row.entity_type).model._default_manager.filter(pk=row.entity_id).exists():
+                if not registry.entity(row.entity_type).model.objects.filter(pk=row.entity_id).exists():
                     SyncMetadata.objects.filter(entity_type=row.entity_type, entity_id=str(row.entity_id)).delete()
             Tombstone.objects.filter(pk__in=[row.pk for row in rows]).delete()
         pruned += len(rows)
@@ -246,7 +246,7 @@ def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequenc
     # The relations that it empties: “3 contacts lose their organization; …”.
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
-        if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
+        if number := field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
@@ -299,7 +299,7 @@ def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey
         history = history_of(spec.model) if spec else None
         # As far as the history goes (sync/operations/retention.py).
         if ids and spec and spec.name_field and history is not None:
-            newest = history._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
+            newest = history.objects.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
             for entity_id, name in newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field):
                 data = {spec.name_field: name}
                 stones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)

@@ -406,7 +406,7 @@ class _Page:
         if all(hasattr(record, "record_state") for record in self._records):
             return {record.pk: record.record_state for record in self._records}  # type: ignore[attr-defined]  # with_states
         model = type(self._records[0])
-        rows = model._default_manager.filter(pk__in=self._ids).order_by()
+        rows = model.objects.filter(pk__in=self._ids).order_by()
         return dict(rows.values_list("pk", _state(model, self._ids)))
 
     @cached_property

@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -14,11 +13,8 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.activity import ActLines
-from sync.clock import sync_now
-from sync.limits import breaker, stops
-from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
+from sync.models import Decision, SyncQueue, Tombstone
 from sync.models.decisions import fold_alike
-from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -225,36 +221,3 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
     assert activity_lines() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
     page = browser.get(ACTIVITY).content.decode()
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [MondayError(NOT_AUTHENTICATED, "Not authenticated."), MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded.")],
-)
-def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None, error: Any) -> None:
-    states.boards()
-    for _ in range(3):
-        breaker.stop_account(error)
-    stops.end_account_stop(by="dora")
-    stops.end_account_stop(by="erik")
-    assert activity_lines() == [("stop", "", ""), ("stop_end", "", "dora")]
-
-
-def test_an_outage_of_seconds_is_not_told(db: None) -> None:
-    states.boards()
-    breaker.stop_account(MondayError(UNREACHABLE, "x"))
-    stops.end_account_stop()
-    assert activity_lines() == []
-    for _ in range(6):
-        breaker.stop_account(MondayError(UNREACHABLE, "x"))
-        MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
-    assert activity_lines() == [("stop", "", "")]
-
-
-def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
-    states.boards()
-    link = BoardLink.objects.get(entity_type="contact")
-    for _ in range(2):
-        stops.stop_board(link, MondayError(NOT_AUTHENTICATED, "x"))
-    stops.end_board_stop(BoardLink.objects.get(entity_type="contact"))
-    assert activity_lines() == [("stop", "contact", ""), ("stop_end", "contact", "")]

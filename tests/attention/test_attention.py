@@ -12,7 +12,7 @@ from sync import attention
 from sync.attention import Kind, Tally
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, Attention, BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
-from sync.operations.notifications import things_to_notify_of
+from sync.operations.notifications import entries_to_notify_of
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from sync.state import record_view
@@ -135,7 +135,7 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     assert [entry.since for entry in attention.entries()] == [entry.since]
     [entry] = attention.entries()
     assert attention.entries(attention.with_keys(attention.waiting(), [entry.key])) == [entry]
-    assert [thing.key for thing in things_to_notify_of() if thing.kind == "blocked"] == [entry.key]
+    assert [thing.key for thing in entries_to_notify_of() if thing.kind == "blocked"] == [entry.key]
     # It is back, and its records are synced again one after another.
     phone.update(problem="", problem_code="")
     assert attention.entries() == []

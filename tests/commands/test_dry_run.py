@@ -59,13 +59,16 @@ def changes_of(boards: list[BoardSyncPlan]) -> list[PlannedChange]:
 
 
 @staged
-def eight_linked(world: World, *names: str) -> list[Contact]:
-    return [world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss") for name in names]
+def linked(world: World, *names: str) -> None:
+    for name in names:
+        world.contact(name.capitalize(), email=f"{name}@example.com", role_title="Boss")
+    world.work()
+    world.hear()
 
 
 def mixed(world: World) -> None:
     """One contact for everything that a look can come to."""
-    eight_linked(world, "same", "push", "pull", "both", "clash", "held", "gone", "off")
+    linked(world, "same", "push", "pull", "both", "clash", "held", "gone", "off")
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     contacts = Contact.objects.all()
     contacts.filter(name__in=("Push", "Clash")).update(role_title="Chair")

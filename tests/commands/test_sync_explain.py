@@ -1,5 +1,6 @@
 """`sync_explain`: one record's story in words, whether it is there or deleted."""
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -8,6 +9,7 @@ import responses
 from django.core.management import CommandError, call_command
 
 from npd.models import Contact
+from sync import registry
 from tests.admin import states
 from tests.commands.test_dry_run import everything
 from tests.support.world import World
@@ -36,6 +38,14 @@ def test_a_record_is_found_by_its_item_its_name_and_its_address() -> None:
     contact = Contact.objects.create(name="Ann Example", email="ann@example.com", monday_id="77")
     for name in (contact.monday_id, "ann example", "ANN@example.com", f" {contact.pk} "):
         assert str(contact.pk) in explained(str(name))
+
+
+def test_a_deleted_record_is_found_by_its_types_own_match_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._entities, "contact", replace(registry.entity("contact"), match_key="phone"))
+    contact = Contact.objects.create(name="Ann", phone="+12025550100")
+    key = str(contact.pk)
+    contact.delete()
+    assert key in explained("+12025550100")
 
 
 def test_what_several_bear_is_answered_with_their_ids() -> None:

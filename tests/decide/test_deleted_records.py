@@ -18,6 +18,7 @@ from sync.reconcile.deleted_records import (
     decide_before_reading,
     decide_deleted,
     deleted_as_locked,
+    deletion_reports,
     item_npd_id,
     item_removal_write,
     lost_edits,
@@ -201,7 +202,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
     facts, other = deletion(), contact(name="Bea")
     assert item_npd_id(board(), facts) == facts.id
     plan = decide(replace(facts, item=item(other, role_title="Boss"), npd_id_record=other))
-    assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
+    assert (plan.new_state, plan.item_removal, plan.reason_code) == ("nothing_left", None, "other_npd_id")
     assert "“Bea”" in plan.reason
 
 
@@ -326,7 +327,8 @@ def test_an_unlinking_empties_the_npd_id() -> None:
 def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool) -> None:
     assert facts.item is not None
     plan = after_item_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
-    assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", is_choice)
+    assert (plan.ending.outcome, plan.new_state) == (Outcome.SETTLED, "archived")
+    assert [bool(report.applied) for report in deletion_reports(plan)] == [True] * is_choice
     assert [line.kind for line in plan.log] == ["archived"]
 
 

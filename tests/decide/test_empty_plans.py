@@ -101,6 +101,13 @@ def test_a_conflict_on_a_field_that_is_synced_no_longer_closes_with_that_reason(
     assert (report.fields, report.closing_reason) == ((), "Its direction is “Sync off”.")
 
 
+def test_a_record_made_of_an_item_gets_a_pass_once_another_has_its_key() -> None:
+    made, other = record(made_from_item=True), record_facts(record={"id": uuid4(), "sync_status": "pending"}, causes=())
+    assert not changed(made, item())
+    sides = World(records=[made, other], items={ITEM: item()}, untouched=frozenset({made.id}))
+    assert made.id in changed_records(*sides.decided())
+
+
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
     facts = replace(record(status="pending"), events=(EVENT,))
     assert not changed(facts, item(), jobs=[facts.id])

@@ -8,17 +8,12 @@ import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
-from sync.monday.board_items import Item
-from sync.reconcile.facts import RemovedItemFacts
+from sync.monday.board_items import BatchItems, Item
+from sync.reconcile.facts import PassFacts, RemovedItemFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import (
-    approve_deletions,
-    plan_for_new_item,
-    plan_removed_item,
-    removed_state,
-    return_lines,
-)
+from sync.reconcile.identity import identify_records
+from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
+from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removed_item, removed_state
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -87,9 +82,12 @@ def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, stat
 
 
 def test_an_item_that_is_back_is_said_so_once() -> None:
-    gone = facts(sync_state={"removed_since": at(-60), "remote_state": "archived"})
-    assert [line.kind for line in return_lines(gone.sync_state)] == ["restored"]
-    assert return_lines(facts(sync_state={"remote_state": "active"}).sync_state) == ()
+    gone = {"removed_since": at(-60), "remote_state": "archived"}
+    for sync_state, lines in ((gone, ["restored"]), ({"remote_state": "active"}, [])):
+        record_facts = facts(sync_state=sync_state)
+        read = PassFacts(board(), NOW, items=BatchItems({ITEM: record_facts.item}))
+        plan = identify_records(read, Plan({record_facts.id: RecordPlan(record_facts)}))
+        assert [line.kind for line in plan.records[record_facts.id].log] == lines
 
 
 # there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again

@@ -66,7 +66,9 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
     record_facts = facts(
         record, item=item(record, role_title=remote), sync_state=sync_state, history=history(void=intents)
     )
-    assert values_of(bases_of_late_writes(builders.board(), record_facts)) == expected
+    plan = with_bases_of_our_writes(PassFacts(builders.board(), builders.NOW), RecordPlan(record_facts))
+    new_bases = {key: new for key, new in plan.sync_state.base.items() if new != record_facts.sync_state.base.get(key)}
+    assert values_of(new_bases) == expected
 
 
 @pytest.mark.parametrize(

@@ -43,19 +43,19 @@ def test_an_ending_worker_takes_no_messages(cluster: EmbeddedPostgres, monkeypat
         queue.close()
 
 
-@pytest.mark.parametrize("value", ["off", "0"])
 def test_the_database_url_may_say_whether_statements_are_prepared(
-    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, value: str
+    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CELERY_BROKER_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
-    socket = f"host={cluster.socket}"
-    url = environment.broker_url(f"postgresql://postgres@/broker?{socket}&prepare_threshold={value}&connect_timeout=5")
-    with Connection(url, transport=Transport) as connection:
-        queue = connection.SimpleQueue("wake")
-        for number in range(8):  # the driver prepares a statement once it has run five times
-            queue.put(str(number))
-        prepared = queue.channel.session.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar()
-        assert [queue.get(timeout=60).payload for _ in range(8)] == [str(number) for number in range(8)]
-        queue.close()
-    assert (prepared == 0) == (value == "off")
+    database = f"postgresql://postgres@/broker?host={cluster.socket}&connect_timeout=5"
+    for value in ("off", "0"):
+        url = environment.broker_url(f"{database}&prepare_threshold={value}")
+        with Connection(url, transport=Transport) as connection:
+            queue = connection.SimpleQueue(f"wake {value}")
+            for number in range(8):  # the driver prepares a statement once it has run five times
+                queue.put(str(number))
+            prepared = queue.channel.session.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar()
+            assert [queue.get(timeout=60).payload for _ in range(8)] == [str(number) for number in range(8)]
+            queue.close()
+        assert (prepared == 0) == (value == "off")

@@ -1,29 +1,19 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
 from datetime import datetime
-from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sandbox.model import API_USER
 from sync.clock import sync_now
-from sync.models import Decision, Intent, MondayAccount, WebhookEvent
-from tests.support.waiting import wait_for
+from sync.models import Decision, Intent, WebhookEvent
 from tests.support.world import World
-
-TOKENS_USER = "67210000"
 
 
 def the_conflict(contact: Contact) -> SyncConflict:
     return SyncConflict.objects.get(entity_id=contact.pk, kind="overwritten", resolved_at=None)
-
-
-def take(world: World) -> list[Any]:
-    """The deliveries that Monday has sent by now, kept back to be handed in by the test."""
-    wait_for("the sandbox has sent its webhooks", world._sent_all)
-    deliveries, world.hooks.deliveries[:] = list(world.hooks.deliveries), []
-    return deliveries
 
 
 def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_one(world: World) -> None:
@@ -32,9 +22,8 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_
     world.overwrite(contact)
     written = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
     assert before < datetime.fromisoformat(written.values["role_title"]["read_at"]) < written.created_at
-    deliveries = take(world)
-    assert len(deliveries) == 2
-    for delivery in reversed(deliveries):
+    assert world.deliver(times=0) == 2
+    for delivery in reversed(world.delivered[-2:]):
         world.hand_in([delivery])
         world.work()
     world.work()
@@ -58,8 +47,6 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
 
 
 def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:
-    world.mon_pause()
-    MondayAccount.objects.filter(id=1).update(user_id=TOKENS_USER)
     contact = world.linked(role_title="Old")
     Contact.objects.filter(pk=contact.pk).update(role_title="First")
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
@@ -69,8 +56,8 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
     world.hear()
     world.pass_time(hours=2)
     assert world.values(contact)["role_title"] == "Second"
-    ours = int(TOKENS_USER)
-    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="First", user_id=ours)
+    late = {"item_id": contact.monday_id, "column_id": "role_title", "value": "First"}
+    world.sandbox.act("edit", **late, user_id=API_USER.id)
     world.deliver()
     world.look(contact)
     contact.refresh_from_db()

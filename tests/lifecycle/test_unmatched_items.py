@@ -1,6 +1,7 @@
 """Items that no record has: each way onto their list and off it, why they are there, and what a person does."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
 from sync.clock import sync_now
+from sync.kernel.db import run_sql
 from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
@@ -96,6 +98,25 @@ def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world
     # The board's setting leaves them, so Home lists them, and they need nobody.
     assert (attention.waiting(kinds=[Kind.UNMATCHED]).count(), attention.counts()[Kind.UNMATCHED]) == (2, 0)
     assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
+
+
+@pytest.fixture
+def no_bob(transactional_db: None) -> Iterator[None]:
+    """NPD's database rejects contacts of this name."""
+    run_sql("ALTER TABLE contacts ADD CONSTRAINT no_bob CHECK (name <> 'Bob')")
+    yield
+    run_sql("ALTER TABLE contacts DROP CONSTRAINT no_bob")
+
+
+def test_an_item_whose_record_the_database_rejects_is_listed_and_the_others_become_records(
+    world: World, no_bob: None
+) -> None:
+    for name in ("Ann", "Bob", "Cy"):
+        world.add(name, email=mail(f"{name}@x.test"))
+    world.hear(seconds=11)
+    world.work(seconds=301)
+    assert set(Contact.objects.exclude(monday_id=None).values_list("name", flat=True)) == {"Ann", "Cy"}
+    assert rows() == [("Bob", Why.DATABASE_REJECTED)]
 
 
 def test_what_is_dealt_with_is_not_listed(listed: str) -> None:

@@ -10,9 +10,10 @@ import responses
 from sync.choices import WaitsFor
 from sync.clock import sync_now
 from sync.limits import breaker, stops
-from sync.models import Decision, MondayAccount, SyncQueue
+from sync.models import BoardLink, Decision, MondayAccount, SyncQueue
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
+from sync.records import availability
 from tests.support.clock import stop_clock
 
 pytestmark = pytest.mark.django_db
@@ -50,15 +51,24 @@ def test_calls_that_fail_together_are_one_failure() -> None:
     assert round(rest()) <= 10
 
 
-def test_an_outage_is_one_line_of_activity_also_if_calls_fail_together() -> None:
+def told() -> list[tuple[str, str, str]]:
+    """The lines of Activity: kind, board and who."""
+    return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
+
+
+def test_an_outage_of_seconds_is_not_told_and_a_longer_one_once_also_if_calls_fail_together() -> None:
     gone = errors.MondayError(errors.CONNECTION_LOST, "gone")
+    breaker.stop_account(gone)
+    stops.end_account_stop()
     for _ in range(breaker.OUTAGE_IS_NEWS):
         time_passes()
         breaker.stop_account(gone)
+    assert told() == []
     breaker.stop_account(gone)
-    time_passes()
-    breaker.stop_account(gone)
-    assert Decision.objects.filter(kind=STOP_KIND).count() == 1
+    for _ in range(2):
+        time_passes()
+        breaker.stop_account(gone)
+    assert told() == [(STOP_KIND, "", "")]
 
 
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
@@ -96,9 +106,10 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     assert changed > begun
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # which outlasts nothing
     assert stops.monday_account().stopped_since == changed
-    # Activity told of the first cause, and tells the end of it all.
-    stops.end_account_stop()
-    assert list(Decision.objects.order_by("id").values_list("kind", flat=True)) == [STOP_KIND, STOP_KIND, STOP_END_KIND]
+    # Activity told of each cause, and tells the end of it all.
+    stops.end_account_stop(by="dora")
+    stops.end_account_stop(by="erik")
+    assert told() == [(STOP_KIND, "", ""), (STOP_KIND, "", ""), (STOP_END_KIND, "", "dora")]
 
 
 @responses.activate
@@ -125,6 +136,23 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     monkeypatch.setattr(stops, "monday_account", lambda: before)
     breaker.pass_succeeded(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
+
+
+def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_end_alone() -> None:
+    contacts, organizations = (
+        BoardLink.objects.create(entity_type=name, board_id=name, npd_id_column="id")
+        for name in ("contact", "organization")
+    )
+    for _ in range(2):
+        stops.stop_board(contacts, errors.MondayError(errors.BOARD_NOT_FOUND, "Gone"))
+    stops.stop_board(organizations, errors.MondayError(errors.BOARD_FORBIDDEN, "Forbidden"))
+    reasons = [availability.of(name, urgent=True).detail for name in ("contact", "organization")]
+    assert [reason.split(".")[0] for reason in reasons] == ["Gone", "Forbidden"]
+    assert availability.wait_sentence(2, ["organization", "contact"]) == f"They wait: {' '.join(reasons)}"
+    stops.end_board_stop(contacts)
+    assert [availability.of(name).is_available for name in ("contact", "organization")] == [True, False]
+    expected = [(STOP_KIND, "contact", ""), (STOP_KIND, "organization", ""), (STOP_END_KIND, "contact", "")]
+    assert told() == expected
 
 
 def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:

@@ -34,7 +34,7 @@ def clock() -> Any:
     reset_clock()
 
 
-DEAD = 2_000
+DEAD = 500
 BURY = """
     INSERT INTO sync_queue (entity_type, entity_id, status, attempts, finished_at, error_message, created_at)
     SELECT 'contact', gen_random_uuid(), 'failed', 5, sync_now(), 'Monday refused it.',

@@ -169,24 +169,23 @@ def test_an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once(worl
 
 
 def test_what_is_saved_one_by_one_meanwhile_costs_no_read_each(world: World) -> None:
-    synced_contacts(world, 30)
+    synced_contacts(world, 12)
     writes_stopped(world)
-    ids = list(Contact.objects.exclude(monday_id=None).values_list("pk", flat=True))
     before = world.calls()
-    for number in range(30):
-        Contact.objects.filter(pk=ids[number]).update(role_title="New")
+    for key in Contact.objects.exclude(monday_id=None).values_list("pk", flat=True):
+        Contact.objects.filter(pk=key).update(role_title="New")
         world.work(minutes=2)
-    assert world.calls() - before <= 20
+    assert world.calls() - before <= 8
 
 
 def test_a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes(world: World) -> None:
     ann = world.linked("Ann", role_title="Old")
     writes_stopped(world)
     before = world.calls("mutation")
-    for number in range(10):
+    for number in range(6):
         world.edit(ann, "role_title", f"R{number}")
         world.hear(minutes=4)
-    assert 2 <= world.calls("mutation") - before <= 4
+    assert world.calls("mutation") - before == 2
     writes_work(world)
     world.edit(ann, "role_title", "Last")
     for _ in range(4):

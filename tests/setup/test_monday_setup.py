@@ -202,7 +202,7 @@ def mapping(entity_type: str, key: str) -> FieldMapping:
 
 
 def test_an_optional_field_is_synced_once_somebody_has_made_its_column(monday: Sandbox, run: Run) -> None:
-    assert "want of a column: organization.aliases, organization.inventory_url" in run("monday_setup")
+    assert "synced without a column: organization.aliases, organization.inventory_url" in run("monday_setup")
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
     board_id = BoardLink.objects.get(entity_type="organization").board_id
     monday.add_column(contacts_link().board_id, "firm", "Organization", "board_relation", boardIds=[board_id])

@@ -54,9 +54,10 @@ class Wizard:
         assert answer.status_code == 200, answer.status_code
         return words_of(answer.content.decode())
 
-    def post(self, end: str = "", **form: Any) -> str:
-        answer = self.client.post(START + end, form, follow=True)
-        assert answer.status_code == 200, answer.status_code
+    def post(self, end: str = "", *, shows: bool = True, **form: Any) -> str:
+        """What the next page says, unless it isn't shown."""
+        answer = self.client.post(START + end, form, follow=shows)
+        assert answer.status_code == (200 if shows else 302), answer.status_code
         return words_of(answer.content.decode())
 
     @property
@@ -67,7 +68,13 @@ class Wizard:
         return self.post("boards/", **choices)
 
     def fields(
-        self, kind: str = "contact", *, records: Rows | None = None, items: Rows | None = None, **changes: str
+        self,
+        kind: str = "contact",
+        *,
+        records: Rows | None = None,
+        items: Rows | None = None,
+        shows: bool = True,
+        **changes: str,
     ) -> str:
         """Send the fields as they were suggested, with these changes; `column_email="+"`, `creates_records="on"`.
 
@@ -87,7 +94,8 @@ class Wizard:
         for name, value in changes.items():
             part, _, key = name.partition("_")
             form[f"{key}-{part}" if part in ("column", "direction", "rule") else name] = value
-        return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
+        sent = {name: value for name, value in form.items() if value != "off"}
+        return self.post(f"fields/{kind}/", shows=shows, **sent)
 
     def plan(self) -> None:
         """The plan's page is opened, and a worker makes the plan."""
@@ -106,15 +114,15 @@ class Wizard:
 
     def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
         """A set-up with this board, with these changes of what is suggested, and its plan."""
-        self.boards(**{kind: board})
-        self.fields(kind, **changes)
+        self.post("boards/", shows=False, **{kind: board})
+        self.fields(kind, shows=False, **changes)
         self.plan()
         self.mark = self.last_call()
         return self.board_plan(kind)
 
     def change(self, kind: str = "contact", **changes: str) -> BoardPlan:
-        self.post(f"change/{kind}/")
-        self.fields(kind, **changes)
+        self.post(f"change/{kind}/", shows=False)
+        self.fields(kind, shows=False, **changes)
         self.plan()
         self.mark = self.last_call()
         return self.board_plan(kind)
@@ -133,7 +141,7 @@ class Wizard:
     def apply(self, **more: str) -> None:
         """Start the plan, carry it out, and work on the queue."""
         kinds = list(self.choices)
-        self.start(**more)
+        self.post("plan/", shows=False, plan=plan_key(self.choices), **more)
         self.work()
         for kind in kinds:
             assert started(kind)["state"] == "done", started(kind)

@@ -11,7 +11,7 @@ from sync.choices import API_TOKEN
 from sync.clock import sync_now
 from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import ApiQuota, MondayAccount, StoredSecret
-from sync.operations.retention import encrypt_anew
+from sync.operations.retention import reencrypt_secrets
 from sync.records import availability, inbox
 from tests.accounts.signing_in import everything_stored
 from tests.admin.test_records import words_of
@@ -170,7 +170,7 @@ def test_a_changed_key_is_told_and_an_older_key_brings_the_token_back(away: Wiza
         inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/")
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     assert credentials.api_token() == TOKEN
-    assert encrypt_anew() == 2  # the token, and the webhooks' secret
+    assert reencrypt_secrets() == 2  # the token, and the webhooks' secret
     settings.ENCRYPTION_KEYS = ["another-key"]
     assert credentials.api_token() == TOKEN
 

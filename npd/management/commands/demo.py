@@ -20,10 +20,9 @@ from django.urls import reverse
 
 from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync.choices import Cause, Priority, QueueStatus
+from sync import choices, models, registry
 from sync.clock import SyncNow
 from sync.kernel.messages import ActionError
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all
@@ -31,12 +30,11 @@ from sync.operations.worker import drain
 from sync.outbox import enqueue_unmatched
 from sync.reconcile.field_values import stored_values
 from sync.records.item_links import UnmatchedFinding, note_unmatched
-from sync.registry import item_url, link_of
 
 SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"
 UNMATCHED_NAME = "Somebody met at the fair"
 PROGRESS_SECONDS = 1.0  # between two lines about the linking
-Record = TypeVar("Record", bound=SyncedModel)
+Record = TypeVar("Record", bound=models.SyncedModel)
 
 
 def create_admin() -> None:
@@ -76,7 +74,7 @@ def ask_sandbox(path: str, body: dict[str, Any] | None = None) -> Any:
 
 def contact_columns() -> dict[str, str]:
     """Return the ids of the columns on the contacts' board, by the key of their mapping."""
-    mappings = FieldMapping.objects.filter(link__entity_type="contact")
+    mappings = models.FieldMapping.objects.filter(link__entity_type="contact")
     return dict(mappings.values_list("key", "column_id"))
 
 
@@ -95,22 +93,22 @@ def seed() -> int:
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
         add_to_board("organization", organizations)
         item_ids = add_to_board("contact", contacts, unmatched_item)
-    link = link_of("contact")
+    link = registry.link_of("contact")
     assert link is not None
     unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
     note_unmatched(link, [UnmatchedFinding(item_id, UNMATCHED_NAME) for item_id in unmatched_ids])
-    enqueue_unmatched("contact", unmatched_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue_unmatched("contact", unmatched_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
     return len(organizations) + len(contacts)
 
 
-def add_to_board(entity_type: str, records: Sequence[SyncedModel], *others: dict[str, Any]) -> list[str]:
+def add_to_board(entity_type: str, records: Sequence[models.SyncedModel], *others: dict[str, Any]) -> list[str]:
     """Add items of records, with their NPD IDs, and others without webhooks or log entries; return their ids.
 
     A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
     have no mapping until the board has their column.
     """
-    link = link_of(entity_type)
+    link = registry.link_of(entity_type)
     assert link is not None
     # A board with items was filled by a run that ended before its commit.
     if any(board["items"] for board in ask_sandbox("boards") if board["id"] == link.board_id):
@@ -177,12 +175,12 @@ def create_example(name: str) -> None:
         contact.save()
     drain("contact")
     # Each attempt of the change that fails is real; only the wait before it is skipped.
-    retries = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING, attempts__gt=0)
+    retries = models.SyncQueue.objects.filter(entity_id=contact.pk, status=choices.QueueStatus.PENDING, attempts__gt=0)
     while retries.update(next_retry=SyncNow()):
         drain("contact")
 
 
-def steps(link: BoardLink) -> Iterator[tuple[str, str]]:
+def steps(link: models.BoardLink) -> Iterator[tuple[str, str]]:
     """Yield what to try, each with its address, without examples that have been deleted since."""
     by_id = Contact.objects.in_bulk(demo_people().values())
     contacts = {name: by_id.get(pk) for name, pk in demo_people().items()}
@@ -192,21 +190,21 @@ def steps(link: BoardLink) -> Iterator[tuple[str, str]]:
             f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
             _contact_address(first),
         )
-        yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
+        yield "Change the same person on the board, and watch NPD follow:", registry.item_url(link, first.monday_id)
     if (contact := contacts["conflict"]) and (conflicts := open_conflicts("contact", [contact.pk]).get(contact.pk)):
         conflict_id = conflicts[0].conflict_id
         address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
         yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
     if contact := contacts["rejected"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
-    has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
-    if has_failed and (contact := contacts["failed"]):
+    failed_jobs = models.SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=choices.QueueStatus.FAILED)
+    if failed_jobs.exists() and (contact := contacts["failed"]):
         hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
         yield f"A change of {contact.name} failed five times; {hint}", _contact_address(contact)
     if contact := contacts["disabled"]:
         yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
-    if item := UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_NAME).first():
-        address = item_url(link, item.item_id)
+    if item := models.UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_NAME).first():
+        address = registry.item_url(link, item.item_id)
         yield f"“{item.name}” is on the board only; give it an email and see a contact appear:", address
 
 
@@ -241,7 +239,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tour"]:
-            link = link_of("contact")
+            link = registry.link_of("contact")
             if link is None or not Contact.objects.exists():
                 self._say("There is no sample data. Run `manage.py demo`.")
                 return
@@ -267,7 +265,7 @@ class Command(BaseCommand):
                 f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
-        ask_sandbox("clock")  # fails if it is no sandbox, before set-up makes boards in a real account
+        ask_sandbox("clock")  # fails if it isn't a sandbox, before set-up makes boards in a real account
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))

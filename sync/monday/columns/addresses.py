@@ -161,7 +161,7 @@ _SPACE = re.compile(r"\s+")
 # A field belongs to the part with which its name ends.
 _PARTS = ("street", "city", "state", "zip", "country")
 
-# A zip code has a digit; parts of words have none unless they had one before; a street may be anything.
+# A zip code has a digit; parts that are words have none unless they had one before; a street may be anything.
 _ZIP = "zip"
 _WORDS_ONLY = ("city", "state", "country")
 _SPLIT_HINT = "say what belongs to street, city, state, zip and country"

@@ -64,9 +64,10 @@ def start(
             sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
             if chosen.changed_labels:
                 sentences.append(f"Changed mappings: {', '.join(chosen.changed_labels)}.")
-            for related_type, names in board_plan.missing.items() if entity_type in creating_related else ():
+            missing = board_plan.missing if entity_type in creating_related else {}
+            for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model._default_manager.bulk_create(named_records(model, names))
+                records = model.objects.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             _log_setup(user, chosen.spec, " ".join(sentences))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
@@ -106,7 +107,7 @@ def setup_progress() -> list[dict[str, Any]]:
     return [setup | {"title": spec.board_title, "state": SetupState(setup["state"])} for spec, setup in started]
 
 
-# A worker.
+# What a worker does.
 
 
 def advance_setups() -> None:
@@ -115,15 +116,14 @@ def advance_setups() -> None:
         link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
         if not selection.is_running(link):
             continue
-        stopped_until = monday_account().stopped_until
-        if process.is_shutting_down() or (stopped_until is not None and stopped_until > sync_now()):
+        if process.is_shutting_down() or monday_account().waits_at(sync_now()):
             return
         assert link is not None
         lease = acquire(link, LEASE_SECONDS)
         if lease is None:
             return
         with suppress(LeaseLost), lease:
-            # Another worker may have finished it meanwhile.
+            # Another worker may have finished it before this one had the lease.
             link.refresh_from_db(fields=["setup"])
             if selection.is_running(link):
                 _advance(spec, lease)

@@ -164,7 +164,7 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The second are read on a board new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
+    The items only if the board is new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
     finds items whose texts are written differently.
     """
     link = chosen.choices.link
@@ -221,7 +221,7 @@ def reason_to_hold(
 def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
-    if reason := availability.of(link.entity_type, urgent=True, unblocked=True).detail:
+    if reason := availability.of(link.entity_type, urgent=True, ignore_stop=True).detail:
         raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
@@ -322,7 +322,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         if ids:
             outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
     if by or not column_before:
-        without_item = spec.model._default_manager.exclude(unsynced()).filter(monday_id=None)
+        without_item = spec.model.objects.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome

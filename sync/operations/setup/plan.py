@@ -37,7 +37,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_values import BoardContext, Reference, match_text_of_item, npd_id_of, record_name
+from sync.reconcile.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings, match_key_sql
 
@@ -164,7 +164,7 @@ class ListedBoard(Gatherer):
                 self.items[item.id] = item
                 if npd_id := npd_id_of(self.board, item):
                     self._by_npd_id[npd_id].append(item)
-                if key := match_text_of_item(self.board, item):
+                if key := match_key_of_item(self.board, item):
                     self._by_match[key].append(item)
             progress(len(self.items))
 
@@ -185,12 +185,12 @@ class ListedBoard(Gatherer):
         return facts, plan
 
     def find_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
-        stored = [key for key in linked if not key.startswith(NEW_ITEM)]
+        stored = [key for key in item_ids if not key.startswith(NEW_ITEM)]
         return BatchItems(self.items_by_id(board, stored), named, matched)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -285,7 +285,7 @@ def plan_board(
         items = listing.items.values()
         plan.hold = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
     board.link.creates_held = plan.hold
-    all_records = board.model._default_manager.order_by("created_at", "pk")
+    all_records = board.model.objects.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about
     created = []  # records that are created, or that get a new item, with a stand-in for its id
     for record in all_records.filter(unsynced()):
@@ -372,7 +372,7 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
     field_name = registry.name_field(model)
     if field_name is None:
         return []
-    stored = model._default_manager.annotate(match=match_key_sql(field_name))
+    stored = model.objects.annotate(match=match_key_sql(field_name))
     existing = set(stored.filter(match__in=map(match_key, names)).values_list("match", flat=True))
     records = []
     for name in names:

@@ -224,7 +224,7 @@ class ChosenBoard:
         """The columns that no field uses: one of them may be meant for a field that gets a new one."""
         return [f"“{column.title}” ({type_words(column.type)})" for column in self.unused]
 
-    # What can't be.
+    # The problems of the choices.
 
     def unfit_reason(self, mapping: MappingSpec, column: BoardColumn) -> str:
         """Return why a column doesn't fit a field, or an empty text."""
@@ -277,7 +277,7 @@ class ChosenBoard:
     def problem_text(self) -> str:
         return " ".join(sentence for sentences in self.problems().values() for sentence in sentences)
 
-    # What is likely.
+    # The columns to suggest.
 
     def own_column(self, mapping: MappingSpec) -> BoardColumn | None:
         """Return the unused column of the field's title that fits it."""
@@ -316,7 +316,7 @@ class ChosenBoard:
         return fold_title(column.title) not in map(fold_title, titles)
 
     def column_specs(self) -> list[ColumnSpec]:
-        """Return the columns that the set-up adopts and creates; raises ActionError if a field can't have its one."""
+        """Return the columns to adopt and to create; raises ActionError if a field can't have its column."""
         adopted_specs = []
         new_specs = []
         for mapping in self.synced:
@@ -378,19 +378,19 @@ def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) 
         choices = previous.get(entity_type)
         if choices is None or choices.board_id != board_id:
             board = active_board(limits.connector(urgent=True), board_id) if board_id else None
-            choices = begin(entity_type, board, boards_by_type)
+            choices = initial_choices(entity_type, board, boards_by_type)
         chosen[entity_type] = choices
     return chosen
 
 
-def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, str]) -> Choices:
+def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mapping[str, str]) -> Choices:
     """Return the initial choices of a set-up: the stored settings, or what the board's columns suggest.
 
     A field whose column was lost gets the column of its title, or a new one.
     """
     spec = registry.entity(entity_type)
     # A board with more items than NPD has records is where the records are to come from.
-    has_more_items = board is not None and (board.items_count or 0) > spec.model._default_manager.count()
+    has_more_items = board is not None and (board.items_count or 0) > spec.model.objects.count()
     choices = Choices(
         entity_type=entity_type,
         board_id=board.id if board is not None else "",
@@ -425,7 +425,7 @@ def suggested_choices(spec: EntitySpec, board: Board, requested: Collection[str]
     An optional field gets only a column that the board has; without one it is left as it is, unless it is `requested`,
     such as "contact.organization".
     """
-    choices = begin(spec.entity_type, board, {})
+    choices = initial_choices(spec.entity_type, board, {})
     # On another board, too, a field keeps its direction and rule.
     stored = {mapping.key: mapping for mapping in FieldMapping.objects.filter(link__entity_type=spec.entity_type)}
     fields = {}

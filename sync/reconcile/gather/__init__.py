@@ -27,7 +27,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts, record_facts
 from sync.registry import link_of
 
-# The pages read after the first; a match key with more items is useless.
+# At most so many pages are read after the first; a match key that more items share identifies nothing.
 MAX_PAGES = 20
 
 # An id that no item has.
@@ -127,7 +127,7 @@ class Gatherer:
         return record_facts.with_related(facts, plan, [*changed, *removed, *deleted], off_board)
 
     def find_items(
-        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
@@ -138,13 +138,12 @@ class Gatherer:
         if match := board.match_mapping:
             searches["by_match"] = ColumnSearch(match.column_id, board.converter(match).column_type, texts)
         keys = {match_key(text) for text in texts}
-        size = len(linked) + len(npd_ids)
-        linked = [*linked, *item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
+        size = len(item_ids) + len(npd_ids)
+        unmatched_ids = item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(item_ids), 0)]
+        ids = [str(item_id) for item_id in (*item_ids, *unmatched_ids)]
         self.calls += 1
         with board_call(board.link, size):
-            result = connector().read_batch(
-                board.link.board_id, [str(item_id) for item_id in linked], searches, board.columns, board.types
-            )
+            result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
         self.read_request = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for search, first in result.cursors.items():
@@ -158,7 +157,7 @@ class Gatherer:
                 matches[search] += page
         items = BatchItems(linked=result.linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
         matched = {item.id for item in items.by_match}
-        same_key = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
+        same_key = [item for item in items.linked.values() if field_values.match_key_of_item(board, item) in keys]
         same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
         return replace(items, by_match=[*items.by_match, *same_key])
 
@@ -176,7 +175,7 @@ class Gatherer:
     def items_off_board(self, board: BoardContext, emptied: Sequence[field_bases.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
-        # What a pass has found removed isn't asked for with each pass of a record that names it.
+        # An item that a pass has found removed isn't read again in each pass of a record that names it.
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
         removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
@@ -203,7 +202,7 @@ class Gatherer:
     def inspect(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
-        """Return the board with its columns' present problems. If fields have only healed, nothing is read."""
+        """Return the board with its columns' present problems; without a suspect field, healed ones need no read."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
         columns = None
@@ -263,7 +262,7 @@ def _with_items(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Record
     for record in records:
         items = [facts.items.linked.get(record.record.monday_id or "")]
         if not record.record.monday_id:
-            key = field_values.match_text_of_record(board, record.record)
+            key = field_values.match_key_of_record(board, record.record)
             items += by_npd_id.get(str(record.id), ())
             items += by_match_key.get(key, ()) if key else ()
         with_items += [replace(record, item=item) for item in items if item is not None]

@@ -105,7 +105,7 @@ def deleted_facts(
 ) -> tuple[DeletedFacts, ...]:
     """Return the facts about deleted records, before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
-    owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
+    owners = {str(owner.monday_id): owner for owner in board.model.objects.filter(monday_id__in=items)}
     deleted = []
     for record in records:
         tombstone = tombstones.get(record.id)
@@ -127,7 +127,7 @@ def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> lis
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
-    records = board.model._default_manager.in_bulk(wanted) if wanted else {}
+    records = board.model.objects.in_bulk(wanted) if wanted else {}
     items = [record.item.id for record in deleted if record.item is not None]
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items)
     events = events_by_item(rows) if items else {}
@@ -207,7 +207,7 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
     unedited = set(ids)
     history = history_of(model)
     if unedited and history:
-        edits = history._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
+        edits = history.objects.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
         unedited -= set(edits.values_list("pgh_obj_id", flat=True))
     histories = set(event_models())
     for relation in model._meta.related_objects if unedited else ():
@@ -225,16 +225,16 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
     for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
         without_owner = [item_id for item_id in item_ids if item_id not in owners]
         if without_owner:
-            records = spec.model._default_manager.filter(monday_id__in=without_owner)
+            records = spec.model.objects.filter(monday_id__in=without_owner)
             owners |= {str(record.monday_id): record for record in records}
     return owners
 
 
 def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
     """Return the records and items that these answers name."""
-    linked = board.model._default_manager.filter(monday_id__in={answer.item_id for answer in answers})
+    linked = board.model.objects.filter(monday_id__in={answer.item_id for answer in answers})
     owners = {str(record.monday_id): record for record in linked}
-    named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.record_ids})
+    named = board.model.objects.in_bulk({key for answer in answers for key in answer.record_ids})
     merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
@@ -244,7 +244,7 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
     """Return the board's records that meet this condition or have one of these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
-    records = board.model._default_manager.all()
+    records = board.model.objects.all()
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
@@ -267,7 +267,7 @@ def identity_facts(
     if without_item := [record.id for record in records if not record.record.monday_id]:
         matching = facts.items.by_match
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
-        bearers = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
+        bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
         owned = owners_of(entity_type, [item.id for item in (*facts.items.by_npd_id, *matching)])
@@ -280,18 +280,18 @@ def identity_facts(
             frozenset(existing),
             ignored={row.item_id: row for row in rows},
             unlinked=unlinked_items(entity_type, without_item),
-            unedited=board.model._default_manager.in_bulk(unedited),
+            unedited=board.model.objects.in_bulk(unedited),
         )
     keys = {
         record.id: key
         for record in with_items
         if record.item and record.sync_state.made_from_item
-        if (key := field_values.match_text_of_item(board, record.item))
+        if (key := field_values.match_key_of_item(board, record.item))
     }
     if not keys:
         return identity
     with_keys = records_like(board, models.Q(pk__in=[]), keys.values())
-    same_key = grouped(with_keys, lambda record: field_values.match_text_of_record(board, record))
+    same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
     return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
@@ -324,7 +324,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     for spec in registry.entities():
         if spec.entity_type != board.link.entity_type:
             has_either = models.Q(monday_id__in=ids) | models.Q(pk__in=npd_ids.values())
-            records_of_other_types += spec.model._default_manager.filter(has_either)
+            records_of_other_types += spec.model.objects.filter(has_either)
     npd_ids_in_use = {record.pk for record in records_of_other_types}
     unmatched = []
     for claim in facts.item_claims:
@@ -370,12 +370,12 @@ def _with_rows(
     ignored = _left_by_deleted_records(board, ids) | {row.item_id: row for row in rows}
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
-    keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
+    keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
     chosen_ids = {item.chosen_id for item in items} | {item.copied_id for item in items}
     named_ids = [*npd_ids.values(), *(chosen_ids - {None})]
     records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
-    by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
+    by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
     owners = {record.monday_id: record for record in reversed([*records_of_other_types, *records]) if record.monday_id}
     complete = []

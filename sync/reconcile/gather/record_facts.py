@@ -55,8 +55,6 @@ MAX_EVENTS = 2_000
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
-_NO_HISTORY = RecordHistory()
-
 
 def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
@@ -68,27 +66,27 @@ def read_facts(
     now = sync_now()
     model = board.model
     item_ids = [claim.remote_id for claim in claims if claim.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__any_of=item_ids).values_list("monday_id", "pk"))
+    owners = dict(model.objects.filter(monday_id__any_of=item_ids).values_list("monday_id", "pk"))
     item_claims: list[Claim] = []
-    rows: dict[UUID, list[SyncQueue]] = {}
+    jobs_by_record: dict[UUID, list[SyncQueue]] = {}
     for claim in claims:
         record_id = claim.entity_id or owners.get(claim.remote_id)
         if record_id is None:
             item_claims.append(claim)
         else:
-            rows.setdefault(record_id, []).extend(claim.rows)
+            jobs_by_record.setdefault(record_id, []).extend(claim.rows)
     relations = board.joined_relations
     # Without a name select_related would follow every relation.
-    queryset = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    stored = {record.id: record for record in queryset.filter(pk__any_of=list(rows))} | dict(planned)
-    merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
-    missing = [key for key in merged if key not in stored]
+    queryset = model.objects.select_related(*relations) if relations else model.objects.all()
+    stored = {record.id: record for record in queryset.filter(pk__any_of=list(jobs_by_record))} | dict(planned)
+    record_claims = {record_id: Claim(record_id, None, jobs) for record_id, jobs in jobs_by_record.items()}
+    missing = [record_id for record_id in record_claims if record_id not in stored]
     stored_tombstones = (
         Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
     )
     tombstones = {tombstone.entity_id: tombstone for tombstone in stored_tombstones}
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
-    claimed_records = {key: claim for key, claim in merged.items() if key in all_records}
+    claimed_records = {record_id: claim for record_id, claim in record_claims.items() if record_id in all_records}
     all_facts = facts_of_records(board, now, claimed_records, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
@@ -97,7 +95,7 @@ def read_facts(
         now,
         records=records,
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
-        unknown=tuple(merged[key] for key in missing if key not in tombstones),
+        unknown=tuple(record_claims[record_id] for record_id in missing if record_id not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, owners)),
         answers=answer_facts(board, answers) if answers else AnswerFacts(),
@@ -117,12 +115,12 @@ def facts_of_records(
     """
     entity_type = board.link.entity_type
     sync_states = {sync_state.entity_id: sync_state for sync_state in SyncMetadata.objects.of(entity_type, claims)}
-    for key in claims:
+    for record_id in claims:
         # In a dry run, an item would become this record.
-        is_planned = records[key]._state.adding and key not in tombstones
-        if is_planned or str(key) not in sync_states:
-            sync_states[str(key)] = new_sync_state(entity_type, key)
-            sync_states[str(key)].made_from_item = is_planned
+        is_planned = records[record_id]._state.adding and record_id not in tombstones
+        if is_planned or str(record_id) not in sync_states:
+            sync_states[str(record_id)] = new_sync_state(entity_type, record_id)
+            sync_states[str(record_id)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=choices.QueueStatus.FAILED
@@ -132,37 +130,37 @@ def facts_of_records(
     asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
-        linked = board.model._default_manager.filter(monday_id__in=asked_items)
+        linked = board.model.objects.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
-    item_ids = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
+    item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
     unchecked = WebhookEvent.objects.filter(
         processed_at=None, item_id__any_of=list(filter(None, item_ids.values())), board_id=board.link.board_id
     )
     events = events_by_item(unchecked.order_by("id"))
     # All intents count after a new event, or if there is no base, maybe because a create was never answered.
     with_all_intents = [
-        key
-        for key, item_id in item_ids.items()
+        record_id
+        for record_id, item_id in item_ids.items()
         if item_id in events
         or not item_id
-        or any(field_bases.base_of(sync_states[str(key)], mapping, item_id) is None for mapping in board.mapped)
+        or any(field_bases.base_of(sync_states[str(record_id)], mapping, item_id) is None for mapping in board.mapped)
     ]
     intents = _intents_of(claims, with_all_intents)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
-    histories = {key: _history(board, group, now) for key, group in intents.items()}
-    with_events = {item_ids[key] for key, history in histories.items() if history.void} | events.keys()
+    histories = {record_id: _history(board, group, now) for record_id, group in intents.items()}
+    with_events = {item_ids[record_id] for record_id, history in histories.items() if history.void} | events.keys()
     recent_events = WebhookEvent.objects.filter(
         item_id__in=with_events, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
-    for key, claim in claims.items():
-        item_id = item_ids[key]
+    for record_id, claim in claims.items():
+        item_id = item_ids[record_id]
         new_events = tuple(events.get(item_id, ()))
-        history = histories.get(key, _NO_HISTORY)
-        if key in loops:
-            history = replace(history, loops={loop.key: loop for loop in loops[key]})
+        history = histories.get(record_id, RecordHistory())
+        if record_id in loops:
+            history = replace(history, loops={loop.key: loop for loop in loops[record_id]})
         if item_id in with_events:
             # Unchecked events count however old they are.
             by_id = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
@@ -170,12 +168,12 @@ def facts_of_records(
         facts.append(
             RecordFacts(
                 claim,
-                records[key],
-                sync_states[str(key)],
-                intents=tuple(intent for intent in intents.get(key, ()) if intent.state == IntentState.OPEN),
-                conflicts=tuple(conflicts.get(key, ())),
+                records[record_id],
+                sync_states[str(record_id)],
+                intents=tuple(intent for intent in intents.get(record_id, ()) if intent.state == IntentState.OPEN),
+                conflicts=tuple(conflicts.get(record_id, ())),
                 events=new_events,
-                has_failed_job=key in with_failed_job,
+                has_failed_job=record_id in with_failed_job,
                 owned_items=owned,
                 history=history,
             )
@@ -230,7 +228,12 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
     histories = {record.id: record.history for record in changed}
-    edited = {record.id: record.record for record in changed if field_bases.needs_edit_times(board, record)}
+    newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
+    edited = {
+        record.id: record.record
+        for record in changed
+        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+    }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {
         record.id: record.item.id for record in without_base if record.item and field_bases.may_be_ours(board, record)

@@ -26,7 +26,7 @@ from conflicts.store import save_reports
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
-from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import AwaitedRelation, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import pass_plan, pass_results
@@ -110,8 +110,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
-        planned = record_changes(facts, record_plan, locked.get(key), paused, board_now)
-        changes.append(_write_record(record_plan, planned))
+        planned_changes = record_changes(facts, record_plan, locked.get(key), paused, board_now)
+        changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
     ending_requests = ended_requests(plan.with_records(plans_there.values()))
@@ -131,38 +131,32 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     return plan.with_records(change.plan for change in changes)
 
 
-def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
-    """Write one record in its own savepoint, so that only that record fails if NPD's database rejects the write."""
+def _write_record(record_plan: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
+    """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it."""
     record = changes.plan.record
     if changes.deletes:
         needed, loss = deletion_obstacles(record)
         changes = changes.before_deletion(loss)
-        return changes.after_deletion(needed or _delete(record)) if changes.deletes else changes
-    if not changes.values:
+        if changes.deletes and needed:
+            return changes.after_deletion(needed)
+    if not (changes.deletes or changes.values):
         return changes
     try:
         with transaction.atomic():
-            type(record)._default_manager.filter(pk=record.pk).update(**changes.values)
-    except OperationalError:
-        raise
-    except DatabaseError as error:
-        log.warning("record not written", record=str(record.pk), error=type(error).__name__)
-        refusal = str(error).strip().splitlines()[0]
-        detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(planned.end_unapplied(pass_plan.Outcome.FAILED, detail))
-    return changes
-
-
-def _delete(record: SyncedModel) -> str:
-    """Delete the record in NPD; return why it can't be deleted, or an empty text."""
-    try:
-        with transaction.atomic():
-            copy(record).delete()
+            if changes.deletes:
+                copy(record).delete()
+            else:
+                type(record).objects.filter(pk=record.pk).update(**changes.values)
     except OperationalError:
         raise
     except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:
-        return f"NPD's database rejected it: {str(error).splitlines()[0]}"
-    return ""
+        refusal = str(error).strip().splitlines()[0]
+        if changes.deletes:
+            return changes.after_deletion(f"NPD's database rejected it: {refusal}")
+        log.warning("record not written", record=str(record.pk), error=type(error).__name__)
+        detail = f"NPD's database rejected what came from Monday: {refusal}"
+        return RecordChanges(record_plan.end_unapplied(pass_plan.Outcome.FAILED, detail))
+    return changes.after_deletion("") if changes.deletes else changes
 
 
 def _write_changes(

@@ -14,7 +14,7 @@ from sync import choices
 from sync.boards.board_columns import set_create_obstacle
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import update_many
-from sync.kernel.messages import RestoreError
+from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -128,7 +128,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     """
     items = [item_plan.facts.item for item_plan in plan.items if item_plan.facts.item]
     without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
-    if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
+    if run.link.creates_held and any(field_values.match_key_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
     has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
@@ -290,8 +290,9 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
         if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
             reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
-    freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
-    run.wake_items(freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    # With another record's NPD ID, the item counts as one without a record.
+    freed = [deleted.item_id for deleted in changed if deleted.reason_code == TombstoneReason.OTHER_NPD_ID]
+    run.wake_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [
         sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
@@ -300,7 +301,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
-    finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
+    finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]

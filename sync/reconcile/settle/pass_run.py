@@ -188,7 +188,7 @@ class PassRun:
         self.board = board
         self.link = board.link
         self.entity_type = board.link.entity_type
-        self.records: models.Manager[SyncedModel] = board.model._default_manager
+        self.records: models.Manager[SyncedModel] = board.model.objects
         self.batch_id = batch_id
         self.started = started  # monotonic
         self.writes_wait_seconds = writes_wait_seconds
@@ -309,7 +309,7 @@ def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
         for field in relations:
             if field is not None and registry.target_of(field) is run.board.model:
                 pointing |= models.Q(**{f"{field.name}__in": ids})
-        pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
+        pks = spec.model.objects.filter(pointing).order_by("pk").values_list("pk", flat=True)
         enqueue(spec.entity_type, pks, cause=choices.Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
@@ -317,31 +317,31 @@ def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
 APPROVAL = approval_payload_key("")
 
 
-def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
+def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
     """Complete or fail the claimed jobs, or make them pending again, in the caller's transaction under the lease."""
     token = run.lease.token
     decided = []
-    together: dict[pass_plan.Ending, list[SyncQueue]] = {}
-    for claim, ended in jobs:
-        if ended.outcome is pass_plan.Outcome.FAILED:
-            wait = ended.wait_seconds
-            is_final = finish.fail(list(claim.rows), token, ended.detail, at_most=ended.at_most, wait_seconds=wait)
+    rows_by_ending: dict[pass_plan.Ending, list[SyncQueue]] = {}
+    for claim, ending in jobs:
+        if ending.outcome is pass_plan.Outcome.FAILED:
+            wait = ending.wait_seconds
+            is_final = finish.fail(list(claim.rows), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
-                reason = f"Your resolution could not be saved: {ended.detail}"
+                reason = f"Your resolution could not be saved: {ending.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         else:
-            together.setdefault(ended, []).extend(claim.rows)
+            rows_by_ending.setdefault(ending, []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
-    for ended, rows in together.items():
-        if ended.outcome is pass_plan.Outcome.SETTLED:
-            finish.complete(rows, token, ended.detail)
-        elif ended.outcome is pass_plan.Outcome.DEFERRED:
-            finish.defer(rows, token, ended.wait_seconds, ended.detail, ended.waits_for, rounds=ended.rounds)
-        elif run.writes_wait_seconds and ended.is_unsent:
-            finish.hold(rows, token, run.writes_wait_seconds, ended.detail)
+    for ending, rows in rows_by_ending.items():
+        if ending.outcome is pass_plan.Outcome.SETTLED:
+            finish.complete(rows, token, ending.detail)
+        elif ending.outcome is pass_plan.Outcome.DEFERRED:
+            finish.defer(rows, token, ending.wait_seconds, ending.detail, ending.waits_for, rounds=ending.rounds)
+        elif run.writes_wait_seconds and ending.is_unsent:
+            finish.hold(rows, token, run.writes_wait_seconds, ending.detail)
         else:
-            finish.release(rows, token, ended.detail, at_most=ended.at_most)
+            finish.release(rows, token, ending.detail, at_most=ending.at_most)
     # Requests that a person decided are shown as carried out at once.
     if decided:
         release_obsolete(decided)

@@ -54,7 +54,7 @@ def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldP
     return replace(field, base=Values(field.base.local, "what nobody wrote"))
 
 
-@instead_of(no_echo_check, "sync.reconcile.field_plan:_at_rest")
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_resting_plan")
 def _leaves_nothing_at_rest(right: Wrong, *args: Any) -> None:
     """So that every field gets as far as the comparison."""
 
