@@ -403,12 +403,6 @@ class RecordPlan:
         return self.item.id if self.item else ""
 
     @property
-    def landed_intents(self) -> set[UUID]:
-        """The intents without an answer that took effect, as Monday's value or an event shows."""
-        confirmed = {intent.pk for field_plan in self.fields.values() for intent in field_plan.confirmed}
-        return confirmed | self.landed_by_event
-
-    @property
     def lines_about_lost_values(self) -> list[HistoryLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
