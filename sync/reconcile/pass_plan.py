@@ -65,10 +65,6 @@ class Ending:
         if self.outcome is Outcome.FAILED:
             object.__setattr__(self, "detail", without_secrets(self.detail))
 
-    @property
-    def is_open(self) -> bool:
-        return self.outcome is Outcome.OPEN
-
 
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
@@ -361,7 +357,7 @@ class RecordPlan:
 
     @property
     def is_open(self) -> bool:
-        return self.ending.is_open
+        return self.ending.outcome is Outcome.OPEN
 
     @property
     def is_settled(self) -> bool:
