@@ -105,9 +105,9 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        seen = last_seen(self.sync_state, self.key)
+        reading = last_seen(self.sync_state, self.key)
         base = base_of(self.sync_state, self.field, self.record.monday_id or "")
-        return seen.value if seen else base and base["remote"]
+        return reading.value if reading else base and base["remote"]
 
     @cached_property
     def sides(self) -> dict[str, str | None]:
@@ -156,17 +156,17 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     """
     rejections = []
     for entity_type, refs in grouped(field_refs, lambda field_ref: field_ref[0]).items():
-        own = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
-        if not own:
+        own_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
+        if not own_mappings:
             continue
-        keys = {mapping.key for mapping in own}
-        records = records_of(entity_type, [entity_id for _, entity_id, _ in refs], own)
+        keys = {mapping.key for mapping in own_mappings}
+        records = records_of(entity_type, [entity_id for _, entity_id, _ in refs], own_mappings)
         sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(own[0].link, own, list(records.values()))
+        display = FieldDisplay(own_mappings[0].link, own_mappings, list(records.values()))
         for _, entity_id, key in refs:
             if entity_id in records and key in keys:
                 context = RecordContext(entity_type, entity_id)
-                context.mappings = own
+                context.mappings = own_mappings
                 context.record = records[entity_id]
                 context.sync_state = sync_states.get(str(entity_id))
                 context.display = display
@@ -270,8 +270,8 @@ def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, An
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    seen = last_seen(rejection.sync_state, rejection.key)
-    cell = {KEPT_REMOTE: seen.value} if seen else {}
+    reading = last_seen(rejection.sync_state, rejection.key)
+    cell = {KEPT_REMOTE: reading.value} if reading else {}
     _mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "

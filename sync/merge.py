@@ -282,7 +282,7 @@ def _apply_choice(field: Field) -> FieldDecision:
 
 
 def _give_both_sides(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
-    """Write the value to the sides that don't have it yet."""
+    """Decide to write the value to each side that doesn't have it yet."""
     if value == field.local:
         return FieldDecision(Action.PUSH, reason, overrides=overrides)
     if value == field.remote:

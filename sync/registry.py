@@ -378,20 +378,20 @@ def page_url(name: str, *args: Any, query: Mapping[str, str] | None = None) -> s
         return ""
 
 
-def has_right(user: Any, act: str, model: str) -> bool:
-    """Whether a person has the permission for an `act` (view, add, …) on a model, by its label (app.model)."""
+def _has_permission(user: Any, action: str, model: str) -> bool:
+    """Whether a person has the permission for an `action` (view, add, …) on a model, by its label (app.model)."""
     app, _, name = model.partition(".")
-    return bool(user.has_perm(f"{app}.{act}_{name}"))
+    return bool(user.has_perm(f"{app}.{action}_{name}"))
 
 
 def may_view(user: Any, model: str) -> bool:
     """Whether a person may see rows of a model, by the permission to view or to change them."""
-    return has_right(user, "view", model) or has_right(user, "change", model)
+    return _has_permission(user, "view", model) or _has_permission(user, "change", model)
 
 
-def may_act(user: Any, act: str, entity_type: str) -> bool:
-    """Whether a person may `act` (view, add, change, delete) on records of a registered type."""
-    return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
+def may_act(user: Any, action: str, entity_type: str) -> bool:
+    """Whether a person has the permission for an `action` (view, add, …) on records of a registered type."""
+    return is_registered(entity_type) and _has_permission(user, action, entity(entity_type).model._meta.label_lower)
 
 
 def check_synced_models(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -28,7 +28,6 @@ from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import NO_COLUMN, Act, UnmatchedReason, unmatched_sentence
-from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -65,7 +64,7 @@ _SEVERITY = models.Case(
     output_field=models.IntegerField(),
 )
 
-# Of the groups on Home, and of the cases behind “next”.
+# The order of the groups on Home, and of the conflicts that “next” goes through.
 _ORDER_OF_GROUPS = ("severity", "-size", "kind_place", "oldest", "cause")
 
 
@@ -98,7 +97,7 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     facts = KINDS[kind]
     if user.has_perm(facts.permission):
         return True
-    return any(registry.may_act(user, act, entity_type) for act in facts.record_rights)
+    return any(registry.may_act(user, right, entity_type) for right in facts.record_rights)
 
 
 def may_do(user: Any, act: Act, kind: Kind, entity_type: str) -> bool:
@@ -125,9 +124,9 @@ class SideValues:
     headings: tuple[str, str] = ("NPD", "Monday")
 
     @property
-    def sides(self) -> list[tuple[str, str | None, list[TextPart]]]:
+    def sides(self) -> list[tuple[str, str | None, list[humanize.TextPart]]]:
         """The heading, the whole value and the excerpt of each side."""
-        return list(zip(self.headings, (self.npd, self.monday), excerpts(self.npd, self.monday), strict=True))
+        return list(zip(self.headings, (self.npd, self.monday), humanize.excerpts(self.npd, self.monday), strict=True))
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ class Group:
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether anybody should do something about it: not if it is as somebody has chosen."""
+        """Whether anybody should act: not if it follows from somebody's choice."""
         return self.severity is not Severity.NOTICE
 
     @property
@@ -286,7 +285,7 @@ def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None)
 
 
 def without_notices(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
-    """Leave out what is as somebody has chosen, so that it needs nobody."""
+    """Leave out what follows from somebody's choice, so that nobody has to act."""
     return rows.alias(severity=_SEVERITY).exclude(severity=Severity.NOTICE)
 
 

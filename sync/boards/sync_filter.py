@@ -47,8 +47,6 @@ class FilterSide(StrEnum):
 
 @dataclass(frozen=True)
 class FilterCondition:
-    """One condition of a filter."""
-
     field: str  # a mapping's key, or GROUP
     op: FilterOp
     values: tuple[str, ...] = ()  # compared with the field's value

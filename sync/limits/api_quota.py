@@ -308,7 +308,6 @@ _STORED = [field.name for field in ApiQuota._meta.concrete_fields if field.name 
 
 
 def read_quota() -> Quota:
-    """Return the current quota."""
     row = ApiQuota.objects.filter(id=1).annotate(now=SyncNow()).first()
     return _load(row, row.now) if row else Quota(sync_now())
 

@@ -63,7 +63,6 @@ def webhook_secrets() -> tuple[str, str]:
 
 
 def has_token() -> bool:
-    """Whether there is a token to call Monday with."""
     return bool(api_token())
 
 

@@ -150,7 +150,6 @@ def board_call(link: BoardLink, records: int, *, writes: bool = False) -> Abstra
 
 @contextmanager
 def describe_calls(call: CallInfo) -> Iterator[None]:
-    """Describe the calls inside."""
     token = _current_call.set(call)
     try:
         yield

@@ -56,12 +56,12 @@ class UndoStep:
 
 def may_undo_decisions(user: Any, decisions: Iterable[Decision]) -> bool:
     """Whether a user may change every record of these decisions, and delete those that an import created."""
-    acts = {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
+    actions = {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
     return all(
-        registry.may_act(user, act, entity_type)
+        registry.may_act(user, action, entity_type)
         if registry.is_registered(entity_type)
         else user.has_perm("sync.change_decision")
-        for act, entity_type in acts
+        for action, entity_type in actions
     )
 
 

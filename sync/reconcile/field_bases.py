@@ -62,15 +62,19 @@ def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.C
     return convert.canonical_local(entry["local"]) if entry.get(AS_SENT) else convert.canonical_remote(entry["remote"])
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
-    """Whether both sides of a field have exactly the base's raw values."""
+def agreed_base_of(facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter) -> dict[str, Any] | None:
+    """Return the base of a field, if both its sides have exactly the base's raw values."""
     item = facts.item
     base = base_of(facts.sync_state, mapping, item.id) if item else None
     if item is None or base is None or base.get(AS_SENT):
-        return False
-    if base["local"] != field_values.stored_values(facts.record, mapping):
-        return False
-    return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
+        return None
+    is_local_same = base["local"] == field_values.stored_values(facts.record, mapping)
+    return base if is_local_same and base["remote"] == cell_of(convert, mapping, item) else None
+
+
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
+    """Whether both sides of a field have exactly the base's raw values."""
+    return agreed_base_of(facts, mapping, board.converter(mapping, facts.record)) is not None
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
 from sync.kernel.messages import NO_COLUMN
-from sync.models import FieldMapping, SyncMetadata
+from sync.models import FieldMapping
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -59,14 +59,14 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
     item = plan.item
     convert = facts.board.converter(mapping, plan.record)
-    local_raw = field_values.stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
     is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if item is not None and mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
-        resting_plan = _resting_plan(plan.sync_state, item, mapping, convert, local_raw)
+    if mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
+        resting_plan = _resting_plan(plan.facts, mapping, convert)
         if resting_plan is not None:
             return resting_plan
+    local_raw = field_values.stored_values(plan.record, mapping)
     field_plan = FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
@@ -92,27 +92,19 @@ def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirect
     return common_direction(facts.record.sync_direction, mapping.direction)
 
 
-def _resting_plan(
-    sync_state: SyncMetadata,
-    item: Item,
-    mapping: FieldMapping,
-    convert: conversion.Converter,
-    local_raw: dict[str, Any],
-) -> FieldPlan | None:
+def _resting_plan(facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = field_bases.base_of(sync_state, mapping, item.id)
-    if base is None or base["local"] != local_raw or base.get(field_bases.AS_SENT):
+    base = field_bases.agreed_base_of(facts, mapping, convert)
+    if base is None:
         return None
-    try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
-        if remote_raw != base["remote"]:
+    if convert.may_become_unknown:
+        try:
+            convert.canonical_remote(base["remote"])
+            convert.canonical_local(base["local"])
+        except conversion.UnknownValue:
             return None
-        if convert.may_become_unknown:
-            convert.canonical_remote(remote_raw)
-            convert.canonical_local(local_raw)
-    except conversion.UnknownValue:
-        return None
-    return FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.NOTHING), local_raw, remote_raw, base=base)
+    nothing = merge.FieldDecision(merge.Action.NOTHING)
+    return FieldPlan(mapping, convert, nothing, base["local"], base["remote"], base=base)
 
 
 def _decide_merged(

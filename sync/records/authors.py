@@ -30,7 +30,7 @@ UNDONE_COLUMNS_KEY = "put_back"
 # How many changes of a record's history are searched for the edit of a field.
 MAX_EVENTS = 20
 
-# How many are searched for who turned a record's sync off.
+# How many are searched for the person who turned a record's sync off.
 MAX_EVENTS_OF_SWITCH = 500
 
 # How many of an item's webhook events are searched for the edit of a column.

@@ -45,7 +45,7 @@ MAX_CHALLENGE_CHARACTERS = 1_000
 
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
 
-# What a delivery is answered. The inbox stores the last two; a delivery that waits for its pass has no outcome there.
+# The answers to a delivery. The inbox stores the last two; a delivery that waits for its pass has no outcome there.
 STORED = "stored"
 DUPLICATE = "again"
 NO_BOARD = "no board link: no record type is linked to this board"
@@ -59,33 +59,7 @@ UNMATCHED_ITEM_WAIT_SECONDS = 10
 FREE_DELIVERIES = 20
 LONGEST_BURST_WAIT_SECONDS = 60
 
-# HTTP status, code and sentence of refusals.
-CLOSED = (
-    403,
-    "closed",
-    (
-        "This address is closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (for signed webhooks of an "
-        "app, at /webhooks/monday/) or MONDAY_WEBHOOK_TOKEN (for webhooks of a personal token, at the address with "
-        "it), then run `manage.py monday_setup`, which registers the right one."
-    ),
-)
-WRONG_TOKEN = (
-    401,
-    "wrong_token",
-    (
-        "The last part of this address is not MONDAY_WEBHOOK_TOKEN. Run `manage.py monday_setup`, which registers the "
-        "right address."
-    ),
-)
-UNSIGNED = (
-    401,
-    "unsigned",
-    (
-        "The webhook is not signed. Make it with an app's token; or set MONDAY_WEBHOOK_TOKEN, then run "
-        "`manage.py monday_setup`, which registers the address for a personal token."
-    ),
-)
-NOT_JSON = (400, "not_json", "The webhook's body is not JSON.")
+# HTTP status, code and sentence of the refusal of a body that is too large, also before it is read.
 TOO_LARGE = (413, "too_large", f"A webhook has at most {MAX_BODY_BYTES:,} bytes; this one was refused by its length.")
 
 
@@ -142,7 +116,12 @@ def _check_path_token(path_token: str | None, expected: str) -> None:
         return
     # In constant time, so that the token can't be guessed character by character.
     if not hmac.compare_digest(path_token.encode(errors="replace"), expected.encode()):
-        raise DeliveryRefused(*WRONG_TOKEN)
+        raise DeliveryRefused(
+            401,
+            "wrong_token",
+            "The last part of this address is not MONDAY_WEBHOOK_TOKEN. Run `manage.py monday_setup`, which registers "
+            "the right address.",
+        )
 
 
 def _check_sender(authorization: str | None, path_token: str | None, path: str) -> None:
@@ -152,10 +131,21 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
     """
     webhook_token, signing_secret = credentials.webhook_secrets()
     if not (signing_secret if path_token is None else webhook_token):
-        raise DeliveryRefused(*CLOSED)
+        raise DeliveryRefused(
+            403,
+            "closed",
+            "This address is closed: connect Monday in the set-up, or set MONDAY_SIGNING_SECRET (for signed webhooks "
+            "of an app, at /webhooks/monday/) or MONDAY_WEBHOOK_TOKEN (for webhooks of a personal token, at the "
+            "address with it), then run `manage.py monday_setup`, which registers the right one.",
+        )
     _check_path_token(path_token, webhook_token)
     if not authorization and path_token is None:
-        raise DeliveryRefused(*UNSIGNED)
+        raise DeliveryRefused(
+            401,
+            "unsigned",
+            "The webhook is not signed. Make it with an app's token; or set MONDAY_WEBHOOK_TOKEN, then run "
+            "`manage.py monday_setup`, which registers the address for a personal token.",
+        )
     if not authorization or not signing_secret:
         return  # the path's token is proof enough
     try:
@@ -175,7 +165,7 @@ def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
     try:
         body = storable_json(json.loads(raw_body, parse_constant=finite, parse_float=finite))
     except (ValueError, RecursionError) as error:
-        raise DeliveryRefused(*NOT_JSON) from error
+        raise DeliveryRefused(400, "not_json", "The webhook's body is not JSON.") from error
     try:
         event = parse_event(body)
     except InvalidEvent as error:

@@ -35,7 +35,7 @@ NEW_ITEM = "new_item"  # a person said that none of the items that were found is
 AS_NEW = "as_new"  # the item becomes a new record
 MAY_CREATE = "create"  # it becomes a record if it matches none, whatever the board's setting
 LINK_TO = "link_to"  # the id of the record that a person chose for it
-COPY_OF = "copy_of"  # the id of the record of which a person said that it is a copy: it is archived
+COPY_OF = "copy_of"  # the id of the record whose item it copies, as a person said: it is archived
 IGNORED = "ignored"  # a person ignored it, so its conflict is closed
 
 REQUEST_KEYS = (AS_NEW, MAY_CREATE, LINK_TO)

@@ -29,7 +29,7 @@ REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, Tom
 # States in which a pass or a person still has to act.
 OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
 
-# The item id to restore a record without its item, so that it gets a new one.
+# Passed as `item_id` to restore a record without its item, so that it gets a new one.
 WITHOUT_ITEM = ""
 
 # A script empties the relations to a record within this time before deleting it.

@@ -392,7 +392,7 @@ class _Page:
 
     @cached_property
     def jobs(self) -> Mapping[UUID, Sequence[SyncQueue]]:
-        """The records' jobs that are not completed, those due first before others."""
+        """The records' jobs that are not completed, the soonest due first."""
         jobs: dict[UUID, list[SyncQueue]] = {}
         rows = SyncQueue.objects.filter(entity_type=self._entity_type, entity_id__in=self._ids)
         for job in rows.exclude(status=choices.QueueStatus.COMPLETED).order_by("next_retry"):
@@ -434,11 +434,9 @@ class _Page:
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
-        """The board's mappings."""
         return list(self.board.link.mappings.all()) if self.board.link else []
 
     @cached_property
     def display(self) -> FieldDisplay:
-        """The display of these records' fields."""
         assert self.board.link is not None
         return FieldDisplay(self.board.link, self.mappings, self._records, settings_with(self.boards.account))

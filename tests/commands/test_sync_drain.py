@@ -49,11 +49,12 @@ def test_it_waits_for_a_board_that_another_worker_holds(world: World, run: Run) 
 
 def test_progress_is_printed_while_this_board_has_more(world: World) -> None:
     Organization.objects.create(name="Initech")
-    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
+    BoardLink.objects.filter(entity_type="contact").update(batch_limit=4)
+    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(5))
     world.sandbox.control("latency", call_ms=300)
     lines: list[str] = []
-    assert drain("contact", lines.append, progress_seconds=0.25).checked == 101
-    assert lines[0] == "100 checked, 1 to go …"
+    assert drain("contact", lines.append, progress_seconds=0.25).checked == 5
+    assert lines[0] == "4 checked, 1 to go …"
 
 
 def test_a_record_whose_pass_fails_counts_once_as_checked_and_failed(

@@ -19,7 +19,8 @@ def the_conflict(contact: Contact) -> SyncConflict:
 def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_one(world: World) -> None:
     contact = world.linked(role_title="Old")
     before = sync_now()
-    world.overwrite(contact)
+    world.meanwhile(lambda: world.edit(contact, "role_title", "Theirs"), before="mutation")
+    world.save(contact, role_title="Ours")
     written = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
     assert before < datetime.fromisoformat(written.values["role_title"]["read_at"]) < written.created_at
     assert world.deliver(times=0) == 2

@@ -40,7 +40,10 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
     with world.broken():
-        world.give_up_on(contact)
+        for _ in range(6):
+            world.work()
+            world.pass_time(minutes=70)
+    assert world.row(contact).status == "failed"
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")

@@ -12,7 +12,7 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.records.authors import monday_editor_name
 from sync.records.item_links import RECREATE_KEY, request_recreation
@@ -39,11 +39,11 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
     take_away(world, contact)
     event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert line.actor == monday_editor_name(str(event.user_id), world.mon_pause().users)
+    assert line.actor == monday_editor_name(str(event.user_id), MondayAccount.objects.get().users)
     world.sandbox.act("restore", item_id=contact.monday_id, user_id=TOM)
     world.hear()
     line = Decision.objects.get(entity_id=contact.pk, kind="restored")
-    assert line.actor == monday_editor_name(str(TOM), world.mon_pause().users) != ""
+    assert line.actor == monday_editor_name(str(TOM), MondayAccount.objects.get().users) != ""
 
 
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:

@@ -44,13 +44,6 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
     assert [round(wait) for wait in waits] == [5, 10, 20, 40, 60, 60, 60, 60, 60, 360]
 
 
-def test_calls_that_fail_together_are_one_failure() -> None:
-    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
-    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
-    assert stops.monday_account().failures == 1
-    assert round(rest()) <= 10
-
-
 def told() -> list[tuple[str, str, str]]:
     """The lines of Activity: kind, board and who."""
     return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))

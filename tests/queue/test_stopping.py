@@ -27,7 +27,6 @@ from sync.operations.sweep import boards_to_sweep, sweep_board, sweep_due_boards
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService
 from tests.support.refusals import refusal
-from tests.support.sandbox import Sandbox
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,16 +38,11 @@ def goes_on() -> Iterator[None]:
     process.cancel_shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
     monkeypatch.setattr(wakeups, "wake_board", lambda entity_type, seconds=0: sent.append(entity_type))
     return sent
-
-
-@pytest.fixture
-def boards(world: World, woken: list[str]) -> Sandbox:
-    return world.sandbox
 
 
 def stop_after(
@@ -81,13 +75,13 @@ def waiting() -> list[tuple[int, str]]:
     return list(rows.values_list("attempts", "reason"))
 
 
-def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_given_back_while_read(world: World, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
     calls = stop_after(monkeypatch, 1)
     SyncQueueService().process("contact")
     assert calls == ["read"]
-    assert boards.items() == []
+    assert world.sandbox.items() == []
     assert in_hand() == 0
     assert len(waiting()) == 6
     assert {attempts for attempts, _ in waiting()} == {0}
@@ -95,7 +89,7 @@ def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], mon
     assert woken == ["contact"]
 
 
-def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, woken: list[str]) -> None:
+def test_it_does_not_linger_nor_wait_for_another_workers_lease(world: World, woken: list[str]) -> None:
     Contact.objects.create(name="Ann")
     woken.clear()
     link = BoardLink.objects.get(entity_type="contact")
@@ -108,18 +102,18 @@ def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, 
     assert woken == ["contact"]
 
 
-def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
+def test_no_call_leaves_and_nothing_is_paused_for_it(world: World) -> None:
     process.request_shutdown()
-    before = len(boards.calls())
+    before = len(world.sandbox.calls())
     with refusal(SHUTTING_DOWN) as refused:
         metered_client.client().execute("query { me { id } }", {})
     breaker.stop_account(refused.value)
-    assert len(boards.calls()) == before
+    assert len(world.sandbox.calls()) == before
     assert not MondayAccount.objects.exclude(stopped_until=None).exists()
     assert refused.value.sentence == SHUTDOWN_MESSAGE
 
 
-def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: Sandbox) -> None:
+def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(world: World) -> None:
     long_ago = sync_now() - timedelta(hours=2)
     BoardLink.objects.update(swept_at=long_ago, swept_to=long_ago)
     taken = list(boards_to_sweep())
@@ -132,7 +126,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: S
     assert [result.problem for result in sweep_due_boards()] == ["", ""]
 
 
-def test_a_comparison_cut_short_is_repeated(boards: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comparison_cut_short_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sync_now() - timedelta(hours=30)
     BoardLink.objects.update(compared_at=before, compared="All the same.")
     stop_after(monkeypatch, 1)
@@ -170,7 +164,7 @@ def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals
 
 
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
-    boards: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
@@ -179,7 +173,7 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
         call_command("sync_drain")
     assert ended.value.returncode == 130
     output = capsys.readouterr().out
-    written = len(boards.items())
+    written = len(world.sandbox.items())
     assert f"{written} done, 0 failed." in output
     assert f"Left: {6 - written} contacts pending." in output
     assert (len(calls), in_hand()) == (2, 0)

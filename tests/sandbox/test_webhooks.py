@@ -55,3 +55,8 @@ def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Rece
     receiver.wait()
     for headers in (receiver.challenges[0], receiver.headers[0]):
         assert (headers["Host"], headers["X-Forwarded-Proto"]) == ("npd.invalid:8443", "https")
+
+
+def test_a_rule_or_a_fault_for_none_changes_nothing(simulator: Simulator) -> None:
+    assert simulator.control("webhooks", rule="drop", count=0) == []
+    assert simulator.control("faults", status=500, count=0) == []

@@ -22,8 +22,8 @@ from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
-from sync.limits import metered_client, stops
-from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
+from sync.limits import metered_client
+from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
 from sync.monday import items
 from sync.monday.connector import MondayConnector
 from sync.operations.setup.board_setup import set_up
@@ -156,13 +156,6 @@ class World:
         self.wait_out()
         return self.work(*records)
 
-    def give_up_on(self, record: Any) -> None:
-        """Attempt after attempt, until the record's row is a dead letter."""
-        for _ in range(6):
-            self.work()
-            self.pass_time(minutes=70)
-        assert self.row(record).status == "failed"
-
     def look(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
         """Look at a record without a change of it, as a sweep does."""
         self.queue.enqueue(
@@ -244,19 +237,9 @@ class World:
             patch.setattr(field_plan, "decide_fields", fails)
             yield
 
-    def overwrite(self, record: Any) -> None:
-        """Tom writes “Theirs” into the role's cell while NPD's new value, “Ours”, is on its way to it."""
-        edit = {"item_id": record.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
-        self.meanwhile(lambda: self.sandbox.act("edit", **edit), before="mutation")
-        self.save(record, role_title="Ours")
-
     def add(self, name: str, entity_type: str = "contact", **values: Any) -> str:
         """A person adds an item on the board; returns its id."""
         return str(self.sandbox.act("add", board_id=self.board_id(entity_type), name=name, values=values)["id"])
-
-    def delete_column(self, column: str, entity_type: str = "contact") -> None:
-        """A person deletes a column of the board."""
-        self.sandbox.delete_column(self.board_id(entity_type), column)
 
     def list_in_pages_of_eight(self) -> None:
         """The board's items are listed eight at a time, so that a dozen have a second page."""
@@ -320,9 +303,6 @@ class World:
         """Let every wait pass: pauses, backoff, the deadline of calls without an answer."""
         self.pass_time(minutes=3)
         assert not Intent.objects.filter(state="open", deadline__gt=sync_now()).exists()
-
-    def mon_pause(self) -> MondayAccount:
-        return stops.monday_account()
 
 
 def mail(address: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ def test_stored_token(user: User) -> ConnectionTest:
 
 
 def apply_test(result: ConnectionTest) -> None:
-    """Stop what the test's error stops; store the account and its users, and end the stops that are over."""
+    """Begin the stop that the test's error calls for; store the account and its users, and end stops that are over."""
     if result.error is not None:
         breaker.stop_if_shared(result.error)
     if result.account is not None:
@@ -90,7 +90,7 @@ def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
 
 
 def test_and_store_token(user: User, text: str) -> ConnectionTest:
-    """Test an entered token and store it; raises ActionError if it is none or Monday rejects it."""
+    """Test an entered token and store it; raises ActionError if it isn't one or Monday rejects it."""
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
         # Nothing is stored, so a rejected token doesn't affect the current one.

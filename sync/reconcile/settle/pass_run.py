@@ -114,8 +114,13 @@ class PassHistory:
                 cause["act"] = deletion.request
         is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
-            creation, actor = self._creator(line, plan)
-            cause |= creation
+            # A new item is the act of whoever asked for it, else of who saved the record last.
+            cause["made"] = True
+            actor = str(claim.payload.get("by") or line.actor)
+            if not actor:
+                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
+                if act and choices.Cause.SAVE in plan.facts.causes:
+                    cause["act"] = act
         # An approval or rejection is shown as one act with its result.
         approval = claim.payload.get(approval_payload_key(line.key))
         return Decision(
@@ -134,16 +139,6 @@ class PassHistory:
             folded=bool(approval) or (line.kind == PUSH and "undo" in cause.get("npd", {})),
             fold_id=UUID(approval) if approval else None,
         )
-
-    def _creator(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> tuple[dict[str, Any], str]:
-        """Return the cause of a new item, and its actor: who asked for it, else who saved the record last."""
-        cause: dict[str, Any] = {"made": True}
-        actor = str(plan.facts.claim.payload.get("by") or line.actor)
-        if not actor:
-            actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-            if act and choices.Cause.SAVE in plan.facts.causes:
-                cause["act"] = act
-        return cause, actor
 
     def _editors(
         self,
@@ -368,8 +363,11 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
+        # Those that took effect, as Monday's value or an event shows.
+        confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
         for intent in plan.facts.intents:
-            state = IntentState.CONFIRMED if intent.pk in plan.landed_intents else IntentState.VOID
+            landed = intent.pk in confirmed or intent.pk in plan.landed_by_event
+            state = IntentState.CONFIRMED if landed else IntentState.VOID
             older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
