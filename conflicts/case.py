@@ -25,7 +25,6 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABL
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.kernel import grouped, humanize
-from sync.kernel.text_diff import TextPart, both_texts, diff_parts
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_bases import base_of
@@ -263,11 +262,11 @@ class CaseField:
             monday["off"] = self.monday_problem
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
-        base = self._side(BASE, "Last synced", self.base, diff_parts(self.base, self.npd, self.monday))
+        base = self._side(BASE, "Last synced", self.base, humanize.diff_parts(self.base, self.npd, self.monday))
         base["is_missing"] = self.base is None
         return [npd, base, monday]
 
-    def _side(self, name: str, heading: str, value: str | None, parts: list[TextPart]) -> dict[str, Any]:
+    def _side(self, name: str, heading: str, value: str | None, parts: list[humanize.TextPart]) -> dict[str, Any]:
         before = self.seen_values.get(name) if self.seen_values else None
         return {
             "name": name,
@@ -284,18 +283,18 @@ class CaseField:
             "before": before,
         }
 
-    def _marked_parts(self, value: str | None, other: str | None) -> list[TextPart]:
+    def _marked_parts(self, value: str | None, other: str | None) -> list[humanize.TextPart]:
         base = self.base if self.kind == ConflictKind.FIELDS else None
-        parts = diff_parts(value, base)
+        parts = humanize.diff_parts(value, base)
         # Against a base that is too unlike, nothing is marked; then the other side is compared.
-        return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
+        return parts if any(is_marked for _, is_marked in parts) else humanize.diff_parts(value, other)
 
     @cached_property
     def both(self) -> str:
         """Both sides of a long text merged; empty if one side already has it all."""
         if not self.is_long or self.kind == REJECTED or self.removed_side:
             return ""
-        both = both_texts(self.npd, self.monday)
+        both = humanize.both_texts(self.npd, self.monday)
         return "" if same_text(both, self.npd) or same_text(both, self.monday) else both
 
     @property

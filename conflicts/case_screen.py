@@ -30,7 +30,6 @@ from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, NotAllowed, NotPossible
-from sync.kernel.text_diff import both_texts
 from sync.models import Decision
 from sync.models.records_and_items import KEPT_BY, FieldRef
 from sync.reconcile.field_values import as_uuid
@@ -112,7 +111,7 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
             seen_values[key] = sides_seen(admin_base.parse_json(str(text)))
         elif prefix == "pick" and text == BOTH:
             sides = sides_seen(admin_base.parse_json(posted.get(f"seen-{key}", "")))
-            chosen[key] = FieldSelection(CUSTOM, both_texts(sides[NPD], sides[MONDAY]))
+            chosen[key] = FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
         elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
             chosen[key] = FieldSelection(str(text), typed)

@@ -18,7 +18,7 @@ from django.utils.text import capfirst
 
 from sync import attention, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
-from sync.kernel import humanize, text_diff
+from sync.kernel import humanize
 from sync.kernel.messages import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
@@ -201,7 +201,7 @@ class ActivityLine:
             sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
             self.before = " / ".join(value for value in sides if value != self.after)
         # The parts around their first difference.
-        parts = text_diff.excerpts(self.before, self.after)
+        parts = humanize.excerpts(self.before, self.after)
         self.shown_before, self.shown_after = ("".join(text for text, _marked in part) for part in parts)
 
 

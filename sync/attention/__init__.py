@@ -28,7 +28,6 @@ from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.messages import NO_COLUMN, Act, UnmatchedReason, unmatched_sentence
-from sync.kernel.text_diff import TextPart, excerpts
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -125,9 +124,9 @@ class SideValues:
     headings: tuple[str, str] = ("NPD", "Monday")
 
     @property
-    def sides(self) -> list[tuple[str, str | None, list[TextPart]]]:
+    def sides(self) -> list[tuple[str, str | None, list[humanize.TextPart]]]:
         """The heading, the whole value and the excerpt of each side."""
-        return list(zip(self.headings, (self.npd, self.monday), excerpts(self.npd, self.monday), strict=True))
+        return list(zip(self.headings, (self.npd, self.monday), humanize.excerpts(self.npd, self.monday), strict=True))
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class PlannedRun:
     unread_reason: str = ""  # why Monday could not be read
 
 
-def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
+def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
     """Plan a pass over these records and items, and the pass that follows it at once, if any.
 
     The gatherer remembers the approvals that they would ask for, because these count in the passes that it plans later.
@@ -205,7 +205,7 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     claims = _claims_to_plan(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        runs = plan_pass(load_board(link), chunk, gatherer)
+        runs = plan_passes(load_board(link), chunk, gatherer)
         planned = runs[0]
         if planned.unread_reason:
             board.problem = f"Monday could not be read to the end. {planned.unread_reason}"
@@ -458,7 +458,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_pass(load_board(link), [record_claim], Gatherer())
+    runs = plan_passes(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 

@@ -461,7 +461,7 @@ class Executor:
         return replace(answer, rejected={**rejected, **answer.rejected})
 
     def end_failed_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        """Split a document that Monday refused. One without a known outcome never is: its parts could be made twice."""
+        """Split a document that Monday refused. If its outcome isn't known, don't: its parts could be written twice."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
         if not is_refused(error):
@@ -519,7 +519,7 @@ class Executor:
         breaker.stop_board_or_account(self.board.link, error)
 
     def _search_items(self, writes: Sequence[Write]) -> ByUnit:
-        """Return the answers of writes not to send again: Monday has the item, though refused, or can't be searched."""
+        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
         self.calls += 1
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])

@@ -331,11 +331,11 @@ def field_result(
         inverse = field_plan.resolves.inverse[field_plan.key]
         return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
-        return _completed(_push_result(field_plan, item, creates=creates), field_plan, record)
+        return _with_complete_value(_push_result(field_plan, item, creates=creates), field_plan, record)
     if action is Action.PULL or (action is Action.BOTH and is_sent):
         return _pull_result(field_plan, record, item, is_sent=is_sent)
     if action is Action.AGREED:
-        return _completed(_agreed_result(field_plan, item, creates=creates), field_plan, record)
+        return _with_complete_value(_agreed_result(field_plan, item, creates=creates), field_plan, record)
     if action is Action.NOTHING and field_plan.base is not None:
         is_confirmed = field_plan.confirmed_entry is not None
         chosen = field_plan.display_local(field_plan.local_raw) if is_confirmed else None
@@ -343,7 +343,7 @@ def field_result(
     return FieldResult()
 
 
-def _completed(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
+def _with_complete_value(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
     """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
     complete = field_plan.convert.completed(raw)

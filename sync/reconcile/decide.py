@@ -40,7 +40,7 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
 
 
 def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """End a record that needs no call: its sync is off, nothing changed by a save, or it is our own echo."""
+    """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
     board = facts.board
     record_facts = plan.facts
     if not record_facts.record.may_sync and not record_facts.is_asked_for_alone and not requested_unlink(record_facts):

@@ -98,9 +98,9 @@ class RecordHistory:
     # Read if an event is new, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
     intents: tuple[Intent, ...] = ()  # all if an event is new, a base is missing or an item may be a duplicate
-    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect
-    applied: tuple[Intent, ...] = ()  # in the last minutes
-    void: tuple[Intent, ...] = ()  # in the last day, known to have had no effect
+    writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
+    applied: tuple[Intent, ...] = ()  # answered in the last minutes
+    void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first

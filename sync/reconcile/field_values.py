@@ -36,7 +36,7 @@ def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str
     for name in fields:
         value = getattr(record, name)
         is_relation = record._meta.get_field(name).is_relation
-        raw[name] = related_reference(value) if is_relation else to_json_value(value)
+        raw[name] = relation_value(value) if is_relation else to_json_value(value)
     return raw
 
 
@@ -51,7 +51,8 @@ def to_json_value(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def related_reference(record: models.Model | None) -> dict[str, Any] | None:
+def relation_value(record: models.Model | None) -> dict[str, Any] | None:
+    """Return the value of a relation to this record, as JSON."""
     if record is None:
         return None
     return {"id": str(record.pk), "item": getattr(record, "monday_id", None), "name": record_name(record)}
@@ -247,7 +248,7 @@ RelatedRecords: TypeAlias = Mapping[Reference, Sequence[SyncedModel]]
 def resolve_relations(related: RelatedRecords, model: type[models.Model], raw: conversion.Local) -> dict[str, Any]:
     """Return the raw values with their related records looked up; raises RelatedNotFound."""
     named = records_named(related, model, raw)
-    return {**raw, **{name: related_reference(record) for name, record in named.items()}}
+    return {**raw, **{name: relation_value(record) for name, record in named.items()}}
 
 
 def records_named(related: RelatedRecords, model: type[models.Model], raw: conversion.Local) -> dict[str, SyncedModel]:
@@ -301,26 +302,27 @@ def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCo
     return BlockedCode.RELATION_SKIPPED, f"{detail} The relation is not sent."
 
 
-def reference_to(target: type[SyncedModel], reference_data: conversion.Local) -> Reference:
-    if entity_id := reference_data.get("id"):
+def reference_to(target: type[SyncedModel], value: conversion.Local) -> Reference:
+    """Return what identifies the record in a relation's value: its id, else its item, else its name."""
+    if entity_id := value.get("id"):
         return Reference(target, "pk", str(entity_id))
-    if item := reference_data.get("item"):
+    if item := value.get("item"):
         return Reference(target, "monday_id", str(item))
-    return Reference(target, "name", fold_name(reference_data.get("name") or ""))
+    return Reference(target, "name", fold_name(value.get("name") or ""))
 
 
 def differing_relations(
     board: BoardContext, record: SyncedModel, item: Item
 ) -> Iterator[tuple[registry.ModelField, conversion.Local]]:
-    """Yield the relations where the item names another record than NPD does, with the item's reference."""
+    """Yield the relations where the item names another record than NPD does, with the item's value."""
     for mapping, relation in board.relations:
         convert = board.converter(mapping, record)
         local = stored_values(record, mapping)
         with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
-            value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
-            reference = value.get(relation.name)
-            if isinstance(reference, Mapping) and reference != local[relation.name]:
-                yield relation, reference
+            remote = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            value = remote.get(relation.name)
+            if isinstance(value, Mapping) and value != local[relation.name]:
+                yield relation, value
 
 
 def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Reference]:
@@ -349,11 +351,11 @@ def parse_input(
     current = stored_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
         return dict(convert.from_text(text, current))
-    [(field, reference)] = current.items()
+    [(field, value)] = current.items()
     name = fold_whitespace(text)
     if name is None:
         return {field: None}
-    if reference and fold_whitespace(reference["name"]) == name:
+    if value and fold_whitespace(value["name"]) == name:
         return current
     return resolve_relations(related, type(record), {field: {"name": name}})
 

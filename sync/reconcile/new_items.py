@@ -456,8 +456,8 @@ def record_from_item(
             cell = convert.stored_value(item.reading(mapping.column_id))
             raw = convert.to_local(cell, field_values.stored_values(record, mapping))
             named = field_values.records_named(related, board.model, raw)
-            references = {name: field_values.related_reference(other) for name, other in named.items()}
-            values = field_values.clean_values(record, {**raw, **references})
+            relations = {name: field_values.relation_value(other) for name, other in named.items()}
+            values = field_values.clean_values(record, {**raw, **relations})
             for name, value in (field_values.update_values(board.model, values) | named).items():
                 setattr(record, name, value)
         except (UnknownValue, AmbiguousSplit, ValidationError, field_values.RelatedNotFound) as invalid:

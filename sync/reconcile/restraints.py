@@ -68,7 +68,9 @@ def _loop_after_pass(
     """
     key = field_plan.key
     stored = facts.history.loops.get(key)
-    has_rewrite = is_rewritten(field_plan)
+    base = field_plan.base
+    convert = field_plan.convert
+    has_rewrite = base is not None and field_bases.sides_of(convert, base, remote=field_plan.remote_raw).remote_changed
     if stored is not None:
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
@@ -77,7 +79,6 @@ def _loop_after_pass(
             return WriteLoop(entity_id=facts.id, key=key, times=[])
     # Our last write, if it made the present base.
     write = facts.history.last_writes.get(key)
-    base = field_plan.base
     if not has_rewrite or write is None or base is None or base["local"] != write.values[key]["local"]:
         return stored
     times = stored.times if stored else []
@@ -102,14 +103,6 @@ def _loop_after_pass(
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
     return loop
-
-
-def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
-    base = field_plan.base
-    raw = field_plan.remote_raw
-    if base is None or (raw == base["remote"] and not base.get(field_bases.AS_SENT)):
-        return False
-    return field_bases.sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conflicts.reports import FieldConflict
 from npd.models import Contact
-from sync.kernel.text_diff import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
+from sync.kernel.humanize import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
 from sync.models import MondayAccount, WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record

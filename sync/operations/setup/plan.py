@@ -293,7 +293,7 @@ def plan_board(
         taken_items.add(record.monday_id or "")
     # The second run compares the values of what the first one links or creates.
     ids = all_records.exclude(unsynced()).values_list("pk", flat=True)
-    runs = preview.plan_pass(board, [Claim(key, None, []) for key in ids], listing)
+    runs = preview.plan_passes(board, [Claim(key, None, []) for key in ids], listing)
     for record_plan in runs[0].plan.records.values():
         taken_items |= {record_plan.record.monday_id or "", record_plan.item_id}
         if record_plan.identity.question:
@@ -305,7 +305,7 @@ def plan_board(
             record.monday_id = f"{NEW_ITEM}{record.pk}"
             created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_runs = preview.plan_pass(board, [Claim(None, item_id, []) for item_id in free_items], listing)
+    item_runs = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):

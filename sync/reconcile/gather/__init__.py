@@ -107,7 +107,7 @@ class Gatherer:
         linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
-        deleted = item_facts.with_item_facts(board, open_deleted) if open_deleted else []
+        deleted = item_facts.with_facts_of_items(board, open_deleted) if open_deleted else []
         deleted_by_id = {record.id: record for record in deleted}
         facts = replace(
             facts,

@@ -123,7 +123,7 @@ def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEven
     return grouped(events, lambda event: event.item_id or "")
 
 
-def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
+def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}

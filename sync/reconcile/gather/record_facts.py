@@ -184,7 +184,7 @@ def facts_of_records(
 def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, list[Intent]]:
     """Read our intents for these records, the oldest first: open and recent ones, and all for `with_all`.
 
-    A listing looks at every record of the board, most of them at rest with the intents of many days.
+    Not all for every record, because the nightly listing reads the whole board, and its records have many old intents.
     """
     recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
     recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
@@ -213,10 +213,10 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
         elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
-    carried_out = [intent for intent in intents if intent.state != IntentState.REJECTED]
+    not_rejected = [intent for intent in intents if intent.state != IntentState.REJECTED]
     return RecordHistory(
         intents=tuple(intents),
-        writes=tuple(write for write in carried_out if write.created_at > oldest_write),
+        writes=tuple(write for write in not_rejected if write.created_at > oldest_write),
         applied=tuple(applied),
         void=tuple(void),
         ended_creates=tuple(ended_creates),
