@@ -40,7 +40,7 @@ RESTORE = ACTS["restore_record"]
 # One address undoes this many changes, or restores this many deleted records, at most.
 MAX_UNDONE = 100
 
-# Their keys in the address, separated by commas. 18 digits fit into a bigint.
+# The keys of these rows in the address, separated by commas. 18 digits fit into a bigint.
 KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
 
 
@@ -50,8 +50,8 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     user: Any = request.user
     return [
         admin_base.ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
-        for label, name, right in tabs
-        if user.has_perm(right)
+        for label, name, permission in tabs
+        if user.has_perm(permission)
     ]
 
 
@@ -119,7 +119,7 @@ class ActivityList(admin_base.PageChangeList):
             row.page_act = act
             # What takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
-            if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
+            if row.kind in decisions.DELETION_KINDS and row.page_has_no_record:
                 act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = act_ids if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
@@ -320,7 +320,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     changelist = DeletedList
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
-    fields = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
+    fields = ("kind", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
     list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
@@ -356,9 +356,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
-    item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
+    item_number = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
-    what_now = admin_base.plain_column(
+    what_happened = admin_base.plain_column(
         "What happened", lambda row: row.note or "Deleted in NPD. The next sync checks its item."
     )
 
@@ -383,7 +383,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         return format_html("{} {}", badge, link)
 
     @admin.display(description="Its values")
-    def values_then(self, row: Tombstone) -> SafeString | str:
+    def deleted_values(self, row: Tombstone) -> SafeString | str:
         """Return the deleted record's non-empty values with their labels."""
         if not registry.is_registered(row.entity_type):
             return humanize.DASH
