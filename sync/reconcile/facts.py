@@ -175,7 +175,7 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in this pass's questions with a record now
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in the pass's questions that have a record
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
