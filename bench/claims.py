@@ -72,7 +72,7 @@ def ours(db: Database, link: Any, rows: int) -> None:
     while rows > 0:
         claimed = claim(lease, BATCH)
         with lease.transaction():
-            rows -= complete([row for record in claimed for row in record.rows], lease.token)
+            rows -= complete([row for record in claimed for row in record.jobs], lease.token)
     lease.release()
 
 

@@ -85,12 +85,7 @@ def window_title(context: Context) -> str:
 # “1 record”, “3 records”.
 register.filter("counted", humanize.count_with_noun)
 icon = register.simple_tag(humanize.icon)
-
-
-@register.simple_tag
-def badge(colour: str, symbol: str, text: str) -> SafeString:
-    """Return a small label with an icon; `colour` is ok, go, wait, warn, bad or off."""
-    return format_html('<span class="npd-badge npd-badge-{}">{}{}</span>', colour, icon(symbol), text)
+badge = register.simple_tag(humanize.badge)
 
 
 @register.simple_tag

@@ -85,7 +85,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         state = case.SETTLED
         if conflict.is_open:
             state = case.APPLYING if conflict.is_being_applied else case.OPEN
-        return admin_base.badge(*BADGES[state])
+        return humanize.badge(*BADGES[state])
 
     def acts(self, request: HttpRequest) -> list[Act]:
         return [ACTS["keep_npd"], ACTS["keep_monday"]] if self.has_change_permission(request) else []

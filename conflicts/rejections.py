@@ -17,8 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
 from conflicts.case import RecordContext, records_of
-from conflicts.history import quote_value
-from conflicts.lifecycle import Sides, is_same
+from conflicts.lifecycle import Sides, is_same, quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.reports import ConflictKind
 from sync import registry

@@ -12,7 +12,6 @@ from django.db.models import Q
 
 from conflicts import lifecycle
 from conflicts.case import RecordContext
-from conflicts.history import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import registry
@@ -245,7 +244,7 @@ def resolve(
         if record is not None and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")
-        history = ConflictHistory()
+        history = lifecycle.ConflictHistory()
         if conflict.is_about_record:
             option = selected_option(conflict, resolution_type, selections, seen)
             if option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
@@ -272,7 +271,12 @@ def resolve(
 
 
 def store_resolution(
-    conflict: SyncConflict, resolution_type: str, chosen: Selections, history: ConflictHistory, *, by: AbstractBaseUser
+    conflict: SyncConflict,
+    resolution_type: str,
+    chosen: Selections,
+    history: lifecycle.ConflictHistory,
+    *,
+    by: AbstractBaseUser,
 ) -> None:
     """Store a resolution with its history lines, and request the pass that applies it."""
     resolution = StoredResolution(
@@ -319,7 +323,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             for key, entry in parts.items()
             if key in conflict.inverse
         }
-        history = ConflictHistory()
+        history = lifecycle.ConflictHistory()
         for key, selection in selections.items():
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             history.log("undo_requested", conflict, key, values, actor=authors.full_name(by))

@@ -12,7 +12,6 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q
 
 from conflicts import lifecycle
-from conflicts.history import ConflictHistory
 from conflicts.models import SyncConflict
 from conflicts.reports import KIND_UNDO, ConflictKind, ConflictReport, OpenConflict
 from sync.clock import sync_now
@@ -77,7 +76,7 @@ def reject_resolutions(
         entity_type=entity_type, entity_id__any_of=list(record_ids), resolution__isnull=False
     )
     rows = rows.filter(pk=conflict_id) if conflict_id is not None else rows
-    history = ConflictHistory()
+    history = lifecycle.ConflictHistory()
     # Locked in the order of their ids, like records, so that transactions can't deadlock.
     rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
     for row in rejected:
@@ -127,7 +126,7 @@ class _ReportBatch:
         self.snapshots = {row.pk: _snapshot(row) for row in conflicts}
         self.conflicts = conflicts
         self.new: list[SyncConflict] = []
-        self.history = ConflictHistory()
+        self.history = lifecycle.ConflictHistory()
 
     @cached_property
     def now(self) -> datetime:

@@ -43,8 +43,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from sync.api.errors import error_response
-from sync.kernel import mails
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
+from sync.kernel import mails, secret_texts
 from sync.operations.retention import pruning
 from sync.records.authors import log_action
 
@@ -118,12 +117,12 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Stores keys of authenticator apps and seeds of recovery codes encrypted."""
 
     def encrypt(self, text: str) -> str:
-        return encrypt(text)
+        return secret_texts.encrypt(text)
 
     def decrypt(self, encrypted_text: str) -> str:
         try:
-            return decrypt(encrypted_text)
-        except KeyChanged:
+            return secret_texts.decrypt(encrypted_text)
+        except secret_texts.KeyChanged:
             raise ValidationError(KEY_LOST) from None
 
 
@@ -247,6 +246,6 @@ def reencrypt_second_factors(**kwargs: Any) -> None:
     """Encrypt keys of apps and seeds of recovery codes with the newest key, so that older keys can be removed."""
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
         name = "secret" if factor.type == Authenticator.Type.TOTP else "seed"
-        if encrypted := reencrypt(factor.data[name]):
+        if encrypted := secret_texts.reencrypt(factor.data[name]):
             # If a sign-in with a recovery code changes the row meanwhile, the next night does it.
             Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: encrypted})

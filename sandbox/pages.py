@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox import model, operations, web
+from sandbox import model, operations, web, webhooks
 from sandbox.api import Call
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import PLANS
@@ -22,7 +22,6 @@ from sandbox.control import Control
 from sandbox.faults import Fault
 from sandbox.model import World
 from sandbox.operations import column_of
-from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Delivery
 
 PAGE_SIZE = 50
 STATE_TABS = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
@@ -381,17 +380,17 @@ def _call_line(call: Call) -> str:
     return f"{moment:%H:%M:%S} {answer} {names} · {' · '.join(notes)}"
 
 
-def _delivery_line(delivery: Delivery) -> str:
+def _delivery_line(delivery: webhooks.Delivery) -> str:
     """Return a line about a webhook: its state, its event, and the item or column."""
     state = delivery.state
     rule = ""
     # These weren't sent, so they have no answer, and their state already shows the rule.
-    if state not in (DROPPED, HELD, DELAYED):
+    if state not in (webhooks.DROPPED, webhooks.HELD, webhooks.DELAYED):
         rule = f" ({delivery.rule})" if delivery.rule else ""
         if delivery.tries:
             last = delivery.tries[-1]
             state = f"{last['status'] or last['error']} in {last['ms']:,} ms"
-    retry = f" · try {len(delivery.tries)} of {RETRIES + 1}" if delivery.state == RETRYING else ""
+    retry = f" · try {len(delivery.tries)} of {webhooks.RETRIES + 1}" if delivery.state == webhooks.RETRYING else ""
     return f"{state}{rule} {delivery.event} · {delivery.about}{retry}"
 
 

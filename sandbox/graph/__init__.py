@@ -12,26 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphql import (
-    ExecutionResult,
-    FieldNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    GraphQLSchema,
-    InlineFragmentNode,
-    build_schema,
-    execute_sync,
-    parse,
-    validate,
-    value_from_ast_untyped,
-)
-from graphql.language import (
-    DocumentNode,
-    FragmentDefinitionNode,
-    OperationDefinitionNode,
-    OperationType,
-    SelectionSetNode,
-)
+import graphql
 
 from sandbox import api_errors
 from sandbox.graph import resolvers
@@ -42,9 +23,9 @@ SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 
 
 @functools.cache
-def schema() -> GraphQLSchema:
+def schema() -> graphql.GraphQLSchema:
     """Return the executable part of Monday's schema that the sandbox plays."""
-    built = build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
+    built = graphql.build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     types: dict[str, Any] = dict(built.type_map)
     # By default a root field is an attribute or a method of the root object; `complexity` is one of both types.
     for name in resolvers.MUTATIONS:
@@ -66,20 +47,20 @@ ITEM_MUTATIONS = ("archive_item", "change_multiple_column_values", "create_item"
 
 # The smallest reads cost 23 (the same source), larger ones more.
 READ_POINTS = 22
-Fragments = dict[str, FragmentDefinitionNode]
+Fragments = dict[str, graphql.FragmentDefinitionNode]
 
 
 @dataclass(frozen=True)
 class Operation:
     """The operation of a document that a request asks for."""
 
-    document: DocumentNode
-    node: OperationDefinitionNode
+    document: graphql.DocumentNode
+    node: graphql.OperationDefinitionNode
     fragments: Fragments
 
     @property
     def is_mutation(self) -> bool:
-        return self.node.operation == OperationType.MUTATION
+        return self.node.operation == graphql.OperationType.MUTATION
 
     @property
     def name(self) -> str | None:
@@ -96,7 +77,7 @@ class Operation:
         return [(node.alias.value if node.alias else node.name.value, node.name.value) for node in nodes]
 
     @functools.cached_property
-    def _nodes(self) -> list[FieldNode]:
+    def _nodes(self) -> list[graphql.FieldNode]:
         return list(_nested_fields(self.node.selection_set, self.fragments))
 
     def names(self) -> set[str]:
@@ -120,24 +101,26 @@ class Operation:
 def prepare(query: str, operation_name: str | None) -> Operation:
     """Return the operation to run; raises RequestError when the document doesn't parse or validate."""
     try:
-        document = parse(query)
-    except GraphQLError as error:
+        document = graphql.parse(query)
+    except graphql.GraphQLError as error:
         message = error.message.removeprefix("Syntax Error: ")
         raise api_errors.unparsable_document(message, list(error.formatted.get("locations", []))) from None
-    if errors := validate(schema(), document):
+    if errors := graphql.validate(schema(), document):
         raise _invalid(errors)
-    nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    nodes = [node for node in document.definitions if isinstance(node, graphql.OperationDefinitionNode)]
     matching = [node for node in nodes if operation_name is None or (node.name and node.name.value == operation_name)]
     # Without a name only a document with one operation is clear.
     if len(matching) != 1:
         raise api_errors.RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
-    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    fragments = {
+        node.name.value: node for node in document.definitions if isinstance(node, graphql.FragmentDefinitionNode)
+    }
     return Operation(document, matching[0], fragments)
 
 
 def run(operation: Operation, variables: dict[str, Any], root: Root, *middleware: Any) -> dict[str, Any]:
     """Return `data`, and `errors` where fields failed; raises RequestError when the variables don't fit."""
-    result = execute_sync(
+    result = graphql.execute_sync(
         schema(),
         operation.document,
         root_value=root,
@@ -146,7 +129,7 @@ def run(operation: Operation, variables: dict[str, Any], root: Root, *middleware
         operation_name=operation.name,
         middleware=middleware or None,
     )
-    if not isinstance(result, ExecutionResult):
+    if not isinstance(result, graphql.ExecutionResult):
         raise TypeError("the sandbox's resolvers are synchronous")
     failures = result.errors or []
     # Errors without a path are about the variables: nothing was executed.
@@ -171,7 +154,7 @@ def run(operation: Operation, variables: dict[str, Any], root: Root, *middleware
 QUOTED = re.compile(r"'([\w.$!\[\]]+)'")
 
 
-def _invalid(errors: list[GraphQLError]) -> api_errors.RequestError:
+def _invalid(errors: list[graphql.GraphQLError]) -> api_errors.RequestError:
     # graphql-core quotes names by ', and Monday's library by ".
     entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in errors]
     return api_errors.invalid_document(entries)
@@ -182,7 +165,9 @@ LIST_FIELDS = ("items", "boards", "items_page", "next_items_page", "items_page_b
 DEFAULT_LIMIT = 25  # of a page where a query names none
 
 
-def _selection_points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
+def _selection_points(
+    selections: graphql.SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int
+) -> int:
     """Return the points of a selection in so many rows."""
     total = 0
     for field in _expanded_fields(selections, fragments):
@@ -199,7 +184,7 @@ def _selection_points(selections: SelectionSetNode, fragments: Fragments, variab
     return total
 
 
-def _row_limit(field: FieldNode, variables: dict[str, Any]) -> int:
+def _row_limit(field: graphql.FieldNode, variables: dict[str, Any]) -> int:
     """Return how many rows a listing may have, by its arguments."""
     arguments = arguments_of(field, variables)
     ids = arguments.get("ids")
@@ -210,27 +195,28 @@ def _row_limit(field: FieldNode, variables: dict[str, Any]) -> int:
     return max(0, limit) if isinstance(limit, int) else DEFAULT_LIMIT
 
 
-def arguments_of(field: FieldNode, variables: dict[str, Any]) -> dict[str, Any]:
+def arguments_of(field: graphql.FieldNode, variables: dict[str, Any]) -> dict[str, Any]:
     return {
-        argument.name.value: value_from_ast_untyped(argument.value, variables) for argument in field.arguments or ()
+        argument.name.value: graphql.value_from_ast_untyped(argument.value, variables)
+        for argument in field.arguments or ()
     }
 
 
-def _nested_fields(selections: SelectionSetNode, fragments: Fragments) -> Iterator[FieldNode]:
+def _nested_fields(selections: graphql.SelectionSetNode, fragments: Fragments) -> Iterator[graphql.FieldNode]:
     for node in _expanded_fields(selections, fragments):
         yield node
         if node.selection_set is not None:
             yield from _nested_fields(node.selection_set, fragments)
 
 
-def _expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
+def _expanded_fields(selections: graphql.SelectionSetNode, fragments: Fragments) -> list[graphql.FieldNode]:
     """Return the fields of a selection and of its fragments."""
-    fields: list[FieldNode] = []
+    fields: list[graphql.FieldNode] = []
     for node in selections.selections:
-        if isinstance(node, FieldNode):
+        if isinstance(node, graphql.FieldNode):
             fields.append(node)
-        elif isinstance(node, InlineFragmentNode):
+        elif isinstance(node, graphql.InlineFragmentNode):
             fields += _expanded_fields(node.selection_set, fragments)
-        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
+        elif isinstance(node, graphql.FragmentSpreadNode) and node.name.value in fragments:
             fields += _expanded_fields(fragments[node.name.value].selection_set, fragments)
     return fields

@@ -44,15 +44,17 @@ MAX_UNDONE = 100
 KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
 
 
-def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
-    """Return the tabs that this person may see. The list of one act has none as current, so “All” leads back."""
-    tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted records", DELETED, "sync.view_tombstone")]
-    user: Any = request.user
-    return [
-        admin_base.ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
-        for label, name, permission in tabs
-        if user.has_perm(permission)
-    ]
+class TabbedList(admin_base.PageChangeList):
+    """The activity or the deleted records, with a tab for each of the two that this person may see."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        user: Any = request.user
+        tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted records", DELETED, "sync.view_tombstone")]
+        # The list of one act has no current tab, so “All” leads back.
+        here = "" if "fold_id" in request.GET else request.path
+        urls = [(label, reverse(name)) for label, name, permission in tabs if user.has_perm(permission)]
+        self.tabs = [admin_base.ListTab(label, url, url == here) for label, url in urls]
+        super().get_results(request)
 
 
 def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
@@ -102,12 +104,11 @@ SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 MAX_WAITING = 20
 
 
-class ActivityList(admin_base.PageChangeList):
+class ActivityList(TabbedList):
     """A page of the activity, with one row for each act."""
 
     def get_results(self, request: HttpRequest) -> None:
         """Replace the entries by the first one of each act, with the act and its undo."""
-        self.tabs = activity_tabs(request, ACTIVITY)
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
         if ORDER_VAR not in self.params:
@@ -119,7 +120,7 @@ class ActivityList(admin_base.PageChangeList):
             row.page_act = act
             # What takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
-            if row.kind in decisions.DELETION_KINDS and row.page_has_no_record:
+            if row.kind in decisions.DELETION_KINDS and row.page_lacks_record:
                 act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = act_ids if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
@@ -304,12 +305,6 @@ def item_after_restore(row: Tombstone) -> str:
     return "New item" if is_gone else "Linked again"
 
 
-class DeletedList(admin_base.PageChangeList):
-    def get_results(self, request: HttpRequest) -> None:
-        self.tabs = activity_tabs(request, DELETED)
-        super().get_results(request)
-
-
 @admin.register(Tombstone)
 class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     """The deleted records, with their restore."""
@@ -317,7 +312,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     class Media:
         css = {"all": ["npd/record.css"]}
 
-    changelist = DeletedList
+    changelist = TabbedList
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
     fields = ("kind", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
@@ -375,7 +370,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     @admin.display(description="Its item", ordering="state")
     def outcome(self, row: Any) -> SafeString:
         """Return the item's state, with a link if Monday still shows the item (also in its archive)."""
-        badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
+        badge = humanize.badge(*_STATES[TombstoneState(row.state)])
         if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"

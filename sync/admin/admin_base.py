@@ -77,18 +77,9 @@ def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, st
     """Return a column with the row's state as a badge; `badges` has each state's colour and icon."""
 
     def value(row: Any) -> SafeString:
-        return badge(*badges[getattr(row, name)], getattr(row, f"get_{name}_display")())
+        return humanize.badge(*badges[getattr(row, name)], getattr(row, f"get_{name}_display")())
 
     return plain_column(description, value, name)
-
-
-def badge(colour: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
-    """Return a small label with an icon and words; the colour is ok, go, wait, warn, bad or off."""
-    content = format_html("{}{}", icon(symbol), text)
-    if url:
-        tag = '<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>'
-        return format_html(tag, colour, url, title, content)
-    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', colour, title, content)
 
 
 def external_link(url: str, text: str, label: str) -> SafeString:
@@ -364,8 +355,8 @@ class RecordLinkMixin(PageAdmin):
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
             key = _record_key(row)
-            row.page_has_no_record = key not in names  # it was deleted, or the row is about none
-            if not row.page_has_no_record:
+            row.page_lacks_record = key not in names  # it was deleted, or the row is about none
+            if not row.page_lacks_record:
                 row.page_record = names[key]
                 row.page_record_url = registry.record_url(*key)
                 continue
@@ -382,14 +373,14 @@ class RecordLinkMixin(PageAdmin):
     def record_name(self, row: Any) -> str:
         if row.entity_id is None:
             return str(row)
-        return f"{row.page_record}, deleted" if row.page_has_no_record else row.page_record
+        return f"{row.page_record}, deleted" if row.page_lacks_record else row.page_record
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
         if row.entity_id is None:
             return DASH
         link = link_to(row.page_record_url, row.page_record)
-        return format_html("{} {}", link, badge("off", "delete", "Deleted")) if row.page_has_no_record else link
+        return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 
     kind_of_record = type_column()
 
@@ -416,15 +407,15 @@ class EntityFilter(RadioFilter):
 def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.is_chosen:
-        return badge("off", "link_off", "Not set up")
+        return humanize.badge("off", "link_off", "Not set up")
     if board.is_paused:
-        return badge("warn", "pause_circle", "Paused")
+        return humanize.badge("warn", "pause_circle", "Paused")
     if board.blocked_reason:
-        return badge("bad", "block", "Stopped")
+        return humanize.badge("bad", "block", "Stopped")
     if blocked:
         columns = humanize.count_with_noun(len(blocked), "column")
-        return badge("warn", "view_column", f"Syncing; {columns} can't be used")
-    return badge("ok", "check_circle", "Syncing")
+        return humanize.badge("warn", "view_column", f"Syncing; {columns} can't be used")
+    return humanize.badge("ok", "check_circle", "Syncing")
 
 
 def records_url(spec: registry.EntitySpec, health: str = "") -> str:

@@ -46,7 +46,7 @@ class FieldMappingInline(TabularInline):
         """Return the field's label, and whether its column can't be used; a card above the mappings says why."""
         if not mapping.problem:
             return mapping.label
-        return format_html("{} {}", mapping.label, admin_base.badge("warn", "view_column", "Blocked"))
+        return format_html("{} {}", mapping.label, humanize.badge("warn", "view_column", "Blocked"))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
@@ -375,18 +375,18 @@ def _row(
             return Row(entry, badge=progress)
         links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.source)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
-        return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
+        return Row(entry, badge=humanize.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         links.append(Button(ACTS["turn_sync_off"].button, url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
         # Somebody chose already, and the next pass closes it.
-        return Row(entry, badge=admin_base.badge("wait", "sync", "Saving"))
+        return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
         is_paused = overview.of(entry.entity_type).is_paused
         words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
-        badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
+        badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
@@ -412,19 +412,17 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     is_paused = all(board.is_paused for board in overview.displayed_boards)
     pause_button = None if is_paused else queue_pages.pause_button(request, back=reverse("admin:index"))
     sees_state = bool(boards or shown.kinds or pause_button)
-    state_line = _state_line(request, boards, things, overview) if sees_state else None
     home = {
-        "home_state": state_line,
+        "home_state": _state_line(request, boards, things, overview) if sees_state else None,
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "boxes": boxes,
         # The keyboard shortcuts of the rows' acts.
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
         "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
-        "reads_only": shown.reads_only and bool(boxes),
+        "reads_only": shown.reads_only,
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",
-        "sees_nothing": state_line is None,
         "calls": api_quota.usage_sentence(overview.quota) if shows_calls else "",
         "pause_button": pause_button,
         "now": overview.now,
@@ -438,7 +436,6 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
     wording = attention.Wording.of_boards()
-    now = admin_base.overview_of(request).now
     # PostgreSQL refuses NUL in a text.
     waiting = attention.waiting(admin_base.kinds_on_home(request.user)).filter(cause=cause.replace("\0", ""))
     # One more than is shown, to know whether there are more.
@@ -447,6 +444,6 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording),
         "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",
-        "now": now,
+        "now": admin_base.overview_of(request).now,
     }
-    return HttpResponse(render_to_string("sync/home_rows.html", context, request))
+    return render(request, "sync/home_rows.html", context)

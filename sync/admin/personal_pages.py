@@ -87,11 +87,11 @@ def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
     last = receiver.last_sent
     sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
     look = ("off", "notifications_off") if is_off else ("ok", "notifications_active")
-    state_badge = admin_base.badge(*look, receiver.get_frequency_display())
+    state_badge = humanize.badge(*look, receiver.get_frequency_display())
     if receiver.failed_since:
         next_attempt = humanize.relative_time(max(receiver.due_at, now), now)
         sentence = receiver.problem if is_off else f"{receiver.problem} Next attempt {next_attempt}."
-        state_badge = admin_base.badge("warn", "error", "Failing")
+        state_badge = humanize.badge("warn", "error", "Failing")
     return {"receiver": receiver, "badge": state_badge, "sentence": sentence}
 
 

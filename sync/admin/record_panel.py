@@ -37,7 +37,7 @@ def colour_of(view: record_view.RecordView) -> str:
 
 
 def state_badge(view: record_view.RecordView) -> SafeString:
-    return admin_base.badge(colour_of(view), STATE_BADGES[view.state][1], str(view.state.label))
+    return humanize.badge(colour_of(view), STATE_BADGES[view.state][1], str(view.state.label))
 
 
 def reason_of(view: record_view.RecordView) -> str:
@@ -54,7 +54,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     if view.state is record_view.RecordState.SYNCED:
         # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
-        return admin_base.badge(*STATE_BADGES[view.state], words, title=str(view.state.label))
+        return humanize.badge(*STATE_BADGES[view.state], words, title=str(view.state.label))
     attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
     reason = " ".join(part for part in (attempt, humanize.shorten(reason_of(view), 120)) if part)
     state = state_badge(view)
@@ -62,7 +62,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.is_solved_on_page else ""
-        state = admin_base.badge(colour_of(view), kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+        state = humanize.badge(colour_of(view), kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 
@@ -146,7 +146,7 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
             continue
         # The form says above, or below the field, why it is blocked.
         detail = "" if is_marked else humanize.without_request_id(side.detail)
-        badge = admin_base.badge(*FIELD_BADGES[side.reason_code])
+        badge = humanize.badge(*FIELD_BADGES[side.reason_code])
         has_no_column = side.key in view.without_column
         sides.append({"field": side, "badge": badge, "detail": detail, "has_no_column": has_no_column})
     return sides

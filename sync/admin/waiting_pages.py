@@ -189,7 +189,7 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return a badge for an item that a person has asked to link or create; empty without such a request."""
     if job is None or not any(key in job.payload for key in item_links.REQUEST_KEYS):
         return ""
-    return admin_base.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
+    return humanize.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:

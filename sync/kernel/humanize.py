@@ -85,6 +85,15 @@ def icon(name: str) -> SafeString:
     return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
 
 
+def badge(colour: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
+    """Return a small label with an icon and words; the colour is ok, go, wait, warn, bad or off."""
+    content = format_html("{}{}", icon(symbol), text)
+    if url:
+        tag = '<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>'
+        return format_html(tag, colour, url, title, content)
+    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', colour, title, content)
+
+
 def utc_minute(moment: datetime) -> str:
     """Return a moment as commands write it: "2026-11-21 13:05 UTC"."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -200,12 +200,12 @@ class _Run:
 
         @retry_on_lock_timeout
         def store_fault(reason: str) -> None:
-            rows = [row for record_claim in claimed for row in record_claim.rows]
+            jobs = [job for record_claim in claimed for job in record_claim.jobs]
             with board_lease.transaction():
                 if len(claimed) > 1:
-                    finish.release(rows, board_lease.token, reason, at_most=1)
+                    finish.release(jobs, board_lease.token, reason, at_most=1)
                 else:
-                    finish.fail_unsettled(rows, board_lease.token, reason)
+                    finish.fail_unsettled(jobs, board_lease.token, reason)
 
         batch_id = uuid4()  # stored as sync_batch_id, and in every log line
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):

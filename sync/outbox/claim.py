@@ -270,22 +270,22 @@ _CLAIM_NAMED = _CLAIM_ROWS.format(
 
 @dataclass(frozen=True)
 class Claim:
-    """A record or an unmatched item with all its claimed rows."""
+    """A record or an unmatched item with all its claimed jobs."""
 
     entity_id: UUID | None  # None for an item
     remote_id: str | None
-    rows: Sequence[SyncQueue]
+    jobs: Sequence[SyncQueue]
 
     @property
     def causes(self) -> Cause:
         causes = Cause(0)
-        for row in self.rows:
-            causes |= Cause(row.causes)
+        for job in self.jobs:
+            causes |= Cause(job.causes)
         return causes
 
     @property
     def payload(self) -> dict[str, Any]:
-        return {key: value for row in self.rows for key, value in row.payload.items()}
+        return {key: value for job in self.jobs for key, value in job.payload.items()}
 
 
 def has_due_or_claimed_rows(entity_type: str) -> bool:

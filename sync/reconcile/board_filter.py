@@ -153,7 +153,7 @@ def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str)
 def _filter_applies(facts: RecordFacts) -> bool:
     """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
-    return (facts.record.may_sync or facts.is_asked_for_alone) and not is_unlink
+    return (facts.record.may_sync or facts.is_pushed_by_name) and not is_unlink
 
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
@@ -186,7 +186,7 @@ class MatchingItems(NamedTuple):
     """The items that may be a record's, or why none is linked or created."""
 
     items: Sequence[Item]
-    reason: str = ""  # a new item could be a duplicate of one that the filter leaves out, or may leave out
+    reason: str = ""  # why none is: a new item could duplicate one that the filter leaves out, or may leave out
     is_left_out: bool = False  # the filter leaves out all of them
 
 

@@ -43,14 +43,14 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.
     """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
     board = facts.board
     record_facts = plan.facts
-    if not record_facts.record.may_sync and not record_facts.is_asked_for_alone and not requested_unlink(record_facts):
+    if not record_facts.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_is_local_unchanged`).
         plan = plan.with_state(remote_state="")
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     # A job from NPD has something to send, whatever Monday has reported meanwhile.
-    is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in record_facts.claim.rows)
+    is_from_monday = all(job.direction == QueueDirection.TO_NPD for job in record_facts.claim.jobs)
     if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
         return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))

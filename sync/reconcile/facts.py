@@ -175,7 +175,7 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in this pass's questions with a record now
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in the pass's questions that have a record
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -193,8 +193,8 @@ class RecordFacts:
         return self.claim.causes
 
     @property
-    def is_asked_for_alone(self) -> bool:
-        """Whether a person had this record alone sent, which is done even if its sync is off."""
+    def is_pushed_by_name(self) -> bool:
+        """Whether a person pushes this one record (“Sync now”), which sends NPD's changes even if its sync is off."""
         return bool(self.claim.payload.get("by_name"))
 
     @property

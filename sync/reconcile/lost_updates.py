@@ -80,7 +80,7 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
     """Whether the record's events have to be checked, because some are new and it is synced."""
-    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_asked_for_alone)
+    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
 def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:

@@ -65,10 +65,6 @@ class Ending:
         if self.outcome is Outcome.FAILED:
             object.__setattr__(self, "detail", without_secrets(self.detail))
 
-    @property
-    def is_open(self) -> bool:
-        return self.outcome is Outcome.OPEN
-
 
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
@@ -100,7 +96,7 @@ class FieldWrite:
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
 
-    unit: str
+    unit: str  # names it among the answers
     record_id: UUID
     item_id: str = ""
     fields: tuple[FieldWrite, ...] = ()
@@ -110,7 +106,7 @@ class Write:
     settings: tuple[bool, str, str | None] | None = None
     removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
     is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
-    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
+    # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
     approval: ApprovalRequest | None = None
 
     @property
@@ -361,7 +357,7 @@ class RecordPlan:
 
     @property
     def is_open(self) -> bool:
-        return self.ending.is_open
+        return self.ending.outcome is Outcome.OPEN
 
     @property
     def is_settled(self) -> bool:
@@ -401,12 +397,6 @@ class RecordPlan:
     def item_id(self) -> str:
         """The id of the item that was read or created, or an empty text."""
         return self.item.id if self.item else ""
-
-    @property
-    def landed_intents(self) -> set[UUID]:
-        """The intents without an answer that took effect, as Monday's value or an event shows."""
-        confirmed = {intent.pk for field_plan in self.fields.values() for intent in field_plan.confirmed}
-        return confirmed | self.landed_by_event
 
     @property
     def lines_about_lost_values(self) -> list[HistoryLine]:

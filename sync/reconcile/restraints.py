@@ -152,7 +152,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
 
     A person's choice between values, and a push that a person asked for by name, need no approval.
     """
-    if facts.is_asked_for_alone or facts.item is None:
+    if facts.is_pushed_by_name or facts.item is None:
         return
     for field_plan in plans:
         if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):

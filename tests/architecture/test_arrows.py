@@ -28,7 +28,7 @@ PURE = [
 ]
 # The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
 # "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
-KNOWN_TO_A_PASS = {"reports", "models", "history", "lifecycle", "store"}
+KNOWN_TO_A_PASS = {"reports", "models", "lifecycle", "store"}
 FLOORS = (
     *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *("limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),

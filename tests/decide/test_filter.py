@@ -78,7 +78,7 @@ def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
-    facts.claim.rows[0].payload[UNLINK_KEY] = "why"
+    facts.claim.jobs[0].payload[UNLINK_KEY] = "why"
     assert filter_record(of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
     assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
 

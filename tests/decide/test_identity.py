@@ -49,7 +49,7 @@ def identified(
     """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None) for record in records]
-    for row in (row for record_facts in claimed for row in record_facts.claim.rows if as_new):
+    for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
         row.payload = {NEW_ITEM: True}
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]

@@ -111,7 +111,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {entry.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
         if to_npd:
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
-        if not entry.record.may_sync and not entry.facts.is_asked_for_alone:
+        if not entry.record.may_sync and not entry.facts.is_pushed_by_name:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.identity.question or entry.removal or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())

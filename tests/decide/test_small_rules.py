@@ -28,7 +28,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
     """A record that stands as both sides agreed."""
     values = {"sync_state": AT_REST | differs.pop("sync_state", {}), "item": None} | differs
     record_facts = facts(values.pop("record", None), cause=cause, **values)
-    record_facts.claim.rows[0].payload = payload or {}
+    record_facts.claim.jobs[0].payload = payload or {}
     return record_facts
 
 

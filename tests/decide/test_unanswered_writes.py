@@ -187,7 +187,7 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
     waits = []
     for rounds in range(4):
         record_facts = facts()
-        record_facts.claim.rows[0].payload = {ROUNDS_KEY: rounds}
+        record_facts.claim.jobs[0].payload = {ROUNDS_KEY: rounds}
         plan = RecordPlan(record_facts).repeat("Not yet.")
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]

@@ -97,7 +97,7 @@ def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardL
     SyncQueue.objects.filter(direction="to_npd").update(next_retry="2999-01-01T00:00Z")
     (claimed,) = claim(lease_of(link), 100)
     expected = {("to_monday", 1, "in_progress"), ("to_npd", 0, "in_progress")}
-    assert {(row.direction, row.attempts, row.status) for row in claimed.rows} == expected
+    assert {(row.direction, row.attempts, row.status) for row in claimed.jobs} == expected
     assert claimed.causes == Cause.SAVE | Cause.WEBHOOK
 
 
@@ -128,10 +128,10 @@ def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLin
     second = lease_of(link)
     (new,) = claim(second, 100)
     with transaction.atomic():
-        assert finish.complete(old.rows, first.token) == 0
+        assert finish.complete(old.jobs, first.token) == 0
     assert SyncQueue.objects.get().status == QueueStatus.IN_PROGRESS
     with second.transaction():
-        assert finish.complete(new.rows, second.token) == 1
+        assert finish.complete(new.jobs, second.token) == 1
 
 
 def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, clock: Any) -> None:
@@ -144,7 +144,7 @@ def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, c
         sizes.append(len(claimed))
     assert sizes == [40, 40, 10, 2, 1]
     # Only the attempt that is under way counts.
-    assert [row.attempts for row in claimed[0].rows] == [1]
+    assert [row.attempts for row in claimed[0].jobs] == [1]
     assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
 
 
@@ -152,7 +152,7 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
     Contact.objects.create(name="Poison")
     for n in range(1, 6):
         (claimed,) = claim(lease_of(link), 100)
-        assert claimed.rows[0].attempts == n
+        assert claimed.jobs[0].attempts == n
         clock(n * 3 * 3600)
     assert claim(lease_of(link), 100) == []
     row = SyncQueue.objects.get()
@@ -179,7 +179,7 @@ def test_a_returned_row_hands_over_to_the_next_one_with_its_attempts_only_where_
     else:
         Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
     with lease.transaction():
-        finish.fail(claimed.rows, lease.token, "it failed")
+        finish.fail(claimed.jobs, lease.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
     assert (waiting.status, waiting.attempts) == ("pending", attempts)
@@ -194,7 +194,7 @@ def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked
     lease = lease_of(link)
     (claimed,) = claim(lease, 100)
     with lease.transaction():
-        finish.fail(claimed.rows, lease.token, "it failed")
+        finish.fail(claimed.jobs, lease.token, "it failed")
     waiting = SyncQueue.objects.get(status="pending")
     assert (waiting.attempts, waiting.payload, waiting.priority) == (3, {"by": "pat"}, Priority.PERSON)
     assert Cause(waiting.causes) == Cause.SAVE | Cause.PERSON | Cause.FAILURE
@@ -214,7 +214,7 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
             for record in claimed:
                 notes[record.entity_id] = Contact.objects.get(pk=record.entity_id).notes  # type: ignore[index]
             with lease.transaction():
-                finish.complete([row for record in claimed for row in record.rows], lease.token)
+                finish.complete([row for record in claimed for row in record.jobs], lease.token)
             if last and not claimed:
                 break
 
@@ -272,7 +272,7 @@ def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
 def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, moment: str) -> None:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(3)]
     lease = lease_of(link)
-    rows = [row for record in claim(lease, 100) for row in record.rows]
+    rows = [row for record in claim(lease, 100) for row in record.jobs]
     saved = contacts[1].pk
     save = partial(Contact.objects.filter(pk=saved).update, notes="saved meanwhile")
     with just_before(moment, save), lease.transaction():

@@ -68,7 +68,7 @@ class TheQueue(RuleBasedStateMachine):
     def claim(self, n: int) -> None:
         self.lease.renew()
         self.claimed = claim(self.lease, n)
-        rows = [row for record in self.claimed for row in record.rows]
+        rows = [row for record in self.claimed for row in record.jobs]
         assert len({record.entity_id for record in self.claimed}) == len(self.claimed) <= n
         assert not (rows and pauses.active_pause("contact"))
         self.wanted -= {(row.entity_id, row.direction) for row in rows}
@@ -79,7 +79,7 @@ class TheQueue(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(ending=st.sampled_from(["complete", "fail", "snooze", "die"]))
     def end(self, ending: str) -> None:
-        first, rows = self.claimed[0], self.claimed[0].rows
+        first, rows = self.claimed[0], self.claimed[0].jobs
         if ending == "die":
             self.claimed, self.seconds = [], self.seconds + 121  # longer than `pass_time` leaves of its lease
             self._clock()

@@ -316,7 +316,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
     eventless = [claim for claim in facts.item_claims if not stats.get(claim.remote_id, {}).get("first")]
-    jobs = SyncQueue.objects.filter(pk__in=[row.pk for claim in eventless for row in claim.rows])
+    jobs = SyncQueue.objects.filter(pk__in=[job.pk for claim in eventless for job in claim.jobs])
     job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
     items = {item_id: item for item_id, item in facts.items.linked.items() if item_id in ids}
     npd_ids = _npd_ids(board, items.values())
@@ -339,7 +339,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
             has_new_edit=bool(item_stats.get("new_edits")),
-            known_since=item_stats.get("first") or next((job_created_at.get(row.pk) for row in claim.rows), None),
+            known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),
             new_record_id=uuid.uuid4() if is_new_id else npd_id,
         )

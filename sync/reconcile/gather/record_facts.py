@@ -74,7 +74,7 @@ def read_facts(
         if record_id is None:
             item_claims.append(claim)
         else:
-            jobs_by_record.setdefault(record_id, []).extend(claim.rows)
+            jobs_by_record.setdefault(record_id, []).extend(claim.jobs)
     relations = board.joined_relations
     # Without a name select_related would follow every relation.
     queryset = model.objects.select_related(*relations) if relations else model.objects.all()

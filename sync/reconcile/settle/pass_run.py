@@ -44,7 +44,7 @@ _NPD_EDIT_KINDS = (PUSH, HISTORY_ONLY_LINE, "conflict")
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
     cause: dict[str, Any] = {
-        "rows": [row.id for row in claim.rows],
+        "rows": [job.id for job in claim.jobs],
         "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
     }
     if by := claim.payload.get("by"):
@@ -320,12 +320,12 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
     for claim, ending in jobs:
         if ending.outcome is pass_plan.Outcome.FAILED:
             wait = ending.wait_seconds
-            is_final = finish.fail(list(claim.rows), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
+            is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
             if is_final and claim.entity_id is not None:
                 reason = f"Your resolution could not be saved: {ending.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
         else:
-            rows_by_ending.setdefault(ending, []).extend(claim.rows)
+            rows_by_ending.setdefault(ending, []).extend(claim.jobs)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ending, rows in rows_by_ending.items():
@@ -363,8 +363,11 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
         run_sql(_UPDATE_APPLIED, columns)
     older: dict[IntentState, list[UUID]] = {IntentState.CONFIRMED: [], IntentState.VOID: []}
     for plan in settled:
+        # Those that took effect, as Monday's value or an event shows.
+        confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
         for intent in plan.facts.intents:
-            state = IntentState.CONFIRMED if intent.pk in plan.landed_intents else IntentState.VOID
+            landed = intent.pk in confirmed or intent.pk in plan.landed_by_event
+            state = IntentState.CONFIRMED if landed else IntentState.VOID
             older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
