@@ -248,7 +248,7 @@ class CaseField:
             npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
             monday["hint"] = "Use Monday's"
             monday["leads"] = "NPD changes, Monday stays"
-            monday["off"] = self.monday_problem
+            monday["problem"] = self.monday_problem
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, humanize.diff_parts(self.base, self.npd, self.monday))

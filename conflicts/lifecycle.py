@@ -22,7 +22,7 @@ from sync.monday.texts import unix_lines
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
 
-# For whether NPD and whether Monday changes: what changes, where a value is removed, where one is written.
+# By whether NPD changes and whether Monday changes: what changes, where a value is removed, where one is written.
 _TEXTS = {
     (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
     (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
@@ -61,8 +61,8 @@ def same_text(text: str | None, other: str | None) -> bool:
     return normalize_text(text) == normalize_text(other)
 
 
-def is_same(values: Sides, now: Sides) -> bool:
-    return all(same_text(values.get(side), now[side]) for side in (NPD, MONDAY))
+def is_same(seen: Sides, current: Sides) -> bool:
+    return all(same_text(seen.get(side), current[side]) for side in (NPD, MONDAY))
 
 
 def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:

@@ -121,14 +121,14 @@ def current_values(conflict: SyncConflict) -> dict[str, lifecycle.Sides]:
 
 def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues) -> None:
     """Raise NotAsSeen unless these fields have the values that the person saw."""
-    now = current_values(conflict)
+    current = current_values(conflict)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen_values or key not in now or not lifecycle.is_same(seen_values[key], now[key])
+        if key not in seen_values or key not in current or not lifecycle.is_same(seen_values[key], current[key])
     ]
     if changed:
-        raise NotAsSeen(", ".join(changed), now)
+        raise NotAsSeen(", ".join(changed), current)
 
 
 def field_selections(
@@ -338,17 +338,17 @@ def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
-        return _record_problem(conflict)
+        return _record_undo_problem(conflict)
     if record is None:
         return "The record was deleted since. Restore it from the deleted records, then change its fields."
     if not record.may_sync:
         return f"Sync is off for {context.name}, so nothing can be written. Turn it on at the record, then undo."
     if record.is_left_out:
         return f"The filter leaves {context.name} out, so nothing can be written. Change the record's values instead."
-    return _fields_problem(conflict, context)
+    return _fields_undo_problem(conflict, context)
 
 
-def _record_problem(conflict: SyncConflict) -> str:
+def _record_undo_problem(conflict: SyncConflict) -> str:
     entry = conflict.merge_selections[RECORD_KEY]
     option = lifecycle.chosen_option(conflict, FieldSelection(entry["choose"], entry["value"]))
     if option and option.does == MERGE_RECORDS:
@@ -364,7 +364,7 @@ def _record_problem(conflict: SyncConflict) -> str:
     return f"It can't be undone automatically. {ACTS[option.does].way_back if option and option.does else ''}".strip()
 
 
-def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
+def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     parts = lifecycle.resolved_parts(conflict)
     keys = [key for key in parts if key in conflict.inverse]
     if not keys:

@@ -107,8 +107,7 @@ def run_action(
 def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
-    """Show a question, whose button posts to the same address with `confirmed`; a choice may be asked about again."""
-    confirmed = () if question.radio else (("confirmed", "yes"),)
+    """Show a question, whose button posts to the same address with `confirmed`."""
     return render_admin_page(
         model_admin,
         request,
@@ -117,7 +116,7 @@ def question_page(
         status=status,
         page_name=question.page_name,
         question=question,
-        hidden=[(name, str(value)) for name, value in (*question.hidden, *confirmed)],
+        hidden=[(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
         # With its filters, because they say which rows “all” are.
         target=question.target or request.get_full_path(),
         back=back_url,
