@@ -195,16 +195,11 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
         url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        other_records = ""
+        more_records = ""
         if row.page_folded_count:
             noun = "more record" if row.subject else "record"
-            other_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
-        context = {
-            "act": row.page_act,
-            "offer": row.page_offer,
-            "other_records": other_records,
-            "other_records_url": url,
-        }
+            more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
+        context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     moment = admin_base.time_column("at", "When")
