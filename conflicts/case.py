@@ -275,7 +275,7 @@ class CaseField:
     def _marked_parts(self, value: str | None, other: str | None) -> list[humanize.TextPart]:
         base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = humanize.diff_parts(value, base)
-        # Against a base that is too unlike, nothing is marked; then the other side is compared.
+        # If the base is too unlike, nothing is marked; then the value is compared with the other side.
         return parts if any(is_marked for _, is_marked in parts) else humanize.diff_parts(value, other)
 
     @cached_property

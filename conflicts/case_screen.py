@@ -467,8 +467,8 @@ class RejectionView(CaseView):
         else:
             try:
                 rejection.raw_from_monday()  # only to learn whether it can be used
-            except ActionError as why:
-                row.monday_problem = str(why)
+            except ActionError as error:
+                row.monday_problem = str(error)
         self.select([row])
         return [row]
 

@@ -189,8 +189,8 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     if selection.choose == CUSTOM or is_lost:
         try:
             raw_from_text(context, key, (selection.monday if is_lost else selection.value) or "")
-        except ActionError as why:
-            return str(why)
+        except ActionError as error:
+            return str(error)
     return ""
 
 

@@ -389,7 +389,7 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
             if mapping.column_id and SyncDirection(mapping.direction).sends:
                 sent.add(place)
     sent_types = {entity_type for entity_type, _ in sent}
-    # Of the records, also of deleted ones, at which changed fields point.
+    # The names of the records, also of deleted ones, at which changed fields point.
     names: dict[UUID, str] = {}
     for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
         model: Any = field.related_model

@@ -118,7 +118,7 @@ class ActivityList(TabbedList):
         for act in acts:
             row: Any = act.row
             row.page_act = act
-            # What takes the whole act back: the restore of deleted records, else its undo.
+            # The link that takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
             if row.kind in decisions.DELETION_KINDS and row.page_lacks_record:
                 act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")

@@ -90,11 +90,11 @@ def run_action(
         result = run()
     except NotAllowed:
         raise
-    except ActionError as why:
-        if question and isinstance(why, CountChanged):
-            repeated = replace(question(), warning=str(why))
+    except ActionError as error:
+        if question and isinstance(error, CountChanged):
+            repeated = replace(question(), warning=str(error))
             return question_page(model_admin, request, repeated, back_url, status=409)
-        messages.warning(request, str(why))
+        messages.warning(request, str(error))
     else:
         report = result if isinstance(result, Report) else Report(result)
         for text in humanize.first_few(report.problems):
@@ -162,7 +162,7 @@ def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str
 
 
 def digest_of_rows(rows: Iterable[object]) -> str:
-    """Return a hash by which it is known whether these are the rows of the question."""
+    """Return a hash that tells later whether the rows are still those of the question."""
     return hashlib.sha256("\n".join(sorted(map(str, rows))).encode()).hexdigest()[:32]
 
 

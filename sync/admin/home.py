@@ -35,7 +35,7 @@ ROWS_ON_A_PAGE = 50
 # A group with more rows is folded.
 SHOWN_AT_ONCE = 5
 
-# What is still pending this long after a set-up started is no first load any more.
+# A first load is over this long after its set-up started, even if records are still pending.
 LONGEST_FIRST_LOAD = timedelta(days=1)
 
 # The time left is shown once so many records are finished: until then, the set-up itself took most of the time.

@@ -43,7 +43,7 @@ from sync.records import authors, item_links, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-MAX_TICKED = 300  # an act takes so many selected rows, at most
+MAX_TICKED = 300  # an act is done on so many selected rows, at most
 LAST_ACT = "home_act"  # the session key of the last act, for its undo
 SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
 

@@ -77,8 +77,8 @@ class ChatForm(forms.Form):
         address = str(self.cleaned_data["address"])
         try:
             chats.service_name(address)
-        except chats.AddressError as why:
-            raise forms.ValidationError(str(why)) from None
+        except chats.AddressError as error:
+            raise forms.ValidationError(str(error)) from None
         return address
 
 

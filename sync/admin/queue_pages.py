@@ -99,7 +99,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
 
-    # Without what only the engine reads.
+    # Columns that only the engine reads are left out.
     fields = ("state", "about", "direction", "operation", "attempts", "next_try", "why_in_full", "queued", "last_try")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:

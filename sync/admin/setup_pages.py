@@ -174,7 +174,7 @@ class SetupWizardMixin(PageAdmin):
         return self._connect_page(request, result)
 
     def _connect_page(
-        self, request: HttpRequest, tested: connection.ConnectionTest | None, wrong: str = ""
+        self, request: HttpRequest, tested: connection.ConnectionTest | None, token_error: str = ""
     ) -> HttpResponse:
         account = monday_account()
         region = phone_region()
@@ -188,7 +188,7 @@ class SetupWizardMixin(PageAdmin):
             on_server.append(RESTORE_KEY)
         context = {
             "tested": tested,
-            "wrong": wrong,
+            "token_error": token_error,
             "may_set_up": selection.may_set_up(request.user),
             "configured": token.is_usable,
             "token": token,
@@ -203,7 +203,7 @@ class SetupWizardMixin(PageAdmin):
             "phone_example": phone_example(region),
             "phone_regions": phone_regions(),
         }
-        return self._page(request, "connect", context, status=400 if wrong else 200)
+        return self._page(request, "connect", context, status=400 if token_error else 200)
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
@@ -318,7 +318,7 @@ class SetupWizardMixin(PageAdmin):
             "setups": setups,
             "busy": SetupState.RUNNING in states,
             "is_done": states == {SetupState.DONE},
-            # What an installation without records does next.
+            # The lists to which an installation without records adds some.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],
         }
         return self._page(request, "run", context)

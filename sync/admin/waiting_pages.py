@@ -198,8 +198,8 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
     try:
         item_links.check_linkable(row, record)
         problem = monday_throttle_reason(request)
-    except NotPossible as why:
-        problem = str(why)
+    except NotPossible as error:
+        problem = str(error)
     if not problem:
         planned, problem = plan_link(record, row.item_id)
     if problem:
