@@ -61,8 +61,8 @@ def same_text(text: str | None, other: str | None) -> bool:
     return normalize_text(text) == normalize_text(other)
 
 
-def is_same(seen: Sides, current: Sides) -> bool:
-    return all(same_text(seen.get(side), current[side]) for side in (NPD, MONDAY))
+def is_same(shown: Sides, current: Sides) -> bool:
+    return all(same_text(shown.get(side), current[side]) for side in (NPD, MONDAY))
 
 
 def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:

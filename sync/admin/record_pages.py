@@ -74,9 +74,10 @@ TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, reco
 class RecordChangeList(admin_base.PageChangeList):
     """A list of records with tabs for their states, which keep the search and the other filters."""
 
+    has_state_tabs = True  # for sync/list_tabs.html
+
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
-        self.boards = admin_base.overview_of(request)
         self._state = request.GET.get(HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
@@ -85,7 +86,7 @@ class RecordChangeList(admin_base.PageChangeList):
         [self._counts] = record_view.state_counts(records)
         # The paginator would count the same rows again.
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
-        request.page_total = total  # type: ignore[attr-defined]
+        request.list_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
 
@@ -137,8 +138,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator = super().get_paginator(request, *args, **kwargs)
-        if hasattr(request, "page_total"):
-            paginator.count = request.page_total
+        if hasattr(request, "list_total"):
+            paginator.count = request.list_total
         return paginator
 
     # Cached properties, because an admin may be created before all applications have registered their models.
