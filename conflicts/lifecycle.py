@@ -252,7 +252,7 @@ def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != CLOSED_ITSELF}
 
 
-def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
+def resolved_entries(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     """Return the entries of the fields that people resolved and that are not in conflict again."""
     in_conflict = conflict.conflict_fields if conflict.is_open else ()
     return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in in_conflict}

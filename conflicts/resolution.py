@@ -303,7 +303,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         # Locked, so that no pass applies a resolution meanwhile.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
-        parts = lifecycle.resolved_parts(conflict)
+        entries = lifecycle.resolved_entries(conflict)
         problem = ""
         if conflict.is_being_undone:
             who = conflict.stored_resolution.by
@@ -311,7 +311,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         elif conflict.is_being_applied:
             advice = "It can be undone once that is done."
             problem = f"The conflict of {context.name} is being written at this moment. {advice}"
-        elif conflict.is_open and not parts:
+        elif conflict.is_open and not entries:
             advice = "Resolve it instead."
             problem = f"The conflict of {context.name} is not resolved, so there is nothing to undo. {advice}"
         if problem:
@@ -320,7 +320,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             raise InvalidResolution(problem)
         selections = {
             key: FieldSelection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
-            for key, entry in parts.items()
+            for key, entry in entries.items()
             if key in conflict.inverse
         }
         history = lifecycle.ConflictHistory()
@@ -334,7 +334,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
 
 def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     """Return why a conflict's resolved fields can't be undone, and what to do instead; empty if they can."""
-    if not lifecycle.resolved_parts(conflict):
+    if not lifecycle.resolved_entries(conflict):
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
@@ -365,14 +365,14 @@ def _record_undo_problem(conflict: SyncConflict) -> str:
 
 
 def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    parts = lifecycle.resolved_parts(conflict)
-    keys = [key for key in parts if key in conflict.inverse]
+    entries = lifecycle.resolved_entries(conflict)
+    keys = [key for key in entries if key in conflict.inverse]
     if not keys:
         return "The values of each side before are no longer known. Type them in again, on either side."
     if unmapped := [key for key in keys if key not in context.mapped]:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # Look for a conflict on these fields that is open, being undone, or was resolved later.
-    resolved_at = conflict.resolved_at or max(datetime.fromisoformat(parts[key]["at"]) for key in keys)
+    resolved_at = conflict.resolved_at or max(datetime.fromisoformat(entries[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
         Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),
         entity_type=conflict.entity_type,

@@ -215,12 +215,12 @@ class ActLines:
         # The main line: the creation of an item comes before its values.
         self.line = next((line for line in lines if not line.is_value), lines[0])
         self.others = len(lines) - 1
-        self.also = f"{self.others} more" if self.others else ""
+        self.more = f"{self.others} more" if self.others else ""
         # The name of the file that an import read; empty for other acts.
         self.imported_file = str(row.cause.get("file", ""))
         # The labels of the fields that the act's words are about, if there are several.
         labels = [line.label for line in lines if line.label and not line.is_value]
-        self.fields = humanize.join_first(labels) if len(labels) > 1 else ""
+        self.labels = humanize.join_first(labels) if len(labels) > 1 else ""
         self.is_unsent = any(line.is_unsent for line in lines)
 
     @property

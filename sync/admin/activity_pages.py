@@ -194,12 +194,12 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
-        others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        others = ""
+        url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+        more_records = ""
         if row.page_folded_count:
-            more = "more record" if row.subject else "record"
-            others = humanize.count_with_noun(row.page_folded_count, more, f"{more}s")
-        context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
+            noun = "more record" if row.subject else "record"
+            more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
+        context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     moment = admin_base.time_column("at", "When")
