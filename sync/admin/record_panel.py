@@ -144,7 +144,7 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
         is_shown = is_marked or (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail))
         if not is_shown or side.key in shown_elsewhere:
             continue
-        # Above the form, or below its field, stands why it is blocked.
+        # The form says above, or below the field, why it is blocked.
         detail = "" if is_marked else humanize.without_request_id(side.detail)
         badge = humanize.badge(*FIELD_BADGES[side.reason_code])
         has_no_column = side.key in view.without_column
@@ -231,7 +231,7 @@ def act_buttons(entry: attention.Entry, user: Any, page_url: str) -> list[Button
             act.button,
             act.code,
             post_to=url,
-            hidden={"one": f"{act.code} {entry.key}", "back": page_url},
+            hidden={"act_and_key": f"{act.code} {entry.key}", "back": page_url},
             deletes=act.deletes,
         )
         for act in sorted(attention.offered_acts(user, entry), key=lambda act: act.deletes)

@@ -88,7 +88,7 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
     for write in writes:
         record = records.get(write.record_id)
         if write.settings is None:
-            # A deleted record may have been restored, and the item, or a duplicate, linked.
+            # A record may have got the item, or the deleted record may have been restored.
             if write.item_id in owned or (write.removes and record is not None):
                 outdated[write.unit] = CHANGED
         elif record is None or settings_of(record) != write.settings:

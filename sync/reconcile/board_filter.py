@@ -186,7 +186,7 @@ class MatchingItems(NamedTuple):
     """The items that may be a record's, or why none is linked or created."""
 
     items: Sequence[Item]
-    reason: str = ""  # a new item could be a duplicate of one that the filter leaves out, or may leave out
+    reason: str = ""  # why none is: a new item could duplicate one that the filter leaves out, or may leave out
     is_left_out: bool = False  # the filter leaves out all of them
 
 

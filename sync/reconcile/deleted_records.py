@@ -445,7 +445,7 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
             yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
-def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
+def with_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return it with history lines about lost values, and with the intents that took effect."""
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None

@@ -262,7 +262,7 @@ def _decide_unknown_local(
     """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
     mapping = field_plan.mapping
     if way is SyncDirection.MONDAY_TO_NPD:
-        # One way to NPD, Monday's value overwrites the one that can't be sent, here a text that equals no other.
+        # Monday's value overwrites NPD's, whatever that is: here a text that equals no other stands for it.
         convert = field_plan.convert
         local = "(a value that Monday can't show)"
         remote = convert.canonical_remote(field_plan.remote_raw)

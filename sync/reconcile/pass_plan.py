@@ -96,7 +96,7 @@ class FieldWrite:
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
 
-    unit: str
+    unit: str  # names it among the answers
     record_id: UUID
     item_id: str = ""
     fields: tuple[FieldWrite, ...] = ()
@@ -106,7 +106,7 @@ class Write:
     settings: tuple[bool, str, str | None] | None = None
     removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
     is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
-    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
+    # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
     approval: ApprovalRequest | None = None
 
     @property

@@ -327,7 +327,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         cell: Any = field_bases.UNREAD
         if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
             cell = field_bases.cell_of(convert, mapping, facts.item)
-            # Another board has other columns, so it says nothing that a cell can't be read there.
+            # Another board has other columns, so a cell that can't be read there tells nothing.
             if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
                 cell = field_bases.UNREAD
         base, sides = compared_with_base(facts, mapping, convert, item_id, cell)

@@ -311,16 +311,16 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     locked = {record.pk: record for record in rows}
     owners = dict(records.filter(monday_id__in=item_ids.values()).values_list("monday_id", "pk"))
     for plan in plans:
-        key = plan.intent.entity_id
-        item_id = item_ids[key]
+        record_id = plan.intent.entity_id
+        item_id = item_ids[record_id]
         intent = Intent.objects.filter(pk=plan.intent.pk)
-        if may_link(locked.get(key), key, owners.get(item_id)):
-            records.filter(pk=key).update(monday_id=item_id)
+        if may_link(locked.get(record_id), record_id, owners.get(item_id)):
+            records.filter(pk=record_id).update(monday_id=item_id)
             # Stays open: the record's next pass takes the sent values as its base, without waiting for the deadline.
             intent.update(item_id=item_id, deadline=SyncNow())
         else:
             intent.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
             if item_id not in owners:
-                set_late_item(entity_type, key, item_id)
+                set_late_item(entity_type, record_id, item_id)
     # Also records whose jobs have failed or wait until later.
     enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)

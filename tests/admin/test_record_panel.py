@@ -56,7 +56,7 @@ def test_the_question_about_the_direction_names_the_values_that_it_may_overwrite
     off = browser.post(act_url(record, "direction")).content.decode()
     assert "Phone +46 999 +46 812345" in words_of(off), "also of a record that is synced in no direction"
     Contact.objects.filter(pk=record.pk).update(sync_direction="bidirectional")
-    assert dict(asked.context["hidden"]) == {"shown": "bidirectional"}
+    assert dict(asked.context["hidden"]) == {"shown": "bidirectional", "confirmed": "yes"}
     posted(browser, record, "direction", direction="monday_to_npd", shown="bidirectional")
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"

@@ -91,7 +91,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Client, world: dict[str, Any]) -> None:
     def consequence(record: Any) -> Any:
         answer = browser.get(reverse("admin:npd_contact_delete", args=[record.pk]))
-        follows = answer.context["request"].items_follow.sentence
+        follows = answer.context["request"].deletion_consequence.sentence
         # In the same box as the question.
         question = answer.content.decode().split("npd-question", 1)[1]
         assert follows in words_of(question)
@@ -119,7 +119,7 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     client.force_login(staff_who_may("view_contact", "delete_contact", "view_approvalrequest"))
     chosen = [world["synced"].pk, states.synced("Second", "98").pk, world["disabled"].pk]
     data = {"action": "delete_selected", "_selected_action": chosen}
-    follows = client.post(LIST, data).context["request"].items_follow
+    follows = client.post(LIST, data).context["request"].deletion_consequence
     answer = client.post(LIST, data | {"post": "yes"}, follow=True)
     messages = " ".join(str(message) for message in answer.context["messages"])
     to_approvals = f'href="{reverse("admin:index")}"'

@@ -22,7 +22,7 @@ from sync.reconcile.deleted_records import (
     item_npd_id,
     item_removal_write,
     lost_edits,
-    with_its_history,
+    with_lines_and_landed_intents,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
@@ -187,7 +187,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive")
     plan = decide(deletion(state="archived", intents=(call,)))
-    assert (plan.new_state, with_its_history(plan).landed_by_event) == ("archived", {call.pk})
+    assert (plan.new_state, with_lines_and_landed_intents(plan).landed_by_event) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:

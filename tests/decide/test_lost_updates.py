@@ -13,7 +13,7 @@ from sync.choices import BlockedCode, RemovedItemPolicy
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.deleted_records import with_its_history
+from sync.reconcile.deleted_records import with_lines_and_landed_intents
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
 from sync.reconcile.field_bases import AS_SENT
 from sync.reconcile.field_values import PassSettings
@@ -297,7 +297,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     deleted = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
     world = World(context=builders.board(), deleted=[deleted], items={builders.ITEM: deleted.item})
     [plan] = world.plan().deleted.values()
-    after = with_its_history(replace(plan, ending=Ending(outcome)))
+    after = with_lines_and_landed_intents(replace(plan, ending=Ending(outcome)))
     lines = [line for line in after.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == expected
     assert not any(line.kind == "overwritten" for line in after.lines_about_lost_values)

@@ -135,7 +135,7 @@ def test_an_administrator_may_have_new_ones_created(world: World, settings: Any,
     link = BoardLink.objects.get(entity_type="contact")
     page = f"/admin/sync/boardlink/{link.pk}/"
     assert link.creates_held.split(",")[0] in admin_client.get(f"{page}change/").content.decode()
-    admin_client.post("/admin/home/act/", {"one": "create_anyway board:contact:creates_held"})
+    admin_client.post("/admin/home/act/", {"act_and_key": "create_anyway board:contact:creates_held"})
     world.work(minutes=10)
     assert len(items_of(world, board)) == 10
     set_up()

@@ -100,7 +100,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         item_links.clear_unmatched(run.entity_type, facts.linked_items)
-    items_and_deletions.end_tombstones(run, [plan.records[key] for key in locked])
+    items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
@@ -109,8 +109,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
-    for key, record_plan in plan.records.items():
-        planned_changes = record_changes(facts, record_plan, locked.get(key), paused, board_now)
+    for record_id, record_plan in plan.records.items():
+        planned_changes = record_changes(facts, record_plan, locked.get(record_id), paused, board_now)
         changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
@@ -122,9 +122,9 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
         if state is choices.ApprovalState.RELEASED:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
             plans_there[request.entity_id] = plans_there[request.entity_id].logged(line)
-    for key, record_plan in plans_there.items():
+    for record_id, record_plan in plans_there.items():
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
-        plans_there[key] = record_plan.logged(*record_plan.lines_about_lost_values).with_state(seen=seen_values)
+        plans_there[record_id] = record_plan.logged(*record_plan.lines_about_lost_values).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
     pass_run.store_approvals(run, facts, plan, requests_to_end)
     _write_changes(run, facts, changes, sync_states)

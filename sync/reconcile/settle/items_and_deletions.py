@@ -304,7 +304,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
-    plans = [deleted_records.with_its_history(deleted) for deleted in settled]
+    plans = [deleted_records.with_lines_and_landed_intents(deleted) for deleted in settled]
     run.store_history(plans)
     pass_run.end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A restored record's own pass reports its lost values.
