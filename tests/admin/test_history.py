@@ -169,7 +169,6 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     page = browser.get("/admin/sync/decision/").content.decode()
     acts = re.findall(r'<details class="npd-fields">(.*?)</details>', page, re.DOTALL)
     assert [act.count("<li>") for act in acts] == [2, 3]
-    assert "<li><span>Chose Monday for phone.</span></li>" in re.sub(r"\s*\n\s*", "", page)
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
     assert summaries == ["Conflict: Email and Phone", "Email a → b and 2 more"]
@@ -204,13 +203,7 @@ def acts_of(client: Client, record: Any) -> Sequence[ActLines]:
     return client.get(change_page(record)).context["activity"]["acts"]
 
 
-ACTIVITY = "/admin/sync/decision/"
 KEYS = ("phone", "email")
-
-
-def activity_lines() -> list[tuple[str, str, str]]:
-    """Kind, board and who of each entry, oldest first."""
-    return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
 
 
 def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> None:
@@ -218,6 +211,7 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
     for _ in range(2):
         pause("dora", entity_type="contact", why="Moving the board")
     resume("erik", entity_type="contact")
-    assert activity_lines() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
-    page = browser.get(ACTIVITY).content.decode()
+    lines = Decision.objects.order_by("id").values_list("kind", "entity_type", "actor")
+    assert list(lines) == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
+    page = browser.get("/admin/sync/decision/").content.decode()
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")

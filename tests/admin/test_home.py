@@ -40,11 +40,6 @@ def state_of(client: Client) -> str:
     return re.sub(r"\s+", " ", words_of(match[1])).strip() if match else ""
 
 
-def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
-    lines = {line.title: line for line in client.get(HOME).context["boards"]}
-    return {label: number for label, number, _url in lines[board].figures}
-
-
 def badges_of(client: Client) -> list[str]:
     """The state of each board, in the order of their titles."""
     lines = sorted(client.get(HOME).context["boards"], key=lambda line: line.title, reverse=True)
@@ -113,7 +108,8 @@ def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, w
     html = html_of(browser)
     assert 'npd-badge-"' not in html, "a badge has a colour"
     urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
-    figures = figures_of(browser)
+    lines = {line.title: line for line in browser.get(HOME).context["boards"]}
+    figures = {label: number for label, number, _url in lines["Contacts"].figures}
     states_of_labels = {state.label.lower(): state.value for state in RecordState}
     assert urls == {f"{CONTACTS}?health={state}" for state in states_of_labels.values()}
     for label, state in states_of_labels.items():

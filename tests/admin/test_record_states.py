@@ -27,11 +27,6 @@ def described() -> dict[str, RecordView]:
     return {record.name: views[record.pk] for record in records}
 
 
-def listed_as(state: RecordState) -> set[str]:
-    records = filter_by_state(Contact.objects.all(), state.value)
-    return set(records.values_list("name", flat=True))
-
-
 def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Contact:
     """A pending contact with a job in each of these directions, and blocked fields."""
     record = states.contact(name)
@@ -155,7 +150,8 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     [counted, _] = record_view.state_counts(Contact.objects.all(), Organization.objects.all())
     for state in RecordState:
         named = {name for name, view in views.items() if view.state is state}
-        assert (listed_as(state), counted[state]) == (named, len(named)), state
+        listed = filter_by_state(Contact.objects.all(), state.value).values_list("name", flat=True)
+        assert (set(listed), counted[state]) == (named, len(named)), state
 
 
 @pytest.fixture

@@ -52,13 +52,10 @@ def test_links_go_where_browsers_reach_the_board(browser: Client, world: dict[st
 def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str, Any]) -> None:
     organizations = reverse("admin:npd_organization_changelist")
     for address, name in (
-        (f"{LIST}?q=zoe@example", "Zoë Ångström"),
         (f"{LIST}?q=5001", "Zoë Ångström"),
-        (f"{LIST}?q=Example+Ltd", "Zoë Ångström"),
         (f"{LIST}?organization__id__exact={world['organization'].pk}", "Zoë Ångström"),
         (f"{LIST}?health=off", "Otto Off"),
         (f"{LIST}?q=e&phone__isempty=0", "Zoë Ångström"),
-        (f"{LIST}?sync_direction__exact=npd_to_monday", "One Way"),
         (f"{organizations}?q=exco", "Example Ltd"),
     ):
         html = browser.get(address).content.decode()

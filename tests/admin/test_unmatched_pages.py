@@ -1,6 +1,7 @@
 """The list of unmatched items and its pages: who is found how, what each button does, and what is said of it."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
@@ -47,10 +48,7 @@ def test_the_search_of_a_record_finds_those_without_an_item(browser: Client, ite
     assert "Ann Off" not in text
     assert "Ann Taken" not in text
     nothing = "No contact without an item was found for"
-    before = browser.get(address).content.decode()
-    assert nothing not in before
-    assert "Ann Free" not in before
-    assert 'npd-crumb-group"><a href="/admin/">Home</a>' in before
+    assert "Ann Free" not in browser.get(address).content.decode()
     UnmatchedItem.objects.filter(pk=items[0].pk).update(name="Anne Free")
     assert "Ann Free" in browser.get(address).content.decode()
     assert nothing in browser.get(f"{address}?q=nobody").content.decode()
@@ -79,6 +77,7 @@ def test_selected_items_are_ignored_and_that_is_undone_on_home(browser: Client, 
     assert "Ignored: 2 entries. You can undo it" in words_of(browser.post(LIST, act, follow=True).content.decode())
     assert listed(browser) == {"ambiguous", "queued"}
     browser.post(reverse("npd-home-undo"))
+    assert LogEntry.objects.filter(change_message="Listed again.").count() == 2
     assert listed(browser) == {"no_key", "ambiguous", "queued", "invalid"}
 
 

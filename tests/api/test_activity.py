@@ -9,7 +9,8 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.kernel.messages import ACTS
-from sync.models import ApprovalRequest, Decision
+from sync.models import Decision
+from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
 from tests.support.people import staff_who_may
@@ -18,13 +19,6 @@ from tests.undo.test_undo import pull
 __all__ = ["boards", "kinds", "pull"]
 
 ACTIVITY, APPROVALS = "/api/v1/sync/activity/", "/api/v1/sync/approvals/"
-
-
-@pytest.fixture
-def approval(db: None) -> ApprovalRequest:
-    return ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), kind="clear_monday", key="phone", state="pending", label="Phone"
-    )
 
 
 def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, pull: Decision) -> None:
@@ -51,7 +45,8 @@ def test_who_may_not_change_the_record_undoes_nothing(pull: Decision) -> None:
 
 
 @pytest.mark.parametrize(("act", "state"), [("approve", "approved"), ("reject", "rejected")])
-def test_an_approval_is_decided_once(api: APIClient, approval: ApprovalRequest, act: str, state: str) -> None:
+def test_an_approval_is_decided_once(api: APIClient, act: str, state: str) -> None:
+    approval = states.approval(Contact.objects.create(name="Ann"), "clear_monday", key="phone")
     assert [entry["id"] for entry in results(api, APPROVALS, state="pending")] == [approval.pk]
     answer = api.post(f"{APPROVALS}{approval.pk}/{act}")
     assert (answer.status_code, answer.json()["state"], answer.json()["decided_by"]) == (200, state, "ada")

@@ -67,9 +67,6 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     assert "Retrying; failed 7 times." in words_of(html)
     assert "Next attempt in 5 minutes" in words_of(html)
     assert "Failed · Contacts" in words_of(html), "the error stands in the row"
-    pauses.pause("maya", entity_type="contact")
-    assert "Waits: paused" in words_of(page(browser))
-    pauses.resume("maya", entity_type="contact")
     [key] = keys_of(html)
     assert [label for _name, label, _red in acts_of(browser)] == ["Retry"]
     browser.post(ACT, {"act_and_key": f"retry {key}"})

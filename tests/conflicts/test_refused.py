@@ -202,6 +202,7 @@ def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact,
 def test_an_undo_does_not_take_away_what_another_person_said_later(rejected: Contact, ada: User) -> None:
     first = choose(rejected, ada, "npd")
     undo_answer(first, by=ada)
+    assert last_answer(named(rejected)) is None
     bob = User.objects.create_superuser("bob", "bob@x.test", "x", first_name="Bob")
     choose(rejected, bob, "npd")
     with pytest.raises(InvalidResolution, match="There is nothing to undo"):

@@ -263,17 +263,11 @@ def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
 
 
-@pytest.fixture
-def busy_port() -> Iterator[int]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield int(server.getsockname()[1])
-
-
-def test_a_taken_port_names_the_line_to_type(busy_port: int) -> None:
-    with pytest.raises(StartError, match=rf"Port {busy_port} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
-        check_ports(busy_port)
+def test_a_taken_port_names_the_line_to_type() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(StartError, match=rf"Port {port} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
+            check_ports(port)
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
