@@ -93,7 +93,7 @@ def link_to(url: str, text: Any) -> SafeString | str:
     return format_html('<a class="npd-link" href="{}">{}</a>', url, text) if url else str(text)
 
 
-def own_address(request: HttpRequest, *addresses: str | None) -> str:
+def path_on_site(request: HttpRequest, *addresses: str | None) -> str:
     """Return the path of the first of these addresses on this site; empty if none is."""
     site = {request.get_host()}
     for address in addresses:
@@ -108,7 +108,7 @@ def own_address(request: HttpRequest, *addresses: str | None) -> str:
 def back_url(request: HttpRequest, otherwise: str = "") -> str:
     """Return the page of this site to which an act leads back, as its form or its address says; by default Home."""
     return (
-        own_address(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
+        path_on_site(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
     )
 
 

@@ -13,7 +13,6 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
-from tests.admin.forms import answer_to_question
 from tests.support.people import staff_who_may
 
 LIST = "/admin/npd/contact/"
@@ -133,19 +132,3 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     # Also true of a deletion that exceeds the limit only with earlier ones.
     assert ("together with those of the hour before, that is more than 1" in follows.sentence) == waits
     assert not Contact.objects.filter(pk__in=chosen).exists()
-
-
-def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, world: dict[str, Any]) -> None:
-    """The page that asks sends the selection once more, and "all" is read from its address."""
-    filtered = f"{LIST}?q=Angstrom&sync_enabled__exact=1"
-    Contact.objects.filter(pk=world["synced"].pk).update(name="Zoe Angstrom")
-    other_records = Contact.objects.exclude(monday_id=None).exclude(pk=world["synced"].pk)
-    assert other_records.exists()
-    chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(world["synced"].pk)]}
-    page = browser.post(filtered, chosen).content.decode()
-    form = re.search(r"<form method=\"post\"([^>]*)>(?:(?!</form>).)*name=\"confirmed\"", page, re.DOTALL)
-    assert form is not None
-    target = re.search(r'action="([^"]+)"', form[1])
-    browser.post(unescape(target[1]) if target else filtered, answer_to_question(page))
-    unlinked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
-    assert set(unlinked) == {world["synced"].pk}

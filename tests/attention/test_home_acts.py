@@ -165,18 +165,6 @@ def logged() -> list[str]:
     return list(rows.values_list("change_message", flat=True))
 
 
-def test_an_ignored_item_comes_back_by_undo(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.UNMATCHED][0]
-    browser.post(ACT, {"act_and_key": f"ignore {key}"})
-    assert IgnoredItem.objects.get().item_id == "7001"
-    assert logged() == ["Ignored."]
-    assert key not in keys_of(page(browser))
-    browser.post(UNDO)
-    assert not IgnoredItem.objects.exists()
-    assert logged() == ["Ignored.", "Listed again."]
-    assert key in keys_of(page(browser))
-
-
 def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kinds) -> None:
     key, html = kinds[Kind.UNMATCHED][0], page(browser)
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
@@ -425,14 +413,6 @@ def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(brows
     waiting.refresh_from_db()
     assert waiting.state == "approved"
     assert browser.get(address).context["row_buttons"] == []
-
-
-def test_a_boards_problem_can_be_solved_on_home_too(browser: Client) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_held="Nobody can be recognized.")
-    [box] = browser.get(HOME).context["boxes"]
-    assert [button.code for button in box.buttons] == ["", "check_column", "create_anyway"]
-    browser.post(ACT, {"action": "create_anyway", "only": box.only_key})
-    assert BoardLink.objects.get(entity_type="contact").creates_held == ""
 
 
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:
