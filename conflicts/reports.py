@@ -100,7 +100,7 @@ class OpenConflict:
     monday_item_id: str
     fields: tuple[str, ...]  # those in conflict; empty for an undo request
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)  # what people chose, or want undone
-    resolved_kind: str = ""  # for an undo request, the conflict's kind
+    undone_kind: str = ""  # for an undo request, the conflict's kind
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for an undo request, as reported
     seeks_item: bool = False  # an identity that asks for a record's item, not for an item's record
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's displayed values

@@ -50,7 +50,7 @@ def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, l
                     kind=KIND_UNDO,
                     fields=(),
                     resolutions=to_undo,
-                    resolved_kind=row.kind,
+                    undone_kind=row.kind,
                     inverse=row.inverse,
                 )
             )
