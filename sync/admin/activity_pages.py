@@ -150,8 +150,9 @@ class ActivityList(TabbedList):
         waiting = activity.waiting_edits(ids, limit=MAX_WAITING)
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
         rows: list[Any] = [row for row in activity.entries_of(waiting, self.mappings) if row.values.get("unsent")]
+        now = stored[0].page_now if stored else sync_now()
         for row in rows:
-            row.page_now = stored[0].page_now if stored else sync_now()
+            row.page_now = now
         return rows + stored
 
 
