@@ -23,7 +23,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.csrf import csrf_exempt
 from structlog.contextvars import get_contextvars
 
-from sync.admin.admin_base import own_address
+from sync.admin.admin_base import path_on_site
 from sync.api.errors import CHANGED_AT_ONCE, error_response
 from sync.kernel.db import LONGEST_SEARCH, gave_way
 
@@ -257,7 +257,7 @@ class LostActMiddleware(MiddlewareMixin):
         login = reverse("admin:login")
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
             pages = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
-            page = own_address(request, *pages) or reverse("admin:index")
+            page = path_on_site(request, *pages) or reverse("admin:index")
             return redirect(f"{reverse('account_login')}?{urlencode({'next': page, 'lost': 1})}")
         return response
 

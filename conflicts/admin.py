@@ -1,7 +1,7 @@
 """The admin of conflicts: their list, the addresses of their pages, and the acts on conflicts and rejected values.
 
-The acts use one side or choose an option, for several at once, and are undone together. Home offers them all, the list
-of conflicts the two that use a side.
+The acts use one side or choose an option, for several at once, and are undone together. Home offers all of them; the
+list of conflicts only “keep_npd” and “keep_monday”.
 """
 
 import json
@@ -188,7 +188,7 @@ CHOICES = {
     "restore_edit": ResolutionType.KEEP_MONDAY,
 }
 
-# Whether it takes nothing away, so that what does is sorted before it, and its label.
+# Whether it removes nothing (False, which removes something, sorts first), and its label.
 BulkEffect = tuple[bool, str]
 
 
@@ -216,10 +216,10 @@ def question_about_conflicts(
             continue
         digests[str(conflict.pk)] = confirmed_action.digest_of_rows(resolution.current_values(conflict).items())
         if option is not None:
-            does = ACTS[option.does]
+            option_act = ACTS[option.does]
             cells = (name, "", conflict.question, f"{option.label}: {option.effect}")
-            effects.setdefault((not does.deletes, does.many), []).append(cells)
-            ways_back.append(does.way_back)
+            effects.setdefault((not option_act.deletes, option_act.many), []).append(cells)
+            ways_back.append(option_act.way_back)
             continue
         for effect, values in _value_effects(conflict, act):
             effects.setdefault(effect, []).append((name, *values))
@@ -229,16 +229,16 @@ def question_about_conflicts(
     title = attention.filled_label(act.many, len(digests), entity_type, number=number)
     button = title
     tables = []
-    # First what takes something away, which the button names, too.
-    for takes_nothing, label in sorted(effects):
-        rows = effects[takes_nothing, label]
+    # What removes something comes first, and the button names it, too.
+    for removes_nothing, label in sorted(effects):
+        rows = effects[removes_nothing, label]
         number = humanize.count_with_noun(len(rows), "value")
         summary = attention.filled_label(label, len(rows), entity_type, number=number)
         table = RecordTable(
             ("Record", "Field", "Now", "After"), rows[: confirmed_action.MAX_ROWS_SHOWN], len(rows), summary
         )
         tables.append(table.without_empty_columns())
-        if not takes_nothing and summary != title:
+        if not removes_nothing and summary != title:
             button = f"{button}; {humanize.within_sentence(summary)}"
     if left_out:
         heading = f"{humanize.count_with_noun(len(left_out), 'conflict')} left out"
@@ -253,7 +253,7 @@ def question_about_conflicts(
     else:
         lines.append("Nothing of it can be resolved this way.")
     fields = [*hidden, ("seen", json.dumps(digests))]
-    deletes = not all(takes_nothing for takes_nothing, _label in effects)
+    deletes = not all(removes_nothing for removes_nothing, _label in effects)
     return Question(f"{title}?", lines, button if digests else "", tables, fields, deletes=deletes)
 
 
@@ -313,7 +313,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
             resolved.append(conflict)
         except ActionError as error:
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
-    problems = [f"Not resolved: {humanize.join_first(some)}. {why}" for why, some in names_by_problem.items()]
+    problems = [f"Not resolved: {humanize.join_first(failed)}. {why}" for why, failed in names_by_problem.items()]
     if not resolved:
         return Report(problems=problems)
     number = names[resolved[0].pk] if len(resolved) == 1 else humanize.count_with_noun(len(resolved), "conflict")
@@ -342,19 +342,19 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
         )
         entry = by_field[rejection.field_ref]
         loaded[entry.key] = replace(entry, values=(values,))
-    return _in_words_of_values([*loaded.values()], mappings)
+    return _fit_acts_to_values([*loaded.values()], mappings)
 
 
-def _in_words_of_values(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> list[Entry]:
+def _fit_acts_to_values(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> list[Entry]:
     """Return the entries with acts that use a side only if both are known, and that say where they empty the other."""
     worded = []
     for entry in entries:
-        acts = [_naming_what_it_empties(act, entry) for act in entry.acts if entry.values or act.code not in CHOICES]
+        acts = [_fit_act_to_values(act, entry) for act in entry.acts if entry.values or act.code not in CHOICES]
         worded.append(replace(entry, acts=tuple(acts)))
     return worded
 
 
-def _naming_what_it_empties(act: Act, entry: Entry) -> Act:
+def _fit_act_to_values(act: Act, entry: Entry) -> Act:
     """Return an act that uses a side with a label such as “Empty Phone in NPD” if that removes a value."""
     if act.code not in CHOICES or act.code == "leave_both":
         return act
@@ -449,5 +449,5 @@ def undo(request: HttpRequest, tokens: Sequence[str]) -> Report:
     return Report(f"Undone. {then}" if undone else "", problems)
 
 
-home_acts.LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _in_words_of_values})
+home_acts.LOADERS.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _fit_acts_to_values})
 home_acts.UNDOS.update({Kind.REJECTED: undo, Kind.CONFLICT: undo})

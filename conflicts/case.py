@@ -55,7 +55,7 @@ def state_of(conflict: SyncConflict) -> str:
         return APPLYING
     if conflict.stored_resolution.handed_back:
         return HANDED_BACK
-    return PARTLY if lifecycle.resolved_parts(conflict) else OPEN
+    return PARTLY if lifecycle.resolved_entries(conflict) else OPEN
 
 
 def conflict_progress(conflict: SyncConflict) -> Progress:
@@ -80,14 +80,14 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
             sentence = f"Saving: {'; '.join(values)}."
         reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         return Progress(state, sentence, reason)
-    has_parts = bool(lifecycle.resolved_parts(conflict))
+    is_undoable = bool(lifecycle.resolved_entries(conflict))
     if state == HANDED_BACK:
         sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
-        return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
+        return Progress(state, humanize.without_request_id(sentence), is_undoable=is_undoable)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.question}")
     still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
-    return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=is_undoable)
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
@@ -111,7 +111,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
         return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
     phrases = []
-    for key in lifecycle.resolved_parts(conflict):
+    for key in lifecycle.resolved_entries(conflict):
         result = lifecycle.quote_value(conflict.resolved_data.get(key))
         phrases.append(f"{conflict.label(key)} is {result}, {lifecycle.applied_effect(conflict, key).written}")
     return f"Resolved: {'; '.join(phrases)}." if phrases else ""
@@ -248,7 +248,7 @@ class CaseField:
             npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
             monday["hint"] = "Use Monday's"
             monday["leads"] = "NPD changes, Monday stays"
-            monday["off"] = self.monday_problem
+            monday["problem"] = self.monday_problem
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, humanize.diff_parts(self.base, self.npd, self.monday))
@@ -275,7 +275,7 @@ class CaseField:
     def _marked_parts(self, value: str | None, other: str | None) -> list[humanize.TextPart]:
         base = self.base if self.kind == ConflictKind.FIELDS else None
         parts = humanize.diff_parts(value, base)
-        # Against a base that is too unlike, nothing is marked; then the other side is compared.
+        # If the base is too unlike, nothing is marked; then the value is compared with the other side.
         return parts if any(is_marked for _, is_marked in parts) else humanize.diff_parts(value, other)
 
     @cached_property

@@ -154,19 +154,19 @@ MAX_WALKED = 2_000
 def walk_from(source: str, kind: Kind) -> dict[str, Any]:
     """Return how many cases of its kind wait, 0 if this one doesn't, and the addresses of its neighbours.
 
-    `source` is a conflict's id, or a rejected value's type, record and field. Whoever began with a kind ends it before
-    the others: all of it in a circle, then the other kinds.
+    `source` is a conflict's id, or a rejected value's type, record and field. A person goes through all cases
+    of the kind that they began with, in a circle, and then through the other kinds.
     """
     rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
     key = f"{kind}:{source}"
-    alike = [row.key for row in rows if row.kind == kind]
-    place = alike.index(key) if key in alike else -1
-    circle = alike[place + 1 :] + alike[: max(place, 0)]
+    same_kind = [row.key for row in rows if row.kind == kind]
+    place = same_kind.index(key) if key in same_kind else -1
+    circle = same_kind[place + 1 :] + same_kind[: max(place, 0)]
     others = [row.key for row in rows if row.kind != kind]
     next_key = next(filter(_still_asks, [*circle, *others]), "")
     previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
-        "number": len(alike) if key in alike else 0,
+        "number": len(same_kind) if key in same_kind else 0,
         "next_url": _case_url(next_key),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": not next_key.startswith(f"{kind}:"),
@@ -243,13 +243,13 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
-        goes_on = "next" in request.POST
+        goes_to_next = "next" in request.POST
         # Read before the choice is stored, because afterwards this case is no longer among those that wait.
-        next_url = walk_from(self.source, self.kind)["next_url"] if goes_on else ""
+        next_url = walk_from(self.source, self.kind)["next_url"] if goes_to_next else ""
         try:
             key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
-            # The page has no input for who may not type.
+            # The page has no input for people who may not type a value.
             self.chosen = {}
             self.seen_values = {}
             return self.show(str(error), HTTPStatus.FORBIDDEN)
@@ -259,10 +259,10 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         except resolution.InvalidResolution as error:
             self.problems = error.problems
             return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
-        if goes_on and not next_url:
+        if goes_to_next and not next_url:
             messages.success(request, f"All resolved. {sentence}")
             next_url = reverse("admin:index")
-        elif goes_on:
+        elif goes_to_next:
             next_url = f"{next_url}?{AFTER_CHOICE}={key}"
         return admin_base.see_other(next_url or self.url)
 
@@ -467,8 +467,8 @@ class RejectionView(CaseView):
         else:
             try:
                 rejection.raw_from_monday()  # only to learn whether it can be used
-            except ActionError as why:
-                row.monday_problem = str(why)
+            except ActionError as error:
+                row.monday_problem = str(error)
         self.select([row])
         return [row]
 

@@ -22,7 +22,7 @@ from sync.monday.texts import unix_lines
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
 
-# For whether NPD and whether Monday changes: what changes, where a value is removed, where one is written.
+# By whether NPD changes and whether Monday changes: what changes, where a value is removed, where one is written.
 _TEXTS = {
     (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
     (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
@@ -61,8 +61,8 @@ def same_text(text: str | None, other: str | None) -> bool:
     return normalize_text(text) == normalize_text(other)
 
 
-def is_same(values: Sides, now: Sides) -> bool:
-    return all(same_text(values.get(side), now[side]) for side in (NPD, MONDAY))
+def is_same(shown: Sides, current: Sides) -> bool:
+    return all(same_text(shown.get(side), current[side]) for side in (NPD, MONDAY))
 
 
 def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:
@@ -252,7 +252,7 @@ def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != CLOSED_ITSELF}
 
 
-def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
+def resolved_entries(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     """Return the entries of the fields that people resolved and that are not in conflict again."""
     in_conflict = conflict.conflict_fields if conflict.is_open else ()
     return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in in_conflict}

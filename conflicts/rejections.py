@@ -65,7 +65,7 @@ class Rejection:
     def entry(self) -> Mapping[str, Any]:
         """The sync state's entry of the rejection; empty if the value or the column has changed since."""
         entry = self.sync_state.blocked_fields.get(self.key) if self.sync_state else None
-        # An entry without a value is about no value.
+        # Without `local` the entry doesn't say which value was rejected.
         if not entry or not is_rejected(entry) or not entry.get("local"):
             return {}
         is_current = field_values.still_holds(self.record, entry["local"]) and self.field.is_current(entry)
@@ -271,8 +271,8 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     reading = last_seen(rejection.sync_state, rejection.key)
-    cell = {KEPT_REMOTE: reading.value} if reading else {}
-    _mark_kept_different(rejection.sync_state, rejection.key, mark | cell)
+    kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
+    _mark_kept_different(rejection.sync_state, rejection.key, mark | kept_remote)
     sentence = (
         f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."

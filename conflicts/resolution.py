@@ -121,14 +121,14 @@ def current_values(conflict: SyncConflict) -> dict[str, lifecycle.Sides]:
 
 def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues) -> None:
     """Raise NotAsSeen unless these fields have the values that the person saw."""
-    now = current_values(conflict)
+    current = current_values(conflict)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen_values or key not in now or not lifecycle.is_same(seen_values[key], now[key])
+        if key not in seen_values or key not in current or not lifecycle.is_same(seen_values[key], current[key])
     ]
     if changed:
-        raise NotAsSeen(", ".join(changed), now)
+        raise NotAsSeen(", ".join(changed), current)
 
 
 def field_selections(
@@ -189,8 +189,8 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     if selection.choose == CUSTOM or is_lost:
         try:
             raw_from_text(context, key, (selection.monday if is_lost else selection.value) or "")
-        except ActionError as why:
-            return str(why)
+        except ActionError as error:
+            return str(error)
     return ""
 
 
@@ -303,7 +303,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         # Locked, so that no pass applies a resolution meanwhile.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
-        parts = lifecycle.resolved_parts(conflict)
+        entries = lifecycle.resolved_entries(conflict)
         problem = ""
         if conflict.is_being_undone:
             who = conflict.stored_resolution.by
@@ -311,7 +311,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         elif conflict.is_being_applied:
             advice = "It can be undone once that is done."
             problem = f"The conflict of {context.name} is being written at this moment. {advice}"
-        elif conflict.is_open and not parts:
+        elif conflict.is_open and not entries:
             advice = "Resolve it instead."
             problem = f"The conflict of {context.name} is not resolved, so there is nothing to undo. {advice}"
         if problem:
@@ -320,7 +320,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             raise InvalidResolution(problem)
         selections = {
             key: FieldSelection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
-            for key, entry in parts.items()
+            for key, entry in entries.items()
             if key in conflict.inverse
         }
         history = lifecycle.ConflictHistory()
@@ -334,21 +334,21 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
 
 def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     """Return why a conflict's resolved fields can't be undone, and what to do instead; empty if they can."""
-    if not lifecycle.resolved_parts(conflict):
+    if not lifecycle.resolved_entries(conflict):
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
-        return _record_problem(conflict)
+        return _record_undo_problem(conflict)
     if record is None:
         return "The record was deleted since. Restore it from the deleted records, then change its fields."
     if not record.may_sync:
         return f"Sync is off for {context.name}, so nothing can be written. Turn it on at the record, then undo."
     if record.is_left_out:
         return f"The filter leaves {context.name} out, so nothing can be written. Change the record's values instead."
-    return _fields_problem(conflict, context)
+    return _fields_undo_problem(conflict, context)
 
 
-def _record_problem(conflict: SyncConflict) -> str:
+def _record_undo_problem(conflict: SyncConflict) -> str:
     entry = conflict.merge_selections[RECORD_KEY]
     option = lifecycle.chosen_option(conflict, FieldSelection(entry["choose"], entry["value"]))
     if option and option.does == MERGE_RECORDS:
@@ -364,15 +364,15 @@ def _record_problem(conflict: SyncConflict) -> str:
     return f"It can't be undone automatically. {ACTS[option.does].way_back if option and option.does else ''}".strip()
 
 
-def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    parts = lifecycle.resolved_parts(conflict)
-    keys = [key for key in parts if key in conflict.inverse]
+def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
+    entries = lifecycle.resolved_entries(conflict)
+    keys = [key for key in entries if key in conflict.inverse]
     if not keys:
         return "The values of each side before are no longer known. Type them in again, on either side."
     if unmapped := [key for key in keys if key not in context.mapped]:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # Look for a conflict on these fields that is open, being undone, or was resolved later.
-    resolved_at = conflict.resolved_at or max(datetime.fromisoformat(parts[key]["at"]) for key in keys)
+    resolved_at = conflict.resolved_at or max(datetime.fromisoformat(entries[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
         Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),
         entity_type=conflict.entity_type,

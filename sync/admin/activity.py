@@ -36,7 +36,7 @@ _RESOLVED = "conflict_settled"
 # The kind of an unsaved entry about an edit in NPD that no stored entry is about.
 EDIT = "edit"
 
-# What is written for these causes has stored entries at once.
+# Changes with these causes get their stored entries in the same transaction.
 _LOGGED_CAUSES = ("sync", decisions.IMPORT_KIND, authors.UNDO_CAUSE)
 
 # The icon and its label, by the kind of an entry.
@@ -85,7 +85,7 @@ def actor_of(row: Decision) -> str:
     return requested_by or row.actor or authors.SYNC_ACTOR
 
 
-def _act_of(row: Decision) -> tuple[object, ...]:
+def _act_key(row: Decision) -> tuple[object, ...]:
     """Return a key that the entries of one act on one record share; empty for an act of its own."""
     about = (row.entity_type, row.subject, row.actor)
     if row.is_of_new_item:
@@ -143,9 +143,9 @@ class _UndoOffers:
         stored = Decision.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
         undos = list(stored.values_list("pk", "undoes"))
         taken_back = {undoes for _, undoes in undos}
-        # By an undo that was not undone itself.
+        # The entries whose undo was not undone itself.
         self._undone = {undoes for undo, undoes in undos if undo not in taken_back}
-        # Of what was changed again, there is no value to restore.
+        # What was changed again later can't be restored.
         self._superseded = superseded_changes(undoable)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
@@ -157,15 +157,15 @@ class _UndoOffers:
                     return UndoOffer(url, "See conflict")
                 # The answer about a whole record can't be undone by a button.
                 return UndoOffer(url, ACTS["undo"].button) if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
-        moves = [row for row in rows if is_undoable(row)]
-        if not moves or not may_undo_decisions(self._reader, moves):
+        undoable = [row for row in rows if is_undoable(row)]
+        if not undoable or not may_undo_decisions(self._reader, undoable):
             return NOTHING_TO_UNDO
-        if all(row.pk in self._undone for row in moves):
+        if all(row.pk in self._undone for row in undoable):
             return UndoOffer(is_undone=True)
-        keys = [str(row.pk) for row in moves if row.pk not in self._undone | self._superseded]
+        keys = [str(row.pk) for row in undoable if row.pk not in self._undone | self._superseded]
         if not keys:
             return NOTHING_TO_UNDO
-        act = ACTS["redo" if any(row.undoes is not None for row in moves) else "undo"]
+        act = ACTS["redo" if any(row.undoes is not None for row in undoable) else "undo"]
         return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._back), act.button)
 
 
@@ -215,12 +215,12 @@ class ActLines:
         # The main line: the creation of an item comes before its values.
         self.line = next((line for line in lines if not line.is_value), lines[0])
         self.others = len(lines) - 1
-        self.also = f"{self.others} more" if self.others else ""
+        self.more = f"{self.others} more" if self.others else ""
         # The name of the file that an import read; empty for other acts.
         self.imported_file = str(row.cause.get("file", ""))
         # The labels of the fields that the act's words are about, if there are several.
         labels = [line.label for line in lines if line.label and not line.is_value]
-        self.fields = humanize.join_first(labels) if len(labels) > 1 else ""
+        self.labels = humanize.join_first(labels) if len(labels) > 1 else ""
         self.is_unsent = any(line.is_unsent for line in lines)
 
     @property
@@ -236,16 +236,16 @@ def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], req
     for row in rows:
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
         line = ActivityLine(row, label, offers.of([row]))
-        key = _act_of(row) or (line.line_id,)
+        key = _act_key(row) or (line.line_id,)
         # Repeated saves of one field in a transaction are separate acts.
         while any(line.label == other.label for other in groups.get(key, ())):
             key = (*key, line.label)
         groups.setdefault(key, []).append(line)
-    place = {label: number for number, label in enumerate(labels.values())}
+    positions = {label: number for number, label in enumerate(labels.values())}
     acts = []
     for lines in groups.values():
         group_rows = [line.row for line in lines]
-        in_order = sorted(lines, key=lambda line: place.get(line.label, len(place)))
+        in_order = sorted(lines, key=lambda line: positions.get(line.label, len(positions)))
         acts.append(ActLines(group_rows[0], in_order, offers.of(group_rows)))
     return acts
 
@@ -290,7 +290,7 @@ def history_fields(model: type[SyncedModel]) -> list[Any]:
 
 
 def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, datetime]:
-    """Return since when edits of these records, or of those with the newest jobs, weren't sent; one query."""
+    """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
     # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
@@ -389,7 +389,7 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
             if mapping.column_id and SyncDirection(mapping.direction).sends:
                 sent.add(place)
     sent_types = {entity_type for entity_type, _ in sent}
-    # Of the records, also of deleted ones, at which changed fields point.
+    # The names of the records, also of deleted ones, at which changed fields point.
     names: dict[UUID, str] = {}
     for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
         model: Any = field.related_model

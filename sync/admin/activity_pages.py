@@ -40,7 +40,7 @@ RESTORE = ACTS["restore_record"]
 # One address undoes this many changes, or restores this many deleted records, at most.
 MAX_UNDONE = 100
 
-# Their keys in the address, separated by commas. 18 digits fit into a bigint.
+# The keys of these rows in the address, separated by commas. 18 digits fit into a bigint.
 KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
 
 
@@ -52,7 +52,7 @@ class TabbedList(admin_base.PageChangeList):
         tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted records", DELETED, "sync.view_tombstone")]
         # The list of one act has no current tab, so “All” leads back.
         here = "" if "fold_id" in request.GET else request.path
-        urls = [(label, reverse(name)) for label, name, right in tabs if user.has_perm(right)]
+        urls = [(label, reverse(name)) for label, name, permission in tabs if user.has_perm(permission)]
         self.tabs = [admin_base.ListTab(label, url, url == here) for label, url in urls]
         super().get_results(request)
 
@@ -118,9 +118,9 @@ class ActivityList(TabbedList):
         for act in acts:
             row: Any = act.row
             row.page_act = act
-            # What takes the whole act back: the restore of deleted records, else its undo.
+            # The link that takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
-            if row.kind in decisions.DELETION_KINDS and row.page_is_gone:
+            if row.kind in decisions.DELETION_KINDS and row.page_lacks_record:
                 act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = act_ids if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
@@ -195,12 +195,12 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
-        others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        others = ""
+        url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+        more_records = ""
         if row.page_folded_count:
-            more = "more record" if row.subject else "record"
-            others = humanize.count_with_noun(row.page_folded_count, more, f"{more}s")
-        context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
+            noun = "more record" if row.subject else "record"
+            more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
+        context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     moment = admin_base.time_column("at", "When")
@@ -316,7 +316,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     changelist = TabbedList
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
-    fields = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
+    fields = ("kind", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
     list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
@@ -352,9 +352,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
-    item = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
+    item_number = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
-    what_now = admin_base.plain_column(
+    what_happened = admin_base.plain_column(
         "What happened", lambda row: row.note or "Deleted in NPD. The next sync checks its item."
     )
 
@@ -379,7 +379,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         return format_html("{} {}", badge, link)
 
     @admin.display(description="Its values")
-    def values_then(self, row: Tombstone) -> SafeString | str:
+    def deleted_values(self, row: Tombstone) -> SafeString | str:
         """Return the deleted record's non-empty values with their labels."""
         if not registry.is_registered(row.entity_type):
             return humanize.DASH

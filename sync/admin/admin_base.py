@@ -93,7 +93,7 @@ def link_to(url: str, text: Any) -> SafeString | str:
     return format_html('<a class="npd-link" href="{}">{}</a>', url, text) if url else str(text)
 
 
-def own_address(request: HttpRequest, *addresses: str | None) -> str:
+def path_on_site(request: HttpRequest, *addresses: str | None) -> str:
     """Return the path of the first of these addresses on this site; empty if none is."""
     site = {request.get_host()}
     for address in addresses:
@@ -108,7 +108,7 @@ def own_address(request: HttpRequest, *addresses: str | None) -> str:
 def back_url(request: HttpRequest, otherwise: str = "") -> str:
     """Return the page of this site to which an act leads back, as its form or its address says; by default Home."""
     return (
-        own_address(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
+        path_on_site(request, request.POST.get("back"), request.GET.get("back")) or otherwise or reverse("admin:index")
     )
 
 
@@ -165,7 +165,7 @@ class Button:
     post_to: str = ""  # where it posts `hidden`, if it has a form of its own
     hidden: Mapping[str, object] = field(default_factory=dict)
     icon: str = ""
-    key: str = ""  # of the keyboard
+    key: str = ""  # its keyboard shortcut
     deletes: bool = False  # whether its act deletes something
     is_on_monday: bool = False  # whether the page opens in a new tab
     label_if_selected: str = ""  # instead of `label` while rows are selected; empty if that is the same
@@ -264,7 +264,7 @@ class PageAdmin(ModelAdmin):
         return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
-        """Return what the list says to who came from the address of a row that isn't there."""
+        """Return the list's message for a person who opened the address of a row that doesn't exist."""
         return f"There is no such {self.opts.verbose_name} any more: it was deleted, or the address was cut off."
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
@@ -355,8 +355,8 @@ class RecordLinkMixin(PageAdmin):
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
             key = _record_key(row)
-            row.page_is_gone = key not in names  # also if the row has no record
-            if not row.page_is_gone:
+            row.page_lacks_record = key not in names  # it was deleted, or the row is about none
+            if not row.page_lacks_record:
                 row.page_record = names[key]
                 row.page_record_url = registry.record_url(*key)
                 continue
@@ -373,14 +373,14 @@ class RecordLinkMixin(PageAdmin):
     def record_name(self, row: Any) -> str:
         if row.entity_id is None:
             return str(row)
-        return f"{row.page_record}, deleted" if row.page_is_gone else row.page_record
+        return f"{row.page_record}, deleted" if row.page_lacks_record else row.page_record
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
         if row.entity_id is None:
             return DASH
         link = link_to(row.page_record_url, row.page_record)
-        return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_is_gone else link
+        return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 
     kind_of_record = type_column()
 

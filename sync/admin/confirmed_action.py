@@ -90,11 +90,11 @@ def run_action(
         result = run()
     except NotAllowed:
         raise
-    except ActionError as why:
-        if question and isinstance(why, CountChanged):
-            repeated = replace(question(), warning=str(why))
+    except ActionError as error:
+        if question and isinstance(error, CountChanged):
+            repeated = replace(question(), warning=str(error))
             return question_page(model_admin, request, repeated, back_url, status=409)
-        messages.warning(request, str(why))
+        messages.warning(request, str(error))
     else:
         report = result if isinstance(result, Report) else Report(result)
         for text in humanize.first_few(report.problems):
@@ -107,8 +107,7 @@ def run_action(
 def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
-    """Show a question, whose button posts to the same address with `confirmed`; a choice may be asked about again."""
-    confirmed = () if question.radio else (("confirmed", "yes"),)
+    """Show a question, whose button posts to the same address with `confirmed`."""
     return render_admin_page(
         model_admin,
         request,
@@ -117,7 +116,7 @@ def question_page(
         status=status,
         page_name=question.page_name,
         question=question,
-        hidden=[(name, str(value)) for name, value in (*question.hidden, *confirmed)],
+        hidden=[(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
         # With its filters, because they say which rows “all” are.
         target=question.target or request.get_full_path(),
         back=back_url,
@@ -163,7 +162,7 @@ def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str
 
 
 def digest_of_rows(rows: Iterable[object]) -> str:
-    """Return a hash by which it is known whether these are the rows of the question."""
+    """Return a hash that tells later whether the rows are still those of the question."""
     return hashlib.sha256("\n".join(sorted(map(str, rows))).encode()).hexdigest()[:32]
 
 

@@ -162,8 +162,8 @@ class RecordFilesMixin(ImportExportMixin):
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
             return cast("HttpResponse", super().process_import(request, **kwargs))
-        except file_formats.FileError as why:
-            messages.warning(request, str(why))
+        except file_formats.FileError as error:
+            messages.warning(request, str(error))
             return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
 
     def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -35,10 +35,10 @@ ROWS_ON_A_PAGE = 50
 # A group with more rows is folded.
 SHOWN_AT_ONCE = 5
 
-# What is still pending this long after a set-up started is no first load any more.
+# A first load is over this long after its set-up started, even if records are still pending.
 LONGEST_FIRST_LOAD = timedelta(days=1)
 
-# The time per record is known once so many are finished: until then, most of it was the set-up's own time.
+# The time left is shown once so many records are finished: until then, the set-up itself took most of the time.
 FINISHED_TO_FORECAST = 20
 
 # How people bring items back, by how these were removed.
@@ -263,17 +263,19 @@ def _boxes(
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
         sentences = humanize.sentences(_lead(request, group, has_acts=bool(acts)))
-        # Each sentence once, where several groups wait for the same; but each removal has its deadline.
+        # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
-        news = [sentence for sentence in sentences if sentence in deadline or sentence not in earlier_sentences]
-        earlier_sentences.update(news)
+        new_sentences = [
+            sentence for sentence in sentences if sentence in deadline or sentence not in earlier_sentences
+        ]
+        earlier_sentences.update(new_sentences)
         boxes.append(
             GroupBox(
                 group=group,
                 rows=rows[:ROWS_ON_A_PAGE] if is_open else [],
                 folds=folds,
                 is_open=is_open,
-                lead=" ".join(news),
+                lead=" ".join(new_sentences),
                 buttons=_group_buttons(request, group, rows, acts),
             )
         )
@@ -415,7 +417,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boards": boards,
         "is_set_up": any(board.availability.is_chosen for board in boards),
         "boxes": boxes,
-        # The keys of the keyboard that act on a row.
+        # The keyboard shortcuts of the rows' acts.
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
         "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only,

@@ -1,7 +1,7 @@
 """The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
 
-What does them stands with the lists of what they are done to: jobs in queue_pages.py, unmatched items and approvals in
-waiting_pages.py, conflicts and rejected values in conflicts/admin.py. What has no list is at the end.
+The functions that do them stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals
+in waiting_pages.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
 """
 
 import json
@@ -43,7 +43,7 @@ from sync.records import authors, item_links, tombstones
 from sync.records.availability import wait_sentence
 from sync.state import record_view
 
-MAX_TICKED = 300  # an act takes so many selected rows, at most
+MAX_TICKED = 300  # an act is done on so many selected rows, at most
 LAST_ACT = "home_act"  # the session key of the last act, for its undo
 SEEN_PREFIX = "seen:"  # with the entry's key: the form field with the values that its row showed
 
@@ -63,7 +63,7 @@ RUNS: dict[tuple[Kind, str], Run] = {}
 QUESTIONS: dict[tuple[Kind, str], Ask] = {}
 # By the entries' kind: the function that undoes an act by the `undo` of its report.
 UNDOS: dict[Kind, Callable[[HttpRequest, Sequence[str]], Report]] = {}
-# By the entries' kind: the function that puts both sides' values into entries, and their acts into words about these.
+# By the entries' kind: the function that adds both sides' values to entries, and names the values in their acts.
 LOADERS: dict[Kind, Callable[[Sequence[Entry], Sequence[FieldMapping]], Sequence[Entry]]] = {}
 
 
@@ -146,12 +146,12 @@ def with_values(entries: Sequence[Entry], wording: attention.Wording) -> list[En
     return [loaded.get(entry.key, entry) for entry in entries]
 
 
-# An answer says of this many entries what became of them, since each takes a few queries.
+# A message says of at most this many entries what became of them, because each takes a few queries.
 MAX_ENDED = 10
 
 
 def describe_record_now(entity_type: str, entity_id: UUID) -> str:
-    """Say how a record stands, where something of it doesn't wait any more."""
+    """Return a sentence with a record's present state, for a person who acted on an old page."""
     record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
         stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
@@ -179,7 +179,7 @@ def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
 
 
 def _ended_sentence(user: Any, key: str) -> str:
-    """Say that an entry doesn't wait any more, how its record stands, and the last that its activity says of it.
+    """Say that an entry doesn't wait any more, its record's present state, and its newest activity.
 
     The key comes from a form, so it may be about nothing, or about what this person may not see.
     """
@@ -205,11 +205,11 @@ def _ended_sentence(user: Any, key: str) -> str:
 
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
-    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
+    """Do an act on one row (`act_and_key`), on the ticked rows (`key`), or on all of a group (`cause`).
 
-    `one` is the act's code and the row's key; else `action` is the code, and `only` the row of a group that has one.
+    `act_and_key` is the act's code and the row's key; else `action` is the code, and `only` a group's only row.
     """
-    code, _, key = request.POST.get("one", "").partition(" ")
+    code, _, key = request.POST.get("act_and_key", "").partition(" ")
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
     # PostgreSQL stores no NUL, so no key has one.

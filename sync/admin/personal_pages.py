@@ -77,12 +77,12 @@ class ChatForm(forms.Form):
         address = str(self.cleaned_data["address"])
         try:
             chats.service_name(address)
-        except chats.AddressError as why:
-            raise forms.ValidationError(str(why)) from None
+        except chats.AddressError as error:
+            raise forms.ValidationError(str(error)) from None
         return address
 
 
-def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
+def _receiver_row(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
     is_off = receiver.frequency == Frequency.OFF
     last = receiver.last_sent
     sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
@@ -124,7 +124,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
             receiver.delete()
             return _redirect(request, f"“{receiver}” was removed.")
         elif act == "test":
-            return _test(request, user)
+            return _send_test(request, user)
         else:
             raise Http404
     now = sync_now()
@@ -134,15 +134,15 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         "title": "Notifications",
         "mail_form": mail_form,
         "about_email": _email_problem(user) or goes_to,
-        "own": _state(own, now) if own else None,
+        "own": _receiver_row(own, now) if own else None,
     }
     if user.is_superuser:
         chats = NotificationReceiver.objects.filter(user=None).order_by("name", "pk")
         failing = NotificationReceiver.objects.exclude(user=None).exclude(user=user).exclude(failed_since=None)
         context |= {
             "chat_form": chat_form,
-            "chats": [_state(receiver, now) for receiver in chats],
-            "failing": [_state(receiver, now) for receiver in failing.select_related("user").order_by("pk")],
+            "chats": [_receiver_row(receiver, now) for receiver in chats],
+            "failing": [_receiver_row(receiver, now) for receiver in failing.select_related("user").order_by("pk")],
         }
     status = 400 if mail_form.errors or chat_form.errors else 200
     return TemplateResponse(request, "sync/notifications.html", context, status=status)
@@ -160,7 +160,7 @@ def _chat(request: HttpRequest) -> NotificationReceiver:
     return get_object_or_404(NotificationReceiver, user=None, pk=int(number))
 
 
-def _test(request: HttpRequest, user: User) -> HttpResponse:
+def _send_test(request: HttpRequest, user: User) -> HttpResponse:
     if "chat" in request.POST:
         if not user.is_superuser:
             raise PermissionDenied

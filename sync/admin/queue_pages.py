@@ -42,7 +42,7 @@ MAX_REASON_CHARACTERS = 500
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
 
-# The right to change the token.
+# The permission to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
 
 # A question lists this many jobs as examples.
@@ -50,7 +50,7 @@ MAX_JOBS_SHOWN = 20
 
 # For each act on jobs, the words for the jobs that it doesn't fit.
 WHY_LEFT_ALONE = {"retry": "done already", "cancel": "not pending", "discard": "not failed"}
-# Of the acts that ask, because their question counts the fitting jobs. A retry reports the others afterwards.
+# The status of the jobs that an act fits, if it asks: its question counts them. A retry reports the others afterwards.
 _FITTING_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
@@ -99,7 +99,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
 
-    # Without what only the engine reads.
+    # Columns that only the engine reads are left out.
     fields = ("state", "about", "direction", "operation", "attempts", "next_try", "why_in_full", "queued", "last_try")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
@@ -125,13 +125,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
-        sentence = ""
+        previous_reason = ""
         for row in rows:
             row.page_items = names
             reason = humanize.without_request_id(row.error_message or row.reason)
             # Many jobs in a row often wait for the same.
-            row.page_why = "As above" if reason and reason == sentence else reason
-            sentence = reason
+            row.page_why = "As above" if reason and reason == previous_reason else reason
+            previous_reason = reason
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
     next_try = admin_base.plain_column(
@@ -271,19 +271,19 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     stops = availability.stop_entries() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
     explanations = []
     for stop in stops:
-        right = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
-        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(right)
-        explanations.append(f"Who may act: {authors.who_has(right)}." if is_for_others else stop.own_detail)
+        permission = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
+        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(permission)
+        explanations.append(f"Who may act: {authors.who_has(permission)}." if is_for_others else stop.own_detail)
     buttons: list[admin_base.Button | None] = []  # the main one first
-    is_in_environment = bool(settings.MONDAY_API_KEY)
+    is_token_in_environment = bool(settings.MONDAY_API_KEY)
     if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
         url = reverse("admin:sync_wizard_connect")
         token = admin_base.Button("Enter a new token", "token", f"{url}#npd-token")
-        if is_in_environment:
+        if is_token_in_environment:
             token = admin_base.Button("See where the token is set", "token", f"{url}#npd-wizard-token")
         buttons.append(token)
     # Entering a new token asks Monday anyway.
-    if stops and has_token and (is_in_environment or not buttons):
+    if stops and has_token and (is_token_in_environment or not buttons):
         buttons.append(act_button(request, "try_again"))
     active = overview.pauses if overview else pauses.active_pauses()
     return {

@@ -75,9 +75,10 @@ TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, reco
 class RecordChangeList(admin_base.PageChangeList):
     """A list of records with tabs for their states, which keep the search and the other filters."""
 
+    has_state_tabs = True  # for sync/list_tabs.html
+
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
-        self.boards = admin_base.overview_of(request)
         self._state = request.GET.get(HealthFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
@@ -86,18 +87,18 @@ class RecordChangeList(admin_base.PageChangeList):
         [self._counts] = record_view.state_counts(records)
         # The paginator would count the same rows again.
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
-        request.page_total = total  # type: ignore[attr-defined]
+        request.list_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_states(self.queryset)
         super().get_results(request)
 
     def get_ordering_field(self, field_name: str) -> Any:
-        """Return by what a click on a column's title sorts."""
+        """Return what a click on a column's title sorts by."""
         field = super().get_ordering_field(field_name)
         return registry.sort_expression(self.model, field) if isinstance(field, str) else field
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
-        """All records, then each state that is current or that any record has; all of them while one searches."""
+        """A tab for all records, and one for each state that is current or that a record has; in a search, for each."""
         counts = self._counts
         name = HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
@@ -138,8 +139,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator = super().get_paginator(request, *args, **kwargs)
-        if hasattr(request, "page_total"):
-            paginator.count = request.page_total
+        if hasattr(request, "list_total"):
+            paginator.count = request.list_total
         return paginator
 
     # Cached properties, because an admin may be created before all applications have registered their models.
@@ -210,10 +211,10 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         super().prepare_page(request, rows)
         views = record_view.describe(rows, admin_base.overview_of(request))
         for row in rows:
-            row.sync_view = views[row.pk]
+            row.page_view = views[row.pk]
 
-    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.sync_view), "sync_status")
-    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.sync_view))
+    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.page_view), "sync_status")
+    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.page_view))
     updated = admin_base.time_column("updated_at", "Updated")
 
     def get_urls(self) -> list[URLPattern]:
@@ -267,16 +268,16 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             direction = SyncDirection(chosen)
             rows = self.model.objects.filter(pk=record.pk)
             # NO KEY: a contact saved meanwhile may still point at this organization.
-            before = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
-            if before != request.POST.get("shown", "") or before == direction:
+            current = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
+            if current != request.POST.get("shown", "") or current == direction:
                 raise NotPossible(
-                    f"Nothing was changed: the direction of “{record}” is now “{before.label}”. Check again."
+                    f"Nothing was changed: the direction of “{record}” is now “{current.label}”. Check again."
                 )
             rows.update(sync_direction=direction.value)
             wakeups.wake_on_commit(record.entity_type())
-            authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
+            authors.log_action(request.user, record, f"Direction: from “{current.label}” to “{direction.label}”.")
             effect = record_panel.DIRECTION_EFFECTS[direction]
-            return f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. {effect}"
+            return f"The direction of “{record}” is “{direction.label}”; it was “{current.label}”. {effect}"
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
 
@@ -353,7 +354,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         view: record_view.RecordView = record.page_view
         may_change = self.has_change_permission(request, record)
         page_url = self._page_url(record)
-        others = [
+        other_entries = [
             (entry, list(record_panel.buttons_of_entry(entry, request.user, page_url))) for entry in view.other_entries
         ]
         return super().row_context(request, record) | {
@@ -363,12 +364,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_tone": record_panel.colour_of(view),
             "sync_removal": record_panel.removal_of(record, view),
             "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
-            "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
+            "sync_unlinked_item": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
             "sync_menu": record_panel.menu_acts(record) if may_change else [],
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
-            "sync_others": others,
+            "sync_other_entries": other_entries,
             "sides": record_panel.differing_sides(record, view, request.user),
             "activity": activity_of(record, request),
         }
@@ -417,8 +418,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         with transaction.atomic():
             bound_lock_waits()
             # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
-            others = queryset.filter(sync_enabled=not on)
-            records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
+            to_change = queryset.filter(sync_enabled=not on)
+            records = list(to_change.select_for_update(no_key=True, of=("self",)).order_by("id"))
             if not records:
                 raise NotPossible(f"Nothing was changed: sync was {state} already, or somebody deleted them meanwhile.")
             self.model.objects.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
@@ -435,8 +436,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         return str(records.get()) if number == 1 else registry.count_of_type(number, self.model.entity_type())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Find also what becomes of the records' items, for the question and the message."""
-        request.items_follow = tombstones.deletion_consequence(list(objs))  # type: ignore[attr-defined]
+        """Also find out what becomes of the records' items, for the question and the message."""
+        request.deletion_consequence = tombstones.deletion_consequence(list(objs))  # type: ignore[attr-defined]
         return super().get_deleted_objects(objs, request)
 
     def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
@@ -451,7 +452,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def _report_deletion(self, request: HttpRequest, keys: Sequence[Any]) -> None:
         """Say how the deleted records are restored, and whether their items wait; Django says what was deleted."""
-        consequence: tombstones.DeletionConsequence = request.items_follow  # type: ignore[attr-defined]
+        consequence: tombstones.DeletionConsequence = request.deletion_consequence  # type: ignore[attr-defined]
         waiting: list[SafeString | str] = []
         if consequence.waits:
             waiting.append(consequence.items)
@@ -466,7 +467,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
 
 def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart; those that are named so first."""
+    """Return the records that Ctrl+K finds, with what tells namesakes apart; those whose name matches first."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
         model_admin = admin.site.get_model_admin(spec.model)
@@ -474,7 +475,7 @@ def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
         if spec.name_field:
-            # Who only works at a company of that name must not crowd them out.
+            # A company matches by name; its many people, who match by it, must not crowd it out.
             has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
             rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]

@@ -138,17 +138,17 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
         for key in (entry.field, *(value.key for value in entry.values))
     }
     sides = []
-    for side in view.fields:
-        is_marked = side.reason_code in _MARKED
-        differs = side.reason_code in FIELD_BADGES and side.local != side.remote
-        is_shown = is_marked or (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail))
-        if not is_shown or side.key in shown_elsewhere:
+    for field in view.fields:
+        is_marked = field.reason_code in _MARKED
+        differs = field.reason_code in FIELD_BADGES and field.local != field.remote
+        is_shown = is_marked or (differs and (field.reason_code is not record_view.FieldReason.IN_SYNC or field.detail))
+        if not is_shown or field.key in shown_elsewhere:
             continue
-        # Above the form, or below its field, stands why it is blocked.
-        detail = "" if is_marked else humanize.without_request_id(side.detail)
-        badge = humanize.badge(*FIELD_BADGES[side.reason_code])
-        has_no_column = side.key in view.without_column
-        sides.append({"field": side, "badge": badge, "detail": detail, "has_no_column": has_no_column})
+        # The form says above, or below the field, why it is blocked.
+        detail = "" if is_marked else humanize.without_request_id(field.detail)
+        badge = humanize.badge(*FIELD_BADGES[field.reason_code])
+        has_no_column = field.key in view.without_column
+        sides.append({"field": field, "badge": badge, "detail": detail, "has_no_column": has_no_column})
     return sides
 
 
@@ -231,7 +231,7 @@ def act_buttons(entry: attention.Entry, user: Any, page_url: str) -> list[Button
             act.button,
             act.code,
             post_to=url,
-            hidden={"one": f"{act.code} {entry.key}", "back": page_url},
+            hidden={"act_and_key": f"{act.code} {entry.key}", "back": page_url},
             deletes=act.deletes,
         )
         for act in sorted(attention.offered_acts(user, entry), key=lambda act: act.deletes)
@@ -257,26 +257,26 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     Other mapped fields have an empty mark, which the live page may fill later.
     """
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
-    sides = {name: side for side in view.fields for name in side.names}
-    own = {field.name for field in registry.own_fields(type(record))} if sides else set()
+    fields = {name: field for field in view.fields for name in field.names}
+    own = {field.name for field in registry.own_fields(type(record))} if fields else set()
     link = registry.link_of(record.entity_type()) if may_change_mapping(user) else None
     board_page = (
         admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose a column.") if link else ""
     )
     for name, form_field in form.fields.items():
-        side = sides.get(name)
-        if side is None and name not in own:
+        field = fields.get(name)
+        if field is None and name not in own:
             continue
-        if side is None:
+        if field is None:
             mark = format_html('<span class="npd-muted">{} {} </span>', _NO_COLUMN, board_page)
-        elif side.reason_code not in _MARKED:
+        elif field.reason_code not in _MARKED:
             mark = format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
         else:
-            entry = entries.get(side.key)
-            _colour, icon, text = FIELD_BADGES[side.reason_code]
+            entry = entries.get(field.key)
+            _colour, icon, text = FIELD_BADGES[field.reason_code]
             is_approval = entry is not None and entry.kind is attention.Kind.APPROVAL
             # What waits for a person is explained above the form, but for an approval.
-            detail = side.detail if entry is None or is_approval else ""
+            detail = field.detail if entry is None or is_approval else ""
             mark = format_html(
                 '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {}</span>',
                 name,
@@ -310,4 +310,4 @@ def differing_values(record: SyncedModel) -> RecordTable:
         for field in record_view.describe_one(both_ways).fields
         if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
-    return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either way alone overwrites one of these")
+    return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either direction alone overwrites one side")

@@ -64,7 +64,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _or_boards(view: View) -> View:
-    """Lead back to the boards, with the reason, if the view's choices can't be."""
+    """Redirect to the boards with the reason if the view raises an error."""
 
     @wraps(view)
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -84,11 +84,11 @@ def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
     return {key: selection.Choices.parse(stored[key]) for key in types if key in stored}
 
 
-def _keep(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
+def _store_choices(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> None:
     request.session[SESSION_KEY] = {key: board_choices.to_json() for key, board_choices in choices.items()}
 
 
-def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
+def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
@@ -174,7 +174,7 @@ class SetupWizardMixin(PageAdmin):
         return self._connect_page(request, result)
 
     def _connect_page(
-        self, request: HttpRequest, tested: connection.ConnectionTest | None, wrong: str = ""
+        self, request: HttpRequest, tested: connection.ConnectionTest | None, token_error: str = ""
     ) -> HttpResponse:
         account = monday_account()
         region = phone_region()
@@ -188,7 +188,7 @@ class SetupWizardMixin(PageAdmin):
             on_server.append(RESTORE_KEY)
         context = {
             "tested": tested,
-            "wrong": wrong,
+            "token_error": token_error,
             "may_set_up": selection.may_set_up(request.user),
             "configured": token.is_usable,
             "token": token,
@@ -203,7 +203,7 @@ class SetupWizardMixin(PageAdmin):
             "phone_example": phone_example(region),
             "phone_regions": phone_regions(),
         }
-        return self._page(request, "connect", context, status=400 if wrong else 200)
+        return self._page(request, "connect", context, status=400 if token_error else 200)
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
@@ -239,31 +239,31 @@ class SetupWizardMixin(PageAdmin):
         form = BoardsForm(boards, previous, request.POST or None)
         if not form.is_valid():
             return self._page(request, "boards", {"form": form, "is_complete": is_complete})
-        return self._choose(request, form.cleaned_data, previous)
+        return self._choose_boards(request, form.cleaned_data, previous)
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
         link = registry.link_of(entity_type) if registry.is_registered(entity_type) else None
         if link is None:
             raise Http404("There are no records of that kind with a board.")
-        return self._choose(request, {entity_type: link.board_id}, {})
+        return self._choose_boards(request, {entity_type: link.board_id}, {})
 
     @staticmethod
-    def _choose(
+    def _choose_boards(
         request: HttpRequest, selected: Mapping[str, str], previous: Mapping[str, selection.Choices]
     ) -> HttpResponse:
-        _keep(request, selection.choose_boards(selected, previous))
+        _store_choices(request, selection.choose_boards(selected, previous))
         return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         choices = choices_in(request).get(entity_type)
         if choices is None:
             return _redirect_to("boards")
-        form = FieldsForm(_read(request, choices), request.POST or None)
+        form = FieldsForm(_read_board(request, choices), request.POST or None)
         unmapped = (key for key, other in choices_in(request).items() if not other.is_mapped and key != entity_type)
         following = next(unmapped, "")
         if form.is_valid():
-            _keep(request, choices_in(request) | {entity_type: form.chosen.choices})
+            _store_choices(request, choices_in(request) | {entity_type: form.chosen.choices})
             return _redirect_to("fields", following) if following else _redirect_to("plan")
         chosen = form.chosen
         context = {
@@ -299,7 +299,7 @@ class SetupWizardMixin(PageAdmin):
                 raise NotPossible(
                     "Nothing was started, because the plan has changed since you opened this page. Check it again."
                 )
-            boards = [_read(request, board_choices) for board_choices in choices.values()]
+            boards = [_read_board(request, board_choices) for board_choices in choices.values()]
             creating_related = {key for key in choices if f"related-{key}" in request.POST}
             setup.start(cast("User", request.user), boards, shown_plan, creating_related)
         except (ActionError, MondayError) as error:
@@ -309,16 +309,16 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("run")
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        kinds = setup.setup_progress()
-        if not kinds:
+        setups = setup.setup_progress()
+        if not setups:
             return _redirect_to("boards")
-        states = {kind["state"] for kind in kinds}
+        states = {board_setup["state"] for board_setup in setups}
         empty = [spec for spec in registry.entities() if not spec.model.objects.exists()]
         context = {
-            "kinds": kinds,
+            "setups": setups,
             "busy": SetupState.RUNNING in states,
             "is_done": states == {SetupState.DONE},
-            # What an installation without records does next.
+            # The lists to which an installation without records adds some.
             "lists": [(spec.board_title, records_url(spec)) for spec in empty],
         }
         return self._page(request, "run", context)

@@ -144,14 +144,15 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", "").replace("\0", "").strip()[:200]
-        free = item_links.linkable_records(row.entity_type)
-        # Before a search, those with one of the item's values or words.
+        records = item_links.linkable_records(row.entity_type)
+        model = records.model
+        # Before a search, the page lists the records that have one of the item's values or words.
         words = [word for word in row.name.split() if len(word) > 2]
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
         condition = Q()
         for text in terms:
-            condition |= registry.searching(free.model, registry.searched_fields(free.model), text)
-        records = free.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(free.model))
+            condition |= registry.searching(model, registry.searched_fields(model), text)
+        records = records.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(model))
         return admin_base.render_admin_page(
             self,
             request,
@@ -197,8 +198,8 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
     try:
         item_links.check_linkable(row, record)
         problem = monday_throttle_reason(request)
-    except NotPossible as why:
-        problem = str(why)
+    except NotPossible as error:
+        problem = str(error)
     if not problem:
         planned, problem = plan_link(record, row.item_id)
     if problem:

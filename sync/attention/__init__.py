@@ -42,7 +42,7 @@ __all__ = [
 
 MAX_CAUSE_LENGTH = 140
 
-# It says little to people, and the same stop may have several.
+# A status says little to people, and the texts of one stop may differ only by it.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
 
 # The place of a row's kind, the gravest first.
@@ -413,7 +413,7 @@ def on_records(
 ) -> dict[UUID, list[Entry]]:
     """Return the entries of these records, the gravest first; one query.
 
-    `without_column` has each record's fields whose column can't be used; records share the one entry about a column.
+    `without_column` has, for each of the records, its fields whose column can't be used: all share the column's entry.
     """
     is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
     rows = waiting().filter(models.Q(entity_id__in=without_column) | is_column, entity_type=entity_type)

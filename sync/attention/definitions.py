@@ -3,7 +3,7 @@
 Each definition selects the rows of one kind. A trigger on each table that a definition reads calls a function that
 refreshes the rows of the record, item or board concerned, in the same transaction. `install` creates both after each
 `migrate`, because some name the tables of the registered models. The chaos suite compares all rows with all
-definitions. What time alone ends has an `until`, which `waiting` heeds, because triggers see only writes.
+definitions. A row that time alone ends has an `until`, which `waiting` checks, because triggers see only writes.
 """
 
 # ruff: noqa: S608 - the statements are made of names of our own
@@ -76,7 +76,7 @@ RECEIVER = RefreshFunction(
 class Definition:
     """A SELECT of rows that wait, in SQL; the model Attention says what its columns mean.
 
-    A new one needs the columns that it reads in WATCHED, and a new function of its own in `install`.
+    For a new one, add the columns that it reads to WATCHED, and a function of its own, if it needs one, to `install`.
     """
 
     refreshed_by: RefreshFunction
@@ -92,7 +92,7 @@ class Definition:
     item_id: str = "''"
     field: str = "''"
     actor: str = "''"
-    since: str = "NULL::timestamptz"  # then the row keeps the moment when it first appeared
+    since: str = "NULL::timestamptz"  # if NULL, the row keeps the moment when it first appeared
     until: str = "NULL::timestamptz"
     values: str
 

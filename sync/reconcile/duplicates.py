@@ -90,7 +90,7 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     us = history.token_user
     if us and history.users - {us}:
         return False
-    if us and history.maker:
+    if us and history.creator:
         return bool(creates)
     # No event names who created it: then only a create that was searched for in vain can have landed later.
     return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)

@@ -108,7 +108,7 @@ class RecordHistory:
     # Read only if an item may be the record's duplicate:
     unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from
     users: frozenset[str] = frozenset()  # all Monday users in the duplicate's events
-    maker: str = ""  # the Monday user who created the item, or its duplicate, if known
+    creator: str = ""  # the Monday user who created the item, or its duplicate, if known
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
     token_user: str = ""  # the Monday user as whom we write
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field

@@ -344,7 +344,7 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
     if intent.item_id:
         return facts.item is not None and intent.item_id == facts.item.id
     # An item that our create made has its NPD ID from the beginning, so nobody typed it.
-    maker = facts.history.maker
+    creator = facts.history.creator
     us = facts.history.token_user
-    is_ours = not maker or not us or maker == us
+    is_ours = not creator or not us or creator == us
     return may_be_ours(board, facts) and not facts.history.is_npd_id_typed and is_ours

@@ -142,7 +142,7 @@ def identify(
                 "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
                 "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
-    # The person was asked about items with its match key, so one with its NPD ID still counts.
+    # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if as_new and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         hits = []
     matching = matching_items(board, record, hits)

@@ -99,7 +99,9 @@ def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: 
 
 
 def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:
-    """Store that an item doesn't belong to this record, unless it is ignored already."""
+    """Store that an item doesn't belong to this record, unless it is ignored already; in the caller's transaction."""
+    # Lock order: the unmatched row, then the ignored one (see `_locked`).
+    list(UnmatchedItem.objects.filter(entity_type=entity_type, item_id=item_id).select_for_update().values("pk"))
     # Doesn't overwrite: an ignored item must not become a mere exclusion.
     IgnoredItem.objects.get_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "entity_id": entity_id}

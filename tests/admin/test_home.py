@@ -211,6 +211,3 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
     text = text_of(client)
     assert "There is nothing that you may see." in text
     assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))
-
-
-# What it costs, and how it stays as the database is

@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from structlog.testing import capture_logs
 
 from npd.models import Contact
-from sync.admin.admin_base import own_address
+from sync.admin.admin_base import path_on_site
 from sync.admin.confirmed_action import Question, run_action
 
 
@@ -78,8 +78,8 @@ def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, question: ob
 def test_only_an_address_of_this_site_is_led_back_to(
     rf: RequestFactory, candidates: list[str | None], own: str
 ) -> None:
-    assert own_address(rf.get("/"), *candidates) == own
+    assert path_on_site(rf.get("/"), *candidates) == own
 
 
 def test_a_page_that_was_opened_securely_leads_back_to_no_insecure_one(rf: RequestFactory) -> None:
-    assert own_address(rf.get("/", secure=True), "http://testserver/admin/", "https://testserver/x/") == "/x/"
+    assert path_on_site(rf.get("/", secure=True), "http://testserver/admin/", "https://testserver/x/") == "/x/"

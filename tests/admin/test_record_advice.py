@@ -103,7 +103,6 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "invalid value": (lambda: invalid("A"), ["retry_field"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
     "item archived": (lambda: removed("A", "1", "archived"), OF_A_REMOVED_ITEM),
-    "item on another board": (lambda: removed("A", "1", "moved"), OF_A_REMOVED_ITEM),
     "item not shown": (lambda: removed("A", "1", "missing"), []),
     "item archived, mirrored from Monday": (
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),

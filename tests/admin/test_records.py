@@ -13,7 +13,6 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
-from tests.admin.forms import answer_to_question
 from tests.support.people import staff_who_may
 
 LIST = "/admin/npd/contact/"
@@ -93,7 +92,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Client, world: dict[str, Any]) -> None:
     def consequence(record: Any) -> Any:
         answer = browser.get(reverse("admin:npd_contact_delete", args=[record.pk]))
-        follows = answer.context["request"].items_follow.sentence
+        follows = answer.context["request"].deletion_consequence.sentence
         # In the same box as the question.
         question = answer.content.decode().split("npd-question", 1)[1]
         assert follows in words_of(question)
@@ -121,7 +120,7 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     client.force_login(staff_who_may("view_contact", "delete_contact", "view_approvalrequest"))
     chosen = [world["synced"].pk, states.synced("Second", "98").pk, world["disabled"].pk]
     data = {"action": "delete_selected", "_selected_action": chosen}
-    follows = client.post(LIST, data).context["request"].items_follow
+    follows = client.post(LIST, data).context["request"].deletion_consequence
     answer = client.post(LIST, data | {"post": "yes"}, follow=True)
     messages = " ".join(str(message) for message in answer.context["messages"])
     to_approvals = f'href="{reverse("admin:index")}"'
@@ -134,19 +133,3 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     # Also true of a deletion that exceeds the limit only with earlier ones.
     assert ("together with those of the hour before, that is more than 1" in follows.sentence) == waits
     assert not Contact.objects.filter(pk__in=chosen).exists()
-
-
-def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, world: dict[str, Any]) -> None:
-    """The page that asks sends the selection once more, and "all" is read from its address."""
-    filtered = f"{LIST}?q=Angstrom&sync_enabled__exact=1"
-    Contact.objects.filter(pk=world["synced"].pk).update(name="Zoe Angstrom")
-    other_records = Contact.objects.exclude(monday_id=None).exclude(pk=world["synced"].pk)
-    assert other_records.exists()
-    chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(world["synced"].pk)]}
-    page = browser.post(filtered, chosen).content.decode()
-    form = re.search(r"<form method=\"post\"([^>]*)>(?:(?!</form>).)*name=\"confirmed\"", page, re.DOTALL)
-    assert form is not None
-    target = re.search(r'action="([^"]+)"', form[1])
-    browser.post(unescape(target[1]) if target else filtered, answer_to_question(page))
-    unlinked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
-    assert set(unlinked) == {world["synced"].pk}

@@ -142,6 +142,3 @@ def test_the_button_asks_monday_once_and_leads_back(browser: Client, stopped: di
     assert browser.post(TRY, {"back": "https://evil.example/"}).headers["Location"] == "/admin/"
     assert browser.get(TRY).status_code == 405
     assert len(responses.calls) == 1
-
-
-# What Home says

@@ -99,7 +99,7 @@ def test_an_act_whose_cause_has_ended_does_nothing_and_says_what_happened(
         expected = way(name)
         jobs = list(SyncQueue.objects.order_by("pk").values())
         for act in acts:
-            text = answer_of(browser, {"one": f"{act} {key}", **values})
+            text = answer_of(browser, {"act_and_key": f"{act} {key}", **values})
             assert ("Nothing was done." in text, expected in text) == (True, True), (act, text)
         assert list(SyncQueue.objects.order_by("pk").values()) == jobs
         assert Contact.objects.filter(name=name).exists() is (way is not delete)
@@ -112,7 +112,7 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     def answer(kind: Kind, act: str) -> str:
         key = kinds[kind][0]
         values = seen_of(shown, key) if f"seen:{key}" in shown else {}
-        form = {"one": f"{act} {key}", **values}
+        form = {"act_and_key": f"{act} {key}", **values}
         return answer_of(browser, form)
 
     operate.discard(SyncQueue.objects.filter(status="failed"), "eve")
@@ -128,8 +128,8 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
 
 def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.UNMATCHED][0]
-    browser.post(ACT, {"one": f"create_record {key}"})
-    text = words_of(browser.post(ACT, {"one": f"ignore {key}"}, follow=True).content.decode())
+    browser.post(ACT, {"act_and_key": f"create_record {key}"})
+    text = words_of(browser.post(ACT, {"act_and_key": f"ignore {key}"}, follow=True).content.decode())
     assert "was not ignored: " in text
     assert UnmatchedItem.objects.get(item_id="7001").ignored_at is None
 
@@ -161,7 +161,7 @@ def test_a_question_about_a_group_is_asked_again_if_others_are_in_it(browser: Cl
 def test_an_act_that_no_longer_fits_says_why(browser: Client) -> None:
     contact = states.removed("Ann", "5001")
     Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")
-    form = {"one": f"create_item removed:contact:{contact.pk}"}
+    form = {"act_and_key": f"create_item removed:contact:{contact.pk}"}
     text = answer_of(browser, form)
     assert "“Create again…” is not possible for “Ann”: Archived on the board by Maya Lind." in text
 
@@ -171,7 +171,7 @@ def test_what_became_of_something_is_told_only_to_who_may_see_it(client: Client,
     contact = Contact.objects.get(name="Fay")
     turn_off("Fay")
     for key in (f"removed:contact:{contact.pk}", "removed:contact:x", "failed:x", "conflict:x", "rejected:x:y:z"):
-        text = answer_of(client, {"one": f"unlink {key}"})
+        text = answer_of(client, {"act_and_key": f"unlink {key}"})
         assert "Nothing was done, because it doesn't wait any more." in text
         assert "Fay" not in text
 

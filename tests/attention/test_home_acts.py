@@ -57,7 +57,7 @@ def keys_of(html: str) -> list[str]:
 def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser: Client) -> None:
     states.dead("Ann", "Monday answered 500.")
     failed = SyncQueue.objects.get(status="failed")
-    browser.post(ACT, {"one": f"retry failed:{failed.pk}"})
+    browser.post(ACT, {"act_and_key": f"retry failed:{failed.pk}"})
     current = SyncQueue.objects.get(status="pending")
     # It failed once more, and waits for its next attempt.
     current.attempts, current.error_message = 2, "Monday answered 500."
@@ -72,7 +72,7 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     pauses.resume("maya", entity_type="contact")
     [key] = keys_of(html)
     assert [label for _name, label, _red in acts_of(browser)] == ["Retry"]
-    browser.post(ACT, {"one": f"retry {key}"})
+    browser.post(ACT, {"act_and_key": f"retry {key}"})
     current.refresh_from_db()
     assert (current.attempts, current.next_retry <= sync_now()) == (0, True)
 
@@ -119,7 +119,7 @@ def applied(conflict: SyncConflict) -> None:
 def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.CONFLICT][0]
     shown_values = seen_of(page(browser), key)
-    browser.post(ACT, {"one": f"keep_monday {key}", **shown_values})
+    browser.post(ACT, {"act_and_key": f"keep_monday {key}", **shown_values})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser)
@@ -134,7 +134,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conflicts_admin, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
-    browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
+    browser.post(ACT, {"act_and_key": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())
     assert not SyncConflict.objects.get(pk=key.partition(":")[2]).is_being_undone
 
@@ -144,7 +144,7 @@ def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Cli
     shown_values = seen_of(page(browser), key)
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
     for form in (shown_values, {}):
-        browser.post(ACT, {"one": f"keep_monday {key}", **form})
+        browser.post(ACT, {"act_and_key": f"keep_monday {key}", **form})
         assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
 
@@ -165,23 +165,11 @@ def logged() -> list[str]:
     return list(rows.values_list("change_message", flat=True))
 
 
-def test_an_ignored_item_comes_back_by_undo(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.UNMATCHED][0]
-    browser.post(ACT, {"one": f"ignore {key}"})
-    assert IgnoredItem.objects.get().item_id == "7001"
-    assert logged() == ["Ignored."]
-    assert key not in keys_of(page(browser))
-    browser.post(UNDO)
-    assert not IgnoredItem.objects.exists()
-    assert logged() == ["Ignored.", "Listed again."]
-    assert key in keys_of(page(browser))
-
-
 def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kinds) -> None:
     key, html = kinds[Kind.UNMATCHED][0], page(browser)
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
     assert "Create contact" in html
-    browser.post(ACT, {"one": f"create_record {key}"})
+    browser.post(ACT, {"act_and_key": f"create_record {key}"})
     job = SyncQueue.objects.filter(remote_id="7001", status="pending")
     assert job.exists()
     assert logged() == ["Asked to create a record from it."]
@@ -193,7 +181,7 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
 
 
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
-    browser.post(ACT, {"one": f"ignore {kinds[Kind.UNMATCHED][0]}"})
+    browser.post(ACT, {"act_and_key": f"ignore {kinds[Kind.UNMATCHED][0]}"})
     for _ in range(2):
         html = page(browser)
         assert ("data-undo" in html, "data-leaves" in html) == (True, True)
@@ -216,7 +204,7 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
     html = page(browser)
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
-    browser.post(ACT, {"one": f"leave_both {key}", **seen_of(html, key)})
+    browser.post(ACT, {"act_and_key": f"leave_both {key}", **seen_of(html, key)})
     assert "Both left as they are: Ann." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
@@ -233,7 +221,7 @@ def empty_on_monday(name: str, item: str) -> tuple[str, SyncConflict]:
 
 def buttons_of(row: str) -> list[tuple[str, bool]]:
     """The acts of a row or card in their order, and whether each is red."""
-    buttons = re.findall(r'class="npd-button([^"]*)"\s+name="one"\s+value="(\w+) ', row)
+    buttons = re.findall(r'class="npd-button([^"]*)"\s+name="act_and_key"\s+value="(\w+) ', row)
     return [(name, "npd-button-deletes" in classes) for classes, name in buttons]
 
 
@@ -243,7 +231,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
-    question = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
+    question = browser.post(ACT, {"act_and_key": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; empty 1 value in NPD\s*<'
     assert re.search(button, question)
     conflict.refresh_from_db()
@@ -282,7 +270,7 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
 def test_an_act_waits_for_a_pause(browser: Client, kinds: Kinds) -> None:
     jobs = kinds[Kind.FAILED][0]
     pauses.pause("eve")
-    assert "It waits" in words_of(browser.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
+    assert "It waits" in words_of(browser.post(ACT, {"act_and_key": f"retry {jobs}"}, follow=True).content.decode())
 
 
 def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: None) -> None:
@@ -427,14 +415,6 @@ def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(brows
     assert browser.get(address).context["row_buttons"] == []
 
 
-def test_a_boards_problem_can_be_solved_on_home_too(browser: Client) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_held="Nobody can be recognized.")
-    [box] = browser.get(HOME).context["boxes"]
-    assert [button.code for button in box.buttons] == ["", "check_column", "create_anyway"]
-    browser.post(ACT, {"action": "create_anyway", "only": box.only_key})
-    assert BoardLink.objects.get(entity_type="contact").creates_held == ""
-
-
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:
     for kind, code in [*((kind, "") for kind in KINDS), *CAUSES]:
         codes = [act.code for act in attention.acts_of(kind, code)]
@@ -447,7 +427,9 @@ def test_each_act_says_what_it_does_as_a_sentence_and_asks_before_it_deletes() -
         assert act.asks or not act.deletes, act.code
 
 
-@pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
+@pytest.mark.parametrize(
+    "form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"act_and_key": "retry failed:\0"}]
+)
 def test_odd_acts_do_nothing(browser: Client, kinds: Kinds, form: dict[str, str]) -> None:
     assert browser.post(ACT, form).status_code in (302, 303)
     assert attention.counts() == dict.fromkeys(Kind, 1)

@@ -35,14 +35,6 @@ def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncCo
     }  # fmt: skip
 
 
-def test_resolve_answers_the_conflict_with_its_choice(api: APIClient, conflict: SyncConflict) -> None:
-    response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "monday"}))
-    answer = response.json()
-    assert response.status_code == 200
-    assert (answer["state"], answer["left_open"], answer["resolved_at"]) == ("applying", ["role_title"], None)
-    assert answer["message"] == "Saving: Phone = “+44 20 7946 0999”."
-
-
 def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
     moved = replace(PHONE, npd=None)
     record(finding(contact, moved, ROLE))

@@ -179,16 +179,6 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     assert Contact.objects.get().email == REFUSED
 
 
-def test_an_undone_answers_page_asks_again(rejected: Contact, ada: User, client: Client) -> None:
-    client.force_login(ada)
-    answer = choose(rejected, ada, "npd")
-    undo_url = f"{LIST}chosen/answer:{answer.pk}/undo/"
-    assert client.get(page_of(rejected)).context["case"]["answer"]["undo_url"] == undo_url
-    client.post(undo_url)
-    case = client.get(page_of(rejected)).context["case"]
-    assert (case["answer"], case["is_waiting"]) == (None, True)
-
-
 def test_a_value_that_is_sent_once_more_is_asked_about_again_if_monday_refuses_it(
     world: World, ada: User, client: Client
 ) -> None:
@@ -201,9 +191,6 @@ def test_a_value_that_is_sent_once_more_is_asked_about_again_if_monday_refuses_i
     page = client.get(page_of(contact))
     assert page.context["case"]["is_waiting"]
     assert "Correct it, and send it again" in text_of(page)
-
-
-OTHER = "bea@example.com"
 
 
 def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact, ada: User) -> None:

@@ -36,12 +36,12 @@ def copy_of_hers() -> ItemPlan:
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "we made it, and got an answer": (
-        duplicate(maker=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)),
+        duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)),
         True,
     ),
     "no create was ever looked for": (duplicate(intents=(created("Boss", was_searched=False),)), False),
-    "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
-    "somebody wrote into another column": (duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
+    "somebody else made it": (duplicate(creator=TOM, users=frozenset({TOM})), False),
+    "somebody wrote into another column": (duplicate(creator=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
     "we wrote to it once": (duplicate(intents=(created("Boss"), created("Boss", item_id="8"))), False),
@@ -58,8 +58,10 @@ def test_whose_the_second_item_is(row: str) -> None:
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
-    assert is_own_create(BOARD, duplicate(maker=TOM))
-    assert not is_own_create(BOARD, duplicate(maker=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)))
+    assert is_own_create(BOARD, duplicate(creator=TOM))
+    assert not is_own_create(
+        BOARD, duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),))
+    )
 
 
 @pytest.mark.parametrize(

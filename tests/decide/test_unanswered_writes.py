@@ -105,11 +105,13 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Boss")], "Theirs", {}, "Boss as sent", id="somebody edited it since"),
         pytest.param([created("First"), created("Boss")], "Theirs", {}, None, id="which of two made it isn't known"),
         pytest.param([wrote("Boss", state=IntentState.VOID, item_id="")], "Boss", {}, None, id="it was no create"),
-        pytest.param([created("Boss", **LINKED)], "Boss", {"maker": TOM}, "Boss", id="it was linked with this item"),
+        pytest.param([created("Boss", **LINKED)], "Boss", {"creator": TOM}, "Boss", id="it was linked with this item"),
         pytest.param([created("Boss", **LINKED | {"item_id": "8"})], "Boss", {}, None, id="it was linked with another"),
-        pytest.param([created("Boss")], "Boss", {"maker": TOM}, None, id="somebody else made the item"),
-        pytest.param([created("Boss")], "Boss", {"maker": TOKEN_USER}, "Boss", id="we made the item"),
-        pytest.param([created("Boss")], "Boss", {"maker": TOM, "token_user": ""}, "Boss", id="who we are isn't known"),
+        pytest.param([created("Boss")], "Boss", {"creator": TOM}, None, id="somebody else made the item"),
+        pytest.param([created("Boss")], "Boss", {"creator": TOKEN_USER}, "Boss", id="we made the item"),
+        pytest.param(
+            [created("Boss")], "Boss", {"creator": TOM, "token_user": ""}, "Boss", id="who we are isn't known"
+        ),
         pytest.param([created("Boss")], "Boss", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
         pytest.param([created("Boss")], "Boss", {"intents": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
@@ -202,7 +204,7 @@ def test_what_can_t_be_read_is_not_stale() -> None:
 
 
 def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
-    """A field without a base has the maker asked for, of whom nothing may be told; as whom we write stays known."""
+    """The creator is asked for if a field has no base, and may not be known; as whom we write stays known."""
     record = contact(role_title="Second")
     record_facts = facts(
         record,
@@ -210,7 +212,7 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
         sync_state={"base": {"role_title": base("Second")}},
         history=history(void=[void("First")], events=[edit("First")], ended_creates=[created("First")]),
     )
-    histories = {record_facts.id: replace(record_facts.history, maker="")}
+    histories = {record_facts.id: replace(record_facts.history, creator="")}
     on = builders.board(only=["role_title"])
     pass_facts = PassFacts(on, builders.NOW, records=(record_facts,), histories=histories)
     assert with_bases_of_our_writes(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (

@@ -23,7 +23,7 @@ from tests.support.world import World
 
 INBOX, ACT = "/admin/", "/admin/home/act/"
 ROLE = "blocked:contact:role_title"
-CHECK = {"one": f"check_column {ROLE}"}
+CHECK = {"act_and_key": f"check_column {ROLE}"}
 EMPTY = "All is well"
 
 
@@ -148,7 +148,7 @@ def looping(world: World, settings: Any) -> Contact:
 def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:
     assert EMPTY in shown(admin)
     contact = looping(world, settings)
-    text, retry = shown(admin), {"one": f"retry_field blocked:contact:{contact.pk}:role_title"}
+    text, retry = shown(admin), {"act_and_key": f"retry_field blocked:contact:{contact.pk}:role_title"}
     assert "Rewritten on the board by Monday user -4, so nothing is sent to it until" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()

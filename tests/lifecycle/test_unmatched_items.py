@@ -27,6 +27,7 @@ from sync.records.item_links import (
     clear_missing,
     clear_unmatched,
     consider_again,
+    exclude_match,
     ignore_item,
     ignore_unmatched,
     note_unmatched,
@@ -262,6 +263,7 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
     "act",
     [
         lambda: ignore_item("contact", "1", None, "Somebody said so."),
+        lambda: exclude_match("contact", "1", Contact.objects.get().pk, "Somebody said so."),
         lambda: ignore_unmatched(UnmatchedItem.objects.all(), "dora"),
         lambda: undo_ignore(UnmatchedItem.objects.all(), "dora"),
         lambda: consider_again(IgnoredItem.objects.all()),

@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,6 @@ def test_jobs_are_counted_by_status(link: BoardLink) -> None:
     assert 40 <= (figures.value("oldest_claim_seconds", **CONTACT) or 0) < 60
 
 
-def after(**span: float) -> datetime:
-    return sync_now() + timedelta(**span)
-
-
 def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
@@ -121,7 +117,7 @@ def changes_are_gathered(link: BoardLink) -> None:
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "the board can be worked": (lambda link: None, ""),
-    "the board is blocked": (lambda link: stop_board("contact", after(minutes=3)), "blocked"),
+    "the board is blocked": (lambda link: stop_board("contact", sync_now() + timedelta(minutes=3)), "blocked"),
     "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
     "another is paused": (lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")), ""),
     "changes are gathered": (changes_are_gathered, "batching"),

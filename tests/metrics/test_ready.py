@@ -120,15 +120,10 @@ def test_jobs_that_waited_for_the_end_of_a_stop_are_young_again(client: Client, 
     assert reasons(client) == []
 
 
-def lost_create() -> None:
-    """A record's create has no answer, and its next row waits for what became of it."""
+def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Client, link: BoardLink) -> None:
     entity_id = uuid.uuid4()
     overdue(direction="to_npd", entity_id=entity_id)
     Intent.objects.create(entity_type="contact", entity_id=entity_id, deadline=sync_now() - timedelta(seconds=300))
-
-
-def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Client, link: BoardLink) -> None:
-    lost_create()
     assert len(reasons(client)) == 1
     BoardLink.objects.update(npd_id_problem="The column was deleted from the board.")
     assert reasons(client) == []

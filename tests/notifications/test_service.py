@@ -359,6 +359,3 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
     notify_people()
     assert "Add the chat again" in NotificationReceiver.objects.get().problem
     assert not chats.calls
-
-
-# Emails.

@@ -14,11 +14,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
 from sync.boards import board_columns, webhooks
+from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, connector, credentials
-from sync.models import BoardLink, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
@@ -26,6 +27,7 @@ from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Probe
+from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
 from sync.records import availability
@@ -120,7 +122,7 @@ def run_checks() -> list[CheckResult]:
         *_secret_results(),
         *_address_results(),
         *_sweep_results(links),
-        *_pause_results(overview),
+        *_waiting_results(overview),
         *_queue_results(),
     ]
     return [*_monday_results(), *_quota_results(), *local_results]
@@ -223,7 +225,8 @@ def _quota_results() -> Iterator[CheckResult]:
         yield CheckResult("ok", "quota", sentence)
 
 
-def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
+def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
+    """Yield what waits for people: pauses, stops, approvals, and what the nightly comparison found."""
     for board in overview.boards:
         if board.is_chosen and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: {board.blocked_reason}"
@@ -232,6 +235,20 @@ def _pause_results(overview: availability.Overview) -> Iterator[CheckResult]:
         headline = availability.stop_headline([stop.board], stop.title_sentence)
         # Without its cause, a stop's detail is the advice and the next attempt.
         yield CheckResult("problem", "pause", headline, stop.own_detail)
+    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
+        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
+        fix = "Approve or reject them in the admin, on Home."
+        yield CheckResult("warning", "approvals", message, fix)
+    links = overview.links.values()
+    sentence = verification_sentence(links)
+    if any(link.differed_records for link in links):
+        fix = (
+            "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
+            "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+        )
+        yield CheckResult("problem", "comparison", sentence, fix)
+    else:
+        yield CheckResult("ok", "comparison", sentence)
 
 
 def _secret_results() -> Iterator[CheckResult]:

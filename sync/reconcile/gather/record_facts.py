@@ -258,11 +258,11 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
         for key, item_id in created.items():
             item_events = events.get(item_id, [])
             is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
-            histories[key] = replace(histories[key], maker=maker_of(item_events), is_npd_id_typed=is_typed)
+            histories[key] = replace(histories[key], creator=creator_of(item_events), is_npd_id_typed=is_typed)
     return {key: histories[key] for key in edited.keys() | created.keys()}
 
 
-def maker_of(events: Iterable[WebhookEvent]) -> str:
+def creator_of(events: Iterable[WebhookEvent]) -> str:
     """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
     return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
 
@@ -360,7 +360,7 @@ def with_originals(
             record.history,
             intents=tuple(intents.get(record.id, ())),
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
-            maker=maker_of(item_events),
+            creator=creator_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),
             token_user=facts.board.settings.token_user,
         )
