@@ -152,8 +152,9 @@ class ActivityList(TabbedList):
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
         # An edit's fields that aren't sent to Monday don't wait.
         rows: list[Any] = [row for row in activity.entries_of(waiting, self.mappings) if row.values.get("unsent")]
+        now = stored[0].page_now if stored else sync_now()
         for row in rows:
-            row.page_now = stored[0].page_now if stored else sync_now()
+            row.page_now = now
         return rows + stored
 
 
