@@ -24,7 +24,8 @@ def side_headings(kind: str) -> tuple[str, str]:
     return ("Now", "Lost on Monday") if kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
 
 
-# The kind of an OpenConflict that is resolved and has an undo request (resolutions.py); no row has it.
+# The kind of an OpenConflict that is resolved, at least in part, and has an undo request (resolutions.py), and of the
+# report that rejects all such requests of a record; no row has it.
 KIND_UNDO = "undo"
 
 # The key of a resolution about the whole record: a delete or an identity.
@@ -92,14 +93,14 @@ class Option:
 
 @dataclass(frozen=True)
 class OpenConflict:
-    """An open conflict of a record, or an undo request (KIND_UNDO) for a resolved one."""
+    """An open conflict of a record, or an undo request (KIND_UNDO) for resolved fields."""
 
     conflict_id: UUID
     kind: str
     monday_item_id: str
     fields: tuple[str, ...]  # those in conflict; empty for an undo request
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)  # what people chose, or want undone
-    resolved_kind: str = ""  # for an undo request, the conflict's kind
+    undone_kind: str = ""  # for an undo request, the conflict's kind
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for an undo request, as reported
     seeks_item: bool = False  # an identity that asks for a record's item, not for an item's record
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's displayed values

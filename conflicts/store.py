@@ -30,7 +30,7 @@ UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields i
 def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
     """Return these records' open conflicts and undo requests, with one query.
 
-    A conflict that is open and being undone occurs twice.
+    A conflict with fields in conflict and resolved fields that are being undone occurs twice.
     """
     rows = SyncConflict.objects.filter(
         OPEN_OR_UNDOING,
@@ -50,7 +50,7 @@ def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, l
                     kind=KIND_UNDO,
                     fields=(),
                     resolutions=to_undo,
-                    resolved_kind=row.kind,
+                    undone_kind=row.kind,
                     inverse=row.inverse,
                 )
             )
@@ -70,7 +70,8 @@ def reject_resolutions(
 ) -> None:
     """Reject the resolutions and undo requests of these records, or only those of one conflict.
 
-    A rejected resolution stays as a suggestion for the person's next choice; an undo request is removed.
+    A rejected resolution stays as a suggestion for the person's next choice; an undo request is removed, and
+    its reason kept in `merge_selections`.
     """
     rows = SyncConflict.objects.select_for_update().filter(
         entity_type=entity_type, entity_id__any_of=list(record_ids), resolution__isnull=False
@@ -133,6 +134,7 @@ class _ReportBatch:
         return sync_now()
 
     def apply(self, report: ConflictReport) -> None:
+        # Of a record that can't sync: all its requests are rejected. Single results come as `undo_results`.
         if report.kind == KIND_UNDO:
             for request in self._requests_of(report):
                 lifecycle.reject_undo(request, report.closing_reason, self.history)
@@ -178,7 +180,7 @@ def _open_conflict(row: SyncConflict) -> OpenConflict:
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
         resolutions={} if row.is_being_undone else row.stored_resolution.fields,
-        # A question without an item is about a record whose item is sought.
+        # Only a question about an item's record has the item in `about`; `monday_item_id` may be a candidate's.
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
         monday=row.monday_data,
     )

@@ -1,4 +1,4 @@
-"""Sign-in: allauth's adapters, the mandatory second factor, links to set a password, and what changes with a user.
+"""Sign-in: allauth's adapters, the second factor that a setting requires, and links to set a password.
 
 Limits of wrong passwords and lifetimes are settings: “Sign-in” in config/settings.py.
 
@@ -67,7 +67,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if records and time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT:
             return False
         if not get_reauthentication_flows(request.user):
-            # Without a password and a second factor, allauth would ask nothing. Signing in again asks the provider.
+            # Users with neither a password nor a second factor would be asked nothing. A new sign-in asks the provider.
             self.logout(request)
         return True
 

@@ -69,7 +69,7 @@ class BoardPage:
             texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
             if words == str(item.id) or any(words in text.casefold() for text in texts):
                 items.append(item)
-        # Those that were changed last first.
+        # The latest change first.
         items.sort(key=lambda item: (item.updated_at, -item.id), reverse=True)
         # The page on which the item of the last form is, so that the focus stays on it.
         if focused_item in items:
@@ -138,7 +138,7 @@ class BoardPage:
         if npd_id and self._npd_url:
             address = escape(f"{self._npd_url}/go/{quote(npd_id, safe='')}")
             remarks.append(f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>')
-        # Nobody changed the items of a bulk load.
+        # Items of `POST /_control/items` were changed by nobody (NOBODY_ID).
         if person := model.PEOPLE_BY_ID.get(item.changed_by):
             remarks.append(f"{escape(person.name)} {datetime.fromisoformat(item.updated_at):%H:%M:%S}")
         return (

@@ -39,7 +39,7 @@ EVENTS = {
     "item_moved_to_any_group": "move_pulse_into_group",
 }
 STATE_NUMBERS = {"active": 1, "archived": 2, "deleted": 3}
-# No query returns this number, which isn't the webhook's id (published captures, 2025-02).
+# A delivery's subscriptionId isn't the webhook's id, and no query returns it (published captures, 2025-02).
 SUBSCRIPTION_OFFSET = 50_000
 URL_LIMIT = 255  # developer.monday.com/api-reference/reference/webhooks
 
@@ -151,7 +151,7 @@ class Rule:
             "drop": "dropped",
         }
         remaining = "" if self.count is None else f", {self.count} to go"
-        return f"any event: {effects[self.rule]}{remaining}"
+        return f"deliveries: {effects[self.rule]}{remaining}"
 
 
 WAITING = "waiting"
@@ -424,7 +424,7 @@ class Deliveries:
     def _deliver(self, delivery: Delivery) -> None:
         with self._condition:
             if delivery.id <= self._last_cleared:
-                return  # nor is its webhook looked up: after `POST restore` it may exist again
+                return  # by its id, not by its webhook, which exists again after `POST restore`
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None

@@ -27,7 +27,8 @@ def schema() -> graphql.GraphQLSchema:
     """Return the executable part of Monday's schema that the sandbox plays."""
     built = graphql.build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     types: dict[str, Any] = dict(built.type_map)
-    # By default a root field is an attribute or a method of the root object; `complexity` is one of both types.
+    # By default a root field is an attribute or a method of the root object. So is a mutation's `complexity`, which
+    # therefore isn't one of MUTATIONS.
     for name in resolvers.MUTATIONS:
         types["Mutation"].fields[name].resolve = resolvers.mutate
     for type_name, fields in resolvers.FIELDS.items():
@@ -45,7 +46,7 @@ MUTATION_POINTS = 10_000  # of a mutation that nobody has measured
 ITEM_MUTATION_POINTS = 30_000
 ITEM_MUTATIONS = ("archive_item", "change_multiple_column_values", "create_item", "delete_item")
 
-# The smallest reads cost 23 (the same source), larger ones more.
+# And one for each row: the smallest reads were measured at 23 (github.com/ilaiyomsh/monday-apps, 2026-07).
 READ_POINTS = 22
 Fragments = dict[str, graphql.FragmentDefinitionNode]
 
@@ -174,9 +175,9 @@ def _selection_points(
         name = field.name.value
         if field.selection_set is None or name in FREE_FIELDS:
             continue
-        # The items of a page were counted with the page; only those asked for by ids are a list of their own.
-        is_counted = name == "items" and "ids" not in arguments_of(field, variables)
-        rows = times if is_counted or name not in LIST_FIELDS else times * _row_limit(field, variables)
+        # A page's "items" cost a point each, but aren't multiplied by a limit again; those asked for by ids are a list.
+        has_page_rows = name == "items" and "ids" not in arguments_of(field, variables)
+        rows = times if has_page_rows or name not in LIST_FIELDS else times * _row_limit(field, variables)
         if name == "column_values":
             total += rows * COLUMN_VALUES_POINTS
         else:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
@@ -105,10 +106,10 @@ MAX_WAITING = 20
 
 
 class ActivityList(TabbedList):
-    """A page of the activity, with one row for each act."""
+    """A page of the activity. A row has an act's entries on one record; those on other records are folded into it."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Replace the entries by the first one of each act, with the act and its undo."""
+        """Replace the entries by the first one of each act on a record, with the act and its undo."""
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
         if ORDER_VAR not in self.params:
@@ -121,8 +122,8 @@ class ActivityList(TabbedList):
             # The link that takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
             if row.kind in decisions.DELETION_KINDS and row.page_lacks_record:
-                act_ids = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
-                record_ids = act_ids if row.page_folded_count else [row.entity_id]
+                ids_of_act_records = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
+                record_ids = ids_of_act_records if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
                 row.page_offer = activity.UndoOffer(url, RESTORE.button)
             elif row.page_folded_count and row.kind in decisions.BATCH_KINDS:
@@ -149,9 +150,11 @@ class ActivityList(TabbedList):
         types = self.params.get(admin_base.EntityFilter.parameter_name)
         waiting = activity.waiting_edits(ids, limit=MAX_WAITING)
         waiting = [edit for edit in waiting if not types or edit.entity_type in types]
+        # An edit's fields that aren't sent to Monday don't wait.
         rows: list[Any] = [row for row in activity.entries_of(waiting, self.mappings) if row.values.get("unsent")]
+        now = stored[0].page_now if stored else sync_now()
         for row in rows:
-            row.page_now = stored[0].page_now if stored else sync_now()
+            row.page_now = now
         return rows + stored
 
 
@@ -197,6 +200,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
         more_records = ""
         if row.page_folded_count:
+            # An import's own entry is about no record.
             noun = "more record" if row.subject else "record"
             more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
         context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
@@ -322,7 +326,10 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     ordering = ("-deleted_at",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
-    empty_words = "This list shows the records that somebody deleted in NPD. You can restore them for 30 days."
+    empty_words = (
+        "This list shows the records that somebody deleted in NPD. You can restore them for "
+        f"{settings.TOMBSTONE_DAYS} days."
+    )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.restore_some)

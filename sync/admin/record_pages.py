@@ -52,7 +52,8 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_state(queryset, self.value()) if self.value() else queryset
+        state = self.value()
+        return record_view.filter_by_state(queryset, state) if state in record_view.RecordState.values else queryset
 
 
 SYNC_FILTERS: list[Any] = [

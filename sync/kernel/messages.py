@@ -220,7 +220,9 @@ class Act:
     way_back: str = ""  # how to revert it by hand
     undo: bool = False  # “Undo” reverts it
     rights: tuple[str, ...] = ()  # the required permissions, beside those of the entry's kind (`KindFacts.permission`)
-    record_right: str = ""  # the required permission on records of the type: add, change or delete
+    # The required permission on records of the type, for what Home offers: add, change or delete. A record's page and
+    # list ask for the right to change it.
+    record_right: str = ""
     key: str = ""  # its shortcut on Home's rows
 
     @property
@@ -256,21 +258,19 @@ _ACTS = (
     Act("create_anyway", "Create new ones anyway",
         "Creates new items and records although nobody on the board can be recognized, which may make duplicates.",
         rights=_CHANGE_BOARD),
-    Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off.",
-        record_right="change"),
-    Act("direction", "Direction", "Changes which way the record is synced.", asks=True, record_right="change"),
-    Act("turn_sync_on", "Turn sync on", _SYNC_ON, "Turn sync on for {records}", record_right="change"),
+    Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off."),
+    Act("direction", "Direction", "Changes which way the record is synced.", asks=True),
+    Act("turn_sync_on", "Turn sync on", _SYNC_ON, "Turn sync on for {records}"),
     Act("turn_sync_off", "Turn sync off",
         f"Nothing is synced in either direction. NPD and Monday keep their values. {_CONFLICTS_CLOSE}",
-        "Turn sync off for {records}", asks=True, way_back=f"When you turn sync on again: {_SYNC_ON}",
-        record_right="change"),
+        "Turn sync off for {records}", asks=True, way_back=f"When you turn sync on again: {_SYNC_ON}"),
     Act("link_again", "Link again",
         "Links the record with its former item, and turns its sync on. If the item has left the board, you are asked "
         f"what to do with the record. {_SYNC_ON}",
-        asks=True, way_back="To go back, unlink the record again.", record_right="change"),
+        asks=True, way_back="To go back, unlink the record again."),
     Act("undo", "Undo", "Puts the former value back in NPD, unless it has changed since; the next sync does the rest.",
-        asks=True, record_right="change"),
-    Act("redo", "Redo", "Undoes an undo: puts the value back that NPD had before.", asks=True, record_right="change"),
+        asks=True),
+    Act("redo", "Redo", "Undoes an undo: puts the value back that NPD had before.", asks=True),
     # Jobs and fields.
     Act("retry", "Retry", "Tries it again, with all attempts, as soon as its board can be synced.",
         "Retry {number}", "Trying again: {number}.", rights=("sync.retry_syncqueue",)),

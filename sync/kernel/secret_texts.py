@@ -63,8 +63,8 @@ def _cipher(keys: tuple[str, ...]) -> MultiFernet:
 
 HIDDEN = "[secret]"
 
-# The finished line may be JSON, where a quote inside a text has a backslash and a line ends with the two characters
-# \n. A secret ends before that backslash, or the line would be invalid.
+# The finished line may be JSON. A quote inside its texts has a backslash, before which a secret ends, or the line would
+# be invalid. A line's end inside them is the two characters \n: a secret may begin right after it (BEGIN).
 QUOTE = r"""\\*['\"]"""
 IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""
 VALUE = rf"""(?:[^\s'\",}}\\]|\\(?!{QUOTE}))+"""

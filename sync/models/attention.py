@@ -85,6 +85,7 @@ DAILY_HOUR = 8
 class Frequency(models.TextChoices):
     OFF = "off", "Off"
     AT_ONCE = "at_once", "At once"
+    # Part of the migration, so no setting may change it.
     DAILY = "daily", f"Once a day, at {DAILY_HOUR:02d}:00 UTC"
 
 

@@ -76,12 +76,14 @@ class BoardLink(models.Model):
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
+    # When the last comparison began or ended, even in vain: the next is due by it.
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
+    compared = models.TextField("what the last comparison found", blank=True, db_default="")
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
-    compared = models.TextField("what the last comparison found", blank=True, db_default="")
-    # The proof of "synced": the synced records that the last comparison checked, and those that differed.
+    # The proof of "synced", by the last comparison that was finished: the synced records that it checked, and those of
+    # them that differed.
     verified_at = models.DateTimeField("last verified", null=True, blank=True)
     verified_records = models.IntegerField("records verified", db_default=0)
     differed_records = models.IntegerField("records that differed", db_default=0)
@@ -117,8 +119,8 @@ class BoardLink(models.Model):
 
     def reset_for(self, board_id: str) -> None:
         """Point the link at another board and forget what belonged to the old one; doesn't save."""
-        # The pause and the set-up are people's, and the set-up calls this. It stores the new NPD ID column itself and
-        # ends the stop of all calls. The batch limit adapts by itself.
+        # Not forgotten: the pause and the set-up, which are people's; the NPD ID column and the stop of all calls, for
+        # which the set-up, the only caller, sees afterwards; the batch limit, which adapts by itself.
         self.board_id = board_id
         self.group_id = ""
         self.webhooks = {}
@@ -157,7 +159,7 @@ class FieldMapping(models.Model):
     direction = models.CharField(
         max_length=20, choices=choices.SyncDirection.choices, db_default=choices.SyncDirection.BIDIRECTIONAL
     )
-    # What decides if both sides changed, and if they differ when a record is first matched with an item.
+    # Which side wins, or that a person is asked, where both changed, and where they differ at a record's first match.
     rule = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
     first_match = models.CharField(max_length=20, choices=choices.Rule.choices, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
@@ -227,6 +229,7 @@ class MondayAccount(models.Model):
     # When a stop or a pause last ended: jobs count as overdue from then on.
     free_since = models.DateTimeField("end of the last stop or pause", null=True, blank=True)
     asked_at = models.DateTimeField("last asked because a person tried again", null=True, blank=True)
+    # A hash of the token (`credentials.token_mark`): another token hasn't been answered yet.
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
     )
@@ -323,7 +326,7 @@ class ApiQuota(models.Model):
 
 
 class ApiToken(AuthToken):  # type: ignore[misc]  # knox has no types
-    """A token of knox, which stores a hash of it, with the names of our pages."""
+    """A token of knox, which stores only a hash; a proxy, so that our pages can call it “API token”."""
 
     class Meta:
         proxy = True

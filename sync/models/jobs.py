@@ -1,6 +1,7 @@
 """The outbox: one pending job for each record and direction says “this record may differ”.
 
-Beside it what is sent to Monday, and the changes that Monday reports; closed rows are kept for JOURNAL_DAYS.
+Beside it what is sent to Monday, and the changes that Monday reports. Their closed rows are kept for JOURNAL_DAYS,
+completed jobs for QUEUE_DAYS.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ class SyncQueue(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID", null=True, blank=True)
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
+    # The side that caused it; a pass compares both sides anyway.
     direction = models.CharField(
         max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
     )
     operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
-    # What a pass has to know beside the record: `by`, who asked, and `by_name` if for this record alone; the request,
-    # under keys of records/item_links.py and `approval_payload_key`; ROUNDS_KEY; `retried`
-    # (outbox/operate.py); a deleted record's `monday_id`.
+    # What a pass has to know beside the record: `by`, who asked; `by_name`, true if *Sync now* was pressed on this
+    # record itself, so that it is sent even with its sync off; the request, under keys of records/item_links.py and
+    # `approval_payload_key`; ROUNDS_KEY; `retried` (outbox/operate.py); a deleted record's `monday_id`.
     payload: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     status = models.CharField(
         max_length=20, choices=choices.QueueStatus.choices, db_default=choices.QueueStatus.PENDING
@@ -148,8 +150,8 @@ class IntentState(models.TextChoices):
     OPEN = "open", "Not confirmed yet"
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
-    REJECTED = "rejected", "Not written"
-    VOID = "void", "Had no effect"
+    REJECTED = "rejected", "Not written"  # Monday refused it
+    VOID = "void", "Had no effect"  # closed without a proof that it was written; counts as a failed write (stops.py)
 
 
 class Intent(models.Model):
@@ -159,7 +161,7 @@ class Intent(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID")
     board_id = models.CharField(max_length=50)
-    item_id = models.CharField(max_length=50, blank=True, db_default="")
+    item_id = models.CharField(max_length=50, blank=True, db_default="")  # empty until a create is answered
     idempotency_key = models.CharField(max_length=64)  # of the call
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
     # By a mapping's key: the value sent (`local`), Monday's before (`read`, `read_at`), the `base`, the mapping's
@@ -193,7 +195,7 @@ class Intent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{'Update' if self.item_id else 'Creation'} of a {self.entity_type}: {self.get_state_display()}"
+        return f"API write for a {self.entity_type}: {self.get_state_display()}"
 
 
 def event_item_name() -> Coalesce:

@@ -15,7 +15,7 @@ from sync.monday.graphql import int_or_none, json_object
 
 NAME_COLUMN = "name"
 
-# Listed among the types of the columns that are read, it asks for the group of each item too.
+# No column: among the types of the columns to read it asks for each item's group too, in a filter it is the group.
 GROUP = "group"
 
 UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
@@ -195,11 +195,17 @@ class BoardSetup:
     adopted: list[str]
 
 
-# 25 boards a page unless asked otherwise, and only active ones; `settings` since 2025-10
-# (developer.monday.com/api-reference/reference/boards).
+# `settings` since 2025-10 (developer.monday.com/api-reference/reference/boards).
 BOARD_FIELDS = """id name state items_count items_limit
     groups { id title archived deleted }
     columns { id title type archived settings }"""
+
+# Unless asked otherwise, Monday answers 25 boards, and only active ones (the same page).
+READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
+  boards(ids: $ids, state: all, limit: 100) {{
+    {BOARD_FIELDS}
+  }}
+}}"""
 
 CREATE_BOARD = """mutation CreateBoard($title: String!) {
   create_board(board_name: $title, board_kind: public, empty: true) { id }
@@ -216,13 +222,6 @@ CREATE_COLUMN = """mutation CreateColumn(
     id title type settings
   }
 }"""
-
-
-READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
-  boards(ids: $ids, state: all, limit: 100) {{
-    {BOARD_FIELDS}
-  }}
-}}"""
 
 
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:

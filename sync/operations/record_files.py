@@ -274,7 +274,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for field in self.own_fields
             if field.attribute in changed
         ]
-        # A phone number without a country looked changed until validation completed it to the record's own.
+        # Validation may complete a value to the one that the record has, such as a phone number that isn't mapped.
         if not row_result.diff:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
         elif row_result.is_update():

@@ -14,8 +14,9 @@ A pair is left out in one of four ways:
   `keep_only_pulls`).
 - The record fails by a value that is pulled: after this pass, which pulls and applies people's choices, but sends
   nothing else (`keep_only_pulls`).
-- The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything
-  (`left_out_after_write`; changes.py calls it when the answer is known).
+- The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything.
+
+In the last three, `left_out_after_write` leaves it out; changes.py calls it when the answer is known.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,14 +42,17 @@ from sync.registry import relation_of
 
 
 def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on NPD's records, before any call."""
+    """Leave a record out by the conditions on NPD's records, before any call.
+
+    A pair that matches again goes on to `filter_item`, which lets it return.
+    """
     if not facts.board.sync_filter or not _filter_applies(plan.facts):
         return plan
     verdict = record_verdict(facts.board, plan.record)
-    left_out = plan.sync_state.left_out
-    if verdict.leaves_out(was_out=bool(left_out)):
-        # If it isn't known, the side that left it out stays: only its own conditions let it return.
-        side = FilterSide(left_out) if verdict.holds is None else FilterSide.RECORD
+    left_out_by = plan.sync_state.left_out
+    if verdict.leaves_out(was_out=bool(left_out_by)):
+        # While it isn't known, the stored side stays; deleted_records.py asks whether it was the item's.
+        side = FilterSide(left_out_by) if verdict.holds is None else FilterSide.RECORD
         return leave_out(plan, side, verdict.sentence)
     return plan if verdict.holds else _undecided(plan, verdict.sentence, "No item was searched or made.")
 
@@ -64,6 +68,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     was_out = bool(plan.sync_state.left_out)
     verdict = linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
+    # A pair without a base was never synced, so it is left out at once.
     if verdict.holds is False and item and not was_out and plan.sync_state.base:
         return replace(plan, left_out_after_pass=sentence)
     if verdict.leaves_out(was_out=was_out):
@@ -120,8 +125,9 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    emptied = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
-    if written and (verdict := item_verdict(board, written, plan.record, emptied)).holds is False:
+    # A removal emptied the cell of such a relation, or the relation waits: its cell decides nothing.
+    undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
+    if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
         return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan
 
@@ -151,7 +157,7 @@ def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str)
 
 
 def _filter_applies(facts: RecordFacts) -> bool:
-    """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
+    """Whether the filter applies: with sync off only to a push by name, never if a person unlinks the record."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
     return (facts.record.may_sync or facts.is_pushed_by_name) and not is_unlink
 
@@ -201,7 +207,7 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
         return MatchingItems(matching)
     item, verdict = unknown or verdicts[0]
     why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
-    return MatchingItems(matching, why, is_left_out=unknown is None)
+    return MatchingItems([], why, is_left_out=unknown is None)
 
 
 def record_verdict(

@@ -132,23 +132,23 @@ class RecordChanges:
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
-    def before_deletion(self, loss: str) -> RecordChanges:
+    def unless_others_lose(self, loss: str) -> RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.is_chosen:
             return RecordChanges(self.plan.end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
-    def after_deletion(self, needed: str) -> RecordChanges:
-        """Return the changes after the deletion; `needed` is why the record could not be deleted."""
+    def with_deletion_result(self, obstacle: str) -> RecordChanges:
+        """Return the changes after the deletion; `obstacle` is why the record could not be deleted."""
         removal = self.plan.removal
         assert removal is not None
-        if needed:
+        if obstacle:
             # The person is asked again, and reads why the choice can't be carried out.
             options = tuple(option for option in removal.options if option.choose != removed_items.DELETE_OPTION)
-            problem = needed if removal.is_chosen else ""
+            problem = obstacle if removal.is_chosen else ""
             open_removal = replace(removal, act=None, options=options, problem=problem)
-            reason = f"{removal.sentence} It can't be deleted in NPD: {needed}"
+            reason = f"{removal.sentence} It can't be deleted in NPD: {obstacle}"
             return replace(self, plan=replace(self.plan, removal=open_removal, reason=reason))
         result = f"{removal.sentence} So it was deleted in NPD too, {removal.decided_by}."
         line = HistoryLine("delete", result, values={"reason": removal.state})

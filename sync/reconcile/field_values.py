@@ -1,4 +1,8 @@
-"""A record's values as JSON, the board with its mappings, related records, and match keys."""
+"""A record's values as JSON, the board with its mappings, related records, and match keys.
+
+“Raw values” are NPD's fields as JSON; `Converter.stored_value` is Monday's cell as a base keeps it
+(monday/conversion.py).
+"""
 
 from __future__ import annotations
 
@@ -121,7 +125,7 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
 
 @dataclass(frozen=True)
 class PassSettings:
-    """Settings and account data that rules and converters read, filled by `lookups.load_settings`."""
+    """Settings and account data that rules and converters read, filled by `lookups.settings_with`."""
 
     region: str = "US"  # the country of phone numbers without a country code
     time_zone: str = "UTC"  # that of the token's user, in which times are converted to days
@@ -229,7 +233,7 @@ class AwaitedRecord(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The form of `AwaitedRelation.target`."""
+        """The form of `AwaitedRelation.target`, folded as match keys are; not the board's match key."""
         return match_key(f"{self.by} {self.value}")
 
 

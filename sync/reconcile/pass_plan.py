@@ -290,7 +290,7 @@ class IdentityPlan:
     duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves out every item that may be the record's
-    wait_seconds: float = 0
+    wait_seconds: float = 0  # of a record with another's match key; set-up's plan counts it as a question
 
 
 # The plan of a record whose item is known.

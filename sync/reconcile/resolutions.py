@@ -41,7 +41,7 @@ def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = F
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
-    """Return the resolved conflict that a person wants to undo for this field, if there is one."""
+    """Return the request to undo a person's choice about this field, if there is one (KIND_UNDO)."""
     for conflict in conflicts:
         if conflict.kind == reports.KIND_UNDO and key in conflict.resolutions and conflict.inverse.get(key):
             return conflict
@@ -79,6 +79,7 @@ def _as_npd_value(convert: Converter, before: Mapping[str, Any]) -> Mapping[str,
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
+    # If Monday shows what an earlier call of ours wrote, that call's intent has the value before it.
     entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
     before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
     return {"before": before, "after": plan.sync_state.base.get(field_plan.key)}
@@ -178,7 +179,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     reopened = []
     for key, field_plan in plan.fields.items():
         request = field_plan.resolves
-        if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
+        if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
         base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
@@ -269,7 +270,7 @@ def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
 
 
 def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field) -> bool:
-    """Whether Monday's value was lost with its deleted column; the choice still stores it."""
+    """Whether Monday's value was lost with the former column; its text is still in the person's choice."""
     return field.remote is None and is_column_replaced(facts, field_plan)
 
 
@@ -327,7 +328,7 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     rejections = plan.rejected_choices(reports.KIND_UNDO)
     is_planned = bool(plan.fields) and plan.is_settled
     for conflict in plan.facts.conflicts:
-        if conflict.kind != reports.KIND_UNDO or conflict.resolved_kind != kind:
+        if conflict.kind != reports.KIND_UNDO or conflict.undone_kind != kind:
             continue
         for key in conflict.resolutions:
             field_plan = plan.fields.get(key)
@@ -342,7 +343,7 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
 
 def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
-    kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
+    kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
     for key, field_plan in plan.fields.items():

@@ -226,7 +226,7 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
     after = entry if draw.maybe(80) else None
     selection = FieldSelection("npd", None, "Boss", "Earl")
     inverse = {"role_title": {"before": before, "after": after}}
-    choice = chosen("role_title", selection, KIND_UNDO, resolved_kind=ConflictKind.FIELDS, inverse=inverse)
+    choice = chosen("role_title", selection, KIND_UNDO, undone_kind=ConflictKind.FIELDS, inverse=inverse)
     return replace(choice, fields=())
 
 

@@ -84,8 +84,8 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert (remade.values, [job["cause"] for job in remade.new_jobs]) == ({"monday_id": None}, [Cause.PERSON])
     deletes = written(removed(RemovedItemPolicy.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
-    assert deletes.after_deletion("").plan.is_deleted
-    remaining = deletes.after_deletion("Something needs it.")
+    assert deletes.with_deletion_result("").plan.is_deleted
+    remaining = deletes.with_deletion_result("Something needs it.")
     assert remaining.plan.removal is not None
     assert (remaining.plan.is_deleted, remaining.plan.removal.act) == (False, None)
 
@@ -96,7 +96,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, outcome: Outcome) -> None:
-    changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen)).before_deletion(loss)
+    changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen)).unless_others_lose(loss)
     assert (changes.deletes, changes.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
 
 

@@ -445,9 +445,7 @@ def undo(on: Any, **now: str) -> FieldFacts:
     base = new_base(mapping, "7", {"role_title": "Boss"}, "Boss")
     before = {"local": {"role_title": "Mine"}, "remote": "Theirs", "base": base}
     inverse = {"role_title": {"before": before, "after": base}}
-    conflict = chosen(
-        "role_title", FieldSelection("npd"), KIND_UNDO, resolved_kind=ConflictKind.FIELDS, inverse=inverse
-    )
+    conflict = chosen("role_title", FieldSelection("npd"), KIND_UNDO, undone_kind=ConflictKind.FIELDS, inverse=inverse)
     return field_facts(now, now, on=on, conflicts=(conflict,))
 
 

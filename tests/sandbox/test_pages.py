@@ -119,7 +119,7 @@ def test_the_faults_page_holds_webhooks_and_lets_them_go(live: Simulator, window
     live.subscribe(board, receiver.url, "create_item")
     window.goto("/faults")
     window.get_by_role("button", name="Hold all").click()
-    window.get_by_text("any event: held").wait_for()
+    window.get_by_text("deliveries: held").wait_for()
     live.new_item(board, "Ada")
     live.new_item(board, "Bo")
     window.get_by_text("Kept back: 2").wait_for()

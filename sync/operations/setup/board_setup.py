@@ -338,6 +338,7 @@ def mappings_after(
         choice = chosen.choices.fields.get(spec.key)
         if choice is None:
             continue
+        # A later change of the spec doesn't reach a stored mapping.
         if spec.key in stored:
             mapping = copy(stored[spec.key])
         else:

@@ -48,7 +48,8 @@ log = structlog.get_logger(__name__)
 def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the result of a pass in one transaction; return the plan with every record's outcome.
 
-    `plan` has Monday's answers. The sync is stored as the author of the changes. Raises LeaseLost.
+    Monday's answers are in the record plans; `plan.answers` are people's, about identity. The sync is stored as the
+    author of the changes. Raises LeaseLost.
     """
     context = undo_context(plan.records.values())
 
@@ -135,10 +136,10 @@ def _write_record(record_plan: pass_plan.RecordPlan, changes: RecordChanges) -> 
     """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it."""
     record = changes.plan.record
     if changes.deletes:
-        needed, loss = deletion_obstacles(record)
-        changes = changes.before_deletion(loss)
-        if changes.deletes and needed:
-            return changes.after_deletion(needed)
+        obstacle, loss = deletion_obstacles(record)
+        changes = changes.unless_others_lose(loss)
+        if changes.deletes and obstacle:
+            return changes.with_deletion_result(obstacle)
     if not (changes.deletes or changes.values):
         return changes
     try:
@@ -152,11 +153,11 @@ def _write_record(record_plan: pass_plan.RecordPlan, changes: RecordChanges) -> 
     except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:
         refusal = str(error).strip().splitlines()[0]
         if changes.deletes:
-            return changes.after_deletion(f"NPD's database rejected it: {refusal}")
+            return changes.with_deletion_result(f"NPD's database rejected it: {refusal}")
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         detail = f"NPD's database rejected what came from Monday: {refusal}"
         return RecordChanges(record_plan.end_unapplied(pass_plan.Outcome.FAILED, detail))
-    return changes.after_deletion("") if changes.deletes else changes
+    return changes.with_deletion_result("") if changes.deletes else changes
 
 
 def _write_changes(
@@ -193,8 +194,8 @@ def _write_changes(
         if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
             no_longer_awaited.append(record_plan.id)
     pass_run.enqueue_pointing(run, no_longer_awaited)
-    if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
-        tombstones.enqueue_tombstones(run.entity_type, linked_items)
+    if newly_linked := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
+        tombstones.enqueue_tombstones(run.entity_type, newly_linked)
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
@@ -265,6 +266,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     """End the records' jobs by their outcomes, and their intents and events."""
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
+    # Settled jobs end alike, without their sentence, so that one statement ends them all.
     pass_run.end_jobs(
         run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     )
@@ -278,6 +280,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     ]
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
         record_plan.id: record_plan.facts.claim.jobs[0].id
         for record_plan in settled
