@@ -32,10 +32,7 @@ def test_every_refusal_has_the_same_form(api: APIClient, settings: Settings, *, 
     refused(api.get("/api/v1/nothing/"), 404, "not_found")
     refused(api.post("/api/nothing", {"a": 1}), 404, "not_found")
     refused(APIClient().delete("/cron/nothing"), 404, "not_found")
-    refused(api.put(CONTACTS, {}), 405, "method_not_allowed")
     refused(Client().get("/cron/sync-queue"), 405, "method_not_allowed")
-    refused(api.post(CONTACTS, "name=Ada", content_type="text/plain"), 415, "unsupported_media_type")
-    refused(api.post(CONTACTS, "{", content_type="application/json"), 400, "parse_error")
     refused(api.get(f"{CONTACTS}?pagination=cursor&cursor=abc"), 404, "not_found")
     refused(api.post(CONTACTS, {}), 400, "required", "validation_error")
     assert error_of(api.post(CONTACTS, {}))["attr"] == "name"

@@ -238,13 +238,6 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert conflict.stored_resolution.resolution_type == "keep_monday"
 
 
-def test_restoring_an_edit_that_emptied_a_field_says_that_both_sides_are_emptied(browser: Client, kinds: Kinds) -> None:
-    key, conflict = empty_on_monday("Zoe", "5050")
-    SyncConflict.objects.filter(pk=conflict.pk).update(kind="overwritten")
-    [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', page(browser), re.DOTALL)
-    assert "Empty Phone on both sides…" in words_of(row)
-
-
 def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser: Client, db: None) -> None:
     for number in range(2):
         record = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")

@@ -46,9 +46,7 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:
     malformed: dict[str | None, dict[str, Any]] = {
-        "resolution_type": {"resolution_type": "auto", "seen": {}},
         "seen": {"resolution_type": "merge", "selections": {}},
-        "selections.phone.choose": {"resolution_type": "merge", "selections": {"phone": {"choose": "x"}}, "seen": {}},
         "seen.phone.monday": {"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}},
         None: {"resolution_type": "merge", "seen": {}},
     }

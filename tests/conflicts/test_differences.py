@@ -31,8 +31,6 @@ def marked(text: str | None, other_text: str | None) -> str:
         ("Called on Tuesday; wants more", "Called on Wednesday; has more", "Called on [Tuesday]; [wants] more"),
         ("don’t call", "doesn’t call", "[don’t] call"),
         ("two  spaces", "two spaces", "[two]  spaces"),
-        ("西村 裕樹", "西村 裕子", "西村 [裕樹]"),
-        ("same", "same", "same"),
         ("longer now", "longer", "longer [now]"),
         ("nothing alike", "XYZ", "nothing alike"),
         ("Ann", None, "Ann"),

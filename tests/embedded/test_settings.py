@@ -50,11 +50,8 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
             {
                 "ENCRYPTION_KEYS": ["new", "old", KEY],
                 "EMAIL_HOST": "smtp.x.org",
-                "EMAIL_PORT": 465,
-                "EMAIL_HOST_USER": "npd@x.org",
                 "EMAIL_HOST_PASSWORD": "p$",
                 "EMAIL_USE_SSL": True,
-                "EMAIL_USE_TLS": False,
             },
         ),
     ],
