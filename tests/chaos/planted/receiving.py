@@ -86,13 +86,13 @@ def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     return None if event and (wrote or event.user_id == user) else event
 
 
-cursor_without_overlap = bug(
-    "cursor_without_overlap",
-    "a sweep begins right after the newest time that the last one saw",
+sweep_without_cursor = bug(
+    "sweep_without_cursor",
+    "a sweep reads only the last minute, as if the one before it had left nothing to webhooks",
     act=drills.drill_missed_shortly_before_a_sweep,
 )
 
 
-@instead_of(cursor_without_overlap, "sync.operations.sweep:begin_of_sweep")
+@instead_of(sweep_without_cursor, "sync.operations.sweep:begin_of_sweep")
 def _begins_too_late(right: Wrong, cursor: datetime, now: datetime) -> datetime:
-    return cursor + timedelta(seconds=1)
+    return now - timedelta(minutes=1)
