@@ -6,7 +6,8 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, IgnoredItem
+from sync.clock import sync_now
+from sync.models import BoardLink, Decision, IgnoredItem
 from sync.models.decisions import triggers_of
 from sync.monday import board_events
 from sync.operations.comparison import compare_board
@@ -57,6 +58,17 @@ def test_an_edit_left_to_its_webhook_is_found_by_the_next_sweep_while_mondays_cl
         if record is not contact:
             rows += sweep_board(world.link()).rows
     assert rows == 2
+
+
+def test_an_edit_after_a_boards_first_cursor_is_found_though_mondays_clock_is_nine_minutes_behind(
+    world: World, post: Post
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    move_clock(world.offset + 9 * 60)
+    BoardLink.objects.update(swept_to=sync_now())
+    post.edit(contact, "role_title", "Countess")
+    world.pass_time(minutes=3)
+    assert sweep_board(world.link()).rows == 1
 
 
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:
