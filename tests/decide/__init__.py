@@ -1,1 +1,1 @@
-"""What a pass decides, by facts alone: no database, no simulator, milliseconds each."""
+"""Tests of what a pass decides from facts alone: no database, no simulator, milliseconds each."""

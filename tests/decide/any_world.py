@@ -1,6 +1,6 @@
-"""Worlds drawn by a seed: what both sides say, what is open, waits or was chosen, and what happened before.
+"""Random worlds for one seed: values on both sides, open calls, waiting jobs, choices and earlier events.
 
-Hypothesis gives the seed alone: hundreds of draws of its own would take it a hundred times as long.
+Hypothesis draws only the seed; hundreds of its own draws would take a hundred times as long.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +53,7 @@ from tests.decide.builders import (
 from tests.decide.plan_builders import NOTHING_COUNTED, World
 
 ACME, BETA = organization("70", "Acme", id=UUID(int=70)), organization(None, "Beta", id=UUID(int=71))
+# The values that either side may have; the other side doesn't accept all of them.
 KEYS: Mapping[str, tuple[Any, ...]] = {
     "name": ("Ann", "Bea", "x" * 300, ""),
     "email": ("ann@example.com", "bea@example.com", "cid@example.com", "no address", ""),
@@ -60,7 +61,6 @@ KEYS: Mapping[str, tuple[Any, ...]] = {
     "notes": ("Likes tea", "Likes coffee", "Likes\nboth", ""),
     "organization": (None, ACME, BETA),
 }
-"""Of each field what either side may say; some of it the other side doesn't take."""
 
 BOTH = SyncDirection.BIDIRECTIONAL
 CHOICES = ("npd", "monday", "base", "custom")
@@ -74,24 +74,17 @@ class Draw(Random):
         return [value for value in values if self.maybe(percent)]
 
     def values(self, percent: int) -> dict[str, Any]:
-        """What a side says otherwise than a plain contact."""
         return {key: self.choice(KEYS[key]) for key in self.some(list(KEYS), percent)}
 
 
 @dataclass
 class Drawn(World):
-    """A drawn world: `overwritten` are values of a person's on Monday that a write of ours went over unread, as events
-    tell.
-    """
+    """`overwritten`: people's values on Monday that a write of ours replaced unread, as events show."""
 
     overwritten: Sequence[tuple[UUID, str]] = ()
 
 
-# The board.
-
-
 def any_board(draw: Draw) -> BoardContext:
-    """A board whose fields differ in what a person may set, and that may have a filter."""
     fields: dict[str, dict[str, Any]] = {}
     for key in KEYS:
         differs = {
@@ -119,11 +112,8 @@ def _conditions(draw: Draw, wanted: Mapping[str, tuple[str, list[str]]], percent
     return [{"field": key, "op": op, "values": values, "labels": values} for key, (op, values) in drawn]
 
 
-# Items.
-
-
 def any_state(draw: Draw) -> str:
-    """On its board mostly; Monday may say, too, that it isn't, or not show it."""
+    """Mostly on its board; Monday may also report another state or not show it."""
     return draw.choice(["active"] * 16 + ["archived", "archived", "deleted", "deleted", "moved", "missing"])
 
 
@@ -134,12 +124,9 @@ def any_item(draw: Draw, key: str, values: Mapping[str, Any], bears: str, state:
     return replace(drawn, id=key, state="active" if state == "moved" else state, board_id=board_id, group_id=group_id)
 
 
-# What happened to a cell: what we read and wrote, what Tom did meanwhile, and which events of it came.
-
-
 @dataclass
 class Cell:
-    """A role as it stands on Monday after all that, what both sides agreed on, and what was lost."""
+    """A role on Monday after some history, what both sides agreed on, and what was lost."""
 
     now: str
     agreed: str
@@ -149,7 +136,7 @@ class Cell:
 
 
 def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
-    """Our write of a role, maybe over an edit of Tom's that was never read, and maybe another edit after it."""
+    """Our write of a role, maybe over an unread edit of Tom's, and maybe another edit after it."""
     sent, since = draw.choice([role for role in ("Chair", "Head") if role != before]), draw.choice([-60, -300])
     state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
     ended = at(since + 6) if state != IntentState.OPEN else None
@@ -160,7 +147,7 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     steps += [(draw.choice(["Late", before]), since + 30, TOM)] if draw.maybe(25) else []
     events, now = [], before
     for value, seconds, user in steps:
-        # Of what was there before, an event may tell nothing.
+        # An event may not tell the value before.
         previous = now if draw.maybe(80) else "?"
         events.append(edit(value, previous, seconds=seconds, user_id=user if draw.maybe(90) else ""))
         now = value
@@ -188,13 +175,10 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     return Cell(now, sent if has_answer else before, history, open_intents, lost)
 
 
-# Records, and deleted ones.
-
-
 def any_conflicts(
     draw: Draw, here: Mapping[str, Any], there: Mapping[str, Any], item_id: str, state: str
 ) -> list[OpenConflict]:
-    """Open conflicts, most of them with a choice, for what stands there or for something else."""
+    """Most of them have a choice, made for the current value or for another one."""
     conflicts = []
     for kind in draw.some([ConflictKind.FIELDS, ConflictKind.OVERWRITTEN], 15):
         keys = ["name", "email", "role_title", "notes"]
@@ -216,7 +200,7 @@ def any_conflicts(
 
 
 def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
-    """A choice on the role that somebody wants undone; what stood before it, and what it left."""
+    """A choice on the role that somebody wants undone, with the values before and after it."""
     entry = facts.sync_state.base.get("role_title")
     before = {
         "local": {"role_title": draw.choice(["Boss", "Duke"])},
@@ -236,7 +220,7 @@ def any_payload(draw: Draw) -> dict[str, Any]:
 
 
 def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
-    """Make its sync state say what earlier passes may have noted; its item is in this state."""
+    """Fill its sync state with what earlier passes may have noted; `state` is its item's."""
     sync_state = facts.sync_state
     sync_state.remote_state = "active" if item_id else ""
     for entry in sync_state.base.values():
@@ -259,7 +243,6 @@ def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: s
 def any_record(
     draw: Draw, on: BoardContext, key: UUID, item_id: str | None, state: str, *, is_untouched: bool
 ) -> tuple[RecordFacts, dict[str, Any], Cell | None]:
-    """A claimed contact, what its item says, and what happened to its role there."""
     heat = draw.choice([0, 15, 60])
     agreed = draw.values(20)
     here, there = (agreed | draw.values(heat) for _ in range(2))
@@ -327,9 +310,6 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
     return DeletedFacts(**values, tombstone=tombstone)
 
 
-# What people answered to “who is this?”, and what else a pass may ask.
-
-
 def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
     others = [str(key) for key in ids if key != facts.id] or [str(UUID(int=9))]
     other, item_id = draw.choice(others), draw.choice([*items, "99"])
@@ -346,7 +326,7 @@ def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Seque
 
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:
-    """What was asked before about deletes and clears of these."""
+    """Earlier requests about deletes and clears of these records."""
     requests = []
     for facts in draw.some(records, 15):
         kind = draw.choice(list(ApprovalKind))
@@ -360,7 +340,7 @@ def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalReq
 
 
 def second_run(key: UUID) -> Intent:
-    """A create of a plain contact that was given up, for no item of it was found."""
+    """A create of a plain contact, given up because no item of it was found."""
     entries = {}
     for name, value in PLAIN.items():
         entries[name] = {"local": {name: value}, "read": None, "base": None, "column": name, "version": 1}
@@ -375,7 +355,7 @@ def any_loops(draw: Draw) -> dict[str, WriteLoop]:
 
 
 def any_edits(draw: Draw) -> tuple[Any, ...]:
-    """NPD's history of a record, the newest change first."""
+    """NPD's history of a record, newest change first."""
     rows = []
     for seconds in sorted(draw.sample([-3, -30, -310, -700], draw.randrange(3)), reverse=True):
         context = SimpleNamespace(metadata={"cause": draw.choice(["", "", "sync"])})
@@ -394,7 +374,6 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
 
 
 def any_history(draw: Draw, key: UUID, cell: Cell | None) -> RecordHistory:
-    """What happened to a record before: to its cell, and otherwise."""
     history = cell.history if cell else RecordHistory()
     ended = (created("Boss", entity_id=key),) if draw.maybe(10) else ()
     return replace(history, ended_creates=ended, loops=any_loops(draw))
@@ -424,11 +403,8 @@ def any_rest(
     }
 
 
-# A world.
-
-
 def any_world(seed: int) -> Drawn:
-    """Up to three contacts, two deleted ones and four items more, alike enough to be taken for each other."""
+    """Up to three contacts, two deleted ones and four more items, similar enough to be confused."""
     draw = Draw(seed)
     on = any_board(draw)
     ids = [UUID(int=number + 1) for number in range(draw.randrange(4))]
@@ -507,9 +483,7 @@ worlds = st.integers(0, 2**32).map(any_world)
 
 
 def any_removal(seed: int) -> World:
-    """A contact whose item is gone for longer than the quiet time, little different from what was agreed; the policy
-    is to delete it.
-    """
+    """A contact whose item is gone for longer than the quiet time, nearly as agreed; the policy is to delete it."""
     draw = Draw(seed)
     on, state = any_board(draw), draw.choice(["archived", "deleted"])
     gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}

@@ -1,4 +1,4 @@
-"""Facts by hand, without a database: a plain contact whose two sides say the same, and what differs from it."""
+"""Facts built by hand, without a database: a plain contact, the same on both sides, and its variations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,10 +39,9 @@ from sync.records.approvals import ApprovalFacts, ApprovalLimit
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ITEM, BOARD, NPD_ID_COLUMN = "7", "1", "npd_id"
 ANN_ID = UUID(int=1)
-"""Of the contact about whom most tests are."""
 TOKEN_USER, TOM, ANN = "1", "2", "3"
-"""The user as whom we write, and two people."""
 
+# The values of a plain contact on both sides; its organization is an item's id or a record.
 PLAIN: Mapping[str, Any] = {
     "name": "Ann",
     "email": "ann@example.com",
@@ -51,16 +50,14 @@ PLAIN: Mapping[str, Any] = {
     "notes": "Likes tea",
     "organization": None,
 }
-"""What a plain contact says on both sides; of its organization an item is named, or a record given."""
 
+# The sync state of a record whose last pass left nothing open.
 IN_SYNC: Mapping[str, Any] = {"remote_state": "active", "remote_id": ITEM, "sync_status": "completed"}
-"""What the sync state of a record says whose last pass found nothing open."""
 
 M = TypeVar("M", bound=Model)
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds after now; before it where negative."""
     return NOW + timedelta(seconds=seconds)
 
 
@@ -72,11 +69,8 @@ def _database_defaults(model: type[Model]) -> dict[str, Any]:
 
 
 def plain(model: type[M], **values: Any) -> M:
-    """An unsaved row; what the database would fill in is filled in, as it did yesterday."""
+    """An unsaved row with the database's defaults; its timestamps are yesterday's."""
     return model(**_database_defaults(model) | values)
-
-
-# The board.
 
 
 def mapping(key: str = "role_title", *, entity_type: str = "contact", **differs: Any) -> FieldMapping:
@@ -87,7 +81,7 @@ def mapping(key: str = "role_title", *, entity_type: str = "contact", **differs:
 
 
 def board(*mappings: FieldMapping, only: Sequence[str] = tuple(PLAIN), **differs: Any) -> BoardContext:
-    """The contacts' board as the set-up makes it, but for these fields; `differs` are values of the board link."""
+    """The contacts' board as the set-up makes it, with these fields; `differs` are values of the board link."""
     values = {"entity_type": "contact", "board_id": BOARD, "npd_id_column": NPD_ID_COLUMN, "match_key": "email"}
     link = plain(BoardLink, **values | differs)
     by_key = {key: mapping(key) for key in only} | {field.key: field for field in mappings}
@@ -104,11 +98,8 @@ def filtered(
     return board(sync_filter={side: [condition]}, creates_records=creates_records)
 
 
-# A record, its item, and what both sides last agreed on.
-
-
 def contact(**differs: Any) -> Contact:
-    """A plain contact with an item, but for this."""
+    """A plain contact with an item; `differs` are its other values."""
     values = PLAIN | {"monday_id": ITEM} | differs
     named = values.pop("organization")
     record = plain(Contact, **{key: "" if value is None and key in PLAIN else value for key, value in values.items()})
@@ -123,10 +114,7 @@ def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> 
 def item(
     record: SyncedModel | None = None, *, npd_id: UUID | str | None = None, unknown: Sequence[str] = (), **differs: Any
 ) -> Item:
-    """The item of this record, or of a plain contact: it says the same, but for this.
-
-    The columns in `unknown` can't be read; `differs` are values of fields, or the item's own.
-    """
+    """The item of this record or of a plain contact; `differs` are other values, `unknown` columns can't be read."""
     said = {key: getattr(record, key) for key in PLAIN} if record else PLAIN
     values = {**said, **{key: differs.pop(key) for key in PLAIN if key in differs}}
     named = values["organization"]
@@ -155,18 +143,17 @@ def an_item(
     unknown: Sequence[str] = (),
     **differs: Any,
 ) -> Item:
-    """An item that no record has, with this address and NPD ID; what is None can't be read."""
+    """An item without a record, with this address and NPD ID; None can't be read."""
     unread = [key for key, value in (("email", email), (NPD_ID_COLUMN, npd_id)) if value is None]
     return item(npd_id=npd_id or "", unknown=[*unknown, *unread], email=email, **differs)
 
 
 def base(local: str, remote: str | None = None, *, key: str = "role_title", **differs: Any) -> dict[str, Any]:
-    """The base of a text field: what both sides said, or each of them."""
+    """The base of a text field: one value for both sides, or one for each."""
     return new_base(mapping(key), ITEM, {key: local}, local if remote is None else remote) | differs
 
 
 def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
-    """A claim of one job for each cause."""
     rows = [
         plain(SyncQueue, id=number, entity_id=record.pk, causes=int(cause), payload=payload)
         for number, cause in enumerate(causes, start=1)
@@ -175,7 +162,7 @@ def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
 
 
 def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **differs: Any) -> RecordFacts:
-    """A record that was saved and never agreed with its item, which was read; `sync_state` are values of its state."""
+    """A saved record without a base, whose item was read; `sync_state` are values of its state."""
     record = record or contact()
     sync_state: SyncMetadata = new_sync_state(record.entity_type(), record.pk)
     for name, value in differs.pop("sync_state", {}).items():
@@ -196,7 +183,7 @@ def record_facts(
     sync_state: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> RecordFacts:
-    """A plain contact, but for what NPD says (`local`), and what both sides last agreed on (`agreed`)."""
+    """A plain contact with NPD's values `local` and the base `agreed`."""
     person = contact(**{"id": ANN_ID, "sync_status": "synced", **(local or {}), **(record or {})})
     context = on or board()
     base_record = contact(**agreed or {})
@@ -211,7 +198,7 @@ def record_facts(
 
 
 class FieldFacts(NamedTuple):
-    """What `decide_fields` takes: the pass, and the record in it."""
+    """The arguments of `decide_fields`."""
 
     of_pass: PassFacts
     plan: RecordPlan
@@ -231,10 +218,7 @@ def field_facts(
     extra: Mapping[str, Any] | None = None,
     **record: Any,
 ) -> FieldFacts:
-    """Everything from which a plain contact's fields are decided: what NPD and Monday say that differs.
-
-    `extra` is what else is known of the pass; the rest is `record_facts`'.
-    """
+    """A plain contact's fields: NPD's values `local`, Monday's `remote`; `extra` are more facts of the pass."""
     context = on or board()
     shown = None if creates else item(unknown=unknown, **remote or {})
     facts = record_facts(local, on=context, shown=shown, **record)
@@ -242,7 +226,6 @@ def field_facts(
 
 
 def roles(here: str = "Boss", there: str = "Boss", **more: Any) -> FieldFacts:
-    """A plain contact but for its role, in NPD and on Monday."""
     return field_facts({"role_title": here}, {"role_title": there}, **more)
 
 
@@ -255,7 +238,7 @@ def of_organization(
     of_field: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> FieldFacts:
-    """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
+    """An organization with one mapped field, whose column has the text `remote`; `agreed` is its base."""
     link = plain(BoardLink, entity_type="organization", board_id=BOARD, npd_id_column="")
     field = mapping(key, entity_type="organization", link=link, **of_field or {})
     record = organization(ITEM, **local)
@@ -270,18 +253,18 @@ def of_organization(
 
 
 def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:
-    """An intent without an answer that sent this of one field."""
+    """An unanswered intent that sent this value of one field."""
     entry = {"column": column, "version": 1, "local": dict(local), "read": read, "base": None} | values
     return Intent(id=uuid4(), entity_type="contact", entity_id=ANN_ID, item_id=ITEM, values={key: entry})
 
 
 def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS, **more: Any) -> OpenConflict:
-    """An open conflict on one field in which a person decided."""
+    """An open conflict on one field that a person decided."""
     return OpenConflict(uuid4(), kind, ITEM, (key,), {key: selection}, **more)
 
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
-    """What a pass does with a contact's role: it is sent."""
+    """The plan of a contact's role; it is sent by default."""
     on, raw = board(), stored_values(record, mapping())
     role = next(field for field in on.mappings if field.key == "role_title")
     convert = on.converter(role, record)
@@ -290,11 +273,8 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
     return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
 
 
-# What happened before.
-
-
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
-    """An event of this minute: Tom wrote the role. `previous` of “?” isn't told."""
+    """An event of this minute: Tom wrote the role. A `previous` of “?” isn't told."""
     texts = {"value": value} if value else None, {"value": previous} if previous else None
     has_previous = previous != "?"
     pk = differs.pop("pk", int(1_000 + seconds))
@@ -317,7 +297,7 @@ def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -6
 
 
 def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, **differs: Any) -> Intent:
-    """An intent of ours about the role that was carried out within a second."""
+    """Our write of the role, carried out within a second."""
     entry = {"local": {"role_title": sent}, "read": read, "base": {}, "column": "role_title", "version": 1}
     entry |= differs.pop("entry", {})
     values = {"state": IntentState.APPLIED, "settled_at": at(seconds + 1), "item_id": ITEM, "entity_type": "contact"}
@@ -327,7 +307,7 @@ def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, *
 
 
 def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
-    """A create without an answer that was given up."""
+    """An unanswered create that was given up."""
     named = {"local": {"name": name}, "read": None, "base": None, "column": "name", "version": 1}
     intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "was_searched": True} | differs)
     intent.values |= {"name": named}
@@ -335,40 +315,35 @@ def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
 
 
 def history(**differs: Any) -> RecordHistory:
-    """What was read of what happened before; we write as the token's user."""
     return RecordHistory(
         **{"token_user": TOKEN_USER} | {k: tuple(v) if isinstance(v, list) else v for k, v in differs.items()}
     )
 
 
 def view(value: Any, seconds: float, *reported: UUID) -> list[Any]:
-    """An entry of what passes saw; with an intent, of what they reported lost."""
+    """An entry of what passes saw; `reported` are the intents whose values they reported lost."""
     return [value, at(seconds).isoformat(), *map(str, reported)]
 
 
 def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """NPD's halves of these bases or entries, as texts."""
     return {key: entry["local"][key] for key, entry in entries.items()}
 
 
-# A record that was deleted, or whose item is gone.
-
-
 def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
-    """A question what becomes of record or item, which somebody answered; `seen` are the edits that they were shown."""
+    """An answered question about a removed record or item; `shown` are the edits that the person saw."""
     selection = FieldSelection(choose, value, seen=shown)
     return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection})
 
 
 def removing(policy: str) -> Intent:
-    """A call without an answer that was to take the item off the board."""
+    """An unanswered call that removes the item from the board."""
     return plain(Intent, item_id=ITEM, body={"removes": policy}, values={})
 
 
 def deletion(
     record: SyncedModel | None = None, *, role: str = "Boss", state: str = "active", **differs: Any
 ) -> DeletedFacts:
-    """A contact that was deleted, whose item says what both sides agreed; `tombstone` are values of what remains."""
+    """A deleted contact whose item is as agreed; `tombstone` are values of its tombstone."""
     record = record or contact()
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
@@ -383,7 +358,7 @@ def deletion(
 def removal(
     record: SyncedModel | None = None, *, role: str = "Boss", state: str = ARCHIVED, since: float = -700, **differs: Any
 ) -> RemovedItemFacts:
-    """A contact whose item was seen archived for longer than the quiet time, and says what both sides agreed."""
+    """A contact whose item was seen archived for longer than the quiet time and is as agreed."""
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
     sync_state = {"base": {"role_title": base("Boss")}} | seen_gone | differs.pop("sync_state", {})
@@ -394,7 +369,7 @@ def removal(
 
 
 def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:
-    """What was asked about removals of these records, and how many of how many count within the hour."""
+    """Requests about removals of these records; `counted` removals of `most` allowed in the hour."""
     requests = tuple(plain(ApprovalRequest, entity_id=pk, kind=kind, key="", state=state) for pk, state in states)
     ids = frozenset(uuid4() for _ in range(counted))
     return ApprovalFacts(requests, {kind: ids}, ApprovalLimit(most, None, 0))

@@ -1,4 +1,4 @@
-"""Worlds for whole plans: records, items and jobs by hand, and what would be read of them."""
+"""Worlds for whole plans: records, items and jobs built by hand, and the facts a pass would read of them."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -31,14 +31,14 @@ from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW, LINK_TO
 from tests.decide.builders import NOW, board
 
+# Ten deletes or clears an hour need no approval.
 FEW = ApprovalLimit(10, None, 100)
-"""Ten deletes or clears an hour go without a person."""
 
 NOTHING_COUNTED: Mapping[ApprovalKind, frozenset[UUID]] = {kind: frozenset() for kind in ApprovalKind}
 
 
 class Related(dict[Reference, Sequence[SyncedModel]]):
-    """The organizations that are there, by whatever names them; who names another finds none."""
+    """The existing organizations by each reference to them; any other reference finds none."""
 
     def __init__(self, records: Sequence[SyncedModel]) -> None:
         super().__init__()
@@ -53,11 +53,10 @@ class Related(dict[Reference, Sequence[SyncedModel]]):
 
 @dataclass
 class World:
-    """What stands on both sides: records as a pass claims them, and items, of which some have no record.
+    """Both sides: records as a pass claims them, and items, some without a record.
 
-    `related` are the organizations that are there, `edits` NPD's histories of records and `heard` what Monday told of
-    them; of items without a record `jobs` are what their jobs say, `events` when the last one came. `removals` is by
-    record what else is known of one whose item is gone, `copies` everything that was announced about one.
+    By record: `edits` are NPD's history, `heard` Monday's events, `removals` more facts if its item is gone, `copies`
+    the intents. By item without a record: `jobs` are its jobs' payloads, `events` the time of its last event.
     """
 
     context: BoardContext = field(default_factory=board)
@@ -125,7 +124,6 @@ class World:
         return self.decided()[1]
 
     def decided(self) -> tuple[PassFacts, Plan]:
-        """The plan, and all that was read for it."""
         facts = self.pass_facts()
         return facts, decide(facts)
 

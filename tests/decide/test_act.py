@@ -1,4 +1,4 @@
-"""What an answer of Monday's means: merge.md, "a field … held" where a value is refused, and "create the item"."""
+"""What Monday's answers mean: merge.md, "a field … held" where a value is refused, and "create the item"."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ANN = contact(name="Ann", role_title="Boss", notes="Tall")
 
 
 def plans(**sends: bool) -> dict[str, FieldPlan]:
-    """Plans of name, role and notes, all of which are sent unless it is said of one."""
+    """Plans of name, role and notes; a field is sent unless `sends` says no."""
     by_key = {}
     for field in (NAME, ROLE, NOTES):
         raw, convert = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)

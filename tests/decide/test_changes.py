@@ -1,4 +1,4 @@
-"""What NPD writes of a record, by its plan, Monday's answer and its row as it is now: nothing that was overtaken."""
+"""What NPD writes to a record from its plan, Monday's answer and its current row: nothing that was overtaken."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +22,6 @@ GONE = RemovedItem(ARCHIVED, "It is gone.", decided_by="as the board says")
 
 
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
-    """A plain contact's plan as the rules leave it, ended."""
     facts = record_facts(local, causes=[Cause.PERSON], sync_state={"remote_state": "active"})
     [plan] = World(records=[facts], items={ITEM: shown or item()}).plan().records.values()
     return plan.end(Outcome.SETTLED)
@@ -35,7 +34,7 @@ def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
 
 
 def written(plan: RecordPlan, answer: WriteAnswer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordChanges:
-    """What is written where the record says this by now, besides what the pass read."""
+    """What is written if the record has the values `now` by then."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
     return record_changes(FACTS, replace(plan, answer=answer), contact(id=plan.id, **values, **own), paused)

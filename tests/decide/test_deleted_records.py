@@ -1,4 +1,4 @@
-"""MERGE.md, the rows "deleted | …" of a record and its item, by facts alone."""
+"""MERGE.md, the rows "deleted | …" of a record and its item, from facts alone."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -68,7 +68,7 @@ def decide(
 
 
 def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedFacts:
-    """Its item was edited since, and somebody has decided."""
+    """A deletion whose item was edited since, after somebody's decision."""
     return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **shown or EDITED),))
 
 
@@ -216,7 +216,7 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 
 
-# Nothing is sent against the record's settings, nor of what is another's.
+# Nothing is sent against the record's settings or for somebody else's item.
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy 
     assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
-# What is sent, and what Monday's answer makes of it.
+# What is sent, and how Monday's answer is taken.
 
 
 def answered(item: Item) -> WriteAnswer:
@@ -389,7 +389,7 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
     assert [edit.key for edit in plan.question.fields] == ["role_title"]
 
 
-# What still holds once its tombstone is locked.
+# What is checked again once the tombstone is locked.
 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:

@@ -22,14 +22,13 @@ BOB = contact(name="Bob")
 
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
-    """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
+    """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
     first = facts(ANN, item=own, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
     item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
     return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
 def copy_of_hers() -> ItemPlan:
-    """An item that a person called a copy of Ann's."""
     return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act=ItemAct.COPY, record=ANN)
 
 

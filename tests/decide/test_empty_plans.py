@@ -1,4 +1,4 @@
-"""Which plans are empty: what stands as the last pass said is no reason for another one, and anything else is."""
+"""Which plans are empty: only those of a record that is as its last pass left it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -27,18 +27,18 @@ REFUSED = {ROLE: {"reason": "no", "local": {}, "column": ROLE, "version": 1}}
 
 
 def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
-    """A record as its last pass left it, but for this."""
+    """A record as its last pass left it, with these changes."""
     return record_facts(local, causes=(), record={"sync_status": status}, sync_state=IN_SYNC | state)
 
 
 def based(**differs: Any) -> RecordFacts:
-    """A record of whose role the base says something else."""
+    """A record whose role has another base."""
     base = record().sync_state.base
     return record(base=base | {ROLE: base[ROLE] | differs})
 
 
 def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world: Any) -> bool:
-    """Whether a pass over it would do or say anything."""
+    """Whether a pass would do or say anything."""
     sides = World(records=[facts], items={ITEM: shown}, **world)
     return bool(changed_records(*sides.decided(), jobs))
 

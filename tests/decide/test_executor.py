@@ -1,4 +1,4 @@
-"""How the executor divides what Monday refuses, and what it never sends twice: a Monday by hand, and no database."""
+"""How the executor splits refused documents and what it never sends twice: a fake Monday, no database."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ OK = Item("7", "Ann", "active")
 
 @dataclass
 class Monday:
-    """What it was sent, by units and aliases, and what it says to a document and to each alias."""
+    """A fake Monday: records what was sent, by units and aliases, and answers each document and alias."""
 
     sent: list[str] = field(default_factory=list)
     looked_for: list[str] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Monday:
 
 @pytest.fixture
 def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
-    """In place of the connector, the breaker, the announcements and the look-up."""
+    """Replaces the connector, the breaker, the announcements and the look-up."""
     monday = Monday()
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
@@ -311,7 +311,7 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
 
 
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether another record's item takes a write isn't known after a timeout: all is sent again later."""
+    """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
     trial = Write("t", uuid4(), "item t", columns={NPD_ID_COLUMN: "t"})
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: trial)
     closed = MondayError(BOARD_FORBIDDEN, "no")
@@ -353,7 +353,7 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
     monday: Monday, is_readable: bool, verdict: Verdict, item: Item | None
 ) -> None:
-    """Nor is anything where the board's NPD IDs can't be read."""
+    """If the board's NPD IDs can't be read, nothing is made either."""
     write = create("a")
     monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")

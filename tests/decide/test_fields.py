@@ -97,7 +97,7 @@ def test_a_number_in_another_form_is_the_same_number() -> None:
 def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(
     direction: str, here: Any, there: Any, sent: Any, written: Any, without_base: list[str]
 ) -> None:
-    """For the history, from where it can be taken back."""
+    """The history keeps it, so that it can be taken back."""
     fields = field_facts(here, there, on=role(direction=direction), without_base=without_base)
     plan = planned("role_title", fields)
     assert (plan.send_raw, plan.write_raw, plan.decision.overrides) == (sent, written, True)
@@ -127,7 +127,7 @@ def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_col
 
 
 def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_item_it_had() -> None:
-    """What was agreed on can't be told any more; that it was not empty can."""
+    """The agreed value isn't known any more, but it wasn't empty."""
     on = board(mapping("organization", version=2))
     fields = field_facts(None, {"organization": ACME}, on=on, agreed={"organization": organization(item=None)})
     fields = fields._replace(of_pass=replace(fields.of_pass, related=related(i70=ACME)))
@@ -261,7 +261,7 @@ def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
 
 @pytest.mark.parametrize("agreed", [["role_title"], []])
 def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list[str]) -> None:
-    """The record was unlinked while the call's answer was out, and linked with an item that says the same."""
+    """The record was unlinked before the call's answer came, and linked to an item with the same value."""
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
     plans = decide_fields(*roles("Mine", "Sent", intents=(ours,), without_base=agreed))
@@ -333,7 +333,7 @@ def test_one_way_a_relation_is_mirrored(direction: str, local: Organization, sho
 
 
 def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell() -> None:
-    """The pair was taken as it is; once it is the base neither side has left it."""
+    """The pair is accepted as it is; once it is the base, neither side has changed."""
     on = board(mapping("organization", direction=SyncDirection.MONDAY_TO_NPD))
     fields = field_facts({"organization": NO_ITEM}, on=on, without_base=["organization"])
     first = planned("organization", fields)
@@ -344,7 +344,7 @@ def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_
 
 
 def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
-    """NPD keeps what it has, and sends what it has chosen since; of an item that is there a person emptied the cell."""
+    """NPD keeps its value and sends a newer choice. If the item still exists, a person emptied the cell."""
     beta, one_way = organization("71", "Beta"), {"direction": SyncDirection.MONDAY_TO_NPD}
     unlinked = organization(item=None, name="Acme", id=ACME.pk)
     rows: list[tuple[bool, Organization, dict[str, Any], Action, str | None]] = [

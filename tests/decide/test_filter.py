@@ -1,4 +1,4 @@
-"""The board's filter in a pass: what leaves, what returns, what can't be told, from facts alone."""
+"""The board's filter in a pass: what leaves, what returns, what isn't known, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -211,12 +211,12 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
 
 
 def test_a_push_by_name_is_left_out_too() -> None:
-    """Also of a record whose sync is off: it is pushed as if that were on."""
+    """Even a record whose sync is off, which is pushed as if it were on."""
     facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
     assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
     pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
     assert filter_record(of_pass(RECORDS), RecordPlan(pushed)).left_out
-    # Its item is read again only where the item fails its conditions.
+    # The item is read again only if it fails its own conditions.
     assert filter_record(of_pass(ITEMS), RecordPlan(pushed)).is_open
 
 

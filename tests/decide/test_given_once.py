@@ -1,4 +1,4 @@
-"""One item, two rules of one pass: what one gives to a record, the other neither gives nor takes away."""
+"""One item, two rules of one pass: what one rule gives to a record, the other neither gives nor takes away."""
 
 from dataclasses import replace
 from typing import Any
@@ -84,7 +84,7 @@ def test_a_copy_is_not_archived_where_its_record_has_no_item_on_the_board(own: s
     ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
 )
 def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
-    """Else the board would be left without any item of the record."""
+    """Otherwise the record would have no item on the board."""
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
     items = [item for item in (first, shown("11", ANN)) if item]
     plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()

@@ -1,4 +1,4 @@
-"""What docs/reference/merge.md says of which item is which record, and of the answers to such questions."""
+"""Which item belongs to which record, and answers to that question: docs/reference/merge.md."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ BY_EMAIL = board()
 
 
 def ann(seconds: float = 0, **differs: Any) -> Contact:
-    """A contact without an item, made so many seconds after now."""
+    """A contact without an item, made `seconds` after now."""
     return contact(**{"monday_id": None, "email": EMAIL, "created_at": at(seconds)} | differs)
 
 
@@ -33,7 +33,6 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
 
 
 def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
-    """A question about the item 7, with its answer."""
     resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
     return OpenConflict(uuid4(), kind, "7", (), resolutions)
 
@@ -46,7 +45,6 @@ def identified(
     as_new: bool = False,
     **more: Any,
 ) -> list[IdentityPlan]:
-    """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
@@ -62,7 +60,6 @@ def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = T
 
 
 def candidates_of(plan: IdentityPlan) -> list[tuple[str, str | None]]:
-    """The items that the question names, and whose they are."""
     assert plan.question is not None
     return [(candidate["id"], candidate["linked_to"]) for candidate in plan.question["candidates"]]
 
@@ -216,7 +213,7 @@ def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_
     assert [plan.creates for plan in identified(ann(), ann(5), as_new=True)] == [True, True]
 
 
-# A record made from an item whose match key meets another record's.
+# A record made from an item whose match key equals another record's.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What docs/reference/merge.md says of lost updates (“After a write”): decided from facts alone."""
+"""Lost updates by docs/reference/merge.md (“After a write”), from facts alone."""
 
 from copy import copy
 from dataclasses import replace
@@ -53,8 +53,8 @@ from tests.decide.builders import (
 )
 from tests.decide.plan_builders import World
 
+# Events by the user as whom we write.
 OURS = {"user_id": TOKEN_USER}
-"""Of an event: it names the user as whom we write."""
 NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 
@@ -64,8 +64,8 @@ def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) ->
 
 
 OUR_ECHO = edit("Boss", seconds=-59, **OURS)
+# Somebody's edit between our read and our write.
 HASTY = edit("Theirs", seconds=-60.5)
-"""Somebody's edit between our read and our write."""
 OVER_THEIRS = edit("Boss", "Theirs", seconds=-59, **OURS)
 FIRST_WRITE = wrote("Boss")
 
@@ -173,8 +173,8 @@ def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], e
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
+# Somebody brought back the value that our write had replaced.
 UNDONE = edit("Old", "Boss", seconds=-30)
-"""Somebody brought back what our write had replaced."""
 OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentState.VOID}
 
 
@@ -220,7 +220,7 @@ def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent
     assert lost([event], writes, seen={"role_title": [view("Old", -10)]}) == expected
 
 
-# --- which values are really gone, and in what words ----------------------------------------------------------------
+# --- which values are really gone, and how that is said -------------------------------------------------------------
 
 
 def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> LostUpdate:
@@ -312,7 +312,7 @@ CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 
 
 def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
-    """A pass that went through; `reports` are what it says of lost values besides."""
+    """A finished pass; `reports` are the lost values it tells of."""
     record_facts = replace(record_facts, record=record or record_facts.record)
     lost = tuple(differs.pop("reports", ()))
     return replace(RecordPlan(record_facts, Ending(Outcome.SETTLED), lost_updates=lost, fields=STANDS), **differs)
@@ -323,7 +323,7 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
 
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:
-    """The role, and what became of a choice about its lost value."""
+    """The role, with the results of choices about its lost value."""
     results = {name: {ConflictKind.OVERWRITTEN: result} for name, result in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
 
@@ -431,7 +431,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
 
 
 class Broken:
-    """A converter with an error of our own."""
+    """A converter that raises an error of our own."""
 
     column_type = "text"
 

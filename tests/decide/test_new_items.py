@@ -1,4 +1,4 @@
-"""Items without a record, by facts alone: merge.md, rows "none | …", and those of duplicates and deleted records."""
+"""Items without a record, from facts alone: merge.md, rows "none | …", and those of duplicates and deleted records."""
 
 import uuid
 from collections.abc import Sequence
@@ -27,28 +27,25 @@ EMAIL = "ann@example.com"
 
 
 def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
-    """The contacts' board as the set-up maps it; new items become records."""
+    """The contacts' board on which new items become records."""
     return builders.board(*mappings, **{"creates_records": True} | differs)
 
 
 def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | None = None, **differs: Any) -> ItemPlan:
-    """What becomes of an item; a pass has read what `differs` besides."""
     return new_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
 
 
 def decide_items(items: Sequence[ItemFacts]) -> list[ItemPlan]:
-    """What becomes of a pass's items, one after another."""
     claims = tuple(item.claim for item in items)
     return list(decide_unmatched(PassFacts(board(), NOW, item_claims=claims, unmatched=tuple(items)), Plan()).items)
 
 
 def contact(**differs: Any) -> Contact:
-    """A contact with the item's address, and without an item."""
     return builders.contact(**{"monday_id": None} | differs)
 
 
 def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **differs: Any) -> ItemFacts:
-    """An item with an address that was quiet for an hour, and of which nothing is known."""
+    """An item with an address, quiet for an hour, about which nothing is known."""
     item = an_item() if item is None else item
     job = plain(SyncQueue, id=1, entity_type="contact", remote_id=item.id, causes=Cause.WEBHOOK, payload=payload or {})
     hour_ago = NOW - timedelta(hours=1)
@@ -57,7 +54,7 @@ def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **
 
 
 def tombstone(**differs: Any) -> Tombstone:
-    """Of a contact that was deleted a minute ago, and whose item is checked next."""
+    """The tombstone of a contact deleted a minute ago, whose item is checked next."""
     values = {"entity_type": "contact", "entity_id": uuid.UUID(int=1), "state": TombstoneState.WAITING, "id": 3}
     return plain(Tombstone, **values | {"data": {"name": "Ann"}, "deleted_at": NOW - timedelta(minutes=1)} | differs)
 
@@ -67,17 +64,16 @@ def ignored(**differs: Any) -> IgnoredItem:
 
 
 def named(record: SyncedModel, **differs: Any) -> ItemFacts:
-    """An item that bears this record's NPD ID."""
+    """An item with this record's NPD ID."""
     return facts(an_item(npd_id=str(record.pk)), npd_id_record=record, **differs)
 
 
 def short(plan: ItemPlan) -> tuple[Any, ...]:
-    """How its job ends, what becomes of it, and what people are shown."""
     return plan.outcome, plan.act, plan.finding.reason if plan.finding else None
 
 
 def first(record: Contact, item: Item) -> RecordFacts:
-    """The record with its own item, in sync with it as it was on the board."""
+    """The record with its own item, in sync."""
     on, state = board(), new_sync_state("contact", record.pk)
     for field in on.mappings:
         cell = on.converter(field).stored_value(an_item().reading(field.column_id))
@@ -312,7 +308,7 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
     assert stone.monday_id is None
 
 
-# What still holds once the rows are locked.
+# What is checked again once the rows are locked.
 
 
 FREE = contact()
@@ -324,13 +320,12 @@ LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None)
 
 
 def again(item: ItemFacts, **differs: Any) -> ItemPlan:
-    """What is settled of an item of which NPD has other rows by now."""
+    """An item's plan, decided again after NPD's other rows changed to `differs`."""
     on = PassFacts(board(), NOW)
     return decided_again(on, new_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
 
 
 def saved(record: Contact, **differs: Any) -> Contact:
-    """The record as somebody has saved it since."""
     return contact(pk=record.pk, **{"monday_id": record.monday_id, "name": record.name} | differs)
 
 

@@ -1,4 +1,4 @@
-"""Laws over whole plans: whatever stands on both sides, is open, waits or was chosen, a plan can be answered for."""
+"""Laws that every plan keeps, in any world: whatever the sides say, and whatever is open, waits or was chosen."""
 
 import os
 from collections import Counter
@@ -29,8 +29,8 @@ from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
 from tests.decide.plan_builders import World
 
+# Parts that can run side by side, and the worlds of each. Each world is planned four times: 10,000 plans in CI.
 SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
-"""Parts that can run side by side, and the worlds of each. A world is planned four times: in CI 10,000 plans in all."""
 
 REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
@@ -65,7 +65,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
     answers = [reply for reply in plan.answers if reply.result and reply.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
     merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
-    # A record that becomes one with another is gone before anything is read, and its item is free.
+    # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in staying.items() if record.monday_id}
     new = [(entry.link_to, key) for key, entry in plan.records.items() if entry.link_to]
@@ -102,7 +102,7 @@ def asks_each_question_once(plan: Plan) -> None:
 
 
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
-    """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
+    """Not in an ended pass, without sync or against a direction; and `changed_records` misses no change."""
     changed = changed_records(facts, plan)
     for key, entry in plan.records.items():
         to_monday = {p.mapping.direction for p in entry.fields.values() if p.send_raw is not None}
@@ -120,8 +120,8 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
     assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
 
 
-# No person's value is nowhere: what was typed since both sides agreed stands on one of them, is asked about, or is said
-# to be overridden, which puts it into the history.
+# No person's value is lost: what was typed since both sides agreed is on one side, in a question, or in the history as
+# overridden.
 
 
 def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
@@ -158,7 +158,7 @@ def test_no_value_goes_with_a_record_whose_item_is_gone(world: World) -> None:
 
 
 def form(read: Any, raw: Any) -> Any:
-    """The canonical value; of one that can't be told, something that equals nothing."""
+    """The canonical value; an unknown one becomes something equal to nothing."""
     try:
         return read(raw)
     except UnknownValue:
@@ -174,13 +174,12 @@ def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> t
 
 
 def sent_values(on: BoardContext, intents: Any, mapping: FieldMapping) -> list[Any]:
-    """What calls of ours gave the field."""
     entries = [intent.values.get(mapping.key) for intent in intents]
     return [form(on.converter(mapping).canonical_local, entry["local"]) for entry in entries if entry]
 
 
 def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
-    """What people typed on either side since both agreed, with the side; not what we wrote there."""
+    """What people, not we, typed on either side since both agreed, with the side."""
     past = facts.history
     ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
@@ -193,7 +192,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
                 local if is_same else form(convert.canonical_local, entry["local"]),
                 form(convert.canonical_remote, entry["remote"]),
             )
-        # A create tells what both sides agreed on when it was made.
+        # A create holds what both sides agreed on when it was made.
         created_with = sent_values(on, [intent for intent in ours if is_create(intent)], mapping)
         if local not in (None, agreed[0], *created_with):
             yield "npd", mapping, local
@@ -202,7 +201,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
 
 
 def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
-    """Values that the plan writes over, and that stand nowhere after it."""
+    """Values that the plan replaces and that are afterwards neither on a side nor in a conflict."""
     for side, mapping, value in typed(on, plan.facts, item):
         p = plan.fields.get(mapping.key)
         if p is None or p.decision.overrides:
@@ -223,10 +222,10 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
 
 
 def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, str, Any]]:
-    """Edits that leave with a record or an item, though nobody who decided that was shown them.
+    """Edits that are deleted with a record or an item although the person who decided it wasn't shown them.
 
-    Of what only flows to Monday a cell's edit is nobody's to be asked about: it goes to the history. What can't be read
-    may be an edit. Of a field that has another column now, NPD may still say what was agreed in the old one.
+    A cell's edit in a field that only flows to Monday doesn't count: it goes to the history. An unreadable value may be
+    an edit. If a field has another column now, NPD may still have the value agreed in the old one.
     """
     choice = facts.resolution_for("delete", "record")
     for side, mapping, value in typed(on, facts, item):
@@ -245,7 +244,7 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
 
 
 def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
-    """Records of which a write of ours went over a person's role, of which nobody is told."""
+    """Records in which a write of ours replaced a person's role without anybody being told."""
     mapping = next(mapping for mapping in world.context.mappings if mapping.key == "role_title")
     for key, lost in world.overwritten:
         entry = plan.records.get(key)
@@ -268,7 +267,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
 
 
 def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
-    """Whatever a plan is, once it is carried out there is nothing more of it to do."""
+    """Once a plan is carried out, there is nothing left to do."""
     settled, resting = carried_out(world, plan)
     facts, again = settled.decided()
     changed = changed_records(facts, again)
@@ -282,7 +281,7 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
 
 
 def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
-    """The world after a pass of which all was done, and of each record the fields that are settled by that."""
+    """The world after the whole plan was carried out, and each record's fields that are settled by it."""
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
@@ -303,13 +302,13 @@ def is_settled(p: FieldPlan | None) -> bool:
 
 
 def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Raw values as a builder takes them."""
+    """Raw values in the form that the builders take."""
     related = {str(record.pk): record for record in world.related}
     return {name: related.get(value["id"]) if isinstance(value, dict) else value for name, value in raw.items()}
 
 
 def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
-    """What the record says once this is written to one side, `send_raw` or `write_raw`."""
+    """The record's values after these are written to one side: `which` is `send_raw` or `write_raw`."""
     here = {name: getattr(plan.record, name) for name in builders.PLAIN}
     for p in plan.fields.values():
         here |= as_said(world, getattr(p, which) or {})
@@ -341,11 +340,11 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     return after
 
 
-# Deciding twice is the same, in whatever order.
+# Deciding twice gives the same, in any order.
 
 
 def outline(value: Any) -> Any:
-    """What a plan says, in values that can be compared: of rows, facts and converters, whose they are."""
+    """A plan's content in values that can be compared: rows and facts by their ids, converters by their types."""
     if value is None or isinstance(value, str | int | frozenset):  # nearly all of them
         return value
     if isinstance(value, Model | RecordFacts | ItemFacts):
@@ -355,7 +354,7 @@ def outline(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: outline(part) for key, part in value.items()}
     if isinstance(value, tuple | list):
-        # Requests about fields stand as their records do.
+        # Requests about fields are in the order of their records.
         if value and isinstance(value[0], ApprovalRequest):
             value = sorted(
                 (request.entity_id, request.kind, request.key, request.state, request.label) for request in value
@@ -365,7 +364,7 @@ def outline(value: Any) -> Any:
 
 
 def differing(plan: Plan, other: Plan) -> list[str]:
-    """The parts in which two plans differ; a comparison of all of them would take minutes to be shown."""
+    """The parts in which two plans differ; showing a full comparison would take minutes."""
     return [
         part.name for part in fields(Plan) if outline(getattr(plan, part.name)) != outline(getattr(other, part.name))
     ]

@@ -1,4 +1,4 @@
-"""MERGE.md, the rows of a record that is there while its item isn't, by facts alone."""
+"""MERGE.md, the rows of an existing record whose item is gone, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,6 @@ def decide(
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
-    """What becomes of it because its item is gone."""
     assert plan.removal is not None
     return plan.removal
 
@@ -60,7 +59,7 @@ def options(plan: RecordPlan) -> list[str]:
     return [option.choose for option in removed(plan).options]
 
 
-# In which way an item is gone.
+# How an item can be gone.
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,6 @@ def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy:
 
 
 def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[RemovedItemFacts, BoardContext]:
-    """The item doesn't show the column of its role."""
     facts = removal(contact(role_title=role), state=state)
     shown = item(facts.record, unknown=["role_title"], state="active" if state == "moved" else state)
     return replace(facts, item=shown), board(mapping(**of_role))
@@ -156,7 +154,7 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: Remo
 
 @pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
 def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[str, Any]) -> None:
-    """On another board the columns are others; and what only flows to Monday is NPD's."""
+    """Another board has other columns; a field that only flows to Monday is NPD's."""
     facts, on = unread(**differs)
     assert removed(decide(facts, on=on)).fields == ()
 
@@ -243,7 +241,7 @@ def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> N
     assert removed(plan).sentence.startswith(f"The item “Ann” is on another board now ({BOARD}).")
 
 
-# What the record's direction, NPD's other records and an automation leave.
+# What the record's direction, NPD's other records and an automation allow.
 
 
 @pytest.mark.parametrize(
@@ -323,19 +321,19 @@ def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Remov
 def test_a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile(policy: RemovedItemPolicy) -> None:
     restored = {RECORD_RESTORED_KEY: True, "by": "pat"}
     assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is CREATE
-    # On another board it is there still.
+    # An item that was moved to another board still exists.
     assert removed(decide(with_payload(removal(state="moved"), **restored), policy)).act is NOTHING
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: RemovedItemPolicy) -> None:
-    """Its direction was changed after the person asked for it: the policy waits as it ever does."""
+    """Its direction was changed after the person asked for it: the policy still waits as usual."""
     one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
     plan = decide(one_way, policy)
     assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
 
 
-# What must wait: what a person didn't approve.
+# What must wait for a person's approval.
 
 
 def approved(approvals: ApprovalFacts, *many: RemovedItemFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:

@@ -27,7 +27,7 @@ def request(state: ApprovalState, value: str = "Boss", kind: ApprovalKind = MOND
 
 
 def approval_facts(*requests: ApprovalRequest, most: int = 100, before: int = 0) -> ApprovalFacts:
-    """What was asked, where so many records may be emptied in an hour and so many were before."""
+    """Requests, where `most` records may be emptied in an hour and `before` were."""
     counted = {**NOTHING_COUNTED, MONDAY: frozenset(uuid4() for _ in range(before))}
     return ApprovalFacts(requests, counted, ApprovalLimit(most, None, 1_000))
 
@@ -124,7 +124,7 @@ def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() 
 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
-    """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
+    """The verdicts on clears of Ann's fields, where one record an hour may be emptied on Monday."""
     return list(approval_facts(most=1, before=before).verdicts(kind, [(ANN, key) for key in keys]).values())
 
 

@@ -1,7 +1,7 @@
-"""Where the test of each row of docs/reference/merge.md stands: of `decide` for all that a pass decides.
+"""The test of each row of docs/reference/merge.md; for what a pass decides, a test of `decide`.
 
-`ROWS` quotes the page, by section. A row, a rule or a paragraph of the page without a test fails here, as a quote does
-that the page says no more, and a test that is gone. What a rule can't decide has its test elsewhere: answers, locks.
+`ROWS` quotes the page by section. A row, rule or paragraph without a test fails here; so does a quote that has left the
+page, or a missing test. What rules can't decide (answers, locks) is tested elsewhere.
 """
 
 import ast
@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = "docs/reference/merge.md"
 DECIDE = {"tests/decide", "tests/merge"}
+# Test files outside tests/decide/test_*.py.
 PLACES = {
     "converters": "tests/connector/test_converters.py",
     "keys": "tests/reports/test_found_by_key.py",
@@ -23,7 +24,6 @@ PLACES = {
     "push": "tests/api/test_push.py",
     "settled": "tests/merge/test_settled_field.py",
 }
-"""Of tests that are not in tests/decide/test_*.py."""
 
 OF_ITS_ROW, BLOCKED = "fields.field_is_decided_by_its_row", "fields.what_can_not_be_written_is_blocked_with_its_reason"
 LOST = "lost_updates.what_our_writes_went_over"
@@ -194,14 +194,14 @@ ROWS: dict[str, list[tuple[str, str]]] = {
 
 
 def blocks() -> dict[str, list[str]]:
-    """The page by sections: each row of a table, item of a list, rule and paragraph, on one line."""
+    """The page by section: each table row, list item, rule and paragraph as one line."""
     sections: dict[str, list[str]] = {}
     for part in re.split(r"^#+ ", (ROOT / PAGE).read_text(), flags=re.MULTILINE)[1:]:
         title, _, text = part.partition("\n")
         lines = re.sub(r"\n\s*(?=\S)(?![-|])", " ", re.sub(r"\n\n", "\n\0\n", text)).replace("\0", "\n").split("\n")
         texts = [" ".join(line.strip(" |").split()) for line in lines if line.strip() and not line.startswith("|--")]
         rules = [rule for line in texts for rule in (line.split(" · ") if line.startswith("Rules:") else [line])]
-        # A worked example shows a row above it again.
+        # A worked example repeats a row above it.
         sections[title] = [rule for rule in rules if rule not in HEADS and not rule.startswith("*Example.*")]
     return sections
 
@@ -215,7 +215,6 @@ def names_in(path: str) -> set[str]:
 
 
 def place_of(test: str) -> tuple[str, str]:
-    """The file and the name of a test."""
     room, _, name = test.partition(".")
     path = PLACES.get(room, f"tests/decide/test_{room}.py")
     short = {
@@ -234,7 +233,7 @@ def test_every_row_of_the_page_has_a_test(section: str) -> None:
 
 @pytest.mark.parametrize("section", ["A field, both ways", "A record and its item", "What a filter leaves out"])
 def test_every_row_of_a_table_is_a_test_of_decide(section: str) -> None:
-    """Whatever else is tested of it: one of its tests needs no world."""
+    """At least one of its tests needs no world."""
     for row in blocks()[section]:
         tests = [place_of(test)[0] for quote, test in ROWS[section] if quote in row]
         assert any(path.rpartition("/")[0] in DECIDE for path in tests), row

@@ -1,4 +1,4 @@
-"""What rules decide where both sides changed a field, and what a column makes of lists, addresses and numbers."""
+"""What rules decide if both sides changed a field, and how a column holds lists, addresses and numbers."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,6 @@ from tests.decide.builders import FieldFacts, board, chosen, field_facts, mappin
 
 
 def value_to_send(plan: FieldPlan) -> Any:
-    """What the field's column is given."""
     return plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
 
 
@@ -58,7 +57,7 @@ TOLD = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True)
 
 
 def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "update", notes: str = "") -> Any:
-    """A change in NPD's history, so many seconds after Monday's."""
+    """A change in NPD's history, `seconds` after Monday's."""
     context = SimpleNamespace(metadata={"cause": cause})
     values = {"role_title": role, "notes": notes, "name": "Ann", "email": "ann@example.com"}
     at = NOON + timedelta(seconds=seconds)
@@ -66,7 +65,6 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
 
 
 def edits(*history: Any, news: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
-    """NPD's changes, the newest first, and what Monday told."""
     return RecordHistory(npd_edits=history, monday_edits=news)
 
 
@@ -103,7 +101,7 @@ def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory,
 
 
 def united(here: list[str], there: str, agreed: list[str] | None = None, **rule: str) -> FieldPlan:
-    """The aliases of an organization, as NPD and as the column's text says them."""
+    """The plan of an organization's aliases, with NPD's list and the column's text."""
     base = None if agreed is None else ({"aliases": agreed}, ", ".join(agreed))
     fields = of_organization("aliases", {"aliases": here}, there, agreed=base, of_field=rule or {"rule": "union"})
     return planned(fields, "aliases")

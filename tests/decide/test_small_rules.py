@@ -1,4 +1,4 @@
-"""Passes that end without a call, and what items show of their board's columns: decided from facts alone."""
+"""Passes that end without a call, and what items show of their board's columns, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ AT_REST = {"remote_state": "active", "base": {"role_title": base("Boss")}}
 
 
 def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None, **differs: Any) -> RecordFacts:
-    """A record that stands as both sides agreed."""
+    """A record that is as both sides agreed."""
     values = {"sync_state": AT_REST | differs.pop("sync_state", {}), "item": None} | differs
     record_facts = facts(values.pop("record", None), cause=cause, **values)
     record_facts.claim.jobs[0].payload = payload or {}
@@ -86,9 +86,6 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
     [plan] = apply_unlinks(None, Plan({record_plan.id: record_plan})).records.values()
     assert plan.removal == RemovedItem("deleted")
     assert plan.unlink
-
-
-# Columns.
 
 
 def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:

@@ -1,4 +1,4 @@
-"""merge.md: "An intent without an answer", of a create: sent again under its key, or made anew, never twice."""
+"""merge.md: "An intent without an answer", of a create: sent again under its key or made anew, never twice."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -36,7 +36,7 @@ def unsure(record: Contact, alias: str = "r0", **differs: Any) -> Intent:
 
 
 def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: Any) -> UnansweredDocument:
-    """A document with a create of each, of Ann if of nobody else, of which nothing is found; their jobs are due."""
+    """A document with a create for each record (by default Ann), none of which is found; their jobs are due."""
     contacts = records or (ANN,)
     values: dict[str, Any] = {
         "board": board(),

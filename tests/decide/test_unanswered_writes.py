@@ -1,4 +1,4 @@
-"""What docs/reference/merge.md says of intents without an answer, and of reads that may be stale: from facts alone."""
+"""Unanswered intents and reads that may be stale by docs/reference/merge.md, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -204,7 +204,7 @@ def test_what_can_t_be_read_is_not_stale() -> None:
 
 
 def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
-    """The creator is asked for if a field has no base, and may not be known; as whom we write stays known."""
+    """The creator, read only for fields without a base, may be unknown; the user as whom we write is known."""
     record = contact(role_title="Second")
     record_facts = facts(
         record,

@@ -1,4 +1,4 @@
-"""What docs/reference/merge.md says of a field that somebody rewrites again and again: decided from facts alone."""
+"""Fields that are rewritten again and again by docs/reference/merge.md, from facts alone."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ def rewritten(*seconds: float) -> list[dict[str, str]]:
 
 
 def loop(*seconds: float, **differs: Any) -> WriteLoop:
-    """A field that was rewritten then."""
+    """A field that was rewritten at these times."""
     values = {"times": rewritten(*seconds), "by": "Tom", "throttle_count": 0} | differs
     return plain(WriteLoop, entity_type="contact", key="role_title", **values)
 
@@ -36,7 +36,6 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
 
 
 def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
-    """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
     on = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(replace(record_facts, item=item(contact())), fields=plans)

@@ -1,4 +1,4 @@
-"""The engine's world, where people change the boards' columns."""
+"""The engine's world, in which people change the boards' columns."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,13 +17,12 @@ from tests.support.world import World
 
 
 class Owner:
-    """Whoever owns the contacts board, and the sweep that notices what they do."""
+    """The owner of the contacts board, and the sweep that notices their changes."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def column(self, column_id: str, action: str, **more: Any) -> None:
-        """Delete, restore, hide, show or retype a column."""
         self.world.sandbox.control(
             "columns", board_id=int(self.world.board_id()), column_id=column_id, action=action, **more
         )
@@ -34,17 +33,15 @@ class Owner:
         self.world.sandbox.query(document, b=self.world.board_id(), c=column_id, t=title)
 
     def sweep(self) -> None:
-        """The next sweep, and what comes of it."""
         self.world.pass_time(minutes=11)
         assert sweep_board(self.world.link()).problem == ""
         self.world.work()
 
     def mapping(self, key: str = "role_title") -> FieldMapping:
-        """A field's mapping as it is stored now."""
         return FieldMapping.objects.get(link=self.world.link(), key=key)
 
     def choose(self, by: str, key: str = "role_title", **values: str) -> None:
-        """Somebody changes a field's column, direction or rule by the set-up, and a worker applies it."""
+        """Somebody changes a field's column, direction or rule in the set-up, and a worker applies it."""
         choices = selection.choose_boards({"contact": self.world.board_id()}, {})["contact"]
         fields = {**choices.fields, key: replace(choices.fields[key], **values)}
         choices = replace(choices, fields=fields)
@@ -61,7 +58,6 @@ class Owner:
 
 @pytest.fixture
 def owner(world: World) -> Owner:
-    """The boards are as the set-up made them."""
     owner = Owner(world)
     world.stage("swept once", owner.sweep)
     return owner
@@ -74,7 +70,7 @@ def admin(world: World) -> Client:
 
 @pytest.fixture
 def mapped(transactional_db: None, client: Client) -> Client:
-    """The browser of an administrator, beside a contacts' board that isn't asked."""
+    """An administrator's browser, beside a contacts board that isn't asked."""
     link = states.boards()["contact"]
     titles = {"role_title": "Role", "position": "Position", "rank": "Rank"}
     link.shape = {"columns": {key: {"title": title, "type": "text"} for key, title in titles.items()}}

@@ -1,4 +1,4 @@
-"""Columns renamed, deleted, restored, hidden, changed in type: the field is held, everything else flows."""
+"""Columns renamed, deleted, restored, hidden or retyped: the field is held, everything else flows."""
 
 from typing import Any
 
@@ -123,7 +123,7 @@ TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 
 
 def without_role() -> list[FieldMapping]:
-    """The mappings with a problem, where the board has all columns but the role's."""
+    """The mappings with a problem on a board without the role's column."""
     link = BoardLink.objects.get(entity_type="contact")
     ids = [key for key in link.mappings.values_list("column_id", flat=True) if key not in ("name", "role_title")]
     columns = [BoardColumn(key, key, TYPES.get(key, "text")) for key in (*ids, link.npd_id_column)]
@@ -141,7 +141,7 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_other(mapped: Client) -> None:
-    """All others lock records in the order of their ids."""
+    """Everything else locks records in the order of their ids."""
     ids = [f"00000000-0000-7000-8000-00000000000{number}" for number in (2, 1)]  # the later one is stored first
     for pk in ids:
         Contact.objects.create(pk=pk, name=pk[-1], monday_id=pk[-1])

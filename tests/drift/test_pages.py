@@ -1,4 +1,4 @@
-"""What is wrong with a column is said on the board's page, the record's, the first page and by `monday_check`."""
+"""A column's problem is shown on the board's page, the record's, the first page and by `monday_check`."""
 
 from html import unescape
 

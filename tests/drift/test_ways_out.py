@@ -28,7 +28,6 @@ EMPTY = "All is well"
 
 
 def role() -> FieldMapping:
-    """The mapping of the contacts' role."""
     return FieldMapping.objects.get(key="role_title", link__entity_type="contact")
 
 
@@ -37,7 +36,7 @@ def shown(client: Client) -> str:
 
 
 def answer_to(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """What is said to an act, and what its question sends back."""
+    """The text that answers an act, and the hidden values of its question."""
     answer = client.post(ACT, {"back": INBOX, **form}, follow=True)
     hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', answer.content.decode())
     return unescape(words_of(answer.content.decode())), {name: unescape(value) for name, value in hidden}
@@ -49,7 +48,7 @@ def gone(owner: Owner) -> None:
 
 
 def replaced(owner: Owner) -> None:
-    """A new column is made on the board in place of the one that is gone, and chosen by the administrator."""
+    """The administrator chooses a new column in place of the one that is gone."""
     owner.world.sandbox.add_column(owner.world.board_id(), "position", "Role", "text")
     owner.sweep()
     owner.choose("lead", column="position")
@@ -119,7 +118,7 @@ def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin
     gone(owner)
     choose(conflict, get_user_model().objects.get(), "keep_monday")
     world.work()
-    # Its page leads to what mends the column, and doesn't ask again.
+    # The record's page links to the repair of the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
     assert re.findall(r'data-act="(\w+)"', page) == ["map_field", "check_column"]
     replaced(owner)
@@ -134,7 +133,7 @@ def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin
 
 
 def looping(world: World, settings: Any) -> Contact:
-    """A record whose role an automation rewrites after each of our writes, until it was too often."""
+    """A record whose role an automation rewrites after each of our writes, until that was too often."""
     settings.LOOP_TIMES = 2
     contact = world.linked("Ann", role_title="Ours")
     FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")

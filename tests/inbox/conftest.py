@@ -63,7 +63,7 @@ def raw(**values: Any) -> bytes:
 
 
 def signed(audience: str, *, secret: str = SIGNING_SECRET, seconds: float = 300, **claims: Any) -> str:
-    """The Authorization header that Monday would send with a webhook of an app."""
+    """The Authorization header that Monday sends with a webhook of an app."""
     now = sync_now().timestamp()
     payload = {"accountId": 1, "userId": 2, "aud": audience, "iat": now, "exp": now + seconds, **claims}
     return jwt.encode(payload, secret, algorithm="HS256")
@@ -73,7 +73,7 @@ Answer = tuple[int, Any]
 
 
 def answer_of(delivery: bytes, **door: Any) -> Answer:
-    """What a door answers: 200 and the body, or a refusal's status and the refusal."""
+    """A door's answer: 200 and the body, or a refusal's status and the refusal."""
     try:
         return 200, receive(delivery, **door)
     except DeliveryRefused as refusal:

@@ -1,4 +1,4 @@
-"""Which deliveries are taken: challenge, signature, token; closed by default."""
+"""Which deliveries are accepted: challenge, signature, token; closed by default."""
 
 import json
 import logging
@@ -89,7 +89,6 @@ def test_what_only_resembles_a_challenge_is_not_echoed(delivery: object) -> None
 
 @pytest.fixture
 def monday() -> Client:
-    """Monday, which has no cookie and no CSRF token."""
     return Client(enforce_csrf_checks=True)
 
 

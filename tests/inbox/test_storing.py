@@ -1,4 +1,4 @@
-"""What becomes of a delivery that is taken: an inbox row and a wake-up, in one transaction."""
+"""What becomes of an accepted delivery: an inbox row and a wake-up, in one transaction."""
 
 import hashlib
 import json
@@ -25,7 +25,6 @@ def take(delivery: bytes) -> Answer:
 
 @pytest.fixture
 def linked() -> Contact:
-    """A contact that has the item, and no waiting row."""
     contact = Contact.objects.create(name="Ada")
     Contact.objects.filter(pk=contact.pk).update(monday_id=ITEM)
     SyncQueue.objects.all().delete()
@@ -194,7 +193,6 @@ def test_texts_that_jsonb_cannot_hold_are_stored_without_what_it_cannot(linked: 
 
 @pytest.fixture
 def no_room_in_the_queue(transactional_db: None) -> Iterator[None]:
-    """A database that takes no queue row."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE sync_queue ADD CONSTRAINT no_room CHECK (false) NOT VALID")
     yield

@@ -1,4 +1,4 @@
-"""merge.md: a second item bears a linked record's NPD ID, or a second record is the same person."""
+"""merge.md: a second item has a linked record's NPD ID, or a second record is the same person."""
 
 from typing import Any
 
@@ -15,7 +15,6 @@ from tests.support.world import World, mail
 
 
 def duplicate(world: World, contact: Contact) -> str:
-    """A person duplicates the item on the board; the worker finds out."""
     copy = world.sandbox.act("duplicate", item_id=contact.monday_id)
     newcomers(world, seconds=11)
     return str(copy["id"])
@@ -112,13 +111,13 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
 
 
 def ran_twice(world: World) -> tuple[Contact, str]:
-    """A create whose first run Monday's search didn't show, so that it was made once more; returns the first's id."""
+    """A create that ran twice because Monday's search missed the first run; returns the first item's id."""
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
     contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
     world.work()
     (first,) = world.sandbox.items()
     Intent.objects.update(state="void", was_searched=True)
-    # Hidden from the search, and as it was: in nobody else's name.
+    # The first item is hidden from the search and then restored, all as NPD Sync's user.
     hidden: dict[str, Any] = {"item_id": first["id"], "user_id": API_USER.id}
     world.sandbox.act("edit", column_id="npd_id", text="", **hidden)
     world.sandbox.act("edit", column_id="email", value=None, **hidden)

@@ -106,7 +106,7 @@ def settled(world: World) -> None:
 
 
 def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connected: World) -> None:
-    """No webhook tells of it, and the organization's sync is off: only the item itself says why the cell is empty."""
+    """No webhook tells of it and the organization's sync is off: only the item itself shows why the cell is empty."""
     acme, beta = Organization.objects.create(name="Acme"), Organization.objects.create(name="Beta")
     contact = connected.linked(organization=acme)
     Organization.objects.filter(pk=acme.pk).update(sync_enabled=False)
@@ -164,7 +164,7 @@ def test_a_record_that_others_need_is_never_offered_to_delete(monkeypatch: pytes
 
 @pytest.mark.django_db
 def test_of_many_items_those_are_made_again_that_their_records_let() -> None:
-    """Their directions and links may be others by now than when the person was asked."""
+    """Their directions and links may have changed since the person asked."""
     states.boards()
     one_way, unlinked, two_way = (states.removed(f"Ann {item}", item) for item in ("71", "72", "73"))
     set_fields(one_way, sync_direction="monday_to_npd")

@@ -21,7 +21,7 @@ DELETED = "/admin/sync/tombstone/"
 
 @pytest.fixture
 def away(transactional_db: None, client: Client) -> Client:
-    """The browser of an administrator, where Monday isn't asked."""
+    """An administrator's browser; Monday isn't asked."""
     client.force_login(get_user_model().objects.create_superuser("ada", password="x"))
     return client
 

@@ -14,7 +14,7 @@ from tests.support.world import World
 
 
 def deleted(world: World, contact: Contact | Organization) -> tuple[str, Any]:
-    """Delete a record as its page does, and work; returns its item's id and its own."""
+    """Delete a record as its page does, and work; returns the ids of its item and the record."""
     contact.refresh_from_db()
     item_id, key = contact.monday_id, contact.pk
     contact.delete()
@@ -33,7 +33,7 @@ def question(key: Any) -> SyncConflict:
 
 def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world: World) -> None:
     item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    # The base outlives the record as long as its tombstone stands.
+    # The base is kept as long as the tombstone.
     assert SyncMetadata.objects.get(entity_id=str(key)).base["email"]["local"] == {"email": "ann@example.com"}
     assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"

@@ -1,4 +1,4 @@
-"""The record's page: its activity beside the form, by field, and a change taken back from the end of its line."""
+"""The record's page: its activity beside the form, by field, and a change undone from its own line."""
 
 import re
 from typing import Any
@@ -43,7 +43,7 @@ def test_a_change_is_unfolded_and_undone(world: World, person: User, open_page: 
     page.get_by_text("1 value restored").wait_for()
     contact.refresh_from_db()
     assert (contact.role_title, contact.notes) == ("Buyer", "New notes")
-    # Both were edited at once: one line, of which one field is undone and the other can be.
+    # Both were edited at once: one line, in which one field is already undone and the other can be.
     act = lines.filter(has_text="Head").filter(has_text="New notes")
     act.locator("summary").first.focus()
     page.keyboard.press("Enter")

@@ -1,4 +1,4 @@
-"""What is remembered of edits that wait and of records that were deleted."""
+"""What is remembered of edits that wait and of deleted records."""
 
 import uuid
 from datetime import timedelta
@@ -27,7 +27,6 @@ def ada(db: None) -> User:
 
 
 def synced(name: str) -> Contact:
-    """A contact whose save was synced a moment ago."""
     contact = Contact.objects.create(name=name)
     SyncQueue.objects.filter(entity_id=contact.pk).update(status="completed")
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), last_successful_sync=sync_now())

@@ -1,4 +1,4 @@
-"""What an answer, an approval or an item meets that comes late: the record, its item or the setting has moved on."""
+"""Late answers, approvals and items: the record, its item or the setting has changed meanwhile."""
 
 import pytest
 from django.db import OperationalError

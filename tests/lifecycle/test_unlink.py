@@ -13,7 +13,6 @@ from tests.support.world import World
 
 
 def unlinked(world: World, contact: Contact) -> str:
-    """A person unlinks the record; returns the item's id."""
     contact.refresh_from_db()
     item_id = str(contact.monday_id)
     unlink(contact)

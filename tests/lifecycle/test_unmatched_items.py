@@ -1,4 +1,4 @@
-"""Items that no record has: each way onto their list and off it, why they are there, and what a person does."""
+"""Items without a record: each way onto their list and off it, the reasons, and what a person does."""
 
 import uuid
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def stranger(world: World) -> str:
 
 @pytest.fixture
 def listed(transactional_db: None) -> str:
-    """An item on the list, whose board isn't asked."""
+    """An item on the list; its board isn't asked."""
     link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
     note_unmatched(link, [UnmatchedFinding("70", "Somebody met at the fair", reason=Why.NO_KEY)])
     assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
@@ -96,14 +96,13 @@ def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world
     world.add("Old one with an address", email=mail("old@example.com"))
     compare_board(contact_link())
     assert sorted(rows()) == [("Old one", Why.NO_KEY), ("Old one with an address", Why.CREATION_OFF)]
-    # The board's setting leaves them, so Home lists them, and they need nobody.
+    # The board's setting excludes them: Home lists them, but nobody has to act.
     assert (attention.waiting(kinds=[Kind.UNMATCHED]).count(), attention.counts()[Kind.UNMATCHED]) == (2, 0)
     assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
 
 
 @pytest.fixture
 def no_bob(transactional_db: None) -> Iterator[None]:
-    """NPD's database rejects contacts of this name."""
     run_sql("ALTER TABLE contacts ADD CONSTRAINT no_bob CHECK (name <> 'Bob')")
     yield
     run_sql("ALTER TABLE contacts DROP CONSTRAINT no_bob")
@@ -195,7 +194,6 @@ def test_a_links_preview_says_what_would_change_and_changes_nothing(world: World
 
 
 def asked_for(item: str) -> list[str]:
-    """The records with which somebody asked to link an item."""
     jobs = SyncQueue.objects.filter(remote_id=item, payload__has_key="link_to").order_by("-id")[:1]
     return [job.payload["link_to"] for job in jobs]
 
@@ -226,7 +224,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     ignore_unmatched(UnmatchedItem.objects.all(), "dora")
     world.work()
     assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
-    # Of the two, which have one address, one gets an item; the other is asked about that soon.
+    # The two have one address: one gets an item, and a person is soon asked about the other.
     assert sorted(Contact.objects.values_list("sync_status", flat=True)) == ["pending", "synced"]
     undo_ignore(UnmatchedItem.objects.all(), "dora")
     assert rows() == [("Ann", Why.AMBIGUOUS)]
@@ -244,7 +242,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     ],
 )
 def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
-    """As ignoring does; in two orders each would wait for the other."""
+    """Ignoring takes the same order; with two orders each would wait for the other."""
     for item in ("2", "1"):
         UnmatchedItem.objects.create(entity_type="contact", item_id=item, reason_code=Why.NO_KEY)
 
@@ -253,7 +251,7 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
         assert locked.get(item_id="1")
         other = beside(transaction.atomic(act))
         wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
-        # What comes after the one that it waits for is free.
+        # Items after the one that it waits for are not locked.
         assert locked.get(item_id="2")
     other.result(20)
 

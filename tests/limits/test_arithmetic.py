@@ -1,4 +1,4 @@
-"""The allowance as arithmetic: no schedule of calls makes Monday refuse one, and nothing is lost track of."""
+"""The allowance as arithmetic: no schedule of calls makes Monday refuse one, and every call is counted."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ def small(now: datetime = NOON, **values: object) -> Quota:
 
 
 def pass_time(quota: Quota, now: datetime) -> None:
-    """As the quota is when it is read again."""
+    """Set the time as reading the quota again does."""
     quota.now = now
     quota.end_past_spans()
 
@@ -50,12 +50,12 @@ class Monday:
         return Answer(data={}, complexity=complexity)
 
 
+# A call that Monday never got opens our minute early; two unanswered ones are in Monday's minute, which began later.
 UNHEARD = [
     *[(0.0, 0.0, 0.0, 1, "sent")] * 12, (3.0, 4.0, 4.0, 1, "sent"), (50.0, 0.0, 0.0, 1, "lost"),
     (40.0, 4.0, 0.0, 1, "unsent"), (0.0, 0.0, 0.0, 314, "unanswered"), (0.0, 0.0, 0.0, 400, "unanswered"),
     (27.0, 0.0, 0.0, 287, "sent"),
 ]  # fmt: skip
-"""A call that Monday never got opens our minute early; two without an answer are in Monday's, which began later."""
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,4 +1,4 @@
-"""The breaker that all workers share: how an outage is waited out, and by whom it is probed."""
+"""The breaker that all workers share: how an outage is waited out, and who probes it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,6 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 
 def rest() -> float:
-    """Seconds that the account is still paused for."""
     until = stops.monday_account().stopped_until
     assert until is not None
     return (until - sync_now()).total_seconds()
@@ -45,7 +44,6 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
 
 
 def told() -> list[tuple[str, str, str]]:
-    """The lines of Activity: kind, board and who."""
     return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
 
 
@@ -97,9 +95,9 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     changed = stops.monday_account().stopped_since
     assert changed is not None
     assert changed > begun
-    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # which outlasts nothing
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # a shorter stop changes nothing
     assert stops.monday_account().stopped_since == changed
-    # Activity told of each cause, and tells the end of it all.
+    # Activity has a line for each cause, and one for the end.
     stops.end_account_stop(by="dora")
     stops.end_account_stop(by="erik")
     assert told() == [(STOP_KIND, "", ""), (STOP_KIND, "", ""), (STOP_END_KIND, "", "dora")]

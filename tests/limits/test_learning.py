@@ -1,4 +1,4 @@
-"""What a board's calls teach of how large its documents may be, also where the first guess is far off."""
+"""How large a board's documents may be is learned from its calls, even if the first guess is far off."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Dear(Answering):
-    """A Monday on which a record written costs far more than its documents say."""
+    """On this Monday a written record costs far more than its documents say."""
 
     def __init__(self, each: int, limit: int) -> None:
         super().__init__(each)
@@ -31,12 +31,12 @@ class Dear(Answering):
 
 
 def wait_out_the_minute() -> None:
-    """Monday's minute and ours are over."""
+    """Both Monday's minute and ours end."""
     ApiQuota.objects.update(points=0, points_end=None)
 
 
 def write(client: Answering, link: BoardLink) -> int:
-    """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
+    """Write as many records as the allowance permits; returns how many, 0 if they were refused."""
     turn = LimitFacts().next_pass(link.entity_type)
     assert isinstance(turn, PassGrant)
     with board_call(link, turn.size, writes=True):

@@ -22,7 +22,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def tight(world: World, monday: Planned) -> Contact:
-    """Ann, and Bob, in sync at noon, with 600 of the day's calls used: half a day's even share is not left."""
+    """Ann and Bob are in sync at noon; 600 of the day's calls are used, so less than an even share is left."""
     world.contact("Bob", role_title="Boss")
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
@@ -31,12 +31,11 @@ def tight(world: World, monday: Planned) -> Contact:
 
 
 def spend(calls: int) -> None:
-    """So many calls of today were made before."""
     ApiQuota.objects.update(day_calls=F("day_calls") + calls)
 
 
 def gathering(world: World, contact: Contact) -> None:
-    """A look was just made; another change waits."""
+    """The board was just looked at; another change waits."""
     BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
     edit(contact, "Chair")
     world.work()

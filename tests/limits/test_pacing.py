@@ -1,4 +1,4 @@
-"""Pacing over simulated days: the allowance lasts until midnight, and nobody waits without a need."""
+"""Pacing over simulated days: the allowance lasts until midnight, and nobody waits without need."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ STEP = 5
 
 
 def of_day(limit: int, remaining: float, seconds: float) -> Quota:
-    """The quota so many seconds before midnight, with so many calls left after the reserve."""
+    """The quota `seconds` before midnight, with `remaining` calls left after the reserve."""
     quota = Quota(api_quota.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
     quota.day_limit = limit
     quota.day_calls = limit - quota.day_reserve - remaining  # type: ignore[assignment]
@@ -26,7 +26,7 @@ def of_day(limit: int, remaining: float, seconds: float) -> Quota:
 
 @dataclass
 class Simulated:
-    """A day of edits on two boards; a look takes two calls, sweeps take one a quarter of an hour."""
+    """A day of edits on two boards; a look takes two calls, sweeps take one every quarter of an hour."""
 
     limit: int
     edited: Callable[[int, int], bool]
@@ -68,9 +68,9 @@ def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(limit: int, 
     assert not day.refused
     assert least <= statistics.mean(day.gaps) <= most
     assert least <= statistics.median(day.gaps) <= most
-    # A change is never held much longer than the rest of the day makes necessary.
+    # A change waits hardly longer than the rest of the day requires.
     assert max(day.waits) <= 1.5 * most
-    # And what there is gets used.
+    # Nearly all of the allowance is used.
     assert day.remaining < limit * 0.05
 
 
@@ -94,12 +94,12 @@ def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seco
 @given(st.integers(1_000, 2_000), st.lists(st.tuples(st.integers(0, DAY), st.integers(60, DAY // 2)), max_size=4))
 def test_whenever_people_edit_the_allowance_lasts(limit: int, bursts: list[tuple[int, int]]) -> None:
     day = Simulated(limit, lambda now, board: any(start <= now < start + length for start, length in bursts)).run()
-    # In the last minutes there is no room for another window.
+    # Only in the last minutes is there no room for another window.
     assert all(moment > DAY - 600 for moment in day.refused)
 
 
 def _calls(a_mutation: float, timeout: float, looks: int) -> Iterator[tuple[int, bool]]:
-    """Full batches, each mutation taking so long: (records, timed out)."""
+    """Full batches whose mutations take `a_mutation` seconds each: (records, timed out)."""
     size = api_quota.FULL_BATCH
     for _ in range(looks):
         seconds = size * a_mutation

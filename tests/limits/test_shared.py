@@ -1,4 +1,4 @@
-"""Many workers, one allowance: together they spend no more than there is."""
+"""Many workers, one allowance: together they don't exceed it."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Answering(MondayClient):
-    """Answers everything, with what each call cost."""
+    """Answers everything, with the cost of each call."""
 
     calls = 0
 
@@ -32,7 +32,6 @@ class Answering(MondayClient):
 
 
 def board() -> BoardLink:
-    """A board on which something is due."""
     link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
     SyncQueue.objects.create(entity_type="contact", remote_id="1")
     return link

@@ -1,4 +1,4 @@
-"""The way out of a stop: a person tries again, Monday is asked once, and what is over ends."""
+"""Ways out of a stop: a person tries again, Monday is asked once, and a stop whose cause is gone ends."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -34,14 +34,13 @@ DAY_IS_OVER = {"message": "Daily limit exceeded", "extensions": {"code": "DAILY_
 
 
 def goes_on(world: World, contact: Any) -> bool:
-    """Whether the edit that waited is on Monday once a worker has had its turn."""
     world.work(contact)
     return bool(contact.sync_status == "synced")
 
 
 @pytest.fixture
 def monday_answers(settings: Any) -> Iterator[responses.RequestsMock]:
-    """Monday, which a test plays: it says who we are, unless the test has it say something else first."""
+    """A fake Monday that says who we are, unless a test makes it say something else first."""
     settings.MONDAY_API_URL = MONDAY
     states.boards()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as played:
@@ -57,7 +56,6 @@ def is_over_for_today(played: responses.RequestsMock) -> None:
 
 
 def day_is_used_up() -> MondayAccount:
-    """As a pass has left it that met the limit of the day."""
     breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
     return MondayAccount.objects.get()
@@ -170,7 +168,7 @@ def test_what_monday_counts_beyond_our_calls_is_the_other_tokens(used: int, othe
     info = AccountInfo(day_limit=400, usage_by_day={today.isoformat(): used})
     apply_account_info(info, "")
     assert ApiQuota.objects.get().others_calls == others
-    # Monday's figure is still the same, though we have made calls since.
+    # Monday's figure hasn't changed, though we have made calls since.
     ApiQuota.objects.update(day_calls=150)
     apply_account_info(info, "")
     assert ApiQuota.objects.get().others_calls == others

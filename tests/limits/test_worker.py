@@ -1,4 +1,4 @@
-"""The worker under Monday's limits: nothing is refused, nobody's row pays for it, and a person goes first."""
+"""The worker under Monday's limits: nothing is refused, no row suffers for it, and a person goes first."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(w
 def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(world: World, monday: Planned) -> None:
     contacts = world.linked_together(4, role_title="Boss")
     monday.limits(plan="standard")
-    # Room for the read and the write, and none for the halves of a document that is refused.
+    # Room for the read and the write, but not for the halves of a refused document.
     spent(day_calls=950 - 2)
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=4)  # a full one, which doesn't wait
     world.sandbox.faults({"status": 400, "on": "mutation", "count": 1})
@@ -93,7 +93,7 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
 
 
 def all_changed(world: World, monday: Planned, people: int, *, points: int) -> None:
-    """So many contacts on both sides were changed in NPD, and the minute has so many points."""
+    """`people` contacts on both sides were changed in NPD; the minute has `points`."""
     Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(people)])
     world.work()
     world.hear()

@@ -37,7 +37,7 @@ unions = st.builds(
 
 
 def applied(field: Field) -> Field:
-    """Both sides and the base after the decision has been carried out."""
+    """Both sides and the base after the decision was carried out."""
     decision = decide_field(field)
     if decision.action is Action.PUSH:
         return replace(field, remote=field.local, base=Values(field.local, field.local))
@@ -52,7 +52,6 @@ def applied(field: Field) -> Field:
 
 
 def mirrored(field: Field) -> Field:
-    """The same field with the sides exchanged."""
     return replace(
         field,
         local=field.remote,
@@ -81,7 +80,7 @@ SWAP = {Action.PUSH: Action.PULL, Action.PULL: Action.PUSH}
 
 @given(two_way)
 def test_the_merge_is_symmetric(field: Field) -> None:
-    """Where a person is asked about clashes, exchanging the sides exchanges push and pull, and nothing else."""
+    """If a person is asked about clashes, exchanging the sides only exchanges push and pull."""
     action = decide_field(field).action
     assert decide_field(mirrored(field)).action is SWAP.get(action, action)
 
@@ -97,7 +96,7 @@ def test_nothing_is_written_against_a_direction(field: Field) -> None:
 
 @given(fields.map(lambda field: replace(field, base=None, emptied_since_old_base=False)))
 def test_where_nothing_was_agreed_yet_an_empty_side_clears_nothing(field: Field) -> None:
-    """A new column, or a pair just linked: also one way nobody emptied the source."""
+    """In a new column or a pair just linked nobody emptied the source, even if it syncs one way."""
     assume(None in (field.local, field.remote))
     after = applied(field)
     assert {field.local, field.remote} - {None} <= {after.local, after.remote}
@@ -105,7 +104,7 @@ def test_where_nothing_was_agreed_yet_an_empty_side_clears_nothing(field: Field)
 
 @given(two_way)
 def test_a_value_that_only_one_side_wrote_is_never_lost(field: Field) -> None:
-    """Asked about clashes, a value that left its half of the base stands afterwards, or waits in a conflict."""
+    """If people are asked about clashes, a value that left its half of the base is kept or waits in a conflict."""
     before = {field.local} - {field.base.local if field.base else None}
     before |= {field.remote} - {field.base.remote if field.base else None}
     decision, after = decide_field(field), applied(field)

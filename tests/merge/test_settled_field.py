@@ -1,4 +1,4 @@
-"""What becomes of one field when a pass is settled: computed from values alone."""
+"""What becomes of one field when a pass is settled, from values alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -94,13 +94,13 @@ UNKNOWN = Unknown("It can't be read.")
         ("a", "b", ("a", "a"), "remote_changed local_unchanged differ"),
         ("b", "b", ("a", "a"), "local_changed remote_changed equal"),
         (None, "a", ("a", "a"), "local_changed differ"),
-        # Monday keeps it in another form: each side is compared with its own half.
+        # Monday keeps another form: each side is compared with its own half.
         ("+4312", "12", ("+4312", "12"), "local_unchanged unchanged differ"),
         # Without a base both halves count as empty.
         (None, None, None, "equal"),
         ("a", None, None, "local_changed differ"),
         ("a", "b", None, "local_changed remote_changed differ"),
-        # Of what isn't known nothing is said.
+        # Nothing is said of unknown values.
         (UNKNOWN, "a", ("a", "a"), ""),
         ("a", UNKNOWN, ("a", "a"), "local_unchanged"),
         ("b", "b", (UNKNOWN, UNKNOWN), "equal"),

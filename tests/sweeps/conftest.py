@@ -1,4 +1,4 @@
-"""The engine's world, where the post loses webhooks."""
+"""The engine's world, in which webhooks get lost."""
 
 from typing import Any
 
@@ -11,49 +11,49 @@ from tests.support.world import World
 
 
 class Post:
-    """What becomes of webhooks, and the sweep that stands in for them."""
+    """Loses webhooks, and runs the sweep that replaces them."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def lose(self) -> int:
-        """Throw away the webhooks that Monday has sent by now; returns how many."""
+        """Drop the webhooks that Monday has sent so far; returns how many."""
         delivered = len(self.world.delivered)
         self.world.deliver(times=0)
         return len(self.world.delivered) - delivered
 
     def edit(self, record: Any, column: str, value: Any) -> None:
-        """A person edits a cell, and no webhook tells."""
+        """A person edits a cell without a webhook."""
         self.world.edit(record, column, value)
         self.lose()
 
     def unheard(self) -> Contact:
-        """A contact in sync whose role was edited on the board since the last sweep, of which no webhook told."""
+        """A contact in sync whose role was edited on the board since the last sweep, without a webhook."""
         contact = self.world.linked(role_title="Analyst")
         self.swept()
         self.edit(contact, "role_title", "Countess")
         return contact
 
     def hand_in(self, number: int | None = None) -> None:
-        """Deliver late what `lose` kept: all, or the one of this number."""
+        """Deliver late what `lose` kept: all, or the one with this number."""
         delivered = self.world.delivered
         self.world.hand_in(delivered if number is None else [delivered[number]])
         self.world.work()
 
     def sweep(self, *records: Any, after: float = 3) -> SweepResult:
-        """What a sweep finds `after` so many minutes; what it found is worked on, and these records are read anew."""
+        """Let `after` minutes pass and sweep; work on what was found and reload these records."""
         self.world.pass_time(minutes=after)
         result = sweep_board(self.world.link())
         self.world.work(*records)
         return result
 
     def swept(self) -> None:
-        """A finished sweep, so that the next one starts with nothing new."""
+        """Finish a sweep, so that the next one starts with nothing new."""
         result = self.sweep(after=30)
         assert result.problem == ""
 
     def stored(self, record: Any) -> list[WebhookEvent]:
-        """What the inbox holds of the record's item out of the log."""
+        """The inbox rows of the record's item that came from the log."""
         record.refresh_from_db()
         rows = WebhookEvent.objects.filter(item_id=record.monday_id, trigger_id__startswith="log:")
         return list(rows.order_by("id"))

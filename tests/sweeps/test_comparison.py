@@ -1,4 +1,4 @@
-"""`sync_reconcile` compares first: what a pass over every record would have changed is changed, at fewer calls."""
+"""`sync_reconcile` compares first: it changes the same as a pass over every record, with fewer calls."""
 
 import json
 from collections.abc import Callable
@@ -23,15 +23,15 @@ TOLD = (
     *("contacts", "sync_metadata", "sync_decisions", "sync_conflicts", "sync_intents", "sync_webhook_events"),
     *("sync_write_loops", "sync_awaited_relations", "sync_field_mappings", "sync_tombstones", "sync_approval_requests"),
 )
+# What a pass changes even if it finds nothing to do: its time, number, duration and cost.
 OF_THE_PASS = {
     *("monday_last_synced", "last_sync_attempt", "last_successful_sync"),
     *("sync_batch_id", "sync_duration_ms", "api_calls_count", "sync_direction"),
 }
-"""When a pass was, its number, its time and cost: what it changes even where it finds nothing to do."""
 
 
 def state(world: World) -> dict[str, Any]:
-    """All that is stored of records, values, sync state and history, the jobs that are open, and the boards."""
+    """Everything stored of records, values, sync state, history, open jobs and boards."""
     stored: dict[str, Any] = {"boards": world.sandbox.boards()}
     with connection.cursor() as cursor:
         for table in TOLD:
@@ -125,8 +125,8 @@ TROUBLES: dict[str, Trouble] = {
 }
 
 
+# These deliver webhooks, so they come first: the other troubles' webhooks must get lost.
 LET_WEBHOOKS_IN = ("an event that nobody weighed", "a conflict that is over")
-"""These come first: what others do on the board, no webhook tells."""
 NAMES = sorted(TROUBLES, key=lambda name: name not in LET_WEBHOOKS_IN)
 
 
@@ -161,7 +161,7 @@ def test_where_nothing_is_to_be_done_nothing_is_read_but_the_boards_and_nothing_
     before = state(world)
     calls, jobs = world.calls("query"), SyncQueue.objects.count()
     report, problems = reconcile_boards()
-    # Of each of the two boards what changed on it, its columns, and its one page.
+    # For each of the two boards: its changes, its columns, and its one page.
     assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (6, 0)
     expected = ["Organizations: 0 items on the board, 0 of them linked: nothing differed."]
     expected += ["Contacts: 3 items on the board, 3 of them linked: nothing differed."]

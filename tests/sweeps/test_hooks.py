@@ -1,4 +1,4 @@
-"""Webhooks that are gone are made again; a busy board of which none comes is an alarm, which ends by itself."""
+"""Missing webhooks are made again; a busy board without any raises an alarm, which ends by itself."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,6 @@ def on_the_board(world: World) -> list[dict[str, str]]:
 
 
 def take_away(world: World, *events: str) -> None:
-    """Somebody deletes webhooks on the board."""
     for hook in on_the_board(world):
         if hook["event"] in (events or WEBHOOK_EVENTS):
             world.sandbox.query(DELETE, id=hook["id"])
@@ -67,7 +66,6 @@ OURS, TOM = "1", "2"
 
 
 def event(link: BoardLink, seconds_ago: float, user: str = TOM, trigger: str = "log:") -> None:
-    """What a sweep found in the log, or a webhook told."""
     when, number = sync_now() - timedelta(seconds=seconds_ago), WebhookEvent.objects.count()
     body = {"event": {"userId": user, "triggerTime": when.isoformat()}}
     WebhookEvent.objects.create(
@@ -77,7 +75,6 @@ def event(link: BoardLink, seconds_ago: float, user: str = TOM, trigger: str = "
 
 @pytest.fixture
 def listening(db: None) -> BoardLink:
-    """A board that has webhooks, and isn't asked."""
     link = states.boards()["contact"]
     link.webhooks = {"7": {"event": "change_name"}}
     link.save()

@@ -1,4 +1,4 @@
-"""What webhooks missed is found by the activity log; nothing is done twice."""
+"""The activity log finds what webhooks missed; nothing is done twice."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""Yesterday's database is restored beside today's board, by the steps of docs/howto/operate.md, and the engine runs.
+"""Yesterday's database is restored beside today's board by the steps of docs/howto/operate.md, and the engine runs.
 
-One day is played for a whole cast; each of them is one kind of difference in that page's table.
+A whole cast goes through one day; each member is one kind of difference in that page's table.
 """
 
 import importlib.util
@@ -38,10 +38,7 @@ LEFT_OUT = ("django_session", "usersessions_usersession", "sync_cache")
 
 
 class Backups:
-    """Yesterday's file, and a database beside the test's own into which it is restored.
-
-    Another database, as the page says, and because other tests' processes hold sessions in the first.
-    """
+    """Yesterday's backup; as the page says, it goes into another database: other tests have sessions in the first."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "npd.dump"
@@ -55,7 +52,7 @@ class Backups:
         _run("pg_dump", "--format=custom", "--no-owner", *left_out, f"--file={self.file}", self.url)
 
     def restore(self) -> None:
-        """`CREATE DATABASE npd_restored`, `pg_restore …`, and DATABASE_URL names that one from here on."""
+        """`CREATE DATABASE npd_restored` and `pg_restore …`; DATABASE_URL names that one from then on."""
         self._outside("CREATE DATABASE {}")
         into = _named(self.url, self.restored)
         _run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={into}", str(self.file))
@@ -84,7 +81,7 @@ def _run(program: str, *arguments: str) -> None:
 
 
 def _path(program: str) -> str:
-    """The program of the server's own major version: an older or newer one may refuse the other's file."""
+    """The program of the server's major version: another version may refuse its file."""
     major = str(connection.cursor().connection.info.server_version // 10_000)
     for path in _installed(program):
         version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
@@ -103,7 +100,7 @@ def _installed(program: str) -> Iterator[str]:
 
 
 GONE = "yesterday (archived)"
-# NPD's value, then each item's, of the field that everybody edits.
+# By person: NPD's value, then each item's, of the field that everybody edits.
 AFTER = {
     "untouched": ("yesterday", "yesterday"),
     "pushed": ("today", "today"),
@@ -140,14 +137,13 @@ ASKED = {
 
 @pytest.fixture
 def backups(world: World, tmp_path: Path) -> Iterator[Backups]:
-    """A place for yesterday's file; in the end the test's own database is used again."""
     backups = Backups(tmp_path)
     yield backups
     backups.forget()
 
 
 class Day:
-    """What a cast of contacts went through, each known by its email address."""
+    """A cast of contacts, each known by the email address, and their day."""
 
     def __init__(self, world: World, post: Post, pat: Any) -> None:
         self.world, self.post, self.pat = world, post, pat
@@ -164,20 +160,20 @@ class Day:
             self.world.edit(self.contact(who), "role_title", role)
 
     def settle(self, side: str) -> None:
-        """A person decides the conflict of the one who is called so."""
+        """A person decides this contact's conflict."""
         conflict = open_conflict(self.contact(side).pk, "fields")
         values = {"npd": conflict.npd_data["role_title"], "monday": conflict.monday_data["role_title"]}
         resolve(conflict.pk, by=self.pat, resolution_type=side.replace("kept", "keep"), seen={"role_title": values})
 
     def flow(self) -> None:
-        """Webhooks come, the worker works, until it is quiet."""
+        """Webhooks come and the worker runs, until nothing is left."""
         for _ in range(2):
             self.world.work()
             self.world.deliver()
         self.world.work()
 
     def yesterday(self) -> None:
-        """All are linked and in sync; two are in conflict; some things are under way when the backup is taken."""
+        """All are linked and in sync, two are in conflict, and some calls are open when the backup is taken."""
         for who in [who for who in AFTER if who not in MADE_LATER]:
             self.world.contact(who, email=f"{who}@x.test", role_title="yesterday")
         self.flow()
@@ -194,7 +190,7 @@ class Day:
             self.world.contact(who, email=f"{who}@x.test", role_title="evening")
 
     def today(self) -> None:
-        """Both sides go on, and all of it flows."""
+        """Both sides are edited, and all of it is synced."""
         world = self.world
         world.deliver()
         world.pass_time(hours=14)
@@ -230,7 +226,7 @@ class Day:
         self.world.add("made_on_board", **values)
 
     def sides(self) -> dict[str, tuple[str, ...]]:
-        """By person what NPD says, and each item with its state where that isn't active; "-" where NPD has none."""
+        """By person: NPD's value ("-" if none), and each item's, with its state unless it is active."""
         records = {contact.email.partition("@")[0]: contact.role_title for contact in Contact.objects.all()}
         sides = {who: [role] for who, role in records.items()}
         for item in self._items():
@@ -244,20 +240,20 @@ class Day:
         return list(board["items"])
 
     def questions(self) -> dict[str, str]:
-        """Whom a person is asked about, and the kind of the question."""
+        """By person: the kind of the open question."""
         names = {contact.pk: contact.email.partition("@")[0] for contact in Contact.objects.all()}
         conflicts = SyncConflict.objects.filter(resolved_at=None)
         return {names[conflict.entity_id]: conflict.kind for conflict in conflicts}
 
 
 def by_late_webhooks_and_a_sweep(day: Day, post: Post) -> None:
-    """Web, worker and beat were simply started."""
+    """Web, worker and beat are simply started."""
     post.hand_in()
     assert post.sweep().problem == ""
 
 
 def by_sync_reconcile(day: Day, post: Post) -> None:
-    """The page's steps: the plan, which writes nothing, then this, then everything is started."""
+    """The page's steps: the plan, which writes nothing, then `sync_reconcile`, then everything is started."""
     before = day.sides()
     assert not any(board.problem for board in plan_boards()[0])
     assert day.sides() == before
@@ -266,7 +262,7 @@ def by_sync_reconcile(day: Day, post: Post) -> None:
 
 
 def writes(calls: list[dict[str, Any]]) -> list[str]:
-    """What these calls wrote on the board, one a record."""
+    """What these calls wrote on the board, one entry a record."""
     sent = [name for call in calls if call["kind"] == "mutation" for name in call["fields"]]
     return [name for name in sent if name != "complexity"]
 
@@ -294,13 +290,13 @@ def test_of_yesterdays_database_beside_todays_board_nothing_is_lost_and_nothing_
     assert day.questions() == ASKED
     assert day.contact("both").name == "Both, renamed"
     assert {email: pk for email, pk in Contact.objects.values_list("email", "pk") if email in ids} == ids
-    # The item that the backup waited for and nobody can find, and the NPD ID of the one that had been unlinked.
+    # The create in the backup whose item nobody can find, and the NPD ID of the item that had been unlinked.
     assert sorted(writes(world.sandbox.calls(since=before))) == ["change_multiple_column_values", "create_item"]
 
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`python manage.py shell < ops/restore/NAME`, in a folder where nothing can be written, as in a container."""
+    """`python manage.py shell < ops/restore/NAME`, in a read-only folder as in a container."""
     monkeypatch.chdir("/proc")
     return lambda name: exec((ROOT / "ops" / "restore" / name).read_text(), {})
 

@@ -1,4 +1,4 @@
-"""How often a board is swept and compared: what the day's allowance can bear, and once a night."""
+"""How often a board is swept and compared: as the day's allowance permits, and once a night."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

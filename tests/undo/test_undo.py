@@ -1,4 +1,4 @@
-"""Taking back what the sync moved: only where it still stands, through NPD's own field, and again if need be."""
+"""Undoing what the sync moved: only if it is unchanged since, through NPD's own field, and repeatedly if need be."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def dora(world: World) -> User:
 
 @pytest.fixture
 def pull(db: None) -> Decision:
-    """That a contact's role “Boss” was changed to “Chair” on the board and taken over, as a pass leaves it."""
+    """A pass's record of a pull: a contact's role “Boss” became “Chair” on the board."""
     states.boards()
     return states.decided(states.synced("Ann", "1", role_title="Chair"), "Chair.", key="role_title", values=MOVED)
 
