@@ -30,9 +30,9 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
-        # Pages about failures are for people.
+        # People see our pages about failures, not Django's.
         ({"EMBEDDED": "true"}, {"DEBUG": False, "CELERY_WORKER_POOL": "prefork"}),
-        # Over PostgreSQL the processes of a pool share one lock: the kill of one would stop it for good.
+        # Over PostgreSQL the processes of a pool share one lock, which a killed one would keep for good.
         ({"REDIS_URL": ""}, {"CELERY_WORKER_POOL": "threads"}),
         ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
         (
@@ -66,8 +66,8 @@ def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def web(**env: str) -> subprocess.CompletedProcess[str]:
-    """The Procfile's web process, which has to end by itself."""
-    # One worker: where two fail at the same moment, gunicorn itself ends with a traceback.
+    """Run the Procfile's web process, which has to end by itself."""
+    # One worker: if two fail at the same moment, gunicorn itself ends with a traceback.
     return ran(*command_of("web"), env={**BARE, "PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, timeout=120)
 
 

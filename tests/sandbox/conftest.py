@@ -1,4 +1,4 @@
-"""The sandbox within this process, or as a child process of its own, and an address that receives its webhooks."""
+"""The sandbox within this process or as a child process, and a receiver of its webhooks."""
 
 import json
 import os
@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 class Simulator(Sandbox):
-    """A sandbox of a test's own, spoken to by requests only: one within this process."""
+    """A test's own sandbox within this process, used by requests only."""
 
     def __init__(self, **settings: Any) -> None:
         self.port = free_port()
@@ -48,7 +48,7 @@ class Simulator(Sandbox):
         by_address[urlsplit(self.url).netloc] = build(Settings(**options))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
-        """One request at /v2; header names are given with underscores."""
+        """Send one request to /v2; header names have underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
             self.api_url,
@@ -58,7 +58,7 @@ class Simulator(Sandbox):
         )
 
     def data(self, document: str, **variables: Any) -> Any:
-        """The data of an answer without errors."""
+        """The data of an answer, which must have no errors."""
         answer = self.query(document, **variables)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
@@ -104,7 +104,7 @@ CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
 
 
 class Process(Simulator):
-    """One that is a process, with options of its own, spoken to over connections."""
+    """A sandbox as a process with its own options, used over connections."""
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -115,7 +115,7 @@ class Process(Simulator):
         self._child = started(f"sandbox-{self.port}", command, dict(os.environ), f"{self.url}/")
 
     def stop(self, kill: bool = False) -> int | None:
-        """End the process, by SIGKILL if asked; its exit code."""
+        """End the process, by SIGKILL if asked; return its exit code."""
         if kill:
             os.kill(self._child.pid, signal.SIGKILL)
         self._child.stop(60)
@@ -127,7 +127,7 @@ class Process(Simulator):
 
 
 class Receiver:
-    """An address that keeps what it is sent and answers the challenge."""
+    """An address that keeps what it gets and answers the challenge."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -155,7 +155,7 @@ class Receiver:
         handler.answer(b"{}", self.status)
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
-        """The first `count` events, as soon as they are here."""
+        """Wait for `count` events, and return them."""
         wait_for(f"{count} webhooks arrive (there are {len(self.events)})", lambda: len(self.events) >= count)
         return self.events
 
@@ -181,7 +181,7 @@ def running() -> Iterator[Process]:
 
 @pytest.fixture
 def live(running: Process) -> Process:
-    """The same as a process, for what hangs on connections."""
+    """`simulator` as a process, for tests about connections."""
     running.reset()
     return running
 
