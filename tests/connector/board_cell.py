@@ -48,12 +48,10 @@ class BoardCell:
         return self.read()
 
     def edit(self, raw: Any) -> Reading:
-        """Set a raw value, as a person makes it on the board."""
         self.raw = raw
         return self.read()
 
     def read(self) -> Reading:
-        """The cell as the connector's documents read it."""
         item = _item(1)
         item.cells["c"] = Cell(self.raw, STAMP)
         node = column_value(item, self._column)

@@ -117,7 +117,6 @@ def official_schemas() -> dict[str, Path]:
 
 
 def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
-    """Why a document, or its variables, doesn't fit a schema."""
     tree = parse(document.text)
     faults = [error.message for error in validate(schema, tree)]
     (operation,) = (node for node in tree.definitions if isinstance(node, OperationDefinitionNode))
@@ -129,6 +128,5 @@ def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
 
 
 def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:
-    """The documents that don't fit, each with why."""
     checked = {name: document_faults(schema, document) for name, document in documents(version).items()}
     return {name: faults for name, faults in checked.items() if faults}

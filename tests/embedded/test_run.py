@@ -45,7 +45,6 @@ class Run:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **variables: str) -> None:
-        """Start, and wait for the last line of the greeting."""
         self.begin([*COMMAND, "run"], **variables)
         wait_for("the run is ready", self._ready, 600)
 
@@ -79,7 +78,6 @@ class Run:
         return self.log.read_text()
 
     def children(self) -> list[psutil.Process]:
-        """Every process of the run except the supervisor."""
         assert self.process
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -89,7 +87,6 @@ class Run:
         return [path.name for path in open_paths]
 
     def secrets_shown(self) -> list[str]:
-        """The names of the run's secrets that `ps` shows to everybody."""
         command_lines = " ".join(word for process in self.children() for word in process.cmdline())
         return [name for name, value in load_or_create_secrets(self.folder / "var").items() if value in command_lines]
 
@@ -108,7 +105,6 @@ class Run:
         return [process for process in family if process.is_running()]
 
     def manage(self, code: str) -> str:
-        """Run code in `manage.py shell`, in a second terminal."""
         command = [sys.executable, "manage.py", "shell", "--verbosity=0", "-c", code]
         return ran(*command, cwd=self.folder, env=_bare(), check=True).stdout
 

@@ -18,7 +18,6 @@ SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redi
 
 
 def settings_of(*names: str, **env: str) -> dict[str, object]:
-    """Settings as a fresh process reads them."""
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
     environment = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
     return json.loads(ran(sys.executable, "-c", code, env=environment, check=True).stdout)

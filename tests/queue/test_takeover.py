@@ -36,7 +36,6 @@ class Worker:
         self.thread = ThreadPoolExecutor(max_workers=1)
 
     def do(self, work: Callable[[], Found]) -> Found:
-        """Run this in its session."""
         return self.thread.submit(work).result(30)
 
     def takes(self, link: BoardLink) -> Lease:

@@ -64,14 +64,12 @@ class Simulator(Sandbox):
         return answer["data"]
 
     def board(self, columns: dict[str, str] | None = None) -> str:
-        """A new board with a column of each type; its id."""
         board = self.add_board("Contacts")
         for column, column_type in (COLUMNS if columns is None else columns).items():
             self.add_column(board, column, "NPD ID" if column == "npd_id" else column.capitalize(), column_type)
         return board
 
     def new_item(self, board: str, name: str = "Ada", **values: Any) -> str:
-        """A new item through the API; its id."""
         created = self.data(
             "mutation ($b: ID!, $n: String!, $v: JSON) { create_item(board_id: $b, item_name: $n,"
             " column_values: $v, create_labels_if_missing: true) { id } }",
@@ -82,7 +80,6 @@ class Simulator(Sandbox):
         return created["create_item"]["id"]
 
     def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a change of several columns."""
         return self.query(CHANGE, b=board, i=item, v=json.dumps(values))
 
     def webhooks(self) -> dict[str, Any]:
@@ -167,7 +164,6 @@ def own() -> Simulator:
 
 @pytest.fixture
 def simulator(own: Simulator) -> Simulator:
-    """A sandbox without boards, faults or logs, within this process."""
     own.reset()
     return own
 

@@ -27,8 +27,6 @@ Staff = Callable[..., Child]
 
 
 class Hand:
-    """Clicks, or taps, and counts how often."""
-
     def __init__(self, press: Callable[[Locator], None] = Locator.click) -> None:
         self.press, self.clicks = press, 0
 
@@ -118,7 +116,6 @@ def in_hand() -> bool:
 
 
 def open_connections() -> int:
-    """The number of our processes' connections, the broker's included."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME])
         return int(cursor.fetchone()[0])
@@ -143,25 +140,21 @@ def leases() -> int:
 
 
 def sweeps() -> int:
-    """The number of beat's sweeps that the worker has begun in this run."""
     return log_of("worker").read_text(errors="replace").count("Task sync.sweep")
 
 
 def synced(*names: str) -> bool:
-    """Whether these contacts, or all there are, are synced."""
     contacts = Contact.objects.filter(name__in=names) if names else Contact.objects.all()
     return contacts.exists() and not contacts.exclude(sync_status="synced").exists()
 
 
 def save(site: Site, **values: Any) -> dict[str, Any]:
-    """Save a new contact over the API, and return the answer."""
     answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
 def names_on_board(site: Site) -> list[str]:
-    """The names of all items, duplicates included."""
     return sorted(item["name"] for item in site.sandbox.items())
 
 

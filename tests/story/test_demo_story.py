@@ -41,7 +41,6 @@ def open_record(page: Page) -> None:
 
 
 def open_board(page: Page) -> Page:
-    """Open the record's item on the board in a second window."""
     with page.expect_popup() as popup:
         page.get_by_role("link", name=re.compile("Open the item of .* on Monday")).first.click()
     board = popup.value

@@ -13,7 +13,6 @@ def move_clock(ahead: timedelta | float) -> None:
 
 
 def stop_clock(moment: datetime) -> None:
-    """Make `sync_now()` return this moment."""
     _define(f"timestamptz ''{moment.isoformat()}''")
 
 

@@ -24,7 +24,6 @@ def signed_in(user: User) -> Client:
 
 
 def session_cookie(user: User, url: str) -> Any:
-    """The cookie that a browser sends to this address once this user has signed in."""
     name = settings.SESSION_COOKIE_NAME
     return {"name": name, "value": signed_in(user).cookies[name].value, "url": url}
 

@@ -146,7 +146,6 @@ def _redis_version(url: str) -> str:
 
 
 def ran(*command: str, cwd: Path = ROOT, check: bool = False, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end and return its output; with `check` it has to succeed."""
     return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **options)
 
 

@@ -51,5 +51,4 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 def local(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    """A server at its own port, with a thread for each request."""
     return _Local(("127.0.0.1", 0), handler)

@@ -44,7 +44,6 @@ def hashed_password() -> str:
 
 
 def child_environment() -> dict[str, str]:
-    """This run's environment, with the test database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     name = connection.settings_dict["NAME"]
     return {
@@ -225,7 +224,6 @@ class Site:
         self.processes.serve()
 
     def manage(self, *arguments: str) -> None:
-        """Run a management command in this process."""
         call_command(*arguments, verbosity=0)
 
     def path(self, path: str) -> str:

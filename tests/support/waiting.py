@@ -57,7 +57,6 @@ def at_once(*acts: Callable[[], Found]) -> list[Found]:
 
 
 def somebody_waits(kind: str = "<> 'advisory'") -> bool:
-    """Whether any session waits for a lock of this kind."""
     return bool(fetch_rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype {kind}"))
 
 

@@ -107,7 +107,6 @@ class World:
 
     @staged
     def session(self, person: Any) -> str:
-        """The session cookie of this person's browser."""
         client = signed_in(person)
         return client.cookies[settings.SESSION_COOKIE_NAME].value
 
@@ -248,7 +247,6 @@ class World:
             self.patch.setattr(query, "__defaults__", smaller)
 
     def block_of(self, record: Any, key: str) -> str:
-        """Why a field of the record is not synced."""
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def link(self, entity_type: str = "contact") -> BoardLink:
@@ -291,7 +289,6 @@ class World:
         return str(record.sync_status)
 
     def pass_time(self, **delta: float) -> None:
-        """Move `sync_now()` and the sandbox's clock forward."""
         self.offset += timedelta(**delta).total_seconds()
         move_clock(self.offset)
         self.sandbox.control("clock", offset_seconds=self.offset)
